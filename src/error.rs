@@ -1,0 +1,82 @@
+//! What can go wrong, each case with what it takes to understand it.
+
+use std::fmt::Display;
+use std::io;
+
+/// The result of whatever can fail here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Every error of the crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument outside of what is allowed.
+    #[error("{name} must be {allowed}, not {value}")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// The operating system refused an operation.
+    #[error("cannot {operation} {address}: {}", reason(source))]
+    Io {
+        /// What was tried, as a verb: `bind`, `connect to`.
+        operation: &'static str,
+        /// The address that it was tried with.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A host name has no address.
+    #[error("cannot resolve host {host}: {reason}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// The resolver's code (`EAI_*`).
+        code: i32,
+        /// The resolver's answer.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// An argument error: `name` must be `allowed`, not `value`.
+    pub fn argument(name: &'static str, value: impl Display, allowed: impl Into<String>) -> Self {
+        Self::Argument { name, value: value.to_string(), allowed: allowed.into() }
+    }
+
+    /// For `map_err`: names the operation and the address that an I/O error belongs to.
+    pub fn io(operation: &'static str, address: impl Display) -> impl FnOnce(io::Error) -> Self {
+        let address = address.to_string();
+        move |source| Self::Io { operation, address, source }
+    }
+}
+
+/// The system's words without the number that Rust appends: Python shows the number itself.
+fn reason(source: &io::Error) -> String {
+    let text = source.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_name_operation_and_address() {
+        let error = Error::io("bind", "127.0.0.1:1")(io::Error::from_raw_os_error(13));
+        assert_eq!(error.to_string(), "cannot bind 127.0.0.1:1: Permission denied");
+    }
+
+    #[test]
+    fn argument_errors_name_value_and_range() {
+        let error = Error::argument("port", 70_000, "0 to 65535");
+        assert_eq!(error.to_string(), "port must be 0 to 65535, not 70000");
+    }
+}

@@ -1,0 +1,77 @@
+//! A bounded queue of events that says what fell off it.
+
+use std::collections::VecDeque;
+
+/// The newest events up to a fixed number. Older ones fall off unread and are counted.
+#[derive(Debug)]
+pub struct Events<E> {
+    queue: VecDeque<E>,
+    capacity: usize,
+    overflowed: u64,
+}
+
+impl<E> Events<E> {
+    /// A queue of `capacity` events; one of none drops all silently, for nobody asked for them.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { queue: VecDeque::new(), capacity, overflowed: 0 }
+    }
+
+    /// Whether anybody wants events.
+    #[must_use]
+    pub fn wanted(&self) -> bool {
+        self.capacity > 0
+    }
+
+    /// Adds an event; where the queue is full, the oldest falls off.
+    pub fn push(&mut self, event: E) {
+        if !self.wanted() {
+            return;
+        }
+        if self.queue.len() == self.capacity {
+            self.queue.pop_front();
+            self.overflowed += 1;
+        }
+        self.queue.push_back(event);
+    }
+
+    /// Takes the oldest event.
+    pub fn pop(&mut self) -> Option<E> {
+        self.queue.pop_front()
+    }
+
+    /// Whether nothing waits to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// How many events fell off unread.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_falls_off_and_is_counted() {
+        let mut events = Events::new(2);
+        for event in 1..=3 {
+            events.push(event);
+        }
+        assert_eq!((events.pop(), events.pop(), events.pop()), (Some(2), Some(3), None));
+        assert_eq!(events.overflowed(), 1);
+    }
+
+    #[test]
+    fn a_queue_of_none_keeps_and_counts_nothing() {
+        let mut events = Events::new(0);
+        events.push(1);
+        assert!(events.is_empty() && !events.wanted());
+        assert_eq!(events.overflowed(), 0);
+    }
+}

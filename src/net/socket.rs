@@ -1,0 +1,235 @@
+//! A UDP socket that waits for datagrams until a deadline and can be interrupted from any thread.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::net::now;
+use crate::wire::MAX_DATAGRAM;
+use crate::{Error, Result, Stamp};
+
+const DATAGRAM: Token = Token(0);
+const INTERRUPT: Token = Token(1);
+
+/// A bound UDP socket with its buffer.
+#[derive(Debug)]
+pub struct Socket {
+    udp: UdpSocket,
+    local: SocketAddr,
+    /// Where a connected socket sends to; the system may have connected elsewhere than asked, as it
+    /// does for 0.0.0.0.
+    peer: Option<SocketAddr>,
+    poll: Poll,
+    ready: Events,
+    interrupter: Interrupter,
+    buffer: Box<[u8]>,
+}
+
+/// Ends the waiting of a [`Socket`], now and for good.
+#[derive(Clone, Debug)]
+pub struct Interrupter {
+    waker: Arc<Waker>,
+    interrupted: Arc<AtomicBool>,
+}
+
+/// What waiting came to.
+#[derive(Debug)]
+pub enum Received<'a> {
+    /// A datagram.
+    Datagram {
+        /// When it was received.
+        at: Stamp,
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        datagram: &'a [u8],
+    },
+    /// News that nothing listens where an earlier datagram went.
+    Refused,
+    /// Nothing is left to receive and the deadline has come.
+    Nothing,
+    /// The interrupter was used.
+    Interrupted,
+}
+
+impl Interrupter {
+    /// Interrupts the socket.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        // Fails only where the system is out of memory; the flag is then seen at the next wake.
+        let _ = self.waker.wake();
+    }
+}
+
+impl Socket {
+    /// Binds `address`; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system refuses: the port is in use, the right is missing, the
+    /// address is not this host's.
+    pub fn bind(address: SocketAddr) -> Result<Self> {
+        Self::new(address).map_err(Error::io("bind", address))
+    }
+
+    /// Binds any free port and connects it: only `peer` is heard, and its refusals are reported.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system refuses: no route, the right is missing.
+    pub fn connect(peer: SocketAddr) -> Result<Self> {
+        let any = match peer {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let connected = || {
+            let mut socket = Self::new(any)?;
+            socket.udp.connect(peer)?;
+            socket.local = socket.udp.local_addr()?;
+            socket.peer = Some(socket.udp.peer_addr()?);
+            Ok(socket)
+        };
+        connected().map_err(Error::io("connect to", peer))
+    }
+
+    fn new(address: SocketAddr) -> io::Result<Self> {
+        let mut udp = UdpSocket::bind(address)?;
+        let poll = Poll::new()?;
+        poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), INTERRUPT)?);
+        Ok(Self {
+            local: udp.local_addr()?,
+            udp,
+            peer: None,
+            poll,
+            ready: Events::with_capacity(2),
+            interrupter: Interrupter { waker, interrupted: Arc::default() },
+            // IPv6 allows 20 bytes more.
+            buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
+        })
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The address that the socket is connected to; its own where it is to none.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer.unwrap_or(self.local)
+    }
+
+    /// The means to end its waiting from another thread.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Sends a datagram; never blocks.
+    ///
+    /// # Errors
+    /// The system's, `WouldBlock` where its send buffer is full.
+    pub fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        match self.peer {
+            Some(_) => self.udp.send(datagram)?,
+            None => self.udp.send_to(datagram, to)?,
+        };
+        Ok(())
+    }
+
+    /// Waits for a datagram until `deadline`, in monotonic nanoseconds, or without end.
+    pub fn receive(&mut self, deadline: Option<i64>) -> Received<'_> {
+        loop {
+            if self.interrupter.interrupted.load(Ordering::Acquire) {
+                return Received::Interrupted;
+            }
+            // What has come is taken before the clock is looked at: a late look loses nothing.
+            match self.udp.recv_from(&mut self.buffer) {
+                Ok((length, from)) => {
+                    let at = now();
+                    return Received::Datagram { at, from, datagram: &self.buffer[..length] };
+                }
+                Err(error) if is_refusal(&error) => return Received::Refused,
+                // Errors other than `WouldBlock` are news of an earlier send, too; they are spent.
+                Err(error) if error.kind() != ErrorKind::WouldBlock => continue,
+                Err(_) => {}
+            }
+            let patience = match deadline {
+                None => None,
+                Some(deadline) => match u64::try_from(deadline.saturating_sub(now().mono_ns)) {
+                    Ok(left @ 1..) => Some(Duration::from_nanos(left)),
+                    _ => return Received::Nothing,
+                },
+            };
+            // The only error is an interruption by a signal: look again.
+            let _ = self.poll.poll(&mut self.ready, patience);
+        }
+    }
+}
+
+/// Whether an I/O error is the news that nothing listens at the other end (ICMP port unreachable).
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn loopback() -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    }
+
+    #[test]
+    fn a_datagram_of_any_length_passes_whole() {
+        let mut receiver = Socket::bind(loopback()).unwrap();
+        let sender = Socket::connect(receiver.local_address()).unwrap();
+        for length in [0, 1, MAX_DATAGRAM] {
+            sender.send(receiver.local_address(), &vec![7; length]).unwrap();
+            let Received::Datagram { from, datagram, .. } = receiver.receive(None) else {
+                panic!("no datagram");
+            };
+            assert_eq!((from, datagram.len()), (sender.local_address(), length));
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_ends_the_wait() {
+        let mut socket = Socket::bind(loopback()).unwrap();
+        assert!(matches!(socket.receive(Some(now().mono_ns)), Received::Nothing));
+        assert!(matches!(socket.receive(Some(now().mono_ns + 1_000_000)), Received::Nothing));
+    }
+
+    #[test]
+    fn an_interruption_ends_the_wait_for_good() {
+        let mut socket = Socket::bind(loopback()).unwrap();
+        let interrupter = socket.interrupter();
+        let thread = thread::spawn(move || {
+            let first = matches!(socket.receive(None), Received::Interrupted);
+            first && matches!(socket.receive(None), Received::Interrupted)
+        });
+        interrupter.interrupt();
+        assert!(thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_refusal_is_news() {
+        let nobody = Socket::bind(loopback()).unwrap().local_address();
+        let mut socket = Socket::connect(nobody).unwrap();
+        socket.send(nobody, b"anybody?").unwrap();
+        assert!(matches!(socket.receive(None), Received::Refused));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let taken = Socket::bind(loopback()).unwrap();
+        let error = Socket::bind(taken.local_address()).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot bind {}: Address already in use", taken.local));
+    }
+}

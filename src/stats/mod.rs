@@ -1,0 +1,5 @@
+//! Numbers over many packets; pure.
+
+mod rtt;
+
+pub use rtt::Rtt;

@@ -1,0 +1,49 @@
+//! Time as the engine sees it: pairs of a monotonic and a wall clock, in nanoseconds.
+
+/// Nanoseconds in a second.
+pub const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// One moment on two clocks: the monotonic one for durations, the wall clock for what crosses hosts
+/// and for people. A round-trip time is never taken from the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Nanoseconds of a clock that never steps, from an arbitrary origin.
+    pub mono_ns: i64,
+    /// Nanoseconds since the Unix epoch.
+    pub wall_ns: i64,
+}
+
+/// Converts seconds to nanoseconds; `None` where the result is not a finite `i64`.
+#[must_use]
+pub fn nanoseconds(seconds: f64) -> Option<i64> {
+    let ns = (seconds * 1e9).round();
+    // 2^63 is the first value that does not fit.
+    #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+    (ns.abs() < 9_223_372_036_854_775_808.0).then_some(ns as i64)
+}
+
+/// Converts nanoseconds to seconds.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a double holds 104 days to the nanosecond")]
+pub fn seconds(ns: i64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_nanoseconds_are_inverse() {
+        assert_eq!(nanoseconds(1.5), Some(1_500_000_000));
+        assert!((seconds(1_500_000_000) - 1.5).abs() < f64::EPSILON);
+        assert_eq!(nanoseconds(-0.25), Some(-250_000_000));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_none() {
+        for value in [f64::NAN, f64::INFINITY, 1e300, 9.3e9] {
+            assert_eq!(nanoseconds(value), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Dates and times of day as people write them. Each reader looks at the start of the bytes given
+//! and tells how many it used.
+
+use crate::time::NS_PER_SECOND;
+
+pub(super) const DAY_NS: i64 = 86_400 * NS_PER_SECOND;
+
+/// What was read: nanoseconds since the Unix epoch (or of the day) on the writer's clock, and the
+/// offset from UTC that the clock shows, where it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Civil {
+    pub(super) ns: i64,
+    pub(super) offset_ns: Option<i64>,
+}
+
+/// Reads `2026-01-31 12:00:05.25`, with `T` or a blank between, `-` or `/` in the date, and perhaps
+/// `Z` or `+01:00` at the end (ISO 8601).
+pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
+    let mut at = Cursor::new(text);
+    let year = at.digits(4, 4)?;
+    let separator = at.one_of(b"-/")?;
+    let month = at.digits(2, 2)?;
+    at.one_of(&[separator])?;
+    let day = at.digits(2, 2)?;
+    at.one_of(b"T _")?;
+    let date_ns = days(year, month, day)? * DAY_NS;
+    let time_ns = at.time_of_day()?;
+    let offset_ns = at.attempt(Cursor::offset);
+    Some((Civil { ns: date_ns + time_ns, offset_ns }, at.used))
+}
+
+/// Reads `Sat Jan 31 12:00:05 2026`, as C's `ctime` writes it, in any case.
+pub(super) fn ctime(text: &[u8]) -> Option<(Civil, usize)> {
+    let mut at = Cursor::new(text);
+    at.name(&["sun", "mon", "tue", "wed", "thu", "fri", "sat"])?;
+    at.blanks()?;
+    let month = at.name(&[
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+    ])? + 1;
+    at.blanks()?;
+    let day = at.digits(1, 2)?;
+    at.blanks()?;
+    let time_ns = at.time_of_day()?;
+    at.blanks()?;
+    let year = at.digits(4, 4)?;
+    Some((Civil { ns: days(year, month, day)? * DAY_NS + time_ns, offset_ns: None }, at.used))
+}
+
+/// Reads `12:00:05.25` as nanoseconds since midnight.
+pub(super) fn time_of_day(text: &[u8]) -> Option<(i64, usize)> {
+    let mut at = Cursor::new(text);
+    let ns = at.time_of_day()?;
+    // `1:2:3:4` is no time of day.
+    let goes_on = matches!(text.get(at.used..), Some([b':' | b'0'..=b'9', ..]));
+    (!goes_on).then_some((ns, at.used))
+}
+
+/// Days from the Unix epoch to a date of the Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    // Years that begin in March put the leap day last.
+    let year = if month > 2 { year } else { year - 1 };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    Some(365 * year + leap_days + day_of_year - 719_468)
+}
+
+struct Cursor<'a> {
+    text: &'a [u8],
+    used: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, used: 0 }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.used..).unwrap_or_default()
+    }
+
+    fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
+        let byte = *self.rest().first().filter(|byte| bytes.contains(byte))?;
+        self.used += 1;
+        Some(byte)
+    }
+
+    fn blanks(&mut self) -> Option<()> {
+        let blanks = self.rest().iter().take_while(|byte| **byte == b' ').count();
+        self.used += blanks;
+        (blanks > 0).then_some(())
+    }
+
+    /// A number of at least `min` digits; at most `max` are used.
+    fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
+        let rest = self.rest();
+        let length = rest.iter().take(max).take_while(|byte| byte.is_ascii_digit()).count();
+        self.used += length;
+        let value =
+            rest[..length].iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+        (length >= min).then_some(value)
+    }
+
+    /// The place of one of `names`, each of three letters.
+    fn name(&mut self, names: &[&str]) -> Option<i64> {
+        let word = self.rest().get(..3)?;
+        let place = names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()))?;
+        self.used += 3;
+        i64::try_from(place).ok()
+    }
+
+    fn time_of_day(&mut self) -> Option<i64> {
+        let hour = self.digits(1, 2).filter(|hour| *hour < 24)?;
+        self.one_of(b":")?;
+        let minute = self.digits(2, 2).filter(|minute| *minute < 60)?;
+        self.one_of(b":")?;
+        // A leap second is written as 60.
+        let second = self.digits(2, 2).filter(|second| *second <= 60)?;
+        let fraction_ns = self.attempt(Self::fraction_ns).unwrap_or(0);
+        Some(((hour * 60 + minute) * 60 + second) * NS_PER_SECOND + fraction_ns)
+    }
+
+    fn fraction_ns(&mut self) -> Option<i64> {
+        self.one_of(b".,")?;
+        let before = self.used;
+        let value = self.digits(1, 9)?;
+        let missing = u32::try_from(9 - (self.used - before)).ok()?;
+        self.used += self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        Some(value * 10_i64.pow(missing))
+    }
+
+    fn offset(&mut self) -> Option<i64> {
+        let sign = match self.one_of(b"Z+-")? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return Some(0),
+        };
+        let hours = self.digits(2, 2)?;
+        let _ = self.one_of(b":");
+        let minutes = self.digits(2, 2)?;
+        Some(sign * (hours * 60 + minutes) * 60 * NS_PER_SECOND)
+    }
+
+    /// Reads what is optional: where it is not there, nothing is used.
+    fn attempt(&mut self, read: impl FnOnce(&mut Self) -> Option<i64>) -> Option<i64> {
+        let before = self.used;
+        let value = read(self);
+        if value.is_none() {
+            self.used = before;
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_count_from_the_epoch() {
+        assert_eq!(days(1970, 1, 1), Some(0));
+        assert_eq!(days(1969, 12, 31), Some(-1));
+        assert_eq!(days(2000, 2, 29), Some(11_016));
+        assert_eq!(days(2100, 3, 1), Some(47_541));
+        for (year, month, day) in [(2023, 2, 29), (1900, 2, 29), (2024, 13, 1), (2024, 4, 31)] {
+            assert_eq!(days(year, month, day), None, "{year}-{month}-{day}");
+        }
+    }
+
+    #[test]
+    fn date_times_in_their_forms() {
+        let expected = 1_486_391_425_250_000_000; // 2017-02-06 14:30:25.25 UTC
+        for (text, offset_ns, used) in [
+            ("2017-02-06 14:30:25.25", None, 22),
+            ("2017/02/06T14:30:25,250 x", None, 23),
+            ("2017-02-06T14:30:25.25Z", Some(0), 23),
+            ("2017-02-06 14:30:25.25+01:30", Some(5400 * NS_PER_SECOND), 28),
+            ("2017-02-06 14:30:25.25-0130", Some(-5400 * NS_PER_SECOND), 27),
+            ("2017-02-06 14:30:25.25 -3", None, 22),
+        ] {
+            let civil = Civil { ns: expected, offset_ns };
+            assert_eq!(date_time(text.as_bytes()), Some((civil, used)), "{text}");
+        }
+    }
+
+    #[test]
+    fn ctime_in_any_case() {
+        let civil = Civil { ns: 1_486_391_425_000_000_000, offset_ns: None };
+        for text in ["Mon Feb  6 14:30:25 2017", "MON FEB 06 14:30:25 2017"] {
+            assert_eq!(ctime(text.as_bytes()), Some((civil, 24 - usize::from(text.len() < 24))));
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_none() {
+        for text in ["", "2017-02-06", "2017-02/06 1:00:00", "2017-13-06 1:00:00", "24:00:00"] {
+            let text = text.as_bytes();
+            assert_eq!((date_time(text), ctime(text), time_of_day(text)), (None, None, None));
+        }
+        for text in ["1:00:00:00", "1:0:0", "12:60:00", "12:00:61"] {
+            assert_eq!(time_of_day(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Bytes to values and back; pure and total.
+//!
+//! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds
+//! the sequence number and the time in whatever a lab program sends.
+
+mod civil;
+mod template;
+mod text;
+
+pub use template::Template;
+pub use text::{Reading, SentAt, read};
+
+/// The longest payload of a UDP datagram over IPv4.
+pub const MAX_DATAGRAM: usize = 65_507;

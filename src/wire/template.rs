@@ -1,0 +1,124 @@
+//! Writing messages that carry a sequence number and the time.
+
+use std::io::Write;
+
+use crate::time::NS_PER_SECOND;
+use crate::{Error, Result};
+
+/// A message with places for the sequence number and the time, compiled from a text such as
+/// `Heartbeat {seq} {time}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Seq,
+    Text(String),
+    Time,
+}
+
+impl Template {
+    /// The heartbeat of the lab: `Heartbeat {seq} {time}`.
+    #[must_use]
+    pub fn heartbeat() -> Self {
+        Self::lab("Heartbeat ")
+    }
+
+    /// The ping of the lab: `Ping {seq} {time}`.
+    #[must_use]
+    pub fn ping() -> Self {
+        Self::lab("Ping ")
+    }
+
+    fn lab(word: &str) -> Self {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        Self(vec![text(word), Piece::Seq, text(" "), Piece::Time])
+    }
+
+    /// Compiles `text`, an argument called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where braces hold anything but `seq` and `time`.
+    pub fn parse(name: &'static str, text: &str) -> Result<Self> {
+        let wrong = || {
+            let allowed = "a text whose only braces are {seq} and {time}";
+            Error::argument(name, format!("`{text}`"), allowed)
+        };
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(open) = rest.find(['{', '}']) {
+            let (before, braces) = rest.split_at(open);
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            let (piece, after) = if let Some(after) = braces.strip_prefix("{seq}") {
+                (Piece::Seq, after)
+            } else if let Some(after) = braces.strip_prefix("{time}") {
+                (Piece::Time, after)
+            } else {
+                return Err(wrong());
+            };
+            pieces.push(piece);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// Writes the message into `out`, replacing what was there. The time is written in seconds
+    /// since the Unix epoch with six decimals.
+    pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        out.clear();
+        for piece in &self.0 {
+            // A vector takes all that is written.
+            let _ = match piece {
+                Piece::Seq => write!(out, "{seq}"),
+                Piece::Text(text) => out.write_all(text.as_bytes()),
+                Piece::Time => {
+                    let sign = if wall_ns < 0 { "-" } else { "" };
+                    let micros = wall_ns.unsigned_abs() / 1000;
+                    let per_second = NS_PER_SECOND.unsigned_abs() / 1000;
+                    write!(out, "{sign}{}.{:06}", micros / per_second, micros % per_second)
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(template: &Template, seq: u64, wall_ns: i64) -> String {
+        let mut out = b"old".to_vec();
+        template.write(seq, wall_ns, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_labs_messages() {
+        let wall_ns = 1_486_420_330_837_133_999;
+        assert_eq!(written(&Template::ping(), 1, wall_ns), "Ping 1 1486420330.837133");
+        assert_eq!(written(&Template::heartbeat(), 7, 5_000), "Heartbeat 7 0.000005");
+        assert_eq!(written(&Template::ping(), 1, -1_500_000_000), "Ping 1 -1.500000");
+    }
+
+    #[test]
+    fn a_text_compiles_to_what_it_says() {
+        let text = "Heartbeat {seq} {time}";
+        assert_eq!(Template::parse("format", text).unwrap(), Template::heartbeat());
+        let csv = Template::parse("format", "{seq},{time};").unwrap();
+        assert_eq!(written(&csv, 3, 1_000_000_000), "3,1.000000;");
+        assert_eq!(written(&Template::parse("format", "").unwrap(), 3, 0), "");
+    }
+
+    #[test]
+    fn other_braces_are_refused() {
+        for text in ["{", "}", "{}", "{name}", "{seq", "{{seq}}", "{seq:03}"] {
+            let error = Template::parse("format", text).unwrap_err().to_string();
+            assert!(error.starts_with("format must be ") && error.contains(text), "{error}");
+        }
+    }
+}

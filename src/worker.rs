@@ -1,0 +1,192 @@
+//! The driver: a state machine joined to a socket on a thread of its own.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::net::{Interrupter, Received, Socket, now};
+use crate::{Error, Machine, Result};
+
+/// A machine at work. Any thread may look at it, wait for its events and stop it.
+#[derive(Debug)]
+pub struct Worker<M: Machine> {
+    shared: Arc<Shared<M>>,
+    interrupter: Interrupter,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    address: SocketAddr,
+    peer: SocketAddr,
+}
+
+/// What waiting for an event came to.
+#[derive(Debug)]
+pub enum Next<E> {
+    /// The oldest event that nobody had read.
+    Event(E),
+    /// The machine ended and all its events were read.
+    Ended,
+    /// Nothing happened in the time given.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Shared<M> {
+    machine: Mutex<M>,
+    changed: Condvar,
+    ended: AtomicBool,
+}
+
+impl<M: Machine> Worker<M> {
+    /// Puts `machine` to work on `socket`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system gives no thread.
+    pub fn start(mut socket: Socket, machine: M) -> Result<Self> {
+        let address = socket.local_address();
+        let peer = socket.peer_address();
+        let interrupter = socket.interrupter();
+        let shared = Arc::new(Shared {
+            machine: Mutex::new(machine),
+            changed: Condvar::new(),
+            ended: AtomicBool::new(false),
+        });
+        let ours = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("udpulse".to_owned())
+            .spawn(move || {
+                let end = EndOnDrop(&ours);
+                run(end.0, &mut socket);
+            })
+            .map_err(Error::io("start a thread for", address))?;
+        Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
+    }
+
+    /// The address that the socket is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address that the socket is connected to; its own where it is to none.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the machine still works.
+    pub fn is_running(&self) -> bool {
+        !self.shared.ended.load(Ordering::Acquire)
+    }
+
+    /// Looks at the machine between two of its steps.
+    pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> R {
+        look(&mut self.shared.lock())
+    }
+
+    /// Waits up to `patience` for an event.
+    pub fn next_event(&self, patience: Duration) -> Next<M::Event> {
+        let guard = self.shared.lock();
+        let (mut machine, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(guard, patience, |machine| {
+                machine.events().is_empty() && self.is_running()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        match machine.events().pop() {
+            Some(event) => Next::Event(event),
+            None if self.is_running() => Next::Nothing,
+            None => Next::Ended,
+        }
+    }
+
+    /// Waits up to `patience` for the end; tells whether it has come.
+    pub fn wait(&self, patience: Duration) -> bool {
+        let guard = self.shared.lock();
+        let waited = self.shared.changed.wait_timeout_while(guard, patience, |_| self.is_running());
+        drop(waited);
+        !self.is_running()
+    }
+
+    /// Ends the work at once; returns when the thread has ended and its socket is closed.
+    pub fn stop(&self) {
+        self.interrupter.interrupt();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            // The only error is a panic of the thread, which has been reported by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<M: Machine> Drop for Worker<M> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<M> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, M> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells those who wait that the end has come, also when the thread panics.
+struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
+
+impl<M: Machine> Drop for EndOnDrop<'_, M> {
+    fn drop(&mut self) {
+        // Under the lock: a waiter is either before its check or already asleep.
+        let machine = self.0.lock();
+        self.0.ended.store(true, Ordering::Release);
+        drop(machine);
+        self.0.changed.notify_all();
+    }
+}
+
+/// Datagrams in a row after which deadlines are looked at though more may be waiting.
+const ROW: u32 = 1024;
+
+fn run<M: Machine>(shared: &Shared<M>, socket: &mut Socket) {
+    let mut row = 0;
+    loop {
+        let deadline = {
+            let mut machine = shared.lock();
+            if row == 0 {
+                machine.on_time(now());
+            }
+            flush(&mut *machine, socket);
+            if !machine.events().is_empty() {
+                shared.changed.notify_all();
+            }
+            if machine.is_done() {
+                return;
+            }
+            machine.deadline()
+        };
+        match socket.receive(deadline) {
+            Received::Datagram { at, from, datagram } => {
+                shared.lock().on_datagram(at, from, datagram);
+                row = (row + 1) % ROW;
+            }
+            Received::Refused => shared.lock().on_refused(),
+            Received::Nothing => row = 0,
+            Received::Interrupted => return,
+        }
+    }
+}
+
+/// Sends what the machine has to send.
+fn flush<M: Machine>(machine: &mut M, socket: &Socket) {
+    loop {
+        let Some((to, datagram)) = machine.transmit() else { return };
+        let mut sent = socket.send(to, datagram);
+        if sent.as_ref().is_err_and(crate::net::is_refusal) {
+            // The error belongs to an earlier datagram; the system sent nothing this time.
+            sent = socket.send(to, datagram);
+            machine.on_refused();
+        }
+        if sent.is_err() {
+            machine.on_send_failed();
+        }
+    }
+}
