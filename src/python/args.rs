@@ -1,0 +1,83 @@
+//! Checking arguments: what is wrong names the argument, its value and what is allowed.
+
+use std::ops::RangeInclusive;
+
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+
+use crate::net::Endpoint;
+use crate::{Error, Result, nanoseconds};
+
+/// A Python integer of any size, so that one out of range is a `ValueError` that shows it.
+pub(super) struct Integer {
+    value: Option<i128>,
+    text: String,
+}
+
+impl Integer {
+    pub(super) fn new(value: i64) -> Self {
+        Self { value: Some(value.into()), text: value.to_string() }
+    }
+
+    /// The value, where it lies in `range`.
+    pub(super) fn within<T: TryFrom<i128>>(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Result<T> {
+        let allowed = i128::from(*range.start())..=i128::from(*range.end());
+        self.value
+            .filter(|value| allowed.contains(value))
+            .and_then(|value| T::try_from(value).ok())
+            .ok_or_else(|| {
+                let allowed = match *range.end() {
+                    u64::MAX => format!("{} or more", range.start()),
+                    end => format!("{} to {end}", range.start()),
+                };
+                Error::argument(name, &self.text, allowed)
+            })
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Integer {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let value = match object.extract::<i128>() {
+            Ok(value) => Some(value),
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { value, text: object.str()?.to_string() })
+    }
+}
+
+/// The address of a server: port 0 is any free one.
+pub(super) fn local(host: String, port: &Integer) -> Result<Endpoint> {
+    Ok(Endpoint { host, port: port.within("port", 0..=65_535)? })
+}
+
+/// The address of what a client talks to.
+pub(super) fn remote(host: String, port: &Integer) -> Result<Endpoint> {
+    if host.is_empty() {
+        return Err(Error::argument("host", "empty", "an address or a name"));
+    }
+    Ok(Endpoint { host, port: port.within("port", 1..=65_535)? })
+}
+
+/// How many: at least one, or without end.
+pub(super) fn count(name: &'static str, count: Option<&Integer>) -> Result<Option<u64>> {
+    count.map(|count| count.within(name, 1..=u64::MAX)).transpose()
+}
+
+/// A seed, or the system's choice.
+pub(super) fn seed(seed: Option<&Integer>) -> Result<Option<u64>> {
+    seed.map(|seed| seed.within("seed", 0..=u64::MAX)).transpose()
+}
+
+/// A duration in seconds, in nanoseconds.
+pub(super) fn duration_ns(name: &'static str, seconds: f64) -> Result<i64> {
+    nanoseconds(seconds)
+        .filter(|ns| *ns > 0)
+        .ok_or_else(|| Error::argument(name, seconds, "a number of seconds above 0"))
+}

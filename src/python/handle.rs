@@ -1,0 +1,194 @@
+//! What all four classes have in common: a worker that comes and goes.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::net::{Endpoint, Socket, resolve};
+use crate::python::error::not_started;
+use crate::python::value::{self, Address};
+use crate::python::wait::{aside, wait};
+use crate::{Machine, Next, Result, Worker};
+
+/// The worker of a Python object: none before the first start, then the latest.
+pub(super) struct Handle<M: Machine> {
+    class: &'static str,
+    worker: Mutex<Option<Arc<Worker<M>>>>,
+}
+
+impl<M: Machine> Handle<M> {
+    pub(super) fn new(class: &'static str) -> Self {
+        Self { class, worker: Mutex::new(None) }
+    }
+
+    /// Starts a worker where none runs: `open` makes a socket of the address that `endpoint` has,
+    /// `machine` what works on it.
+    pub(super) fn start(
+        &self,
+        py: Python<'_>,
+        endpoint: &Endpoint,
+        open: fn(SocketAddr) -> Result<Socket>,
+        machine: impl FnOnce(&Socket) -> M,
+    ) -> PyResult<()> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let address = if let Some(address) = endpoint.literal() {
+            address
+        } else {
+            let endpoint = endpoint.clone();
+            aside(py, move || resolve(&endpoint))??
+        };
+        let socket = open(address)?;
+        let machine = machine(&socket);
+        let worker = Arc::new(Worker::start(socket, machine)?);
+        *self.lock() = Some(worker);
+        Ok(())
+    }
+
+    /// Stops the worker, where one runs. What it knew stays.
+    pub(super) fn stop(&self, py: Python<'_>) {
+        if let Some(worker) = self.worker() {
+            py.detach(|| worker.stop());
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.worker().is_some_and(|worker| worker.is_running())
+    }
+
+    /// The address that the worker's socket is bound to.
+    pub(super) fn address(&self) -> PyResult<Address> {
+        Ok(value::address(self.started()?.address()))
+    }
+
+    /// The address that a client's worker sends to.
+    pub(super) fn peer(&self) -> PyResult<Address> {
+        Ok(value::address(self.started()?.peer()))
+    }
+
+    /// The class, where it works or is to work, and whether it does.
+    pub(super) fn describe(&self, endpoint: &Endpoint) -> String {
+        let class = self.class;
+        match self.worker() {
+            None => format!("{class}({endpoint}, not started"),
+            Some(worker) => {
+                let state = if worker.is_running() { "running" } else { "stopped" };
+                format!("{class}({}, {state}", worker.address())
+            }
+        }
+    }
+
+    /// How many events fell off unread.
+    pub(super) fn overflowed(&self, py: Python<'_>) -> u64 {
+        self.look(py, |machine| machine.events().overflowed())
+    }
+
+    /// What `look` sees of the machine; its default before the first start.
+    pub(super) fn look<R: Default + Send>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&mut M) -> R + Send,
+    ) -> R {
+        self.worker().map(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
+    }
+
+    /// Waits for the next event; none when the worker has ended and all were read.
+    pub(super) fn next(&self, py: Python<'_>) -> PyResult<Option<M::Event>> {
+        let worker = self.started()?;
+        wait(py, |slice| match worker.next_event(slice) {
+            Next::Event(event) => Some(Some(event)),
+            Next::Ended => Some(None),
+            Next::Nothing => None,
+        })
+    }
+
+    /// Waits for the end of the work.
+    pub(super) fn join(&self, py: Python<'_>) -> PyResult<()> {
+        let worker = self.started()?;
+        wait(py, |slice| worker.wait(slice).then_some(()))
+    }
+
+    fn started(&self) -> PyResult<Arc<Worker<M>>> {
+        self.worker().ok_or_else(|| not_started(self.class))
+    }
+
+    fn worker(&self) -> Option<Arc<Worker<M>>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Worker<M>>>> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes the methods that a running object has, in front of its own.
+///
+/// The class has a field `handle` and a method `run` that starts it.
+macro_rules! running_object {
+    ($class:ident: $event:ty { $($methods:tt)* }) => {
+        #[pyo3::pymethods]
+        impl $class {
+            $($methods)*
+
+            /// Start the work on a thread of its own; nothing happens where it runs already.
+            ///
+            /// A start after a stop begins anew, with counters at zero.
+            ///
+            /// Raises OSError where the system refuses the address and socket.gaierror where the
+            /// host has none.
+            fn start(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
+                self.run(py)
+            }
+
+            /// Stop at once and close the socket; what was counted stays readable.
+            ///
+            /// Any thread may call it, any number of times.
+            fn stop(&self, py: pyo3::Python<'_>) {
+                self.handle.stop(py);
+            }
+
+            /// Whether the work is going on.
+            #[getter]
+            fn running(&self) -> bool {
+                self.handle.is_running()
+            }
+
+            /// The (host, port) that the object's own socket is bound to.
+            ///
+            /// Raises NotStartedError before the first start.
+            #[getter]
+            fn address(&self) -> pyo3::PyResult<crate::python::value::Address> {
+                self.handle.address()
+            }
+
+            /// How many events fell off the bounded queue because nobody read them in time.
+            #[getter]
+            fn overflowed(&self, py: pyo3::Python<'_>) -> u64 {
+                self.handle.overflowed(py)
+            }
+
+            fn __enter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
+                slf.get().run(slf.py())?;
+                Ok(slf)
+            }
+
+            #[pyo3(signature = (*_exception))]
+            fn __exit__(&self, py: pyo3::Python<'_>, _exception: &pyo3::Bound<'_, pyo3::PyAny>) {
+                self.handle.stop(py);
+            }
+
+            /// Starts the object where it does not run.
+            fn __iter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
+                slf.get().run(slf.py())?;
+                Ok(slf)
+            }
+
+            fn __next__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<Option<$event>> {
+                self.next(py)
+            }
+        }
+    };
+}
+pub(super) use running_object;

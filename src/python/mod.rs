@@ -1,0 +1,32 @@
+//! The only code that names Python: one file per class, the way to wait, the error mapping.
+
+#![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
+
+mod args;
+mod echo_server;
+mod error;
+mod events;
+mod handle;
+mod heartbeat_client;
+mod heartbeat_server;
+mod ping_client;
+mod value;
+mod wait;
+
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::echo_server::{EchoCounters, EchoServer, Fate};
+    #[pymodule_export]
+    use super::events::{Down, Heard, Ignored, Late, Lost, Recovered, Restarted, Up};
+    #[pymodule_export]
+    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
+    #[pymodule_export]
+    use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
+    #[pymodule_export]
+    use super::ping_client::{PingClient, PingReport, Probe, Rtt, ping};
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,44 @@
+//! Value classes: frozen, readable, comparable, made only by the engine.
+
+use std::net::SocketAddr;
+
+/// Declares a Python class of named values.
+macro_rules! value {
+    ($(#[$doc:meta])* $class:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[pyo3::pyclass(frozen, eq, get_all, module = "udpulse")]
+        #[derive(Clone, PartialEq)]
+        pub(super) struct $class { $($(#[$field_doc])* pub(super) $field: $type,)* }
+
+        #[pyo3::pymethods]
+        impl $class {
+            #[classattr]
+            fn __match_args__(
+                py: pyo3::Python<'_>,
+            ) -> pyo3::PyResult<pyo3::Bound<'_, pyo3::types::PyTuple>> {
+                pyo3::types::PyTuple::new(py, [$(stringify!($field)),*])
+            }
+
+            fn __repr__(slf: &pyo3::Bound<'_, Self>) -> pyo3::PyResult<String> {
+                use pyo3::types::PyAnyMethods;
+                let fields: Vec<String> = vec![
+                    $(format!("{}={}", stringify!($field), slf.getattr(stringify!($field))?.repr()?)),*
+                ];
+                Ok(format!("{}({})", stringify!($class), fields.join(", ")))
+            }
+        }
+    };
+}
+pub(super) use value;
+
+/// An address as Python writes it.
+pub(super) type Address = (String, u16);
+
+/// The host and the port of `address`.
+pub(super) fn address(address: SocketAddr) -> Address {
+    let host = match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    };
+    (host, address.port())
+}
