@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""The lab's UDP heartbeat client; --help tells its options."""
+
+import sys
+
+from udpulse._cli import heartbeat_client as main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""The lab's lossy UDP ping server; --help tells its options."""
+
+import sys
+
+from udpulse._cli import pinger_server as main
+
+if __name__ == "__main__":
+    sys.exit(main())

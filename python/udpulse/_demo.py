@@ -1,0 +1,48 @@
+"""The lab's four programs in one process, both sides' screens side by side."""
+
+from udpulse import _screens as screens
+from udpulse._core import Down, EchoServer, Heard, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse._lab import Screen
+
+SERVER = Screen("server | ")
+CLIENT = Screen("client | ")
+TITLE = Screen()
+
+
+def demo() -> int:
+    """Ping the lossy server, then watch a heartbeat until it fails. Takes about ten seconds."""
+    TITLE.show("== UDPPingerServer and UDPPingerClient: 10 pings, 4 of 11 lost on purpose ==")
+    ping()
+    TITLE.show("")
+    TITLE.show("== UDPHeartBeatServer and UDPHeartBeatClient: a client that fails ==")
+    heartbeat()
+    return 0
+
+
+def ping() -> None:
+    """Ping a server that loses packets as the lab's does."""
+    with EchoServer(port=0, loss="lab", seed=2, log=100) as server:
+        client = PingClient(*server.address, timeout=0.5)
+        # On loopback each ping meets one fate.
+        for probe, fate in zip(client, server, strict=False):
+            for line in screens.fate_lines(fate):
+                SERVER.show(line)
+            for line in screens.probe_lines(probe, client.server[0]):
+                CLIENT.show(line)
+        for line in screens.report_lines(client.report()):
+            CLIENT.show(line)
+
+
+def heartbeat() -> None:
+    """Follow a client that loses some beats on purpose and fails at the tenth."""
+    with HeartbeatServer(port=0, timeout=1.0, every_beat=True) as server:
+        for beat in HeartbeatClient(*server.address, interval=0.3, fail_at=10, loss=0.2, seed=5):
+            CLIENT.show(screens.beat_line(beat))
+            if beat.outcome == "skipped":
+                continue
+            # A beat is heard; a failure is noticed.
+            for event in server:
+                for line in screens.heartbeat_lines(event):
+                    SERVER.show(line)
+                if isinstance(event, (Heard, Down)):
+                    break

@@ -1,0 +1,114 @@
+"""The screens of the lab: from values to lines of text."""
+
+from collections.abc import Iterator
+
+from udpulse._core import (
+    Beat,
+    Down,
+    Fate,
+    Heard,
+    Late,
+    Lost,
+    PingReport,
+    Probe,
+    Recovered,
+    Restarted,
+)
+
+# A longer row of lost numbers is shown by its ends.
+LONGEST_ROW = 10
+
+
+def fate_lines(fate: Fate) -> Iterator[str]:
+    """What the ping server shows of a packet."""
+    yield repr(fate.message)
+    if fate.dropped:
+        yield "Oops, dropped it!"
+
+
+def probe_lines(probe: Probe, server: str) -> Iterator[str]:
+    """What the ping client shows of a ping."""
+    if probe.reply is None or probe.rtt is None:
+        yield f"{probe.seq}: Request timed out"
+    else:
+        yield printable(probe.reply)
+        yield f"from {server}: time={probe.rtt:.6f}"
+
+
+def report_lines(report: PingReport) -> Iterator[str]:
+    """What the ping client shows at the end."""
+    rtt = report.rtt
+    times = (rtt.min, rtt.max, rtt.mean)
+    least, most, mean = ("-" if time is None else f"{time:.6f}" for time in times)
+    yield f"min: {least}, max: {most}, avg: {mean}"
+    yield f"Packet loss rate: {'-' if report.loss is None else percent(report.loss)}"
+
+
+def report_notes(report: PingReport) -> Iterator[str]:
+    """What the ping client says of a session besides."""
+    if report.late:
+        yield f"{counted(report.late, 'reply', 'replies')} came late"
+    if report.duplicates:
+        yield f"{counted(report.duplicates, 'reply', 'replies')} came twice"
+    if report.foreign:
+        yield f"{counted(report.foreign, 'datagram')} answered no ping"
+    if report.send_failed:
+        yield f"{counted(report.send_failed, 'ping')} could not be sent"
+
+
+def beat_line(beat: Beat) -> str:
+    """What the heartbeat client shows of a beat."""
+    return f"{'Failing at' if beat.outcome == 'failed' else 'Sending'} {beat.seq}"
+
+
+def heartbeat_lines(event: object) -> Iterator[str]:
+    """What the heartbeat server shows of an event."""
+    match event:
+        case Heard(seq=seq, difference=difference, message=message):
+            number = message if seq is None else str(seq).encode()
+            brackets = "" if difference is None else f" ({difference:.6f} s)"
+            yield f"Running fine at {number!r}{brackets}"
+        case Lost(first=first, last=last):
+            lost = last - first + 1
+            row = range(first, last + 1)
+            numbers = ", ".join(map(str, row)) if lost <= LONGEST_ROW else f"{first} to {last}"
+            yield f"Lost {counted(lost, 'heartbeat')}: {numbers}"
+        case Late(seq=seq):
+            yield f"Late heartbeat: {seq}"
+        case Restarted(seq=seq):
+            yield f"The client has started again at {seq}"
+        case Recovered(seq=seq):
+            yield "The client is back" + ("" if seq is None else f" at {seq}")
+        case Down(seq=seq, received=received, expected=expected):
+            at = "" if seq is None else f" at {seq}"
+            yield f"Looks like the client has failed{at}"
+            yield received_line(received, expected)
+
+
+def received_line(received: int, expected: int | None) -> str:
+    """How many heartbeats of a client came."""
+    if expected is None:
+        return f"Received {counted(received, 'heartbeat')}"
+    lost = percent((expected - received) / expected)
+    return f"Received {received} of {counted(expected, 'heartbeat')}, {lost} lost one way"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, without a needless decimal; only nothing is 0%, only all is 100%."""
+    value = 100 * share
+    for decimals in range(1, 16):
+        text = f"{value:.{decimals}f}"
+        if value in (0, 100) or float(text) not in (0, 100):
+            break
+    return text.rstrip("0").rstrip(".") + "%"
+
+
+def printable(message: bytes) -> str:
+    """A message as text; what a terminal would obey is escaped."""
+    text = message.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
