@@ -1,4 +1,4 @@
-"""udpulse measures any UDP path: who answers, how fast, how much is lost, and who is still alive."""
+"""Measure any UDP path: who answers, how fast, how much is lost, and who is still alive."""
 
 from pkgutil import extend_path
 
@@ -6,7 +6,7 @@ from pkgutil import extend_path
 # be in either.
 __path__ = extend_path(__path__, __name__)
 
-from udpulse._core import (  # noqa: E402
+from udpulse._core import (
     Beat,
     Down,
     EchoCounters,
@@ -31,7 +31,7 @@ from udpulse._core import (  # noqa: E402
     __version__,
     ping,
 )
-from udpulse._errors import NotStartedError, UdpulseError  # noqa: E402
+from udpulse._errors import NotStartedError, UdpulseError
 
 __all__ = [
     "Beat",

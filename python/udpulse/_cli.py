@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Protocol
 
 import typer
 
@@ -56,7 +56,13 @@ def refuse(name: str, reason: str) -> int:
     return USAGE
 
 
-def one_command(command: Callable[..., Program]) -> Callable[[Sequence[str] | None], int]:
+class Main(Protocol):
+    """Runs a program with the arguments given, or those of this process; gives its exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def one_command(command: Callable[..., Program]) -> Main:
     """The main function of a program with a single command."""
 
     def main(argv: Sequence[str] | None = None) -> int:
@@ -70,9 +76,7 @@ def one_command(command: Callable[..., Program]) -> Callable[[Sequence[str] | No
 
 def new_app() -> typer.Typer:
     """A command line of plain text: what a terminal shows is what a pipe gets."""
-    return typer.Typer(
-        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
-    )
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @one_command
@@ -91,7 +95,7 @@ def pinger_server(
     answer where it is less than 4: 4 of 11, which is 36.36 % and not the 30 % of the lab's text.
     --loss 0.3 gives a true 30 %.
     """
-    model = "lab" if loss is None else loss
+    model: float | Literal["lab"] = "lab" if loss is None else loss
     server = EchoServer(host, port, loss=model, seed=seed, max_size=1024, log=BEHIND)
     return lambda: _lab.ping_server(server, Screen())
 

@@ -1,0 +1,431 @@
+"""Types of the compiled half; its docstrings say what each thing is."""
+
+from types import TracebackType
+from typing import Final, Literal, TypeAlias, final
+
+from typing_extensions import Self
+
+__all__ = [
+    "Beat",
+    "Down",
+    "EchoCounters",
+    "EchoServer",
+    "Fate",
+    "Heard",
+    "HeartbeatClient",
+    "HeartbeatClientCounters",
+    "HeartbeatServer",
+    "HeartbeatServerCounters",
+    "Ignored",
+    "Late",
+    "Lost",
+    "Peer",
+    "PingClient",
+    "PingReport",
+    "Probe",
+    "Recovered",
+    "Restarted",
+    "Rtt",
+    "Up",
+    "__version__",
+    "ping",
+]
+
+__version__: Final[str]
+
+_Address: TypeAlias = tuple[str, int]
+
+@final
+class EchoServer:
+    def __new__(
+        cls,
+        host: str = "127.0.0.1",
+        port: int = 12000,
+        *,
+        loss: float | Literal["lab"] = 0.0,
+        seed: int | None = None,
+        max_size: int = 65507,
+        log: int = 0,
+    ) -> Self: ...
+    @property
+    def counters(self) -> EchoCounters: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def overflowed(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Fate: ...
+
+@final
+class EchoCounters:
+    __match_args__: Final = ("received", "replied", "dropped", "send_failed")
+    @property
+    def received(self) -> int: ...
+    @property
+    def replied(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def send_failed(self) -> int: ...
+
+@final
+class Fate:
+    __match_args__: Final = ("time", "client", "dropped", "message")
+    @property
+    def time(self) -> float: ...
+    @property
+    def client(self) -> _Address: ...
+    @property
+    def dropped(self) -> bool: ...
+    @property
+    def message(self) -> bytes: ...
+
+@final
+class PingClient:
+    def __new__(
+        cls,
+        host: str,
+        port: int = 12000,
+        *,
+        count: int | None = 10,
+        timeout: float = 1.0,
+    ) -> Self: ...
+    @property
+    def server(self) -> _Address: ...
+    def report(self) -> PingReport: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def overflowed(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Probe: ...
+
+@final
+class Probe:
+    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent")
+    @property
+    def seq(self) -> int: ...
+    @property
+    def verdict(self) -> Literal["answered", "lost", "refused", "send_failed"]: ...
+    @property
+    def rtt(self) -> float | None: ...
+    @property
+    def reply(self) -> bytes | None: ...
+    @property
+    def sent(self) -> float: ...
+
+@final
+class Rtt:
+    __match_args__: Final = ("count", "min", "mean", "max")
+    @property
+    def count(self) -> int: ...
+    @property
+    def min(self) -> float | None: ...
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def max(self) -> float | None: ...
+
+@final
+class PingReport:
+    __match_args__: Final = (
+        "sent",
+        "answered",
+        "late",
+        "lost",
+        "refused",
+        "send_failed",
+        "pending",
+        "received",
+        "duplicates",
+        "foreign",
+        "loss",
+        "rtt",
+    )
+    @property
+    def sent(self) -> int: ...
+    @property
+    def answered(self) -> int: ...
+    @property
+    def late(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def send_failed(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def foreign(self) -> int: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def rtt(self) -> Rtt: ...
+
+def ping(host: str, port: int = 12000, *, count: int = 10, timeout: float = 1.0) -> PingReport: ...
+
+@final
+class HeartbeatClient:
+    def __new__(
+        cls,
+        host: str,
+        port: int = 12000,
+        *,
+        interval: float = 1.0,
+        count: int | None = None,
+        fail_at: int | None = None,
+        fail_chance: float = 0.0,
+        loss: float = 0.0,
+        seed: int | None = None,
+        format: str = "Heartbeat {seq} {time}",
+    ) -> Self: ...
+    @property
+    def server(self) -> _Address: ...
+    @property
+    def counters(self) -> HeartbeatClientCounters: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def overflowed(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Beat: ...
+
+@final
+class HeartbeatClientCounters:
+    __match_args__: Final = ("sent", "skipped", "send_failed", "refused", "received")
+    @property
+    def sent(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def send_failed(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+
+@final
+class Beat:
+    __match_args__: Final = ("seq", "outcome", "time")
+    @property
+    def seq(self) -> int: ...
+    @property
+    def outcome(self) -> Literal["failed", "sent", "skipped"]: ...
+    @property
+    def time(self) -> float: ...
+
+@final
+class HeartbeatServer:
+    def __new__(
+        cls,
+        host: str = "127.0.0.1",
+        port: int = 12000,
+        *,
+        timeout: float = 5.0,
+        by_host: bool = False,
+        reply: bool = False,
+        max_peers: int = 65536,
+        every_beat: bool = False,
+    ) -> Self: ...
+    @property
+    def counters(self) -> HeartbeatServerCounters: ...
+    def peers(self) -> list[Peer]: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def overflowed(self) -> int: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _Event: ...
+
+@final
+class HeartbeatServerCounters:
+    __match_args__: Final = (
+        "received",
+        "beats",
+        "late",
+        "duplicates",
+        "stale",
+        "ignored",
+        "refused",
+        "replied",
+        "send_failed",
+    )
+    @property
+    def received(self) -> int: ...
+    @property
+    def beats(self) -> int: ...
+    @property
+    def late(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def stale(self) -> int: ...
+    @property
+    def ignored(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def replied(self) -> int: ...
+    @property
+    def send_failed(self) -> int: ...
+
+@final
+class Peer:
+    __match_args__: Final = ("address", "state", "last", "seq", "received", "expected")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def state(self) -> Literal["up", "down"]: ...
+    @property
+    def last(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+
+@final
+class Down:
+    __match_args__: Final = ("address", "time", "seq", "received", "expected")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+
+@final
+class Heard:
+    __match_args__: Final = ("address", "time", "seq", "difference", "message")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def difference(self) -> float | None: ...
+    @property
+    def message(self) -> bytes: ...
+
+@final
+class Ignored:
+    __match_args__: Final = ("address", "time", "message")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def message(self) -> bytes: ...
+
+@final
+class Late:
+    __match_args__: Final = ("address", "time", "seq")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int: ...
+
+@final
+class Lost:
+    __match_args__: Final = ("address", "time", "first", "last")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def last(self) -> int: ...
+
+@final
+class Recovered:
+    __match_args__: Final = ("address", "time", "seq")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+
+@final
+class Restarted:
+    __match_args__: Final = ("address", "time", "seq")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int: ...
+
+@final
+class Up:
+    __match_args__: Final = ("address", "time", "seq")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+
+_Event: TypeAlias = Down | Heard | Ignored | Late | Lost | Recovered | Restarted | Up
