@@ -1,0 +1,296 @@
+"""The four classes: what they have in common, and what each does."""
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import udpulse
+from udpulse import (
+    EchoServer,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+)
+
+LOOPBACKS = ["127.0.0.1", "::1"]
+
+
+@contextmanager
+def silent_port() -> Iterator[tuple[str, int]]:
+    """An address that takes datagrams and never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(("127.0.0.1", 0))
+        yield sink.getsockname()
+
+
+def running_objects() -> list[Any]:
+    return [
+        EchoServer(port=0),
+        HeartbeatServer(port=0),
+        PingClient("127.0.0.1", 9, count=None, timeout=30),
+        HeartbeatClient("127.0.0.1", 9, interval=30),
+    ]
+
+
+@pytest.mark.parametrize("thing", running_objects(), ids=lambda thing: type(thing).__name__)
+class TestWhatAllHave:
+    def test_it_starts_and_stops_any_number_of_times(self, thing: Any) -> None:
+        for _ in range(3):
+            with thing as same:
+                assert same is thing
+                assert thing.running
+                thing.start()
+                host, port = thing.address
+                assert host == "127.0.0.1"
+                assert 0 < port < 65536
+            assert not thing.running
+            thing.stop()
+            assert thing.address == (host, port)
+
+    def test_stop_from_another_thread_ends_the_iteration(self, thing: Any) -> None:
+        with thing:
+            stopper = threading.Timer(0.05, thing.stop)
+            stopper.start()
+            for _ in thing:
+                pass
+            stopper.join()
+        assert not thing.running
+
+    def test_its_repr_names_class_address_and_state(self, thing: Any) -> None:
+        name = type(thing).__name__
+        with thing:
+            host, port = thing.address
+            assert repr(thing).startswith(f"{name}({host}:{port}, running, ")
+        assert repr(thing).startswith(f"{name}({host}:{port}, stopped, ")
+
+    def test_it_is_frozen(self, thing: Any) -> None:
+        with pytest.raises(AttributeError):
+            thing.color = "red"
+
+
+def test_before_the_first_start_there_is_no_address() -> None:
+    for thing in running_objects():
+        assert "not started" in repr(thing)
+        with pytest.raises(udpulse.NotStartedError) as caught:
+            _ = thing.address
+        assert isinstance(caught.value, (udpulse.UdpulseError, RuntimeError))
+        with pytest.raises(udpulse.NotStartedError):
+            next(thing)
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+class TestPair:
+    def test_ping_measures_what_the_server_did(self, host: str) -> None:
+        with EchoServer(host, 0, loss=0.3, seed=7, log=1000) as server:
+            report = udpulse.ping(*server.address, count=40, timeout=0.05)
+            counters = server.counters
+            fates = [next(server) for _ in range(counters.received)]
+        assert report.sent == counters.received == 40
+        assert report.answered == counters.replied
+        assert report.lost == counters.dropped == sum(fate.dropped for fate in fates) > 0
+        assert report.loss == counters.dropped / 40
+        assert report.rtt.count == report.answered
+        assert report.rtt.min is not None
+        assert report.rtt.mean is not None
+        assert report.rtt.max is not None
+        assert 0 < report.rtt.min <= report.rtt.mean <= report.rtt.max
+
+    def test_probes_come_as_they_are_decided(self, host: str) -> None:
+        with EchoServer(host, 0, loss="lab", seed=1) as server:
+            client = PingClient(*server.address, count=20, timeout=0.05)
+            probes = list(client)
+        assert [probe.seq for probe in probes] == list(range(1, 21))
+        for probe in probes:
+            answered = probe.verdict == "answered"
+            assert probe.verdict in ("answered", "lost")
+            assert (probe.rtt is not None) == (probe.reply is not None) == answered
+            if probe.reply is not None:
+                assert probe.reply.startswith(b"PING %d " % probe.seq)
+        assert sum(p.verdict == "answered" for p in probes) == client.report().answered > 0
+        assert client.server == server.address
+
+    def test_a_heartbeat_is_followed_to_its_end(self, host: str) -> None:
+        with HeartbeatServer(host, 0, timeout=0.3, every_beat=True) as server:
+            client = HeartbeatClient(*server.address, interval=0.01, fail_at=30, loss=0.3, seed=3)
+            beats = list(client)
+            events = []
+            for event in server:
+                events.append(event)
+                if isinstance(event, udpulse.Down):
+                    break
+            (peer,) = server.peers()
+        sent = [beat.seq for beat in beats if beat.outcome == "sent"]
+        heard = [event.seq for event in events if isinstance(event, udpulse.Heard)]
+        assert heard == sent
+        assert beats[-1].outcome == "failed"
+        assert isinstance(events[0], udpulse.Up)
+        lost = [(e.first, e.last) for e in events if isinstance(e, udpulse.Lost)]
+        numbers = [n for first, last in lost for n in range(first, last + 1)]
+        assert numbers == [n for n in range(sent[0], sent[-1]) if n not in sent]
+        assert (peer.state, peer.seq, peer.received) == ("down", sent[-1], len(sent))
+        assert peer.address == client.address
+        assert client.counters.sent == len(sent) == server.counters.beats
+
+    def test_answers_reach_the_client(self, host: str) -> None:
+        with HeartbeatServer(host, 0, reply=True) as server:
+            with HeartbeatClient(*server.address, interval=0.01) as client:
+                for _ in client:
+                    if client.counters.received:
+                        break
+            assert server.counters.replied >= client.counters.received > 0
+
+
+def test_a_name_is_resolved() -> None:
+    with EchoServer("localhost", 0) as server:
+        assert server.address[0] == "127.0.0.1"
+        assert udpulse.ping("localhost", server.address[1], count=1).answered == 1
+
+
+def test_all_interfaces_are_bound_by_the_empty_host() -> None:
+    with EchoServer("", 0) as server:
+        host, port = server.address
+        assert host == "0.0.0.0"
+        assert udpulse.ping("127.0.0.1", port, count=1).answered == 1
+
+
+def test_a_seed_repeats_the_losses() -> None:
+    def fates() -> list[bool]:
+        with EchoServer(port=0, loss=0.5, seed=11, log=100) as server:
+            udpulse.ping(*server.address, count=30, timeout=0.01)
+            return [next(server).dropped for _ in range(30)]
+
+    assert fates() == fates()
+
+
+def test_the_log_is_bounded_and_says_what_fell_off() -> None:
+    with EchoServer(port=0, log=5) as server:
+        udpulse.ping(*server.address, count=8)
+        assert server.overflowed == 3
+        assert [next(server).message[:7] for _ in range(5)] == [
+            b"PING %d " % n for n in range(4, 9)
+        ]
+
+
+def test_nobody_listening_is_data() -> None:
+    with silent_port() as address:
+        pass
+    report = udpulse.ping(*address, count=2, timeout=0.05)
+    assert (report.refused, report.answered, report.loss) == (2, 0, 1.0)
+    assert (report.rtt.min, report.rtt.mean, report.rtt.max) == (None, None, None)
+
+
+def test_counters_can_be_read_from_many_threads_while_it_runs() -> None:
+    with EchoServer(port=0, loss=0.5, seed=1) as server:
+        client = PingClient(*server.address, count=None, timeout=0.001)
+        with client:
+            wrong: list[object] = []
+
+            def look() -> None:
+                for _ in range(300):
+                    report, counters = client.report(), server.counters
+                    decided = report.answered + report.late + report.lost + report.refused
+                    if report.sent != decided + report.send_failed + report.pending:
+                        wrong.append(report)
+                    if counters.received != counters.replied + counters.dropped:
+                        wrong.append(counters)
+
+            threads = [threading.Thread(target=look) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not wrong
+        assert client.report().sent > 0
+
+
+def test_values_compare_show_themselves_and_match() -> None:
+    with EchoServer(port=0, log=1) as server:
+        udpulse.ping(*server.address, count=1)
+        fate = next(server)
+        assert repr(server.counters) == (
+            "EchoCounters(received=1, replied=1, dropped=0, send_failed=0)"
+        )
+        assert server.counters == server.counters
+        match fate:
+            case udpulse.Fate(time, (host, _), False, message):
+                assert time > 0
+                assert host == "127.0.0.1"
+                assert message.startswith(b"PING 1 ")
+            case _:
+                pytest.fail(f"{fate!r} does not match")
+
+
+BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
+    (EchoServer, {"port": 70000}, "port must be 0 to 65535, not 70000"),
+    (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
+    (EchoServer, {"port": 10**50}, "port must be 0 to 65535, not 1000"),
+    (EchoServer, {"loss": 1.5}, "loss must be a probability from 0 to 1, not 1.5"),
+    (EchoServer, {"loss": float("nan")}, "loss must be a probability from 0 to 1, not NaN"),
+    (EchoServer, {"loss": "heavy"}, "loss must be a probability from 0 to 1 or 'lab', not 'heavy'"),
+    (EchoServer, {"seed": -1}, "seed must be 0 or more, not -1"),
+    (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),
+    (EchoServer, {"log": -1}, "log must be 0 to 4294967295, not -1"),
+    (PingClient, {"host": ""}, "host must be an address or a name, not empty"),
+    (PingClient, {"port": 0}, "port must be 1 to 65535, not 0"),
+    (PingClient, {"count": 0}, "count must be 1 or more, not 0"),
+    (PingClient, {"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
+    (PingClient, {"timeout": float("inf")}, "timeout must be a number of seconds above 0, not inf"),
+    (udpulse.ping, {"count": -3}, "count must be 1 or more, not -3"),
+    (HeartbeatClient, {"interval": -1}, "interval must be a number of seconds above 0, not -1"),
+    (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 or more, not 0"),
+    (HeartbeatClient, {"fail_chance": 2}, "fail_chance must be a probability from 0 to 1, not 2"),
+    (HeartbeatClient, {"format": "{name}"}, "format must be a text whose only braces are"),
+    (HeartbeatServer, {"timeout": -5}, "timeout must be a number of seconds above 0, not -5"),
+    (HeartbeatServer, {"max_peers": 0}, "max_peers must be 1 to 4294967295, not 0"),
+]
+
+
+@pytest.mark.parametrize(("make", "arguments", "text"), BAD_ARGUMENTS)
+def test_a_bad_argument_is_a_value_error_that_names_it(
+    make: Any, arguments: dict[str, Any], text: str
+) -> None:
+    needs_host = make in (PingClient, HeartbeatClient, udpulse.ping)
+    with pytest.raises(ValueError, match=f"^{text.translate({ord('.'): '[.]'})}"):
+        make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"port": "x"}, {"loss": None}, {"seed": 1.5}])
+def test_an_argument_of_another_type_is_a_type_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        EchoServer(**arguments)
+
+
+@pytest.mark.parametrize("server", [EchoServer, HeartbeatServer])
+def test_a_port_in_use_is_the_os_error_that_names_it(server: Any) -> None:
+    with silent_port() as (host, port), pytest.raises(OSError, match="Address already in use") as e:
+        server(host, port).start()
+    assert e.value.errno == errno.EADDRINUSE
+    assert f"cannot bind {host}:{port}" in str(e.value)
+
+
+def test_an_unknown_name_is_a_gaierror_that_names_it() -> None:
+    with pytest.raises(socket.gaierror, match=r"cannot resolve host no\.such\.host\.invalid: "):
+        udpulse.ping("no.such.host.invalid")
+    with pytest.raises(socket.gaierror):
+        EchoServer("no.such.host.invalid").start()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root to give it up")
+def test_a_missing_permission_is_a_permission_error() -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
+        pytest.skip("any user may bind any port here")
+    # In a process of its own: there is no way back from giving up root.
+    code = "import os, udpulse; os.setuid(65534); udpulse.EchoServer(port=7).start()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1] == (
+        "PermissionError: [Errno 13] cannot bind 127.0.0.1:7: Permission denied"
+    )

@@ -1,0 +1,167 @@
+"""The command lines: bad input, interruption, closed pipes, the demo."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import UDPHeartBeatClient
+import UDPHeartBeatServer
+import UDPPingerClient
+import UDPPingerServer
+import udpulse
+from udpulse import _screens as screens
+from udpulse._cli import main as udpulse_main
+
+SCRIPTS = Path(__file__).parent.parent / "python"
+MAINS = {
+    "UDPPingerServer": UDPPingerServer.main,
+    "UDPPingerClient": UDPPingerClient.main,
+    "UDPHeartBeatServer": UDPHeartBeatServer.main,
+    "UDPHeartBeatClient": UDPHeartBeatClient.main,
+    "udpulse": udpulse_main,
+}
+
+BAD_INPUT = [
+    ("UDPPingerServer", ["", "70000"], "port must be 0 to 65535, not 70000"),
+    ("UDPPingerServer", ["--loss", "2"], "loss must be a probability from 0 to 1, not 2"),
+    ("UDPPingerServer", ["no.such.host.invalid"], "cannot resolve host no.such.host.invalid"),
+    ("UDPPingerServer", ["--no-such-option"], "No such option: --no-such-option"),
+    ("UDPPingerClient", ["127.0.0.1", "70000"], "port must be 1 to 65535, not 70000"),
+    ("UDPPingerClient", ["127.0.0.1", "x"], "Invalid value for 'port'"),
+    ("UDPPingerClient", ["no.such.host.invalid"], "cannot resolve host no.such.host.invalid"),
+    ("UDPPingerClient", ["--count", "-1"], "count must be 1 or more, not -1"),
+    ("UDPPingerClient", ["--timeout", "nan"], "timeout must be a number of seconds above 0"),
+    ("UDPPingerClient", ["a", "1", "b"], "Got unexpected extra argument"),
+    ("UDPHeartBeatServer", ["--timeout", "0"], "timeout must be a number of seconds above 0"),
+    ("UDPHeartBeatClient", ["--interval", "-1"], "interval must be a number of seconds above 0"),
+    ("UDPHeartBeatClient", ["--fail-chance", "1.1"], "fail_chance must be a probability"),
+    ("UDPHeartBeatClient", ["--format", "{x}"], "format must be a text whose only braces are"),
+    ("udpulse", ["bogus"], "No such command 'bogus'"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "text"), BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(
+    name: str, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert MAINS[name](arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert text in shown.err
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        host, port = server.address
+        assert UDPPingerServer.main([host, str(port)]) == 2
+    line = f"cannot bind {host}:{port}: Address already in use\n"
+    assert capsys.readouterr().err.endswith(line)
+
+
+@pytest.mark.parametrize("name", MAINS)
+def test_help_is_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert MAINS[name](["--help"]) == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_the_server_says_what_the_labs_rule_loses(capsys: pytest.CaptureFixture[str]) -> None:
+    UDPPingerServer.main(["--help"])
+    assert re.search(r"36\.36\s+%", capsys.readouterr().out)
+
+
+def test_udpulse_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert udpulse_main([]) == 0
+    assert "demo" in capsys.readouterr().out
+    assert udpulse_main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("udpulse ")
+
+
+# The discard port, where nobody answers.
+NOBODY = ["127.0.0.1", "9"]
+
+# The arguments, the exit code, and what is said on stderr.
+INTERRUPTED = [
+    ("UDPPingerServer.py", ["127.0.0.1", "0"], 0, "Received 0 packets, dropped 0"),
+    ("UDPHeartBeatServer.py", ["127.0.0.1", "0"], 0, "Listening on"),
+    ("UDPHeartBeatClient.py", [*NOBODY, "--fail-chance=0", "--interval=60"], 130, "Sent 1 heart"),
+    ("UDPPingerClient.py", [*NOBODY, "--timeout=0.01", "--count=1000000"], 130, "loss rate: 100%"),
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+@pytest.mark.parametrize(("script", "arguments", "code", "text"), INTERRUPTED)
+def test_ctrl_c_ends_a_script_with_what_is_known(
+    script: str, arguments: list[str], code: int, text: str
+) -> None:
+    program = [sys.executable, str(SCRIPTS / script), *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stderr if "Server" in script else process.stdout
+        line = first.readline()
+        assert line
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert text in line + err
+
+
+def test_a_closed_pipe_ends_a_script_quietly() -> None:
+    program = [sys.executable, str(SCRIPTS / "UDPPingerClient.py"), *NOBODY, "--timeout=0.01"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 0
+    assert "Error" not in err
+
+
+def test_the_demo_shows_both_sides_of_both_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert udpulse_main(["demo"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    for line in [
+        r"server \| b'PING 1 \d+\.\d+'",
+        r"server \| Oops, dropped it!",
+        r"client \| \d+: Request timed out",
+        r"client \| from 127\.0\.0\.1: time=0\.\d{6}",
+        r"client \| min: 0\.\d{6}, max: 0\.\d{6}, avg: 0\.\d{6}",
+        r"client \| Packet loss rate: [\d.]+%",
+        r"client \| Sending 1",
+        r"server \| Running fine at b'1' \(-?\d\.\d{6} s\)",
+        r"server \| Lost \d heartbeats?: \d",
+        r"client \| Failing at 10",
+        r"server \| Looks like the client has failed at 10",
+        r"server \| Received \d of 9 heartbeats, [\d.]+% lost one way",
+    ]:
+        assert re.search(f"^{line}$", shown.out, re.MULTILINE), line
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0%"),
+        (0.5, "50%"),
+        (1 / 3, "33.3%"),
+        (4 / 11, "36.4%"),
+        (1, "100%"),
+        (0.00001, "0.001%"),
+        (0.9999, "99.99%"),
+    ],
+)
+def test_rates_have_no_needless_decimal(share: float, text: str) -> None:
+    assert screens.percent(share) == text
+
+
+def test_replies_cannot_command_the_terminal() -> None:
+    assert screens.printable(b"\x1b[2J\r\nA\xff") == r"\x1b[2J\r\nA\xff"
+    assert screens.printable("PING 1 straße".encode()) == "PING 1 straße"

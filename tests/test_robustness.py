@@ -1,0 +1,86 @@
+"""No datagram, of any length or content, ends a server."""
+
+import random
+import socket
+from typing import Any
+
+import pytest
+
+import udpulse
+from udpulse import EchoServer, HeartbeatServer
+
+# The kernel cuts what is longer; every power of two and its neighbours, and both ends.
+LENGTHS = sorted({0, 65507} | {2**n + d for n in range(16) for d in (-1, 0, 1)} | {1024, 9000})
+CONTENTS = [
+    b"\0",
+    b"\xff",
+    b"9",
+    b"1:",
+    b"2026-01-01 ",
+    b"Mon Feb  6 22:32:10 2017",
+    b"\n",
+    "é".encode(),
+]
+
+
+def datagrams() -> list[bytes]:
+    """Datagrams of all lengths with monotonous, hostile and random contents."""
+    noise = random.Random(5)
+    return [
+        *(
+            (content * (length // len(content) + 1))[:length]
+            for content in CONTENTS
+            for length in LENGTHS
+        ),
+        *(noise.randbytes(length) for length in LENGTHS),
+        *(noise.randbytes(noise.randrange(80)) for _ in range(2000)),
+    ]
+
+
+@pytest.fixture
+def client() -> Any:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        client.settimeout(10)
+        yield client
+
+
+def test_the_echo_server_answers_every_datagram(client: socket.socket) -> None:
+    with EchoServer(port=0, log=100) as server:
+        for datagram in datagrams():
+            client.sendto(datagram, server.address)
+            assert client.recv(65536) == datagram.upper()
+        assert server.counters.replied == len(datagrams())
+        assert server.running
+
+
+def test_the_heartbeat_server_accounts_for_every_datagram(client: socket.socket) -> None:
+    with HeartbeatServer(port=0, reply=True, every_beat=True) as server:
+        for datagram in datagrams():
+            client.sendto(datagram, server.address)
+        client.sendto(b"last 1 2 3", server.address)
+        heard: object = None
+        for event in server:
+            heard = event
+            if (
+                isinstance(event, udpulse.Heard | udpulse.Ignored)
+                and event.message == b"last 1 2 3"
+            ):
+                break
+        assert heard
+        c = server.counters
+        assert c.received == c.beats + c.duplicates + c.stale + c.ignored + c.refused
+        assert server.running
+
+
+@pytest.mark.parametrize("length", [0, 1, 1024, 65507])
+def test_the_ping_client_survives_any_reply(length: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        with udpulse.PingClient(*server.getsockname(), count=2, timeout=0.2) as client:
+            _, address = server.recvfrom(1024)
+            server.sendto(b"\xff" * length, address)
+            assert len(list(client)) == 2
+        report = client.report()
+        assert (report.answered, report.lost, report.received) == (1, 1, 1)

@@ -1,0 +1,75 @@
+"""Ctrl-C ends whatever blocks, and what was interrupted stays usable."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OBJECTS = {
+    "EchoServer": "udpulse.EchoServer(port=0)",
+    "HeartbeatClient": "udpulse.HeartbeatClient(*silent, interval=100)",
+    "HeartbeatServer": "udpulse.HeartbeatServer(port=0)",
+    "PingClient": "udpulse.PingClient(*silent, timeout=100)",
+}
+
+SILENT = """
+import socket, udpulse
+sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sink.bind(("127.0.0.1", 0))
+silent = sink.getsockname()
+"""
+
+ITERATING = """
+thing = {thing}
+thing.start()
+try:
+    print("ready", flush=True)
+    for _ in thing:
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+assert thing.running, "an interrupted wait leaves the object at work"
+for _ in range(2):
+    thing.stop()
+    assert not thing.running
+    thing.start()
+"""
+
+CALLING = """
+try:
+    print("ready", flush=True)
+    udpulse.ping(*silent, timeout=100)
+except KeyboardInterrupt:
+    print("interrupted")
+assert udpulse.ping(*silent, count=1, timeout=0.01).lost == 1
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+@pytest.mark.parametrize(
+    "code",
+    [CALLING, *(ITERATING.format(thing=t) for t in OBJECTS.values())],
+    ids=["ping", *OBJECTS],
+)
+def test_ctrl_c_ends_what_blocks(code: str) -> None:
+    program = [sys.executable, "-c", SILENT + code]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "interrupted\n"
+    assert process.returncode == 0
+
+
+def test_an_object_that_still_runs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import udpulse\n"
+        "things = [udpulse.EchoServer(port=0), udpulse.HeartbeatServer(port=0),\n"
+        "          udpulse.PingClient('127.0.0.1', 9, count=None, timeout=1000),\n"
+        "          udpulse.HeartbeatClient('127.0.0.1', 9)]\n"
+        "for thing in things: thing.start()\n"
+    )
+    assert subprocess.run([sys.executable, program], timeout=30).returncode == 0
