@@ -5,5 +5,7 @@ import sys
 
 from udpulse._cli import pinger_server as main
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     sys.exit(main())
