@@ -32,7 +32,7 @@ mod worker;
 mod python;
 
 pub use error::{Error, Result};
-pub use events::Events;
+pub use events::{Events, MAX_SHOWN};
 pub use machine::Machine;
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};
 pub use worker::{Next, Worker};

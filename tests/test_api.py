@@ -180,6 +180,16 @@ def test_the_log_is_bounded_and_says_what_fell_off() -> None:
         ]
 
 
+def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:
+    with EchoServer(port=0) as server, PingClient(*server.address, count=3) as client:
+        while client.running:
+            pass
+        assert [probe.seq for probe in client] == [1, 2, 3]
+        assert list(client) == []
+        client.start()
+        assert len(list(client)) == 3
+
+
 def test_nobody_listening_is_data() -> None:
     with silent_port() as address:
         pass

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::events::shown;
 use crate::impair::{Loss, Random};
 use crate::machine::Outgoing;
 use crate::wire::MAX_DATAGRAM;
@@ -48,7 +49,8 @@ pub struct Fate {
     pub client: SocketAddr,
     /// Whether it was lost on purpose.
     pub dropped: bool,
-    /// Its payload, cut and in upper case: what the answer is, or would have been.
+    /// Its payload in upper case: what the answer is, or would have been, at most
+    /// [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
     pub message: Box<[u8]>,
 }
 
@@ -96,7 +98,7 @@ impl Machine for Echo {
             self.outgoing.put_upper(from, datagram);
         }
         if self.log.wanted() {
-            let message = datagram.to_ascii_uppercase().into_boxed_slice();
+            let message = shown(datagram).to_ascii_uppercase().into();
             self.log.push(Fate { at, client: from, dropped, message });
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use crate::events::shown;
 use crate::heartbeat::{Arrival, Peer};
 use crate::machine::Outgoing;
 use crate::wire::{self, Reading};
@@ -82,12 +83,12 @@ pub enum Signal {
         seq: Option<u64>,
         /// The receive time minus the time in the beat; includes the difference of the clocks.
         difference_ns: Option<i64>,
-        /// Its payload.
+        /// Its payload, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
         message: Box<[u8]>,
     },
     /// A datagram came that is no heartbeat.
     Ignored {
-        /// Its payload.
+        /// Its payload, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
         message: Box<[u8]>,
     },
     /// A beat came that had been taken for lost.
@@ -283,7 +284,7 @@ impl Machine for Server {
         if reading == Reading::default() {
             self.counters.ignored += 1;
             if self.config.every_beat {
-                self.tell(at, from, Signal::Ignored { message: datagram.into() });
+                self.tell(at, from, Signal::Ignored { message: shown(datagram) });
             }
             return;
         }
@@ -297,7 +298,7 @@ impl Machine for Server {
             None => return,
         };
         if fresh && self.config.every_beat {
-            let message = datagram.into();
+            let message = shown(datagram);
             self.tell(at, from, Signal::Heard { seq, difference_ns, message });
         }
         if self.config.reply {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::events::shown;
 use crate::machine::Outgoing;
 use crate::ping::{Counters, Report};
 use crate::stats::Rtt;
@@ -54,7 +55,7 @@ pub struct Probe {
     pub verdict: Verdict,
     /// The time to the reply, where it came in time.
     pub rtt_ns: Option<i64>,
-    /// The payload of the reply.
+    /// The payload of the reply, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
     pub reply: Option<Box<[u8]>>,
 }
 
@@ -119,7 +120,7 @@ impl Session {
         probe.1 = verdict;
         let sent = probe.0;
         if self.events.wanted() {
-            let reply = reply.map(Box::from);
+            let reply = reply.map(shown);
             self.events.push(Probe { seq, sent, verdict, rtt_ns, reply });
         }
     }

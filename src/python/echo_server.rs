@@ -33,7 +33,7 @@ value! {
         client: Address,
         /// Whether it was lost on purpose.
         dropped: bool,
-        /// Its payload, cut and in upper case: what the answer is, or would have been.
+        /// Its payload in upper case: what the answer is, or would have been; at most 1024 bytes.
         message: Vec<u8>,
     }
 }

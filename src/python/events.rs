@@ -34,7 +34,7 @@ value! {
         /// The receive time minus the time in the beat, in seconds; includes the difference of the
         /// two hosts' clocks. None where the beat has no time.
         difference: Option<f64>,
-        /// Its payload.
+        /// Its payload, at most 1024 bytes of it.
         message: Vec<u8>,
     }
 }
@@ -46,7 +46,7 @@ value! {
         address: Address,
         /// When the server received it, in seconds since the Unix epoch.
         time: f64,
-        /// Its payload.
+        /// Its payload, at most 1024 bytes of it.
         message: Vec<u8>,
     }
 }

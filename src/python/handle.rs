@@ -58,6 +58,10 @@ impl<M: Machine> Handle<M> {
         self.worker().is_some_and(|worker| worker.is_running())
     }
 
+    pub(super) fn was_started(&self) -> bool {
+        self.worker().is_some()
+    }
+
     /// The address that the worker's socket is bound to.
     pub(super) fn address(&self) -> PyResult<Address> {
         Ok(value::address(self.started()?.address()))
@@ -179,9 +183,12 @@ macro_rules! running_object {
                 self.handle.stop(py);
             }
 
-            /// Starts the object where it does not run.
+            /// Starts the object where it was never started.
             fn __iter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
-                slf.get().run(slf.py())?;
+                // One that ran and ended may have events that nobody has read yet.
+                if !slf.get().handle.was_started() {
+                    slf.get().run(slf.py())?;
+                }
                 Ok(slf)
             }
 

@@ -24,7 +24,7 @@ value! {
         /// The round-trip time in seconds (RFC 2681), from a clock that never steps; None without
         /// a reply in time.
         rtt: Option<f64>,
-        /// The payload of the reply; None without one in time.
+        /// The payload of the reply, at most 1024 bytes of it; None without one in time.
         reply: Option<Vec<u8>>,
         /// When it was sent, in seconds since the Unix epoch.
         sent: f64,
