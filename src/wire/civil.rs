@@ -13,8 +13,8 @@ pub(super) struct Civil {
     pub(super) offset_ns: Option<i64>,
 }
 
-/// Reads `2026-01-31 12:00:05.25`, with `T` or a blank between, `-` or `/` in the date, and perhaps
-/// `Z` or `+01:00` at the end (ISO 8601).
+/// Reads `2026-01-31 12:00:05.25` or without the seconds, with `T` or a blank between, `-` or `/` in
+/// the date, and perhaps `Z` or `+01:00` at the end (ISO 8601).
 pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     let mut at = Cursor::new(text);
     let year = at.digits(4, 4)?;
@@ -23,10 +23,9 @@ pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     at.one_of(&[separator])?;
     let day = at.digits(2, 2)?;
     at.one_of(b"T _")?;
-    let date_ns = days(year, month, day)? * DAY_NS;
-    let time_ns = at.time_of_day()?;
+    let time_ns = at.time_of_day(2, Seconds::Optional)?;
     let offset_ns = at.attempt(Cursor::offset);
-    Some((Civil { ns: date_ns + time_ns, offset_ns }, at.used))
+    Some((Civil { ns: moment_ns(year, month, day, time_ns)?, offset_ns }, at.used))
 }
 
 /// Reads `Sat Jan 31 12:00:05 2026`, as C's `ctime` writes it, in any case.
@@ -40,19 +39,25 @@ pub(super) fn ctime(text: &[u8]) -> Option<(Civil, usize)> {
     at.blanks()?;
     let day = at.digits(1, 2)?;
     at.blanks()?;
-    let time_ns = at.time_of_day()?;
+    let time_ns = at.time_of_day(2, Seconds::Needed)?;
     at.blanks()?;
     let year = at.digits(4, 4)?;
-    Some((Civil { ns: days(year, month, day)? * DAY_NS + time_ns, offset_ns: None }, at.used))
+    Some((Civil { ns: moment_ns(year, month, day, time_ns)?, offset_ns: None }, at.used))
 }
 
-/// Reads `12:00:05.25` as nanoseconds since midnight.
+/// Reads `12:00:05.25` or `9:5:3` as nanoseconds since midnight.
 pub(super) fn time_of_day(text: &[u8]) -> Option<(i64, usize)> {
     let mut at = Cursor::new(text);
-    let ns = at.time_of_day()?;
+    let ns = at.time_of_day(1, Seconds::Needed)?;
     // `1:2:3:4` is no time of day.
     let goes_on = matches!(text.get(at.used..), Some([b':' | b'0'..=b'9', ..]));
     (!goes_on).then_some((ns, at.used))
+}
+
+/// Nanoseconds from the Unix epoch to a time of a day; none where they do not fit (about the years
+/// 1678 to 2262).
+fn moment_ns(year: i64, month: i64, day: i64, time_ns: i64) -> Option<i64> {
+    days(year, month, day)?.checked_mul(DAY_NS)?.checked_add(time_ns)
 }
 
 /// Days from the Unix epoch to a date of the Gregorian calendar.
@@ -72,6 +77,12 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     Some(365 * year + leap_days + day_of_year - 719_468)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seconds {
+    Needed,
+    Optional,
 }
 
 struct Cursor<'a> {
@@ -118,15 +129,24 @@ impl<'a> Cursor<'a> {
         i64::try_from(place).ok()
     }
 
-    fn time_of_day(&mut self) -> Option<i64> {
+    /// A time of day whose minutes and seconds have at least `width` digits.
+    fn time_of_day(&mut self, width: usize, seconds: Seconds) -> Option<i64> {
         let hour = self.digits(1, 2).filter(|hour| *hour < 24)?;
         self.one_of(b":")?;
-        let minute = self.digits(2, 2).filter(|minute| *minute < 60)?;
+        let minute = self.digits(width, 2).filter(|minute| *minute < 60)?;
+        let second_ns = match self.attempt(|at| at.second_ns(width)) {
+            None if seconds == Seconds::Optional => 0,
+            second_ns => second_ns?,
+        };
+        Some((hour * 60 + minute) * 60 * NS_PER_SECOND + second_ns)
+    }
+
+    fn second_ns(&mut self, width: usize) -> Option<i64> {
         self.one_of(b":")?;
         // A leap second is written as 60.
-        let second = self.digits(2, 2).filter(|second| *second <= 60)?;
+        let second = self.digits(width, 2).filter(|second| *second <= 60)?;
         let fraction_ns = self.attempt(Self::fraction_ns).unwrap_or(0);
-        Some(((hour * 60 + minute) * 60 + second) * NS_PER_SECOND + fraction_ns)
+        Some(second * NS_PER_SECOND + fraction_ns)
     }
 
     fn fraction_ns(&mut self) -> Option<i64> {
@@ -201,12 +221,28 @@ mod tests {
     }
 
     #[test]
+    fn dates_that_do_not_fit_are_none() {
+        for year in ["0000", "1677", "2263", "2999", "9999"] {
+            assert_eq!(date_time(format!("{year}-06-01 00:00:00").as_bytes()), None);
+            assert_eq!(ctime(format!("Mon Jun  1 00:00:00 {year}").as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn times_may_be_short() {
+        let of_day = (9 * 3600 + 5 * 60) * NS_PER_SECOND;
+        assert_eq!(time_of_day(b"9:5:3"), Some((of_day + 3 * NS_PER_SECOND, 5)));
+        let civil = Civil { ns: of_day, offset_ns: None };
+        assert_eq!(date_time(b"1970-01-01 09:05 7"), Some((civil, 16)));
+    }
+
+    #[test]
     fn what_is_none_is_none() {
         for text in ["", "2017-02-06", "2017-02/06 1:00:00", "2017-13-06 1:00:00", "24:00:00"] {
             let text = text.as_bytes();
             assert_eq!((date_time(text), ctime(text), time_of_day(text)), (None, None, None));
         }
-        for text in ["1:00:00:00", "1:0:0", "12:60:00", "12:00:61"] {
+        for text in ["1:00:00:00", "1:0", "12:60:00", "12:00:61"] {
             assert_eq!(time_of_day(text.as_bytes()), None, "{text}");
         }
     }

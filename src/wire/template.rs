@@ -10,6 +10,9 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
+/// The longest text that is compiled; what it becomes fits in a packet of most networks.
+const MAX_TEXT: usize = 1400;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Seq,
@@ -38,12 +41,16 @@ impl Template {
     /// Compiles `text`, an argument called `name`.
     ///
     /// # Errors
-    /// [`Error::Argument`] where braces hold anything but `seq` and `time`.
+    /// [`Error::Argument`] where braces hold anything but `seq` and `time`, or the text is too long.
     pub fn parse(name: &'static str, text: &str) -> Result<Self> {
         let wrong = || {
             let allowed = "a text whose only braces are {seq} and {time}";
             Error::argument(name, format!("`{text}`"), allowed)
         };
+        if text.len() > MAX_TEXT {
+            let allowed = format!("a text of at most {MAX_TEXT} bytes");
+            return Err(Error::argument(name, format!("one of {}", text.len()), allowed));
+        }
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find(['{', '}']) {
@@ -112,6 +119,12 @@ mod tests {
         let csv = Template::parse("format", "{seq},{time};").unwrap();
         assert_eq!(written(&csv, 3, 1_000_000_000), "3,1.000000;");
         assert_eq!(written(&Template::parse("format", "").unwrap(), 3, 0), "");
+    }
+
+    #[test]
+    fn a_text_is_bounded() {
+        assert!(Template::parse("format", &"x".repeat(MAX_TEXT)).is_ok());
+        assert!(Template::parse("format", &"x".repeat(MAX_TEXT + 1)).is_err());
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn begins(text: &[u8], start: usize) -> bool {
 /// A date and time or a Unix time at the start of `text`.
 fn moment(text: &[u8]) -> Option<(SentAt, usize)> {
     let of = |(Civil { ns, offset_ns }, used)| match offset_ns {
-        Some(offset_ns) => (SentAt::Unix(ns - offset_ns), used),
+        Some(offset_ns) => (SentAt::Unix(ns.saturating_sub(offset_ns)), used),
         None => (SentAt::Local(ns), used),
     };
     if text.first()?.is_ascii_digit() {
@@ -225,6 +225,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_date_is_read(
+            year in 0..=9999, month in 1..=12, day in 1..=28, wall_ns: i64, offset_ns: i64,
+        ) {
+            let iso = format!("7 {year:04}-{month:02}-{day:02} 23:59:60.9+23:59");
+            let ctime = format!("7 Mon Jan {day:2} 23:59:60 {year:04}");
+            for text in [iso, ctime] {
+                if let Some(time) = read(text.as_bytes()).time {
+                    let _ = time.until_ns(wall_ns, offset_ns);
+                }
+            }
+        }
+
         #[test]
         fn any_bytes_are_read(datagram: Vec<u8>, wall_ns: i64) {
             if let Some(time) = read(&datagram).time {
