@@ -48,6 +48,12 @@ impl Peer {
         }
     }
 
+    /// Whether a beat sent at `sent_ns` says that the client lives now, whatever its number says.
+    #[must_use]
+    pub fn may_be_newer(&self, sent_ns: Option<i64>) -> bool {
+        self.sequence.as_ref().is_none_or(|sequence| sequence.may_be_newer(sent_ns))
+    }
+
     /// How many of its beats came, each counted once.
     #[must_use]
     pub fn received(&self) -> u64 {

@@ -187,11 +187,14 @@ impl Server {
         true
     }
 
-    /// Takes a further beat of a client; tells whether it is news.
+    /// Takes a further beat of a client; tells whether it is one of now.
     fn follow(&mut self, from: SocketAddr, beat: &BeatIn) -> Option<bool> {
         let peer = self.peers.get_mut(&self.key(from))?;
+        // A client may repeat its number: only a beat that itself says that it is old tells nothing.
+        let may_be_newer = peer.may_be_newer(beat.sent_ns);
         let arrival = peer.observe(beat.seq, beat.sent_ns);
-        let fresh = matches!(arrival, Arrival::Gap { .. } | Arrival::Next | Arrival::Restart);
+        let next = matches!(arrival, Arrival::Gap { .. } | Arrival::Next | Arrival::Restart);
+        let fresh = next || may_be_newer;
         let back = fresh && peer.down;
         peer.address = from;
         if fresh {
@@ -222,7 +225,8 @@ impl Server {
         for signal in [change, loss].into_iter().flatten() {
             self.tell(beat.at, from, signal);
         }
-        Some(fresh)
+        let repeated = arrival == Arrival::Duplicate && beat.sent_ns.is_some() && may_be_newer;
+        Some(next || repeated)
     }
 
     /// Looks at the deadlines no later than that of a beat that came at `at`.
@@ -292,12 +296,12 @@ impl Machine for Server {
         let difference_ns = time.map(|time| time.until_ns(at.wall_ns, self.config.utc_offset_ns));
         let sent_ns = difference_ns.map(|difference| at.wall_ns.saturating_sub(difference));
         let beat = BeatIn { at, seq, sent_ns };
-        let fresh = match self.follow(from, &beat) {
-            Some(fresh) => fresh,
+        let heard = match self.follow(from, &beat) {
+            Some(heard) => heard,
             None if self.welcome(from, &beat) => true,
             None => return,
         };
-        if fresh && self.config.every_beat {
+        if heard && self.config.every_beat {
             let message = shown(datagram);
             self.tell(at, from, Signal::Heard { seq, difference_ns, message });
         }
@@ -378,10 +382,7 @@ mod tests {
         for (second, text) in [(1, "1"), (2, "2"), (4, "4"), (5, "3"), (6, "4")] {
             server.on_datagram(at(second), client(1), text.as_bytes());
         }
-        assert_eq!(server.deadline(), Some(6 * SECOND));
-        server.on_time(at(6));
-        assert_eq!(server.deadline(), Some(9 * SECOND), "late and double beats are no news");
-        server.on_time(at(9));
+        server.on_time(at(11));
         let expected = [
             Signal::Up { seq: Some(1) },
             Signal::Lost { first: 3, last: 3 },
@@ -421,6 +422,30 @@ mod tests {
         server.on_time(at(13));
         let down = Signal::Down { seq: None, received: 3, expected: None };
         assert_eq!(signals(&mut server), [Signal::Up { seq: None }, down]);
+    }
+
+    #[test]
+    fn a_client_that_repeats_its_number_lives() {
+        let mut server = Server::new(config());
+        for second in 0..20 {
+            server.on_datagram(at(second), client(1), b"pi4");
+            server.on_time(at(second));
+        }
+        assert_eq!(signals(&mut server), [Signal::Up { seq: Some(4) }]);
+    }
+
+    #[test]
+    fn old_beats_keep_nobody_alive() {
+        let mut server = Server::new(config());
+        for (second, text) in [(0, "1 1486420000.0"), (1, "5 1486420001.0")] {
+            server.on_datagram(at(second), client(1), text.as_bytes());
+        }
+        for (second, text) in [(3, "3 1486420000.5"), (5, "5 1486420001.0")] {
+            server.on_datagram(at(second), client(1), text.as_bytes());
+        }
+        server.on_time(at(6));
+        let down = Signal::Down { seq: Some(6), received: 3, expected: Some(5) };
+        assert_eq!(signals(&mut server).last(), Some(&down));
     }
 
     #[test]
