@@ -26,6 +26,8 @@ pub enum Next<E> {
     Event(E),
     /// The machine ended and all its events were read.
     Ended,
+    /// The machine failed: a defect of this crate.
+    Failed,
     /// Nothing happened in the time given.
     Nothing,
 }
@@ -35,6 +37,7 @@ struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     ended: AtomicBool,
+    failed: AtomicBool,
 }
 
 impl<M: Machine> Worker<M> {
@@ -42,7 +45,7 @@ impl<M: Machine> Worker<M> {
     ///
     /// # Errors
     /// [`Error::Io`] where the system gives no thread.
-    pub fn start(mut socket: Socket, machine: M) -> Result<Self> {
+    pub fn start(socket: Socket, machine: M) -> Result<Self> {
         let address = socket.local_address();
         let peer = socket.peer_address();
         let interrupter = socket.interrupter();
@@ -50,13 +53,14 @@ impl<M: Machine> Worker<M> {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
             ended: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("udpulse".to_owned())
             .spawn(move || {
                 let end = EndOnDrop(&ours);
-                run(end.0, &mut socket);
+                run(end.0, socket);
             })
             .map_err(Error::io("start a thread for", address))?;
         Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
@@ -77,6 +81,11 @@ impl<M: Machine> Worker<M> {
         !self.shared.ended.load(Ordering::Acquire)
     }
 
+    /// Whether the machine failed: a defect of this crate.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
     /// Looks at the machine between two of its steps.
     pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> R {
         look(&mut self.shared.lock())
@@ -95,6 +104,7 @@ impl<M: Machine> Worker<M> {
         match machine.events().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
+            None if self.has_failed() => Next::Failed,
             None => Next::Ended,
         }
     }
@@ -137,6 +147,7 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Under the lock: a waiter is either before its check or already asleep.
         let machine = self.0.lock();
+        self.0.failed.store(thread::panicking(), Ordering::Release);
         self.0.ended.store(true, Ordering::Release);
         drop(machine);
         self.0.changed.notify_all();
@@ -146,7 +157,8 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
 /// Datagrams in a row after which deadlines are looked at though more may be waiting.
 const ROW: u32 = 1024;
 
-fn run<M: Machine>(shared: &Shared<M>, socket: &mut Socket) {
+/// Takes the socket, so that it is closed before the end is told.
+fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
     let mut row = 0;
     loop {
         let deadline = {
@@ -154,7 +166,7 @@ fn run<M: Machine>(shared: &Shared<M>, socket: &mut Socket) {
             if row == 0 {
                 machine.on_time(now());
             }
-            flush(&mut *machine, socket);
+            flush(&mut *machine, &socket);
             if !machine.events().is_empty() {
                 shared.changed.notify_all();
             }

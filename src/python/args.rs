@@ -30,10 +30,7 @@ impl Integer {
             .filter(|value| allowed.contains(value))
             .and_then(|value| T::try_from(value).ok())
             .ok_or_else(|| {
-                let allowed = match *range.end() {
-                    u64::MAX => format!("{} or more", range.start()),
-                    end => format!("{} to {end}", range.start()),
-                };
+                let allowed = format!("{} to {}", range.start(), range.end());
                 Error::argument(name, &self.text, allowed)
             })
     }
@@ -43,12 +40,30 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let value = match object.extract::<i128>() {
-            Ok(value) => Some(value),
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { value, text: object.str()?.to_string() })
+        let value = unless_too_large(object.py(), object.extract::<i128>())?;
+        // Python refuses to write a number of thousands of digits.
+        let text = object.str().map_or_else(|_| "so large a number".to_owned(), |t| t.to_string());
+        Ok(Self { value, text })
+    }
+}
+
+/// A duration in seconds, so that one out of range is a `ValueError`.
+pub(super) struct Seconds(pub(super) f64);
+
+impl<'py> FromPyObject<'_, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let value = unless_too_large(object.py(), object.extract::<f64>())?;
+        Ok(Self(value.unwrap_or(f64::INFINITY)))
+    }
+}
+
+/// None where Python says that the value does not fit.
+fn unless_too_large<T>(py: Python<'_>, value: PyResult<T>) -> PyResult<Option<T>> {
+    match value {
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
+        value => value.map(Some),
     }
 }
 
@@ -76,8 +91,8 @@ pub(super) fn seed(seed: Option<&Integer>) -> Result<Option<u64>> {
 }
 
 /// A duration in seconds, in nanoseconds.
-pub(super) fn duration_ns(name: &'static str, seconds: f64) -> Result<i64> {
+pub(super) fn duration_ns(name: &'static str, Seconds(seconds): Seconds) -> Result<i64> {
     nanoseconds(seconds)
         .filter(|ns| *ns > 0)
-        .ok_or_else(|| Error::argument(name, seconds, "a number of seconds above 0"))
+        .ok_or_else(|| Error::argument(name, seconds, "above 0 and below 9.2e9 seconds"))
 }

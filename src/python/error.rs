@@ -7,6 +7,7 @@ use crate::Error;
 
 import_exception!(socket, gaierror);
 import_exception!(udpulse._errors, NotStartedError);
+import_exception!(udpulse._errors, UdpulseError);
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -21,6 +22,11 @@ impl From<Error> for PyErr {
             Error::Resolve { code, .. } => gaierror::new_err((code, text)),
         }
     }
+}
+
+/// What is raised where the engine itself failed.
+pub(super) fn failed(class: &str) -> PyErr {
+    UdpulseError::new_err(format!("the engine of this {class} failed; please report it"))
 }
 
 /// What is raised where an object is asked for what it has only once started.

@@ -1,12 +1,14 @@
 //! What all four classes have in common: a worker that comes and goes.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use pyo3::prelude::*;
 
 use crate::net::{Endpoint, Socket, resolve};
-use crate::python::error::not_started;
+use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{aside, wait};
 use crate::{Machine, Next, Result, Worker};
@@ -15,11 +17,27 @@ use crate::{Machine, Next, Result, Worker};
 pub(super) struct Handle<M: Machine> {
     class: &'static str,
     worker: Mutex<Option<Arc<Worker<M>>>>,
+    starting: AtomicBool,
+}
+
+/// The right to start a worker, held by one thread at a time.
+struct Starting<'a>(&'a AtomicBool);
+
+impl<'a> Starting<'a> {
+    fn attempt(starting: &'a AtomicBool) -> Option<Self> {
+        (!starting.swap(true, Ordering::Acquire)).then_some(Self(starting))
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl<M: Machine> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
-        Self { class, worker: Mutex::new(None) }
+        Self { class, worker: Mutex::new(None), starting: AtomicBool::new(false) }
     }
 
     /// Starts a worker where none runs: `open` makes a socket of the address that `endpoint` has,
@@ -31,6 +49,12 @@ impl<M: Machine> Handle<M> {
         open: fn(SocketAddr) -> Result<Socket>,
         machine: impl FnOnce(&Socket) -> M,
     ) -> PyResult<()> {
+        let _starting = wait(py, |slice| {
+            Starting::attempt(&self.starting).or_else(|| {
+                thread::sleep(slice);
+                None
+            })
+        })?;
         if self.is_running() {
             return Ok(());
         }
@@ -102,16 +126,18 @@ impl<M: Machine> Handle<M> {
     pub(super) fn next(&self, py: Python<'_>) -> PyResult<Option<M::Event>> {
         let worker = self.started()?;
         wait(py, |slice| match worker.next_event(slice) {
-            Next::Event(event) => Some(Some(event)),
-            Next::Ended => Some(None),
+            Next::Event(event) => Some(Ok(Some(event))),
+            Next::Ended => Some(Ok(None)),
+            Next::Failed => Some(Err(failed(self.class))),
             Next::Nothing => None,
-        })
+        })?
     }
 
     /// Waits for the end of the work.
     pub(super) fn join(&self, py: Python<'_>) -> PyResult<()> {
         let worker = self.started()?;
-        wait(py, |slice| worker.wait(slice).then_some(()))
+        wait(py, |slice| worker.wait(slice).then_some(()))?;
+        if worker.has_failed() { Err(failed(self.class)) } else { Ok(()) }
     }
 
     fn started(&self) -> PyResult<Arc<Worker<M>>> {

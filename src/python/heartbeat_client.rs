@@ -6,7 +6,7 @@ use crate::Result;
 use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Outcome};
 use crate::impair::probability;
 use crate::net::{Endpoint, Socket};
-use crate::python::args::{self, Integer};
+use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::value::{Address, value};
 use crate::seconds;
@@ -92,7 +92,7 @@ running_object!(HeartbeatClient: Beat {
     #[new]
     #[pyo3(
         signature = (
-            host, port = Integer::new(12_000), *, interval = 1.0, count = None, fail_at = None,
+            host, port = Integer::new(12_000), *, interval = Seconds(1.0), count = None, fail_at = None,
             fail_chance = 0.0, loss = 0.0, seed = None, format = "Heartbeat {seq} {time}",
         ),
         text_signature = "(host, port=12000, *, interval=1.0, count=None, fail_at=None, \
@@ -103,7 +103,7 @@ running_object!(HeartbeatClient: Beat {
     fn new(
         host: String,
         port: Integer,
-        interval: f64,
+        interval: Seconds,
         count: Option<Integer>,
         fail_at: Option<Integer>,
         fail_chance: f64,

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::heartbeat::{self, Server, ServerConfig, ServerCounters};
 use crate::net::{Endpoint, Socket};
-use crate::python::args::{self, Integer};
+use crate::python::args::{self, Integer, Seconds};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
 use crate::python::value::{Address, address, value};
@@ -97,7 +97,7 @@ running_object!(HeartbeatServer: Event {
     #[new]
     #[pyo3(
         signature = (
-            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = 5.0,
+            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = Seconds(5.0),
             by_host = false, reply = false, max_peers = Integer::new(65_536), every_beat = false,
         ),
         text_signature = "(host='127.0.0.1', port=12000, *, timeout=5.0, by_host=False, \
@@ -107,7 +107,7 @@ running_object!(HeartbeatServer: Event {
     fn new(
         host: String,
         port: Integer,
-        timeout: f64,
+        timeout: Seconds,
         by_host: bool,
         reply: bool,
         max_peers: Integer,

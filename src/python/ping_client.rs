@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::net::{Endpoint, Socket};
 use crate::ping::{Config, Report, Session, Verdict};
-use crate::python::args::{self, Integer};
+use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::value::{Address, value};
 use crate::{Result, seconds, stats};
@@ -107,7 +107,7 @@ impl PingClient {
         host: String,
         port: &Integer,
         count: Option<&Integer>,
-        timeout: f64,
+        timeout: Seconds,
         events: usize,
     ) -> Result<Self> {
         Ok(Self {
@@ -141,12 +141,12 @@ running_object!(PingClient: Probe {
     #[new]
     #[pyo3(
         signature = (
-            host, port = Integer::new(12_000), *, count = Some(Integer::new(10)), timeout = 1.0,
+            host, port = Integer::new(12_000), *, count = Some(Integer::new(10)), timeout = Seconds(1.0),
         ),
         text_signature = "(host, port=12000, *, count=10, timeout=1.0)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn new(host: String, port: Integer, count: Option<Integer>, timeout: f64) -> Result<Self> {
+    fn new(host: String, port: Integer, count: Option<Integer>, timeout: Seconds) -> Result<Self> {
         Self::make(host, &port, count.as_ref(), timeout, UNREAD)
     }
 
@@ -179,7 +179,7 @@ running_object!(PingClient: Probe {
 /// socket.gaierror where the host has none.
 #[pyfunction]
 #[pyo3(
-    signature = (host, port = Integer::new(12_000), *, count = Integer::new(10), timeout = 1.0),
+    signature = (host, port = Integer::new(12_000), *, count = Integer::new(10), timeout = Seconds(1.0)),
     text_signature = "(host, port=12000, *, count=10, timeout=1.0)",
 )]
 #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
@@ -188,7 +188,7 @@ pub(super) fn ping(
     host: String,
     port: Integer,
     count: Integer,
-    timeout: f64,
+    timeout: Seconds,
 ) -> PyResult<PingReport> {
     let client = PingClient::make(host, &port, Some(&count), timeout, 0)?;
     client.run(py)?;

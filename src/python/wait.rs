@@ -8,7 +8,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 /// How long Ctrl-C may go unseen.
-const SLICE: Duration = Duration::from_millis(50);
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Calls `wait`, detached, with the longest time it may take, until it gives something. Between two
 /// calls a signal that came raises what its handler raises.
