@@ -3,7 +3,10 @@
 
 import sys
 
-from udpulse._cli import heartbeat_client as main
+try:
+    from udpulse._cli import heartbeat_client as main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 __all__ = ["main"]
 

@@ -3,7 +3,10 @@
 
 import sys
 
-from udpulse._cli import heartbeat_server as main
+try:
+    from udpulse._cli import heartbeat_server as main
+except KeyboardInterrupt:
+    sys.exit(0)
 
 __all__ = ["main"]
 

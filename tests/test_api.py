@@ -162,6 +162,22 @@ def test_all_interfaces_are_bound_by_the_empty_host() -> None:
         assert udpulse.ping("127.0.0.1", port, count=1).answered == 1
 
 
+def test_many_threads_may_start_it_at_once() -> None:
+    servers: list[Any] = [EchoServer("localhost", 0), HeartbeatServer("127.0.0.1", 0)]
+    for server in servers:
+        for _ in range(20):
+            threads = [threading.Thread(target=server.start) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            address = server.address
+            server.stop()
+            # Its port is free again as soon as it has stopped.
+            with type(server)(*address):
+                pass
+
+
 def test_a_seed_repeats_the_losses() -> None:
     def fates() -> list[bool]:
         with EchoServer(port=0, loss=0.5, seed=11, log=100) as server:
@@ -246,20 +262,26 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"loss": 1.5}, "loss must be a probability from 0 to 1, not 1.5"),
     (EchoServer, {"loss": float("nan")}, "loss must be a probability from 0 to 1, not NaN"),
     (EchoServer, {"loss": "heavy"}, "loss must be a probability from 0 to 1 or 'lab', not 'heavy'"),
-    (EchoServer, {"seed": -1}, "seed must be 0 or more, not -1"),
+    (EchoServer, {"seed": -1}, "seed must be 0 to 18446744073709551615, not -1"),
     (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),
     (EchoServer, {"log": -1}, "log must be 0 to 4294967295, not -1"),
     (PingClient, {"host": ""}, "host must be an address or a name, not empty"),
     (PingClient, {"port": 0}, "port must be 1 to 65535, not 0"),
-    (PingClient, {"count": 0}, "count must be 1 or more, not 0"),
-    (PingClient, {"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
-    (PingClient, {"timeout": float("inf")}, "timeout must be a number of seconds above 0, not inf"),
-    (udpulse.ping, {"count": -3}, "count must be 1 or more, not -3"),
-    (HeartbeatClient, {"interval": -1}, "interval must be a number of seconds above 0, not -1"),
-    (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 or more, not 0"),
+    (PingClient, {"count": 0}, "count must be 1 to 18446744073709551615, not 0"),
+    (PingClient, {"timeout": 0}, "timeout must be above 0 and below 9.2e9 seconds, not 0"),
+    (
+        PingClient,
+        {"timeout": float("inf")},
+        "timeout must be above 0 and below 9.2e9 seconds, not inf",
+    ),
+    (PingClient, {"timeout": 10**400}, "timeout must be above 0 and below 9.2e9 seconds, not inf"),
+    (PingClient, {"port": 10**5000}, "port must be 1 to 65535, not so large a number"),
+    (udpulse.ping, {"count": -3}, "count must be 1 to 18446744073709551615, not -3"),
+    (HeartbeatClient, {"interval": -1}, "interval must be above 0 and below 9.2e9 seconds, not -1"),
+    (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 18446744073709551615, not 0"),
     (HeartbeatClient, {"fail_chance": 2}, "fail_chance must be a probability from 0 to 1, not 2"),
     (HeartbeatClient, {"format": "{name}"}, "format must be a text whose only braces are"),
-    (HeartbeatServer, {"timeout": -5}, "timeout must be a number of seconds above 0, not -5"),
+    (HeartbeatServer, {"timeout": -5}, "timeout must be above 0 and below 9.2e9 seconds, not -5"),
     (HeartbeatServer, {"max_peers": 0}, "max_peers must be 1 to 4294967295, not 0"),
 ]
 

@@ -1,7 +1,9 @@
 """The command lines: bad input, interruption, closed pipes, the demo."""
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +35,11 @@ BAD_INPUT = [
     ("UDPPingerClient", ["127.0.0.1", "70000"], "port must be 1 to 65535, not 70000"),
     ("UDPPingerClient", ["127.0.0.1", "x"], "Invalid value for 'port'"),
     ("UDPPingerClient", ["no.such.host.invalid"], "cannot resolve host no.such.host.invalid"),
-    ("UDPPingerClient", ["--count", "-1"], "count must be 1 or more, not -1"),
-    ("UDPPingerClient", ["--timeout", "nan"], "timeout must be a number of seconds above 0"),
+    ("UDPPingerClient", ["--count", "-1"], "count must be 1 to 18446744073709551615, not -1"),
+    ("UDPPingerClient", ["--timeout", "nan"], "timeout must be above 0"),
     ("UDPPingerClient", ["a", "1", "b"], "Got unexpected extra argument"),
-    ("UDPHeartBeatServer", ["--timeout", "0"], "timeout must be a number of seconds above 0"),
-    ("UDPHeartBeatClient", ["--interval", "-1"], "interval must be a number of seconds above 0"),
+    ("UDPHeartBeatServer", ["--timeout", "0"], "timeout must be above 0"),
+    ("UDPHeartBeatClient", ["--interval", "-1"], "interval must be above 0"),
     ("UDPHeartBeatClient", ["--fail-chance", "1.1"], "fail_chance must be a probability"),
     ("UDPHeartBeatClient", ["--format", "{x}"], "format must be a text whose only braces are"),
     ("udpulse", ["bogus"], "No such command 'bogus'"),
@@ -123,6 +125,39 @@ def test_a_closed_pipe_ends_a_script_quietly() -> None:
         err = process.stderr.read()
     assert process.returncode == 0
     assert "Error" not in err
+
+
+def test_a_reply_that_the_terminal_cannot_show_is_escaped() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        host, port = server.getsockname()
+        program = [
+            sys.executable,
+            str(SCRIPTS / "UDPPingerClient.py"),
+            host,
+            str(port),
+            "--count=1",
+        ]
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        with subprocess.Popen(program, stdout=subprocess.PIPE, env=environment) as process:
+            _, client = server.recvfrom(1024)
+            server.sendto("pöng".encode(), client)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"p\\xf6ng\n"
+        assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+@pytest.mark.parametrize("name", ["UDPPingerServer", "UDPHeartBeatClient"])
+def test_ctrl_c_while_it_starts_leaves_no_traceback(name: str, tmp_path: Path) -> None:
+    # A module that the program imports interrupts it.
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    program = [sys.executable, str(SCRIPTS / f"{name}.py")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True)
+    assert ended.stderr == ""
+    assert ended.returncode == (0 if "Server" in name else 130)
 
 
 def test_the_demo_shows_both_sides_of_both_pairs(capsys: pytest.CaptureFixture[str]) -> None:

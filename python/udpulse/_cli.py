@@ -4,6 +4,7 @@ Exit codes: 0 the program did what it is for, 2 it was asked for something impos
 stderr says what), 130 Ctrl-C ended it before its end.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -33,17 +34,23 @@ Probability = Annotated[float, Option(metavar="P", help="The probability, 0 to 1
 
 def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
     """Run the program that a command line asks for; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A reply may hold what the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         program = app(argv, prog_name=name, standalone_mode=False)
-        return program() if callable(program) else int(program or 0)
-    except BrokenPipeError:
-        # Whoever read our lines has had enough; Python's own flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except typer.TyperException as error:
         return refuse(name, error.format_message())
     except ValueError as error:
         return refuse(name, str(error))
+    if not callable(program):
+        return int(program or 0)
+    try:
+        return int(program())
+    except BrokenPipeError:
+        # Whoever read our lines has had enough; Python's own flush at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         return refuse(name, error.strerror or str(error))
     except KeyboardInterrupt:
@@ -52,7 +59,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
 
 def refuse(name: str, reason: str) -> int:
     """Say in one line why a program does not run."""
-    print(f"{name}: {' '.join(reason.split())}", file=sys.stderr)
+    Screen().note(f"{name}: {' '.join(reason.split())}")
     return USAGE
 
 

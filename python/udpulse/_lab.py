@@ -1,6 +1,7 @@
 """The four programs of the lab, each a loop from events to lines."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from udpulse import _screens as screens
@@ -30,8 +31,10 @@ class Screen:
         print(self.label + line, flush=True)
 
     def note(self, line: str) -> None:
-        """Say something about the run."""
-        print(self.label + line, file=sys.stderr, flush=True)
+        """Say something about the run; nobody needs to listen."""
+        if sys.stderr is not None:
+            with suppress(BrokenPipeError):
+                print(self.label + line, file=sys.stderr, flush=True)
 
 
 def ping_server(server: EchoServer, screen: Screen) -> int:
@@ -76,6 +79,7 @@ def ping_client(client: PingClient, screen: Screen) -> int:
 
 def heartbeat_client(client: HeartbeatClient, screen: Screen) -> int:
     """Show each beat until the last, or the simulated crash."""
+    code = 0
     refused = False
     try:
         with client:
@@ -87,11 +91,11 @@ def heartbeat_client(client: HeartbeatClient, screen: Screen) -> int:
                     refused = True
     except KeyboardInterrupt:
         screen.note(f"Sent {counted(client.counters.sent, 'heartbeat')}")
-        return INTERRUPTED
+        code = INTERRUPTED
     if client.counters.send_failed:
         failed = counted(client.counters.send_failed, "heartbeat")
         screen.note(f"{failed} could not be sent")
-    return 0
+    return code
 
 
 def heartbeat_server(
@@ -127,7 +131,8 @@ def heartbeat_server(
     counters = server.counters
     for number, what in (
         (counters.ignored, "ignored: no heartbeat"),
-        (counters.duplicates + counters.stale, "ignored: had come before"),
+        (counters.duplicates, "had a number that had come before"),
+        (counters.stale, "had a number too old to judge"),
         (counters.refused, "ignored: of another client"),
         (counters.send_failed, "could not be answered"),
     ):
