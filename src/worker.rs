@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::net::{Interrupter, Received, Socket, now};
+use crate::net::{Interrupter, Received, Signal, Socket, now};
 use crate::{Error, Machine, Result};
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
@@ -34,6 +34,8 @@ pub enum Next<E> {
 struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
+    /// Whom to wake at the next change, once. Locked only while the machine is.
+    waiting: Mutex<Vec<Arc<Signal>>>,
     ended: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl<M: Machine> Worker<M> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
+            waiting: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
@@ -99,6 +102,23 @@ impl<M: Machine> Worker<M> {
         }
     }
 
+    /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `signal` is
+    /// raised once something may have changed.
+    pub fn poll_event(&self, signal: &Arc<Signal>) -> Next<M::Event> {
+        let mut machine = self.shared.lock();
+        match machine.events().pop() {
+            Some(event) => Next::Event(event),
+            None if self.is_running() => {
+                let mut waiting = self.shared.waiting();
+                if !waiting.iter().any(|other| Arc::ptr_eq(other, signal)) {
+                    waiting.push(Arc::clone(signal));
+                }
+                Next::Nothing
+            }
+            None => Next::Ended,
+        }
+    }
+
     /// Waits up to `patience` for the end; tells whether it has come.
     pub fn wait(&self, patience: Duration) -> bool {
         let guard = self.shared.lock();
@@ -128,6 +148,18 @@ impl<M> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Signal>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes all who wait, threads and event loops.
+    fn wake(&self) {
+        self.changed.notify_all();
+        for signal in self.waiting().drain(..) {
+            signal.raise();
+        }
+    }
 }
 
 /// Tells those who wait that the end has come, also when the thread panics.
@@ -138,8 +170,8 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
         // Under the lock: a waiter is either before its check or already asleep.
         let machine = self.0.lock();
         self.0.ended.store(true, Ordering::Release);
+        self.0.wake();
         drop(machine);
-        self.0.changed.notify_all();
     }
 }
 
@@ -156,7 +188,7 @@ fn run<M: Machine>(shared: &Shared<M>, socket: &mut Socket) {
             }
             flush(&mut *machine, socket);
             if !machine.events().is_empty() {
-                shared.changed.notify_all();
+                shared.wake();
             }
             if machine.is_done() {
                 return;
