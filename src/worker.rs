@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::net::{Interrupter, Received, Socket, now};
+use crate::net::{Interrupter, Received, Signal, Socket, now};
 use crate::{Error, Machine, Result};
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
@@ -36,6 +36,8 @@ pub enum Next<E> {
 struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
+    /// Whom to wake at the next change, once. Locked only while the machine is.
+    waiting: Mutex<Vec<Arc<Signal>>>,
     ended: AtomicBool,
     failed: AtomicBool,
 }
@@ -52,6 +54,7 @@ impl<M: Machine> Worker<M> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
+            waiting: Mutex::default(),
             ended: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         });
@@ -101,6 +104,24 @@ impl<M: Machine> Worker<M> {
                 machine.events().is_empty() && self.is_running()
             })
             .unwrap_or_else(PoisonError::into_inner);
+        self.take(&mut machine)
+    }
+
+    /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `signal` is
+    /// raised once something may have changed.
+    pub fn poll_event(&self, signal: &Arc<Signal>) -> Next<M::Event> {
+        let mut machine = self.shared.lock();
+        let next = self.take(&mut machine);
+        if matches!(next, Next::Nothing) {
+            let mut waiting = self.shared.waiting();
+            if !waiting.iter().any(|other| Arc::ptr_eq(other, signal)) {
+                waiting.push(Arc::clone(signal));
+            }
+        }
+        next
+    }
+
+    fn take(&self, machine: &mut M) -> Next<M::Event> {
         match machine.events().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
@@ -138,6 +159,18 @@ impl<M> Shared<M> {
     fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Signal>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes all who wait, threads and event loops.
+    fn wake(&self) {
+        self.changed.notify_all();
+        for signal in self.waiting().drain(..) {
+            signal.raise();
+        }
+    }
 }
 
 /// Tells those who wait that the end has come, also when the thread panics.
@@ -149,8 +182,8 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
         let machine = self.0.lock();
         self.0.failed.store(thread::panicking(), Ordering::Release);
         self.0.ended.store(true, Ordering::Release);
+        self.0.wake();
         drop(machine);
-        self.0.changed.notify_all();
     }
 }
 
@@ -168,7 +201,7 @@ fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
             }
             flush(&mut *machine, &socket);
             if !machine.events().is_empty() {
-                shared.changed.notify_all();
+                shared.wake();
             }
             if machine.is_done() {
                 return;

@@ -83,14 +83,16 @@ impl EchoServer {
         let machine = |_: &Socket| Echo::new(self.config.clone());
         self.handle.start(py, &self.endpoint, Socket::bind, machine)
     }
+}
 
-    fn next(&self, py: Python<'_>) -> PyResult<Option<Fate>> {
-        Ok(self.handle.next(py)?.map(|fate| Fate {
+impl From<echo::Fate> for Fate {
+    fn from(fate: echo::Fate) -> Self {
+        Self {
             time: seconds(fate.at.wall_ns),
             client: address(fate.client),
             dropped: fate.dropped,
             message: fate.message.into(),
-        }))
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use crate::net::{Endpoint, Socket, resolve};
+use crate::net::{Endpoint, Receiver, Signal, Socket, resolve};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{aside, wait};
@@ -133,6 +134,18 @@ impl<M: Machine> Handle<M> {
         })?
     }
 
+    /// Takes the next event without waiting; none where nothing happened, in which case `waiter`
+    /// becomes readable once something may have.
+    pub(super) fn poll(&self, py: Python<'_>, waiter: &Waiter) -> PyResult<Option<M::Event>> {
+        let worker = self.started()?;
+        match py.detach(|| worker.poll_event(&waiter.0)) {
+            Next::Event(event) => Ok(Some(event)),
+            Next::Nothing => Ok(None),
+            Next::Ended => Err(PyStopAsyncIteration::new_err(())),
+            Next::Failed => Err(failed(self.class)),
+        }
+    }
+
     /// Waits for the end of the work.
     pub(super) fn join(&self, py: Python<'_>) -> PyResult<()> {
         let worker = self.started()?;
@@ -153,9 +166,29 @@ impl<M: Machine> Handle<M> {
     }
 }
 
+/// What wakes the event loop that an `_asyncio.Events` iterates on.
+#[pyclass(frozen, name = "_Waiter", module = "udpulse._core")]
+pub(super) struct Waiter(Arc<Signal>);
+
+#[pymethods]
+impl Waiter {
+    /// Makes a waiter and the number of the socket that becomes readable; the caller closes it.
+    #[staticmethod]
+    fn pair() -> PyResult<(Self, Receiver)> {
+        let (signal, receiver) = Signal::pair()?;
+        Ok((Self(Arc::new(signal)), receiver))
+    }
+}
+
+/// The asynchronous iterator over the events of a running object.
+pub(super) fn events<'py>(running: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    running.py().import("udpulse._asyncio")?.getattr("Events")?.call1((running,))
+}
+
 /// Writes the methods that a running object has, in front of its own.
 ///
-/// The class has a field `handle` and a method `run` that starts it.
+/// The class has a field `handle` and a method `run` that starts it; its event is made `From` the
+/// machine's.
 macro_rules! running_object {
     ($class:ident: $event:ty { $($methods:tt)* }) => {
         #[pyo3::pymethods]
@@ -219,7 +252,27 @@ macro_rules! running_object {
             }
 
             fn __next__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<Option<$event>> {
-                self.next(py)
+                Ok(self.handle.next(py)?.map(<$event>::from))
+            }
+
+            /// Starts the object where it was never started; the events come through the running
+            /// event loop.
+            fn __aiter__<'py>(
+                slf: &pyo3::Bound<'py, Self>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                if !slf.get().handle.was_started() {
+                    slf.get().run(slf.py())?;
+                }
+                crate::python::handle::events(slf.as_any())
+            }
+
+            /// The next event, or None where there is none yet and `waiter` will tell.
+            fn _poll(
+                &self,
+                py: pyo3::Python<'_>,
+                waiter: &crate::python::handle::Waiter,
+            ) -> pyo3::PyResult<Option<$event>> {
+                Ok(self.handle.poll(py, waiter)?.map(<$event>::from))
             }
         }
     };

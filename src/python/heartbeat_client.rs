@@ -74,9 +74,11 @@ impl HeartbeatClient {
             Client::new(ClientConfig { server: socket.peer_address(), ..self.config.clone() })
         })
     }
+}
 
-    fn next(&self, py: Python<'_>) -> PyResult<Option<Beat>> {
-        Ok(self.handle.next(py)?.map(|heartbeat::Beat { seq, at, outcome }| Beat {
+impl From<heartbeat::Beat> for Beat {
+    fn from(heartbeat::Beat { seq, at, outcome }: heartbeat::Beat) -> Self {
+        Self {
             seq,
             outcome: match outcome {
                 Outcome::Failed => "failed",
@@ -84,7 +86,7 @@ impl HeartbeatClient {
                 Outcome::Skipped => "skipped",
             },
             time: seconds(at.wall_ns),
-        }))
+        }
     }
 }
 

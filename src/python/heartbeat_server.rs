@@ -87,10 +87,6 @@ impl HeartbeatServer {
         let config = ServerConfig { utc_offset_ns: offset * NS_PER_SECOND, ..self.config.clone() };
         self.handle.start(py, &self.endpoint, Socket::bind, |_| Server::new(config))
     }
-
-    fn next(&self, py: Python<'_>) -> PyResult<Option<Event>> {
-        Ok(self.handle.next(py)?.map(Event::from))
-    }
 }
 
 running_object!(HeartbeatServer: Event {

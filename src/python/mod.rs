@@ -20,6 +20,8 @@ mod _core {
     #[pymodule_export]
     use super::events::{Down, Heard, Ignored, Late, Lost, Recovered, Restarted, Up};
     #[pymodule_export]
+    use super::handle::Waiter;
+    #[pymodule_export]
     use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};

@@ -125,15 +125,17 @@ impl PingClient {
             Session::new(Config { target: socket.peer_address(), count, timeout_ns, events })
         })
     }
+}
 
-    fn next(&self, py: Python<'_>) -> PyResult<Option<Probe>> {
-        Ok(self.handle.next(py)?.map(|probe| Probe {
+impl From<crate::ping::Probe> for Probe {
+    fn from(probe: crate::ping::Probe) -> Self {
+        Self {
             seq: probe.seq,
             verdict: verdict(probe.verdict),
             rtt: probe.rtt_ns.map(seconds),
             reply: probe.reply.map(Vec::from),
             sent: seconds(probe.sent.wall_ns),
-        }))
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! Wakes an event loop that watches sockets.
+
+use std::io;
+#[cfg(unix)]
+use std::os::{fd::IntoRawFd, unix::net::UnixDatagram as Datagram};
+#[cfg(windows)]
+use std::{net::UdpSocket as Datagram, os::windows::io::IntoRawSocket};
+
+/// The sending half of a pair of sockets; the receiving half belongs to an event loop, which may be
+/// Python's: it wakes without any thread waiting for it.
+#[derive(Debug)]
+pub struct Signal(Datagram);
+
+/// The number that the system knows the receiving half by; whoever has it closes it.
+#[cfg(unix)]
+pub type Receiver = std::os::fd::RawFd;
+/// The number that the system knows the receiving half by; whoever has it closes it.
+#[cfg(windows)]
+pub type Receiver = std::os::windows::io::RawSocket;
+
+impl Signal {
+    /// Makes a pair.
+    ///
+    /// # Errors
+    /// The system's, where it has no more sockets to give.
+    pub fn pair() -> io::Result<(Self, Receiver)> {
+        let (ours, theirs) = pair()?;
+        ours.set_nonblocking(true)?;
+        #[cfg(unix)]
+        let receiver = theirs.into_raw_fd();
+        #[cfg(windows)]
+        let receiver = theirs.into_raw_socket();
+        Ok((Self(ours), receiver))
+    }
+
+    /// Makes the receiving half readable.
+    pub fn raise(&self) {
+        // It fails where the other half is full, hence readable, or closed, hence of no interest.
+        let _ = self.0.send(&[0]);
+    }
+}
+
+#[cfg(unix)]
+fn pair() -> io::Result<(Datagram, Datagram)> {
+    Datagram::pair()
+}
+
+#[cfg(windows)]
+fn pair() -> io::Result<(Datagram, Datagram)> {
+    let (one, other) = (Datagram::bind("127.0.0.1:0")?, Datagram::bind("127.0.0.1:0")?);
+    one.connect(other.local_addr()?)?;
+    other.connect(one.local_addr()?)?;
+    Ok((one, other))
+}

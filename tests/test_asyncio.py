@@ -1,0 +1,91 @@
+"""Asynchronous iteration of the running objects."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
+
+
+async def all_of(thing: Any) -> list[Any]:
+    return [event async for event in thing]
+
+
+def test_probes_come_as_they_are_decided() -> None:
+    with EchoServer(port=0, loss="lab", seed=1) as server:
+        client = PingClient(*server.address, count=20, timeout=0.05)
+        probes = asyncio.run(all_of(client))
+    assert [probe.seq for probe in probes] == list(range(1, 21))
+    assert {probe.verdict for probe in probes} == {"answered", "lost"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EchoServer(port=0),
+        lambda: HeartbeatServer(port=0),
+        lambda: PingClient("127.0.0.1", 9, count=None, timeout=30),
+        lambda: HeartbeatClient("127.0.0.1", 9, interval=30, fail_at=2),
+    ],
+    ids=["EchoServer", "HeartbeatServer", "PingClient", "HeartbeatClient"],
+)
+def test_stop_from_another_thread_ends_the_iteration(make: Callable[[], Any]) -> None:
+    async def stopped_while_it_waits() -> None:
+        with make() as thing:
+            task = asyncio.ensure_future(all_of(thing))
+            await asyncio.sleep(0)  # to where it waits
+            await asyncio.get_running_loop().run_in_executor(None, thing.stop)
+            await task
+
+    asyncio.run(stopped_while_it_waits())
+
+
+def test_many_sessions_share_one_loop_and_no_thread_of_python_waits() -> None:
+    async def both(addresses: list[tuple[str, int]]) -> list[list[Any]]:
+        before = threading.active_count()
+        sessions = [PingClient(*address, count=20) for address in addresses]
+        results = await asyncio.gather(*map(all_of, sessions))
+        assert threading.active_count() == before
+        return results
+
+    with EchoServer(port=0) as server:
+        results = asyncio.run(both([server.address] * 50))
+    assert [[probe.seq for probe in probes] for probes in results] == [list(range(1, 21))] * 50
+
+
+def test_a_cancelled_wait_loses_no_event() -> None:
+    async def impatient(client: PingClient) -> list[int]:
+        numbers: list[int] = []
+        events = aiter(client)
+        while True:
+            try:
+                numbers.append((await asyncio.wait_for(anext(events), 0.001)).seq)
+            except asyncio.TimeoutError:
+                continue
+            except StopAsyncIteration:
+                return numbers
+
+    with EchoServer(port=0, loss=0.5, seed=3) as server:
+        client = PingClient(*server.address, count=20, timeout=0.005)
+        assert asyncio.run(impatient(client)) == list(range(1, 21))
+
+
+def test_two_tasks_share_the_events_of_one_object() -> None:
+    async def shared(client: PingClient) -> tuple[list[Any], list[Any]]:
+        return await asyncio.gather(all_of(client), all_of(client))
+
+    with EchoServer(port=0) as server:
+        one, other = asyncio.run(shared(PingClient(*server.address, count=200)))
+    assert sorted(probe.seq for probe in one + other) == list(range(1, 201))
+
+
+def test_a_fast_object_leaves_the_loop_to_others() -> None:
+    with EchoServer(port=0) as server, PingClient(*server.address, count=None) as client:
+        with pytest.raises(asyncio.TimeoutError):
+            asyncio.run(asyncio.wait_for(all_of(client), 0.05))
+        assert client.running
+    gc.collect()  # a socket left open is a ResourceWarning, which is an error
