@@ -1,0 +1,287 @@
+"""Programs as students and teachers write them for this lab: plain sockets and nothing else."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from itertools import cycle
+from types import TracebackType
+
+Address = tuple[str, int]
+
+# How long a wait of a peer lasts at most.
+PATIENCE = 10.0
+
+# What ping clients of the lab send besides pings, and what they might.
+ODD = [
+    b"",
+    b"Ping",
+    b" leading blank, \t tab",
+    b"two lines\nin one\r\n",
+    b"it's",
+    b'it\'s "quoted"',
+    "grüße".encode(),
+    "grüße".encode("latin-1"),
+    bytes(range(256)),
+    b"a" * 1024,
+    b"a" * 1024 + b"b",
+    b"a" * 9000,
+]
+
+DATE = "%Y-%m-%d %H:%M:%S.%f"
+
+# What clients of the lab send: the codes are those of `strftime`, {t} is Unix time.
+NUMBER_AND_TIME = [
+    "Heartbeat 7 {t}",
+    "7 {t}",
+    "{t} 7",
+    "7  {t}",
+    " 7 {t}",
+    "7,{t}",
+    "Ping 7 {t}",
+    "7 Ping {t}",
+    "Ping 7 {s}",
+    "PING 7 {ms}",
+    "Ping 7 {ms}.25",
+    "7 {us}",
+    "7 {ns}",
+    "#7 time:{t}",
+    "Packet: 7 | Timestamp: {t} ",
+    "Ping 7\n{t}\n",
+    "\"Ping 7\" '{t}'",
+    "Ping 7 {ctime}",
+    "Ping #7 {ctime}",
+    "7_{ctime}",
+    f"7 {DATE}",
+    f"7\t{DATE}",
+    f"Ping 7: {DATE}",
+    f"Ping 7 | {DATE}",
+    f"This is Ping 7_{DATE}",
+    "Ping 7 %Y-%m-%dT%H:%M:%S",
+    "Ping 7 %H:%M:%S",
+    "SeqNo: 7 %H:%M:%S.%f",
+]
+NUMBER = ["7", "Ping 7", "Ping7", "Sequence No.: 7", "Ping 7 0.052", "Ping 7 14:03"]
+TIME = ["{t}", "Heartbeat {t}", f"[{DATE}]", "{ctime}", "%H:%M:%S"]
+NEITHER = [b"", b"Ping", b"hello", b"\xff\xfe\x00", b" \n|,:#[] ", b"\x80" * 9000]
+
+
+class Foreign(bytes):
+    """A reply that leaves from another port than the server's own."""
+
+
+Rule = Callable[[bytes], Iterable[bytes]]
+"""What a server answers to a datagram."""
+
+
+class Server:
+    """The lab's server: a loop around `recvfrom(1024)`, here on a thread that ends with the block.
+
+    It answers by a rule and keeps what it heard, complete when the block has ended.
+    """
+
+    def __init__(self, rule: Rule | None = None) -> None:
+        self.heard: list[tuple[bytes, Address]] = []
+        self._rule = rule or silent
+        self._own, self._other = open_socket(), open_socket()
+        # How soon an end is seen.
+        self._own.settimeout(0.05)
+        self.port = port_of(self._own)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._ending.set()
+        self._thread.join(PATIENCE)
+        self._own.close()
+        self._other.close()
+        assert not self._thread.is_alive()
+
+    @property
+    def messages(self) -> list[str]:
+        """What it heard, as text."""
+        return [datagram.decode() for datagram, _ in self.heard]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                datagram, client = self._own.recvfrom(1024)
+            except TimeoutError:
+                # What had come by the end was read before.
+                if self._ending.is_set():
+                    return
+                continue
+            self.heard.append((datagram, client))
+            for reply in self._rule(datagram):
+                sender = self._other if isinstance(reply, Foreign) else self._own
+                sender.sendto(reply, client)
+                if self._ending.is_set():
+                    break
+
+
+def silent(_: bytes) -> Iterable[bytes]:
+    """Answer nothing; a heartbeat server of the lab does that."""
+    return ()
+
+
+def lab(draws: Iterable[int]) -> Rule:
+    """Answer as the server handed out does, with these numbers for its random ones."""
+    numbers = iter(draws)
+
+    def rule(datagram: bytes) -> Iterator[bytes]:
+        if next(numbers) >= 4:
+            yield datagram.upper()
+
+    return rule
+
+
+def same_case(datagram: bytes) -> Iterator[bytes]:
+    """Answer with the datagram as it came."""
+    yield datagram
+
+
+def pong(_: bytes) -> Iterator[bytes]:
+    """Answer with a word that says nothing of the ping."""
+    yield b"pong"
+
+
+def numbered_pong(shift: int = 0) -> Rule:
+    """Answer with the number of the ping, or another."""
+
+    def rule(datagram: bytes) -> Iterator[bytes]:
+        yield b"Pong %d" % (number(datagram) + shift)
+
+    return rule
+
+
+def late(*numbers: int) -> Rule:
+    """Answer these pings only when the next one has come, which is right after their time."""
+    held: list[bytes] = []
+
+    def rule(datagram: bytes) -> Iterator[bytes]:
+        yield from held
+        held.clear()
+        if number(datagram) in numbers:
+            held.append(datagram.upper())
+        else:
+            yield datagram.upper()
+
+    return rule
+
+
+def twice(*numbers: int) -> Rule:
+    """Answer each ping, and these ones again."""
+
+    def rule(datagram: bytes) -> Iterator[bytes]:
+        yield datagram.upper()
+        if number(datagram) in numbers:
+            yield datagram.upper()
+
+    return rule
+
+
+def from_another_port(datagram: bytes) -> Iterator[bytes]:
+    """Answer as the lab's server would, but from another port."""
+    yield Foreign(datagram.upper())
+
+
+def after_strangers(datagram: bytes) -> Iterator[bytes]:
+    """Answer rightly, after what is no answer."""
+    yield Foreign(datagram.upper())
+    yield b"Pong 99"
+    yield datagram.upper()
+
+
+def chatty(datagram: bytes) -> Iterator[bytes]:
+    """Keep on sending what is no answer for two seconds, then answer."""
+    for _ in range(100):
+        yield b"Pong 99"
+        time.sleep(0.02)
+    yield datagram.upper()
+
+
+def number(datagram: bytes) -> int:
+    """The number of a ping, read as teachers' servers read it."""
+    return int(datagram.split()[1])
+
+
+def open_socket(host: str = "127.0.0.1") -> socket.socket:
+    """A UDP socket on a free port whose waits are bounded."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((host, 0))
+    udp.settimeout(PATIENCE)
+    return udp
+
+
+@contextmanager
+def open_sockets(number: int) -> Iterator[list[socket.socket]]:
+    """So many sockets, none of which takes the port of another."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_socket()) for _ in range(number)]
+
+
+def port_of(udp: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    return int(udp.getsockname()[1])
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port where nothing listens to us and that nobody else can take."""
+    with open_socket() as taken, open_socket() as only:
+        # A connected socket hears one peer; to all others its port is closed.
+        taken.connect(only.getsockname())
+        yield port_of(taken)
+
+
+def waiting(udp: socket.socket) -> list[bytes]:
+    """The datagrams that wait in a socket."""
+    udp.setblocking(False)
+    found = []
+    try:
+        while True:
+            found.append(udp.recv(2048))
+    except BlockingIOError:
+        udp.settimeout(PATIENCE)
+        return found
+
+
+def ping(port: int, count: int, *, timeout: float = 1.0, sockets: int = 1) -> list[bytes | None]:
+    """Do what the lab asks of its client, with so many sockets in turn; return the replies."""
+    replies: list[bytes | None] = []
+    with open_sockets(sockets) as senders:
+        for seq, udp in zip(range(1, count + 1), cycle(senders), strict=False):
+            udp.settimeout(timeout)
+            udp.sendto(f"Ping {seq} {time.time()}".encode(), ("127.0.0.1", port))
+            try:
+                replies.append(udp.recv(1024))
+            except TimeoutError:
+                replies.append(None)
+    return replies
+
+
+def written(template: str, when: datetime) -> str:
+    """A message with its time in it."""
+    us = int(when.timestamp() * 1e6)
+    units = {"s": us // 10**6, "ms": us // 1000, "us": us, "ns": us * 1000}
+    return when.strftime(template).format(t=us / 1e6, ctime=when.ctime(), **units)
+
+
+def beat(port: int, messages: Iterable[str | bytes], *, sockets: int = 1) -> list[int]:
+    """Send heartbeats from so many sockets in turn; return the sockets' ports."""
+    with open_sockets(sockets) as senders:
+        for sender, message in zip(cycle(senders), messages, strict=False):
+            datagram = message.encode() if isinstance(message, str) else message
+            sender.sendto(datagram, ("127.0.0.1", port))
+        return [port_of(sender) for sender in senders]

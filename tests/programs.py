@@ -1,0 +1,194 @@
+"""Our scripts as processes of their own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import IO
+
+import peers
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "python"
+
+# How long a wait for a script lasts at most.
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a script left behind."""
+
+    code: int
+    screen: list[str]
+    notes: list[str]
+
+
+class Lines:
+    """The lines of a pipe, read by a thread as they come."""
+
+    def __init__(self, pipe: IO[str]) -> None:
+        self.taken: list[str] = []
+        self._ended = False
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = Thread(target=self._read, args=(pipe,))
+        self._thread.start()
+
+    def _read(self, pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def next(self, patience: float = PATIENCE) -> str | None:
+        """The next line; none at the end."""
+        if self._ended:
+            return None
+        try:
+            line = self._queue.get(timeout=max(patience, 0))
+        except Empty:
+            raise AssertionError(f"nothing came in time after {self.taken[-20:]}") from None
+        if line is None:
+            self._ended = True
+        else:
+            self.taken.append(line)
+        return line
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Take lines up to the first that matches as a whole."""
+        for line in self._following():
+            if match := re.fullmatch(pattern, line):
+                return match
+        raise AssertionError(f"no line {pattern!r} among {self.taken}")
+
+    def all(self) -> list[str]:
+        """All lines from the beginning, once the pipe has ended."""
+        for _ in self._following():
+            pass
+        self._thread.join()
+        return self.taken
+
+    def _following(self) -> Iterator[str]:
+        deadline = time.monotonic() + PATIENCE
+        while (line := self.next(deadline - time.monotonic())) is not None:
+            yield line
+
+
+class Program:
+    """One of our scripts at work; it is killed at the end of the block, whatever happens.
+
+    `inside` names the network namespace that it is to run in.
+    """
+
+    def __init__(self, script: str, *args: str | float, inside: str | None = None) -> None:
+        enter = [] if inside is None else ["ip", "netns", "exec", inside]
+        command = [*enter, sys.executable, str(SCRIPTS / script), *map(str, args)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            # Python must not do what is up to the script: to flush.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.screen = Lines(self._process.stdout)
+        self.notes = Lines(self._process.stderr)
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self.ended()
+
+    def listening(self) -> int:
+        """The port of a server, once it listens."""
+        return int(self.notes.until(r"Listening on .*:(\d+); Ctrl-C ends it")[1])
+
+    def interrupted(self) -> Ended:
+        """Press Ctrl-C and wait for the end."""
+        if sys.platform == "win32":
+            pytest.skip("SIGINT cannot be sent to one process there")
+        self._process.send_signal(signal.SIGINT)
+        return self.ended()
+
+    def ended(self) -> Ended:
+        """Wait for the end."""
+        screen, notes = self.screen.all(), self.notes.all()
+        return Ended(self._process.wait(PATIENCE), screen, notes)
+
+
+def run(script: str, *args: str | float, inside: str | None = None) -> Ended:
+    """Run a script to its end."""
+    with Program(script, *args, inside=inside) as program:
+        return program.ended()
+
+
+def shape(line: str) -> str:
+    """A line of a screen with T for each time of six decimals."""
+    return re.sub(r"-?\d+\.\d{6}(?!\d)", "T", line)
+
+
+def shapes(lines: list[str]) -> list[str]:
+    """The shapes of lines."""
+    return [shape(line) for line in lines]
+
+
+def shown(server: Program, port: int) -> list[tuple[str, bool]]:
+    """Each message that a ping server has shown, and whether it was dropped."""
+    # When it shows one more, it has done all there was to do about the others.
+    peers.beat(port, ["the end"])
+    server.screen.until("b'THE END'")
+    oops = "Oops, dropped it!"
+    lines = server.screen.taken
+    return [(line, after == oops) for line, after in pairwise(lines) if line != oops]
+
+
+def pings(replies: Sequence[str | None], server: str = "127.0.0.1") -> list[str]:
+    """The ping client's screen, in shape, of pings with these replies."""
+    lines = []
+    for seq, reply in enumerate(replies, 1):
+        if reply is None:
+            lines += [f"{seq}: Request timed out"]
+        else:
+            lines += [reply, f"from {server}: time=T"]
+    times = "-" if all(reply is None for reply in replies) else "T"
+    loss = percent(replies.count(None), len(replies))
+    return [*lines, f"min: {times}, max: {times}, avg: {times}", f"Packet loss rate: {loss}"]
+
+
+def beats(story: str) -> list[str]:
+    """The heartbeat server's screen, in shape: `1;2` is short for two beats without a time."""
+    return [f"Running fine at b'{part}'" if part.isdigit() else part for part in story.split(";")]
+
+
+def failed(seq: int, received: int, expected: int) -> list[str]:
+    """The end of the heartbeat server's screen."""
+    what = "heartbeat" if expected == 1 else "heartbeats"
+    lost = percent(expected - received, expected)
+    return [
+        f"Looks like the client has failed at {seq}",
+        f"Received {received} of {expected} {what}, {lost} lost one way",
+    ]
+
+
+def percent(part: int, whole: int) -> str:
+    """A share as screens show it."""
+    return f"{100 * part / whole:.1f}".removesuffix(".0") + "%"

@@ -1,0 +1,349 @@
+"""The four scripts against plain-socket programs as they are in the wild, and with each other."""
+
+import re
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+import peers
+import pytest
+from programs import Ended, Program, beats, failed, pings, run, shapes, shown
+
+# A server on any free port of loopback, and the clients that lose nothing by chance.
+HERE = "127.0.0.1"
+ping_server = partial(Program, "UDPPingerServer.py", HERE, 0)
+ping_client = partial(run, "UDPPingerClient.py", HERE)
+beat_server = partial(Program, "UDPHeartBeatServer.py", HERE, 0, "--timeout", 0.3)
+beat_client = partial(run, "UDPHeartBeatClient.py", HERE)
+QUICK = ("--interval", 0.001, "--fail-chance", 0)
+
+# What --seed 7 draws from 0 to 10.
+DRAWS_OF_7 = (0, 1, 7, 4, 10, 5, 7, 3)
+
+
+@pytest.mark.parametrize("sockets", [1, len(DRAWS_OF_7)], ids=["one socket", "new sockets"])
+def test_the_ping_server_answers_and_drops_as_the_labs_does(sockets: int) -> None:
+    count = len(DRAWS_OF_7)
+    with ping_server("--seed", 7) as server:
+        port = server.listening()
+        replies = peers.ping(port, count, timeout=0.3, sockets=sockets)
+        packets = shown(server, port)
+    lost = [draw < 4 for draw in DRAWS_OF_7]
+    assert [reply is None for reply in replies] == [dropped for _, dropped in packets] == lost
+    assert [line for line, dropped in packets if not dropped] == [repr(r) for r in replies if r]
+    for seq, (line, _) in enumerate(packets, 1):
+        assert re.fullmatch(rf"b'PING {seq} \d{{10}}\.\d+'", line)
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [((), 4 / 11), (("--loss", 0.3), 0.3), (("--loss", 0), 0.0), (("--loss", 1), 1.0)],
+    ids=["lab", "0.3", "0", "1"],
+)
+def test_the_ping_server_loses_its_share_and_shows_which(
+    options: tuple[str | float, ...], share: float
+) -> None:
+    count, row = 4400, 100
+    messages = [b"PING %d" % seq for seq in range(count)]
+    replies: list[bytes] = []
+    with ping_server("--seed", 1, *options) as server, peers.open_socket() as udp:
+        port = server.listening()
+        udp.connect((HERE, port))
+        # No more at a time than a receive buffer holds.
+        for start in range(0, count, row):
+            for message in messages[start : start + row]:
+                udp.send(message)
+            server.screen.until(re.escape(repr(messages[start + row - 1])))
+            replies += peers.waiting(udp)
+        packets = shown(server, port)
+        replies += peers.waiting(udp)
+    assert [line for line, _ in packets] == [repr(message) for message in messages]
+    assert [line for line, dropped in packets if not dropped] == [repr(r) for r in replies]
+    # Four standard deviations, which tell 4 of 11 from 30 %; the seed makes it always or never.
+    bound = 4 * (share * (1 - share) / count) ** 0.5
+    assert abs((count - len(replies)) / count - share) <= bound
+
+
+@pytest.mark.parametrize("message", peers.ODD)
+def test_the_ping_server_takes_any_bytes(message: bytes) -> None:
+    reply = message[:1024].upper()
+    with ping_server("--loss", 0) as server, peers.open_socket() as udp:
+        # A connected socket hears only what leaves from the server's own port.
+        udp.connect((HERE, server.listening()))
+        udp.send(message)
+        assert udp.recv(2048) == reply
+        assert server.screen.next() == repr(reply)
+
+
+def test_ctrl_c_is_the_normal_end_of_the_ping_server() -> None:
+    with ping_server("--loss", 1) as server:
+        peers.beat(server.listening(), ["Ping 1", "Ping 2"])
+        server.screen.until("b'PING 2'")
+        ended = server.interrupted()
+    assert (ended.code, len(ended.notes)) == (0, 2)
+
+
+UPPER = ["PING 1 T", "PING 2 T", "PING 3 T"]
+SERVERS: dict[str, tuple[peers.Rule, list[str | None], str]] = {
+    "lab": (peers.lab([4, 3, 10]), [UPPER[0], None, UPPER[2]], ""),
+    "lab, all dropped": (peers.lab([0, 3]), [None] * 2, ""),
+    "same case": (peers.same_case, ["Ping 1 T", "Ping 2 T", "Ping 3 T"], ""),
+    "pong": (peers.pong, ["pong"] * 3, ""),
+    "Pong n": (peers.numbered_pong(), ["Pong 1", "Pong 2", "Pong 3"], ""),
+    "Pong of another": (peers.numbered_pong(shift=1), [None] * 2, "2 datagrams .*"),
+    "late": (peers.late(1), [None, *UPPER[1:]], "1 reply came late"),
+    "all late": (peers.late(1, 2, 3), [None] * 3, "2 replies came late"),
+    "twice": (peers.twice(1, 2), [*UPPER], "2 replies .*"),
+    "from another port": (peers.from_another_port, [None] * 2, ""),
+    "after strangers": (peers.after_strangers, [*UPPER], "3 datagrams .*"),
+    # A wait that strangers lengthen would last until this server answers.
+    "chatty": (peers.chatty, [None] * 2, r"\d+ datagrams .*"),
+}
+
+
+@pytest.mark.parametrize(("rule", "replies", "notes"), SERVERS.values(), ids=SERVERS)
+def test_the_ping_client_with_servers_of_all_kinds(
+    rule: peers.Rule, replies: list[str | None], notes: str
+) -> None:
+    with peers.Server(rule) as server:
+        ended = ping_client(server.port, "--count", len(replies), "--timeout", 0.3)
+    assert shapes(ended.screen) == pings(replies)
+    assert re.fullmatch(notes, "\n".join(ended.notes))
+    assert ended.code == 0
+
+
+def test_the_ping_client_sends_and_reports_what_the_lab_asks_for() -> None:
+    before = time.time()
+    with peers.Server(peers.lab([10] * 10)) as server:
+        ended = ping_client(server.port)
+    assert len({sender for _, sender in server.heard}) == 1
+    assert [int(message.split()[1]) for message in server.messages] == list(range(1, 11))
+    assert all(re.fullmatch(r"Ping \d+ \d{10}\.\d{6}", message) for message in server.messages)
+    # The times have been cut to microseconds.
+    sent = [float(message.split()[2]) for message in server.messages]
+    times = [before - 1e-6, *sent, time.time()]
+    assert times == sorted(times)
+    rtts = [float(line.rpartition("=")[2]) for line in ended.screen[1:20:2]]
+    least, most, mean = map(float, re.findall(r"\d+\.\d{6}", ended.screen[20]))
+    assert (least, most) == (min(rtts), max(rtts))
+    assert mean == pytest.approx(sum(rtts) / 10, abs=2e-6)
+
+
+def test_the_ping_client_says_once_that_nobody_listens() -> None:
+    with peers.nobody() as port:
+        ended = ping_client(port, "--count", 3, "--timeout", 0.2)
+    notes = [f"127.0.0.1 answered that nothing listens on port {port}"]
+    assert ended == Ended(0, pings([None] * 3), notes)
+
+
+def test_ctrl_c_ends_the_ping_client_with_what_it_knows() -> None:
+    with (
+        peers.Server(peers.lab([4, 0])) as server,
+        Program("UDPPingerClient.py", HERE, server.port, "--timeout", 50) as client,
+    ):
+        client.screen.until("from .*")
+        ended = client.interrupted()
+    assert ended.code == 130
+    assert shapes(ended.notes) == ["min: T, max: T, avg: T", "Packet loss rate: 0%"]
+
+
+AGAIN = "The client has started again at"
+STORIES = {
+    "lab": ("1 2 4", "1;2;Lost 1 heartbeat: 3;4", (5, 3, 4)),
+    "one beat": ("24", "24", (25, 1, 1)),
+    "from 0": ("0 1 2", "0;1;2", (3, 3, 3)),
+    "from anywhere": ("41 42", "41;42", (43, 2, 2)),
+    "row lost": ("1 5", "1;Lost 3 heartbeats: 2, 3, 4;5", (6, 2, 5)),
+    "late": ("1 3 4 2", "1;Lost 1 heartbeat: 2;3;4;Late heartbeat: 2", (5, 4, 4)),
+    "twice": ("1 2 2 3", "1;2;3", (4, 3, 3)),
+    "restart at 1": ("5 7 1 2", f"5;Lost 1 heartbeat: 6;7;{AGAIN} 1;1;2", (3, 2, 2)),
+    "restart at 0": ("5 0 2", f"5;{AGAIN} 0;0;Lost 1 heartbeat: 1;2", (3, 2, 3)),
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "story", "end", "sockets"),
+    [*((*story, 1) for story in STORIES.values()), (*STORIES["lab"], 3)],
+    ids=[*STORIES, "new sockets"],
+)
+def test_the_heartbeat_server_tells_the_story_of_a_client(
+    sent: str, story: str, end: tuple[int, int, int], sockets: int
+) -> None:
+    with beat_server() as server:
+        peers.beat(server.listening(), sent.split(), sockets=sockets)
+        ended = server.ended()
+    assert ended.screen == [*beats(story), *failed(*end)]
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    ("template", "numbered", "timed"),
+    [
+        *((template, True, True) for template in peers.NUMBER_AND_TIME),
+        *((template, True, False) for template in peers.NUMBER),
+        *((template, False, True) for template in peers.TIME),
+    ],
+)
+def test_the_heartbeat_server_reads_any_format(
+    template: str, numbered: bool, timed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A host whose clock on the wall is not at UTC.
+    monkeypatch.setenv("TZ", "LAB-05:30")
+    zone = timezone(timedelta(hours=5, minutes=30))
+    message = peers.written(template, datetime.now(zone) - timedelta(seconds=100))
+    with beat_server() as server:
+        peers.beat(server.listening(), [message])
+        line = server.screen.next()
+    assert line is not None
+    match = re.fullmatch(r"Running fine at (b.+?)(?: \((-?\d+\.\d{6}) s\))?", line)
+    assert match is not None
+    assert match[1] == repr(b"7" if numbered else message.encode())
+    assert (match[2] is not None) == timed
+    # A minute is the most that this test may take.
+    assert not timed or 100 <= float(match[2]) < 160
+
+
+def test_nothing_is_said_of_loss_where_beats_have_no_numbers() -> None:
+    with beat_server() as server:
+        peers.beat(server.listening(), ["Heartbeat 1486420330.5"] * 3)
+        *screen, first, second = server.ended().screen
+    assert shapes(screen) == ["Running fine at b'Heartbeat 1486420330.5' (T s)"] * 3
+    assert first == "Looks like the client has failed"
+    assert "lost" not in second
+
+
+def test_what_is_no_heartbeat_is_ignored_counted_and_noted() -> None:
+    with beat_server() as server:
+        peers.beat(server.listening(), [*peers.NEITHER, "1", *peers.NEITHER, "2"])
+        ended = server.ended()
+    assert ended.screen == [*beats("1;2"), *failed(3, 2, 2)]
+    assert any(note.startswith("Ignored b''") for note in ended.notes)
+    assert any(f"{2 * len(peers.NEITHER)} datagrams ignored" in note for note in ended.notes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is set up on Linux only")
+def test_the_heartbeat_server_serves_the_first_host_it_hears() -> None:
+    with beat_server() as server, peers.open_socket("127.0.0.2") as stranger:
+        to = (HERE, server.listening())
+        peers.beat(to[1], ["1"])
+        stranger.sendto(b"50", to)
+        peers.beat(to[1], ["2"])
+        ended = server.ended()
+    assert ended.screen == [*beats("1;2"), *failed(3, 2, 2)]
+
+
+def test_two_clients_of_a_server_that_keeps_running() -> None:
+    with beat_server("--keep-running") as server, peers.open_sockets(2) as clients:
+        to = (HERE, server.listening())
+        labels = [f"127.0.0.1:{peers.port_of(client)} " for client in clients]
+        for client, seq in zip(clients * 2, (b"1", b"7", b"2", b"9"), strict=True):
+            client.sendto(seq, to)
+        for _ in clients:
+            server.screen.until(".* lost one way")
+        # It goes on after a failure.
+        clients[0].sendto(b"3", to)
+        server.screen.until(f"{labels[0]}Running fine at b'3'")
+        ended = server.interrupted()
+    first, second = (
+        [line.removeprefix(label) for line in ended.screen if line.startswith(label)]
+        for label in labels
+    )
+    assert len(first) + len(second) == len(ended.screen)
+    assert first[:4] == [*beats("1;2"), *failed(3, 2, 2)]
+    assert second == [*beats("7;Lost 1 heartbeat: 8;9"), *failed(10, 2, 3)]
+    assert ended.code == 0
+
+
+def test_by_host_new_sockets_are_one_client() -> None:
+    with beat_server("--keep-running", "--by-host") as server:
+        peers.beat(server.listening(), ["1", "2", "4"], sockets=3)
+        server.screen.until(".* lost one way")
+    story = [*beats("1;2;Lost 1 heartbeat: 3;4"), *failed(5, 3, 4)]
+    assert server.ended().screen == [f"127.0.0.1 {line}" for line in story]
+
+
+@pytest.mark.parametrize("reply", [True, False])
+def test_the_heartbeat_server_answers_when_asked_to(reply: bool) -> None:
+    with peers.open_socket() as client:
+        with beat_server(*(["--reply"] if reply else [])) as server:
+            client.connect((HERE, server.listening()))
+            client.send("Heartbeat 1 ß\n".encode())
+            server.ended()
+        assert peers.waiting(client) == ["HEARTBEAT 1 ß\n".encode()] * reply
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ([], r"Heartbeat {seq} \d{10}\.\d{6}"),
+        (["--format", "{seq},{time}"], r"{seq},\d{10}\.\d{6}"),
+        (["--format", "{seq}"], "{seq}"),
+        (["--format", "PING"], "PING"),
+    ],
+    ids=["lab", "csv", "number", "neither"],
+)
+def test_the_heartbeat_client_sends_its_format(options: list[str], pattern: str) -> None:
+    with peers.Server() as server:
+        ended = beat_client(server.port, *QUICK, "--count", 3, *options)
+    assert ended == Ended(0, ["Sending 1", "Sending 2", "Sending 3"], [])
+    assert len({sender for _, sender in server.heard}) == 1
+    for seq, message in enumerate(server.messages, 1):
+        assert re.fullmatch(pattern.replace("{seq}", str(seq)), message)
+    assert len(server.messages) == 3
+
+
+def test_the_heartbeat_client_fails_when_told_to() -> None:
+    with peers.Server() as server:
+        ended = beat_client(server.port, "--interval", 0.01, "--fail-at", 3, "--format", "{seq}")
+    assert ended == Ended(0, ["Sending 1", "Sending 2", "Failing at 3"], [])
+    assert server.messages == ["1", "2"]
+
+
+def test_the_heartbeat_client_fails_at_a_random_beat() -> None:
+    with peers.Server() as server:
+        runs = [beat_client(server.port, "--interval", 0.001, "--seed", n) for n in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+    for ended in runs:
+        *sent, last = ended.screen
+        assert sent == [f"Sending {seq}" for seq in range(1, len(sent) + 1)]
+        assert last == f"Failing at {len(sent) + 1}"
+        assert ended.code == 0
+
+
+@pytest.mark.parametrize(("loss", "least", "most"), [(0, 40, 40), (0.5, 1, 39), (1, 0, 0)])
+def test_the_heartbeat_client_leaves_beats_out(loss: float, least: int, most: int) -> None:
+    options = (*QUICK, "--count", 40, "--format", "{seq}", "--seed", 7, "--loss", loss)
+    heard = []
+    for _ in range(2):
+        with peers.Server() as server:
+            ended = beat_client(server.port, *options)
+        assert ended.screen == [f"Sending {seq}" for seq in range(1, 41)]
+        heard.append(server.messages)
+    assert heard[0] == heard[1]
+    assert least <= len(heard[0]) <= most
+
+
+def test_our_ping_pair() -> None:
+    with ping_server("--seed", 7) as server:
+        port = server.listening()
+        client = ping_client(port, "--count", 8, "--timeout", 0.3)
+        packets = shown(server, port)
+    replies = [f"PING {seq} T" if d >= 4 else None for seq, d in enumerate(DRAWS_OF_7, 1)]
+    assert shapes(client.screen) == pings(replies)
+    assert [dropped for _, dropped in packets] == [reply is None for reply in replies]
+    arrived = [f"b'{line}'" for line in client.screen if line.startswith("PING")]
+    assert arrived == [line for line, dropped in packets if not dropped]
+
+
+def test_our_heartbeat_pair_shows_the_screens_of_the_lab() -> None:
+    # With this seed it is the third beat that is left out.
+    options = ("--interval", 0.05, "--fail-at", 5, "--loss", 0.2, "--seed", 3)
+    with beat_server("--timeout", 1) as server:
+        client = beat_client(server.listening(), *options)
+        ended = server.ended()
+    assert client.screen == [*(f"Sending {seq}" for seq in range(1, 5)), "Failing at 5"]
+    seen = [f"Running fine at b'{seq}' (T s)" for seq in (1, 2, 4)]
+    seen.insert(2, "Lost 1 heartbeat: 3")
+    assert shapes(ended.screen) == [*seen, *failed(5, 3, 4)]
+    assert (client.code, ended.code) == (0, 0)

@@ -1,0 +1,118 @@
+"""The pairs of scripts on two hosts: network namespaces that a cable of two virtual ends joins."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import pytest
+from programs import Program, failed, pings, run, shapes
+
+
+class Host(NamedTuple):
+    """A network namespace."""
+
+    name: str
+    address: str
+    hardware: str
+
+
+SERVER = Host(f"udpulse-{os.getpid()}-s", "10.77.0.1", "02:00:00:00:00:01")
+CLIENT = Host(f"udpulse-{os.getpid()}-c", "10.77.0.2", "02:00:00:00:00:02")
+HOSTS = (SERVER, CLIENT)
+
+
+def ip(*args: str) -> None:
+    """Run `ip`; raise `CalledProcessError` where it refuses."""
+    subprocess.run(["ip", *args], check=True, capture_output=True, timeout=10)
+
+
+def lay_cable() -> None:
+    """Join the two namespaces and nothing else."""
+    one, other = (["cable", "address", host.hardware, "netns", host.name] for host in HOSTS)
+    ip("link", "add", *one, "type", "veth", "peer", *other)
+    for name, address, _ in HOSTS:
+        ip("-n", name, "address", "add", f"{address}/30", "dev", "cable")
+        for device in ("lo", "cable"):
+            ip("-n", name, "link", "set", device, "up")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hosts() -> Iterator[None]:
+    """Two hosts and their cable, gone at the end."""
+    if shutil.which("ip") is None:
+        pytest.skip("there is no program `ip`")
+    with ExitStack() as gone_at_the_end:
+        try:
+            for name, *_ in HOSTS:
+                ip("netns", "add", name)
+                # Its end of the cable goes with it, and so does the cable.
+                gone_at_the_end.callback(ip, "netns", "delete", name)
+            lay_cable()
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no right to make network namespaces: {error.stderr.decode()}")
+        yield
+
+
+@pytest.mark.parametrize("bind", ["", SERVER.address], ids=["all interfaces", "one address"])
+def test_pings_cross(bind: str) -> None:
+    options = ("--loss", 0)
+    with Program("UDPPingerServer.py", bind, 0, *options, inside=SERVER.name) as server:
+        to = (SERVER.address, server.listening())
+        client = run("UDPPingerClient.py", *to, "--count", 3, inside=CLIENT.name)
+        server.screen.until("b'PING 3 .*")
+    replies = [f"PING {seq} T" for seq in (1, 2, 3)]
+    assert shapes(client.screen) == pings(replies, SERVER.address)
+    assert shapes(server.screen.taken) == [f"b'{reply}'" for reply in replies]
+    assert (client.code, client.notes) == (0, [])
+
+
+def test_a_host_where_nobody_listens() -> None:
+    with Program("UDPPingerServer.py", "", 0, inside=SERVER.name) as server:
+        port = server.listening()
+    # No one else is there to take the port after it.
+    options = ("--count", 2, "--timeout", 0.3)
+    client = run("UDPPingerClient.py", SERVER.address, port, *options, inside=CLIENT.name)
+    assert client.screen == pings([None, None], SERVER.address)
+    assert client.notes == [f"{SERVER.address} answered that nothing listens on port {port}"]
+
+
+@pytest.mark.parametrize("keep_running", [False, True])
+def test_heartbeats_cross(keep_running: bool) -> None:
+    options = ["--timeout", "1", *(["--keep-running", "--by-host"] if keep_running else [])]
+    # With this seed it is the third beat that is left out.
+    fate = ("--interval", 0.05, "--fail-at", 5, "--loss", 0.2, "--seed", 3)
+    with Program("UDPHeartBeatServer.py", "", 0, *options, inside=SERVER.name) as server:
+        to = (SERVER.address, server.listening())
+        client = run("UDPHeartBeatClient.py", *to, *fate, inside=CLIENT.name)
+        server.screen.until(".* lost one way")
+    assert client.screen == [*(f"Sending {seq}" for seq in (1, 2, 3, 4)), "Failing at 5"]
+    fine = [f"Running fine at b'{seq}' (T s)" for seq in (1, 2, 4)]
+    story = [*fine[:2], "Lost 1 heartbeat: 3", fine[2], *failed(5, 3, 4)]
+    label = f"{CLIENT.address} " if keep_running else ""
+    assert shapes(server.screen.taken) == [label + line for line in story]
+
+
+def test_a_cable_pulled_and_put_back() -> None:
+    # A host that has to ask for the other's hardware address keeps what it sends until it knows.
+    known = (SERVER.address, "lladdr", SERVER.hardware, "dev", "cable")
+    ip("-n", CLIENT.name, "neighbor", "replace", *known, "nud", "permanent")
+    options = ("--timeout", 0.5, "--keep-running")
+    always = ("--interval", 0.05, "--fail-chance", 0)
+    with Program("UDPHeartBeatServer.py", "", 0, *options, inside=SERVER.name) as server:
+        to = (SERVER.address, server.listening())
+        with Program("UDPHeartBeatClient.py", *to, *always, inside=CLIENT.name) as client:
+            label = server.screen.until(r"(10\.77\.0\.2:\d+ )Running fine at .*")[1]
+            ip("-n", SERVER.name, "link", "set", "cable", "down")
+            end = server.screen.until(rf"{label}Looks like the client has failed at (\d+)")
+            ip("-n", SERVER.name, "link", "set", "cable", "up")
+            lost = server.screen.until(rf"{label}Lost (\d+) heartbeats: (\d+)\D.*?(\d+)")
+            back = int(lost[3]) + 1
+            server.screen.until(rf"{label}Running fine at b'{back}' .*")
+            # The client never knew.
+            client.screen.until(f"Sending {back}")
+    assert lost[2] == end[1]
+    assert back - int(lost[2]) == int(lost[1])
+    assert client.screen.taken == [f"Sending {seq}" for seq in range(1, back + 1)]
