@@ -1,6 +1,7 @@
 """Ping as an instrument: schedules, verdicts, statistics and columns."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -218,6 +219,48 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
     assert report.answered > 0
 
 
+@pytest.mark.parametrize("timestamps", ["user", "receive", "kernel"])
+@pytest.mark.parametrize("precise", [False, True])
+def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bool) -> None:
+    with EchoServer(port=0) as server:
+        client = PingClient(
+            *server.address, count=20, interval=0.001, timestamps=timestamps, precise=precise
+        )
+        probes = list(client)
+        report = client.report()
+    for probe in probes:
+        assert probe.rtt is not None
+        assert probe.kernel_rtt is None or 0 <= probe.kernel_rtt <= probe.rtt
+    stamped = sum(probe.kernel_rtt is not None for probe in probes)
+    assert report.kernel_rtt.count == report.overhead.count == stamped
+    assert report.timestamps == ("kernel" if stamped else "user")
+    if timestamps == "user" or sys.platform != "linux":
+        assert stamped == 0
+    else:
+        assert stamped > 0
+
+
+def test_refusals_belong_to_their_own_probes() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    report = udpulse.ping(*address, count=20, interval=0.001, timeout=0.05)
+    assert (report.refused, report.lost, report.send_failed) == (20, 0, 0)
+
+
+def test_it_sends_from_the_source_asked_for() -> None:
+    with EchoServer(port=0, log=1) as server:
+        with PingClient(*server.address, count=1, source=("127.0.0.2", 0)) as client:
+            list(client)
+            assert client.address[0] == "127.0.0.2"
+        assert next(server).client == client.address
+
+
+def test_a_source_in_use_is_an_os_error() -> None:
+    with EchoServer(port=0) as server, pytest.raises(OSError, match="Address already in use"):
+        udpulse.ping("127.0.0.1", source=server.address)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -227,6 +270,10 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
         ({"duration": -1}, "duration must be a number of seconds above 0, not -1"),
         ({"size": 65508}, "size must be 0 to 65507, not 65508"),
         ({"keep": -1}, "keep must be 0 to 4294967295, not -1"),
+        ({"timestamps": "x"}, "timestamps must be 'user', 'receive' or 'kernel', not 'x'"),
+        ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
+        ({"dscp": 64}, "dscp must be 0 to 63, not 64"),
+        ({"source": ("x", 0)}, "source must be an address and a port of this host, not x:0"),
         ({"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),
     ],
 )

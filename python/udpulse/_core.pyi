@@ -121,6 +121,11 @@ class PingClient:
         seed: int | None = None,
         size: int = 0,
         keep: int | Literal["all"] = 0,
+        timestamps: Literal["user", "receive", "kernel"] = "receive",
+        precise: bool = False,
+        source: tuple[str, int] | None = None,
+        ttl: int | None = None,
+        dscp: int | None = None,
     ) -> Self: ...
     @property
     def server(self) -> _Address: ...
@@ -238,7 +243,7 @@ class PingReport:
     @property
     def kernel_rtt(self) -> Distribution: ...
     @property
-    def wakeup(self) -> Distribution: ...
+    def overhead(self) -> Distribution: ...
     @property
     def timestamps(self) -> Literal["kernel", "user"]: ...
     @property
@@ -279,6 +284,11 @@ def ping(
     seed: int | None = None,
     size: int = 0,
     keep: int | Literal["all"] = "all",
+    timestamps: Literal["user", "receive", "kernel"] = "receive",
+    precise: bool = False,
+    source: tuple[str, int] | None = None,
+    ttl: int | None = None,
+    dscp: int | None = None,
 ) -> PingReport: ...
 
 @final

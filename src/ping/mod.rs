@@ -1,5 +1,6 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each of them.
 
+mod driver;
 mod kept;
 mod message;
 mod report;
@@ -7,6 +8,7 @@ mod schedule;
 mod session;
 mod steps;
 
+pub use driver::start;
 pub use kept::{Columns, Kept};
 pub use message::MIN_TOKEN_SIZE;
 pub use report::{Counters, Report};

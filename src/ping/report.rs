@@ -80,10 +80,10 @@ pub struct Report {
     pub counters: Counters,
     /// The round-trip times of the probes answered in time, as the program saw them.
     pub rtt: Distribution,
-    /// The same up to the kernel's receive stamps, of those that had one.
+    /// The same from the kernel's departure stamp, where it was asked for, to its receive stamp.
     pub kernel_rtt: Distribution,
-    /// What a reply waited in this host from the kernel to the program.
-    pub wakeup: Distribution,
+    /// What this host's own scheduling adds: the difference of the two.
+    pub overhead: Distribution,
     /// How far after its slot a probe was sent.
     pub send_error: Distribution,
     /// Slots of the schedule that passed unused.
@@ -116,7 +116,7 @@ impl AddAssign<&Self> for Report {
         self.counters += &other.counters;
         self.rtt += &other.rtt;
         self.kernel_rtt += &other.kernel_rtt;
-        self.wakeup += &other.wakeup;
+        self.overhead += &other.overhead;
         self.send_error += &other.send_error;
         self.missed += other.missed;
         self.loss_runs += &other.loss_runs;

@@ -19,7 +19,7 @@ const REMEMBERED: usize = 16_384;
 const MAX_PENDING: usize = 1 << 20;
 
 /// What a session is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Where the probes go.
     pub target: SocketAddr,
@@ -97,6 +97,7 @@ pub struct Session {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     at: Stamp,
+    departed_ns: Option<i64>,
     rtt_ns: Option<i64>,
     kernel_rtt_ns: Option<i64>,
     size: u16,
@@ -168,6 +169,23 @@ impl Session {
         }
     }
 
+    /// Takes the kernel's stamp of the departure of a probe, in monotonic nanoseconds.
+    pub fn on_departed(&mut self, seq: u64, kernel_ns: i64) {
+        if let Some(probe) = self.remembered(seq)
+            && probe.rtt_ns.is_none()
+        {
+            probe.departed_ns = Some(kernel_ns);
+        }
+    }
+
+    /// Sends what is due at `now`, though more may have arrived.
+    pub fn on_slot(&mut self, now: Stamp) {
+        self.closed |= self.end_ns().is_some_and(|end_ns| now.mono_ns >= end_ns);
+        if !self.closed && self.started.is_some() {
+            self.send_due(now);
+        }
+    }
+
     /// Takes the news that this very datagram was refused.
     pub fn on_probe_refused(&mut self, datagram: &[u8]) {
         if let Claim::Echo(seq) = self.message.claim(datagram)
@@ -214,8 +232,12 @@ impl Session {
         let pending = probe.verdict == Verdict::Pending;
         let rtt_ns = at.mono_ns - probe.at.mono_ns;
         // A stamp outside of the round trip is that of a clock that stepped meanwhile.
-        let kernel_rtt_ns =
-            kernel_ns.map(|ns| ns - probe.at.mono_ns).filter(|ns| (0..=rtt_ns).contains(ns));
+        let since_ns = |ns: i64| ns - probe.at.mono_ns;
+        let departed_ns = probe.departed_ns.map(since_ns).filter(|ns| *ns >= 0).unwrap_or(0);
+        let kernel_rtt_ns = kernel_ns
+            .map(since_ns)
+            .filter(|ns| (departed_ns..=rtt_ns).contains(ns))
+            .map(|ns| ns - departed_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
         self.report.reordering.add(seq);
         if pending {
@@ -223,7 +245,7 @@ impl Session {
             self.report.variation.add_arrived(rtt_ns);
             if let Some(kernel_rtt_ns) = kernel_rtt_ns {
                 self.report.kernel_rtt.add(kernel_rtt_ns);
-                self.report.wakeup.add(rtt_ns - kernel_rtt_ns);
+                self.report.overhead.add(rtt_ns - kernel_rtt_ns);
             }
             self.decide(seq, Verdict::Answered, Some(datagram));
             self.settle(i64::MIN);
@@ -325,6 +347,7 @@ impl Session {
         });
         self.probes.push_back(Sent {
             at: now,
+            departed_ns: None,
             rtt_ns: None,
             kernel_rtt_ns: None,
             size,
@@ -364,10 +387,7 @@ impl Machine for Session {
             self.slots = Slots::new(self.config.schedule, now.mono_ns);
         }
         self.settle(now.mono_ns);
-        self.closed |= self.end_ns().is_some_and(|end_ns| now.mono_ns >= end_ns);
-        if !self.closed {
-            self.send_due(now);
-        }
+        self.on_slot(now);
     }
 
     fn deadline(&self) -> Option<i64> {
@@ -564,7 +584,7 @@ mod tests {
         let report = session.report();
         assert_eq!((report.counters.answered, report.counters.late), (1, 0));
         assert_eq!(report.kernel_rtt.max_ns(), Some(300 * MS));
-        assert_eq!(report.wakeup.max_ns(), Some(1200 * MS));
+        assert_eq!(report.overhead.max_ns(), Some(1200 * MS));
     }
 
     #[test]
@@ -722,7 +742,7 @@ mod tests {
                 let known = c.answered + c.late + c.duplicates + c.corrupt;
                 prop_assert_eq!(c.received, known + c.foreign);
                 prop_assert_eq!(c.answered, report.rtt.count());
-                prop_assert_eq!(report.kernel_rtt.count(), report.wakeup.count());
+                prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
                 // Monotonic time alone makes a round trip.
                 prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
                 let runs = report.loss_runs;

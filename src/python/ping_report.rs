@@ -33,8 +33,8 @@ value! {
         reply: Option<Vec<u8>>,
         /// When it was sent, in seconds since the Unix epoch.
         sent: f64,
-        /// The round-trip time up to the kernel's receive stamp, in seconds: without the time that
-        /// this host took to wake the program. None without such a stamp.
+        /// The round-trip time by the kernel's stamps, in seconds: without the time that this host
+        /// took to wake the program. None without such a stamp.
         kernel_rtt: Option<f64>,
     }
 }
@@ -261,18 +261,18 @@ impl PingReport {
         Distribution(self.report.rtt.clone())
     }
 
-    /// The same up to the kernel's receive stamps: without the time that this host took to wake the
-    /// program. Empty where the platform gives no such stamps.
+    /// The same up to the kernel's receive stamps, and with timestamps="kernel" from its departure
+    /// stamps: without the time that this host took to wake the program. Empty where the platform
+    /// gives no such stamps.
     #[getter]
     fn kernel_rtt(&self) -> Distribution {
         Distribution(self.report.kernel_rtt.clone())
     }
 
-    /// What replies waited in this host from the kernel to the program: the scheduling noise that
-    /// is in `rtt` and not in `kernel_rtt`.
+    /// What is in `rtt` and not in `kernel_rtt`: this host's own scheduling noise.
     #[getter]
-    fn wakeup(&self) -> Distribution {
-        Distribution(self.report.wakeup.clone())
+    fn overhead(&self) -> Distribution {
+        Distribution(self.report.overhead.clone())
     }
 
     /// The stamps that were had: "kernel" where replies carry the kernel's, else "user".
