@@ -1,5 +1,6 @@
 //! The driver: a state machine joined to a socket on a thread of its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,8 +33,9 @@ pub enum Next<E> {
     Nothing,
 }
 
+/// What a machine's thread shares with those who look at it.
 #[derive(Debug)]
-struct Shared<M> {
+pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     /// Whom to wake at the next change, once. Locked only while the machine is.
@@ -48,9 +50,19 @@ impl<M: Machine> Worker<M> {
     /// # Errors
     /// [`Error::Io`] where the system gives no thread.
     pub fn start(socket: Socket, machine: M) -> Result<Self> {
-        let address = socket.local_address();
-        let peer = socket.peer_address();
+        let ends = (socket.local_address(), socket.peer_address());
         let interrupter = socket.interrupter();
+        Self::spawn(ends, interrupter, machine, move |shared| run(shared, socket))
+    }
+
+    /// Puts `machine` on a thread that does `work` until it is interrupted; `ends` are the
+    /// addresses of its socket.
+    pub(crate) fn spawn(
+        (address, peer): (SocketAddr, SocketAddr),
+        interrupter: Interrupter,
+        machine: M,
+        work: impl FnOnce(&Shared<M>) + Send + 'static,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
@@ -63,7 +75,7 @@ impl<M: Machine> Worker<M> {
             .name("udpulse".to_owned())
             .spawn(move || {
                 let end = EndOnDrop(&ours);
-                run(end.0, socket);
+                work(end.0);
             })
             .map_err(Error::io("start a thread for", address))?;
         Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
@@ -156,7 +168,7 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
-    fn lock(&self) -> MutexGuard<'_, M> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,7 +177,7 @@ impl<M> Shared<M> {
     }
 
     /// Wakes all who wait, threads and event loops.
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.notify_all();
         for signal in self.waiting().drain(..) {
             signal.raise();
@@ -188,7 +200,7 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
 }
 
 /// Datagrams in a row after which deadlines are looked at though more may be waiting.
-const ROW: u32 = 1024;
+pub(crate) const ROW: u32 = 1024;
 
 /// Takes the socket, so that it is closed before the end is told.
 fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
@@ -199,7 +211,7 @@ fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
             if row == 0 {
                 machine.on_time(now());
             }
-            flush(&mut *machine, &socket);
+            flush(&mut *machine, |to, datagram| socket.send(to, datagram));
             if !machine.events().is_empty() {
                 shared.wake();
             }
@@ -221,16 +233,19 @@ fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
 }
 
 /// Sends what the machine has to send.
-fn flush<M: Machine>(machine: &mut M, socket: &Socket) {
+pub(crate) fn flush<M: Machine>(
+    machine: &mut M,
+    mut send: impl FnMut(SocketAddr, &[u8]) -> io::Result<()>,
+) {
     loop {
         let Some((to, datagram)) = machine.transmit() else { return };
-        let mut sent = socket.send(to, datagram);
-        if sent.as_ref().is_err_and(crate::net::is_refusal) {
+        let mut outcome = send(to, datagram);
+        if outcome.as_ref().is_err_and(crate::net::is_refusal) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
-            sent = socket.send(to, datagram);
+            outcome = send(to, datagram);
             machine.on_refused();
         }
-        if sent.is_err() {
+        if outcome.is_err() {
             machine.on_send_failed();
         }
     }

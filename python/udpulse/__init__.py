@@ -7,7 +7,9 @@ from pkgutil import extend_path
 __path__ = extend_path(__path__, __name__)
 
 from udpulse._core import (
+    VERDICTS,
     Beat,
+    Distribution,
     Down,
     EchoCounters,
     EchoServer,
@@ -26,7 +28,7 @@ from udpulse._core import (
     Probe,
     Recovered,
     Restarted,
-    Rtt,
+    Runs,
     Up,
     __version__,
     ping,
@@ -34,7 +36,9 @@ from udpulse._core import (
 from udpulse._errors import NotStartedError, UdpulseError
 
 __all__ = [
+    "VERDICTS",
     "Beat",
+    "Distribution",
     "Down",
     "EchoCounters",
     "EchoServer",
@@ -54,7 +58,7 @@ __all__ = [
     "Probe",
     "Recovered",
     "Restarted",
-    "Rtt",
+    "Runs",
     "UdpulseError",
     "Up",
     "__version__",

@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import Self
 
 __all__ = [
+    "VERDICTS",
     "Beat",
+    "Distribution",
     "Down",
     "EchoCounters",
     "EchoServer",
@@ -26,13 +30,14 @@ __all__ = [
     "Probe",
     "Recovered",
     "Restarted",
-    "Rtt",
+    "Runs",
     "Up",
     "_Waiter",
     "__version__",
     "ping",
 ]
 
+VERDICTS: Final[list[str]]
 __version__: Final[str]
 
 _Address: TypeAlias = tuple[str, int]
@@ -110,6 +115,17 @@ class PingClient:
         *,
         count: int | None = 10,
         timeout: float = 1.0,
+        interval: float | None = None,
+        schedule: Literal["periodic", "poisson"] = "periodic",
+        duration: float | None = None,
+        seed: int | None = None,
+        size: int = 0,
+        keep: int | Literal["all"] = 0,
+        timestamps: Literal["user", "receive", "kernel"] = "receive",
+        precise: bool = False,
+        source: tuple[str, int] | None = None,
+        ttl: int | None = None,
+        dscp: int | None = None,
     ) -> Self: ...
     @property
     def server(self) -> _Address: ...
@@ -137,7 +153,7 @@ class PingClient:
 
 @final
 class Probe:
-    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent")
+    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent", "kernel_rtt")
     @property
     def seq(self) -> int: ...
     @property
@@ -148,10 +164,21 @@ class Probe:
     def reply(self) -> bytes | None: ...
     @property
     def sent(self) -> float: ...
+    @property
+    def kernel_rtt(self) -> float | None: ...
 
 @final
-class Rtt:
-    __match_args__: Final = ("count", "min", "mean", "max")
+class Runs:
+    __match_args__: Final = ("count", "mean", "max")
+    @property
+    def count(self) -> int: ...
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def max(self) -> int | None: ...
+
+@final
+class Distribution:
     @property
     def count(self) -> int: ...
     @property
@@ -159,7 +186,16 @@ class Rtt:
     @property
     def mean(self) -> float | None: ...
     @property
+    def median(self) -> float | None: ...
+    @property
+    def p99(self) -> float | None: ...
+    @property
     def max(self) -> float | None: ...
+    @property
+    def stddev(self) -> float | None: ...
+    def percentile(self, percent: float) -> float | None: ...
+
+_Columns: TypeAlias = dict[str, npt.NDArray[np.integer[Any]]]
 
 @final
 class PingReport:
@@ -171,11 +207,6 @@ class PingReport:
         "refused",
         "send_failed",
         "pending",
-        "received",
-        "duplicates",
-        "foreign",
-        "loss",
-        "rtt",
     )
     @property
     def sent(self) -> int: ...
@@ -196,13 +227,69 @@ class PingReport:
     @property
     def duplicates(self) -> int: ...
     @property
+    def corrupt(self) -> int: ...
+    @property
     def foreign(self) -> int: ...
     @property
     def loss(self) -> float | None: ...
     @property
-    def rtt(self) -> Rtt: ...
+    def loss_interval(self) -> tuple[float, float] | None: ...
+    @property
+    def loss_bursts(self) -> Runs: ...
+    @property
+    def loss_gaps(self) -> Runs: ...
+    @property
+    def rtt(self) -> Distribution: ...
+    @property
+    def kernel_rtt(self) -> Distribution: ...
+    @property
+    def overhead(self) -> Distribution: ...
+    @property
+    def timestamps(self) -> Literal["kernel", "user"]: ...
+    @property
+    def send_error(self) -> Distribution: ...
+    @property
+    def missed(self) -> int: ...
+    @property
+    def ipdv_abs_mean(self) -> float | None: ...
+    @property
+    def rfc3550_jitter(self) -> float | None: ...
+    @property
+    def pdv_p95(self) -> float | None: ...
+    @property
+    def reordered(self) -> int: ...
+    @property
+    def reorder_ratio(self) -> float | None: ...
+    @property
+    def reorder_extent(self) -> int | None: ...
+    @property
+    def wall_steps(self) -> int: ...
+    @property
+    def wall_step_total(self) -> float: ...
+    @property
+    def local_drops(self) -> int: ...
+    def columns(self) -> _Columns: ...
+    def __add__(self, other: PingReport, /) -> PingReport: ...
+    def __radd__(self, value: PingReport, /) -> PingReport: ...
 
-def ping(host: str, port: int = 12000, *, count: int = 10, timeout: float = 1.0) -> PingReport: ...
+def ping(
+    host: str,
+    port: int = 12000,
+    *,
+    count: int | None = 10,
+    timeout: float = 1.0,
+    interval: float | None = None,
+    schedule: Literal["periodic", "poisson"] = "periodic",
+    duration: float | None = None,
+    seed: int | None = None,
+    size: int = 0,
+    keep: int | Literal["all"] = "all",
+    timestamps: Literal["user", "receive", "kernel"] = "receive",
+    precise: bool = False,
+    source: tuple[str, int] | None = None,
+    ttl: int | None = None,
+    dscp: int | None = None,
+) -> PingReport: ...
 
 @final
 class HeartbeatClient:

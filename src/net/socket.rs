@@ -30,11 +30,19 @@ pub struct Socket {
     buffer: Box<[u8]>,
 }
 
-/// Ends the waiting of a [`Socket`], now and for good.
+/// Ends the waiting of a socket, now and for good.
 #[derive(Clone, Debug)]
 pub struct Interrupter {
-    waker: Arc<Waker>,
+    means: Means,
     interrupted: Arc<AtomicBool>,
+}
+
+/// How a socket that waits is reached.
+#[derive(Clone, Debug)]
+enum Means {
+    Wake(Arc<Waker>),
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    ShutDown(Arc<std::net::UdpSocket>),
 }
 
 /// What waiting came to.
@@ -61,8 +69,28 @@ impl Interrupter {
     /// Interrupts the socket.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
-        // Fails only where the system is out of memory; the flag is then seen at the next wake.
-        let _ = self.waker.wake();
+        match &self.means {
+            // Fails only where the system is out of memory; the flag is then seen at the next wake.
+            Means::Wake(waker) => drop(waker.wake()),
+            #[cfg(all(target_os = "linux", not(feature = "portable")))]
+            Means::ShutDown(socket) => {
+                use nix::sys::socket::{Shutdown, shutdown};
+                use std::os::fd::AsRawFd;
+                // Wakes a blocked receive for good, though it answers ENOTCONN.
+                let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
+            }
+        }
+    }
+
+    /// Whether it was used.
+    pub(super) fn is_used(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
+    /// One that ends the blocking calls on `socket`.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(super) fn of_blocking(socket: Arc<std::net::UdpSocket>) -> Self {
+        Self { means: Means::ShutDown(socket), interrupted: Arc::default() }
     }
 }
 
@@ -95,8 +123,21 @@ impl Socket {
         connected().map_err(Error::io("connect to", peer))
     }
 
+    /// Takes over a socket that is connected already.
+    #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+    pub(super) fn connected(udp: std::net::UdpSocket) -> io::Result<Self> {
+        udp.set_nonblocking(true)?;
+        let peer = udp.peer_addr()?;
+        let mut socket = Self::of(UdpSocket::from_std(udp))?;
+        socket.peer = Some(peer);
+        Ok(socket)
+    }
+
     fn new(address: SocketAddr) -> io::Result<Self> {
-        let mut udp = UdpSocket::bind(address)?;
+        Self::of(UdpSocket::bind(address)?)
+    }
+
+    fn of(mut udp: UdpSocket) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), INTERRUPT)?);
@@ -106,7 +147,7 @@ impl Socket {
             peer: None,
             poll,
             ready: Events::with_capacity(2),
-            interrupter: Interrupter { waker, interrupted: Arc::default() },
+            interrupter: Interrupter { means: Means::Wake(waker), interrupted: Arc::default() },
             // IPv6 allows 20 bytes more.
             buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
         })
@@ -145,7 +186,7 @@ impl Socket {
     /// Waits for a datagram until `deadline`, in monotonic nanoseconds, or without end.
     pub fn receive(&mut self, deadline: Option<i64>) -> Received<'_> {
         loop {
-            if self.interrupter.interrupted.load(Ordering::Acquire) {
+            if self.interrupter.is_used() {
                 return Received::Interrupted;
             }
             // What has come is taken before the clock is looked at: a late look loses nothing.

@@ -1,7 +1,17 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each of them.
 
+mod driver;
+mod kept;
+mod message;
 mod report;
+mod schedule;
 mod session;
+mod steps;
 
+pub use driver::start;
+pub use kept::{Columns, Kept};
+pub use message::MIN_TOKEN_SIZE;
 pub use report::{Counters, Report};
+pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};
+pub use steps::WallSteps;

@@ -1,34 +1,47 @@
-//! One ping session, stop and wait: the next probe goes out when the last was answered or its time
-//! is up.
+//! One ping session: what is sent when, and what becomes of each probe.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::events::shown;
+use crate::impair::Random;
 use crate::machine::Outgoing;
-use crate::ping::{Counters, Report};
-use crate::stats::Rtt;
-use crate::wire::{self, Template};
+use crate::ping::kept::Row;
+use crate::ping::message::{Claim, Message};
+use crate::ping::schedule::Slots;
+use crate::ping::{Counters, Kept, Report, Schedule};
 use crate::{Events, Machine, Stamp};
 
-/// How many of the last probes a reply may still belong to.
-const REMEMBERED: usize = 4096;
+/// How many of the last probes a reply may still belong to, and more where more are pending.
+const REMEMBERED: usize = 16_384;
+
+/// How many may be pending; a slot that would make it more is missed.
+const MAX_PENDING: usize = 1 << 20;
 
 /// What a session is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Where the probes go.
     pub target: SocketAddr,
     /// How many; without end where `None`.
     pub count: Option<u64>,
+    /// For how long; without end where `None`.
+    pub duration_ns: Option<i64>,
+    /// When.
+    pub schedule: Schedule,
     /// How long a reply is waited for.
     pub timeout_ns: i64,
+    /// The payload of a probe in bytes; the lab's message where that is longer.
+    pub size: usize,
+    /// How many of the last probes are kept as columns; all where `None`.
+    pub keep: Option<usize>,
     /// How many decided probes are kept for a reader.
     pub events: usize,
 }
 
 /// What became of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Verdict {
     /// A reply came in time.
     Answered,
@@ -55,6 +68,8 @@ pub struct Probe {
     pub verdict: Verdict,
     /// The time to the reply, where it came in time.
     pub rtt_ns: Option<i64>,
+    /// The time to the kernel's receive stamp, where the reply came in time and has one.
+    pub kernel_rtt_ns: Option<i64>,
     /// The payload of the reply, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
     pub reply: Option<Box<[u8]>>,
 }
@@ -63,15 +78,39 @@ pub struct Probe {
 #[derive(Debug)]
 pub struct Session {
     config: Config,
-    message: Template,
-    counters: Counters,
-    rtt: Rtt,
+    message: Message,
+    /// All but what is asked of its parts when it is looked at.
+    report: Report,
+    slots: Option<Slots>,
+    started: Option<Stamp>,
+    /// Whether the last probe is sent.
+    closed: bool,
     /// The last probes, in order of their numbers.
-    probes: VecDeque<(Stamp, Verdict)>,
-    /// The verdict that the probe now waiting gets if no reply comes.
-    silence: Verdict,
+    probes: VecDeque<Sent>,
+    /// Probes up to this number are decided.
+    settled: u64,
     outgoing: Outgoing,
     events: Events<Probe>,
+}
+
+/// What is remembered of a probe.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Stamp,
+    departed_ns: Option<i64>,
+    rtt_ns: Option<i64>,
+    kernel_rtt_ns: Option<i64>,
+    size: u16,
+    verdict: Verdict,
+    /// The verdict that it gets if no reply comes.
+    silence: Verdict,
+}
+
+/// Where a reply was taken to belong.
+enum Judged {
+    Reply(u64),
+    Corrupt,
+    Foreign,
 }
 
 impl Session {
@@ -79,11 +118,13 @@ impl Session {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            message: Template::ping(),
-            counters: Counters::default(),
-            rtt: Rtt::default(),
+            message: Message::new(config.size, &mut Random::new(None)),
+            report: Report { kept: Kept::new(config.keep), ..Report::default() },
+            slots: None,
+            started: None,
+            closed: false,
             probes: VecDeque::new(),
-            silence: Verdict::Lost,
+            settled: 0,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
             config,
@@ -93,54 +134,234 @@ impl Session {
     /// What is known so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report { counters: self.counters, rtt: self.rtt }
+        let mut report = self.report.clone();
+        report.missed = self.slots.as_ref().map_or(0, Slots::missed);
+        if report.kept.wanted() {
+            for (seq, probe) in (self.forgotten() + 1..).zip(&self.probes) {
+                report.kept.push(self.row(seq, probe));
+            }
+        }
+        report
     }
 
-    /// The number of the probe that waits for its reply, and when its time is up.
-    fn waiting(&self) -> Option<(u64, i64)> {
-        let (sent, verdict) = self.probes.back()?;
-        (*verdict == Verdict::Pending)
-            .then(|| (self.counters.sent, sent.mono_ns.saturating_add(self.config.timeout_ns)))
+    /// How many of each so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.report.counters
     }
 
-    /// Gives the waiting probe up where its time was up before `now`.
-    fn expire(&mut self, now: Stamp) {
-        if let Some((seq, deadline)) = self.waiting()
-            && now.mono_ns >= deadline
-        {
-            self.decide(seq, self.silence, None, None);
+    /// Takes a datagram with the kernel's receive stamp, in monotonic nanoseconds.
+    pub fn on_stamped(
+        &mut self,
+        at: Stamp,
+        kernel_ns: Option<i64>,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) {
+        self.report.wall_steps.observe(at);
+        // What came in time and was read late came in time.
+        self.settle(kernel_ns.unwrap_or(at.mono_ns));
+        self.report.counters.received += 1;
+        match self.judge(from, datagram) {
+            Judged::Reply(seq) => self.reply(seq, at, kernel_ns, datagram),
+            Judged::Corrupt => self.report.counters.corrupt += 1,
+            Judged::Foreign => self.report.counters.foreign += 1,
         }
     }
 
-    /// Decides a pending probe.
-    fn decide(&mut self, seq: u64, verdict: Verdict, rtt_ns: Option<i64>, reply: Option<&[u8]>) {
-        self.counters.pending -= 1;
-        *self.counters.of(verdict) += 1;
+    /// Takes the kernel's stamp of the departure of a probe, in monotonic nanoseconds.
+    pub fn on_departed(&mut self, seq: u64, kernel_ns: i64) {
+        if let Some(probe) = self.remembered(seq)
+            && probe.rtt_ns.is_none()
+        {
+            probe.departed_ns = Some(kernel_ns);
+        }
+    }
+
+    /// Sends what is due at `now`, though more may have arrived.
+    pub fn on_slot(&mut self, now: Stamp) {
+        self.closed |= self.end_ns().is_some_and(|end_ns| now.mono_ns >= end_ns);
+        if !self.closed && self.started.is_some() {
+            self.send_due(now);
+        }
+    }
+
+    /// Takes the news that this very datagram was refused.
+    pub fn on_probe_refused(&mut self, datagram: &[u8]) {
+        if let Claim::Echo(seq) = self.message.claim(datagram)
+            && let Some(probe) = self.remembered(seq)
+        {
+            probe.silence = Verdict::Refused;
+        }
+    }
+
+    /// Takes the number of datagrams that the receive queue has dropped so far.
+    pub fn on_local_drops(&mut self, drops: u64) {
+        self.report.local_drops = drops;
+    }
+
+    fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Judged {
+        if !same_host_and_port(from, self.config.target) {
+            return Judged::Foreign;
+        }
+        let (seq, echo) = match self.message.claim(datagram) {
+            Claim::Echo(seq) => (seq, true),
+            Claim::Answer(seq) => (seq, false),
+            // It can only be taken for that of the one probe that waits.
+            Claim::Unnumbered if self.report.counters.pending == 1 => (self.settled + 1, false),
+            Claim::Damaged => return Judged::Corrupt,
+            Claim::Unnumbered | Claim::Foreign => return Judged::Foreign,
+        };
+        match self.remembered(seq) {
+            Some(&mut Sent { at, verdict, .. }) if verdict != Verdict::SendFailed => {
+                if echo && !self.message.fits(datagram, seq, at.wall_ns) {
+                    return Judged::Corrupt;
+                }
+                Judged::Reply(seq)
+            }
+            _ => Judged::Foreign,
+        }
+    }
+
+    fn reply(&mut self, seq: u64, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
         let Some(probe) = self.remembered(seq) else { return };
-        probe.1 = verdict;
-        let sent = probe.0;
+        if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
+            self.report.counters.duplicates += 1;
+            return;
+        }
+        let pending = probe.verdict == Verdict::Pending;
+        let rtt_ns = at.mono_ns - probe.at.mono_ns;
+        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
+        let since_ns = |ns: i64| ns - probe.at.mono_ns;
+        let departed_ns = probe.departed_ns.map(since_ns).filter(|ns| *ns >= 0).unwrap_or(0);
+        let kernel_rtt_ns = kernel_ns
+            .map(since_ns)
+            .filter(|ns| (departed_ns..=rtt_ns).contains(ns))
+            .map(|ns| ns - departed_ns);
+        (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
+        self.report.reordering.add(seq);
+        if pending {
+            self.report.rtt.add(rtt_ns);
+            self.report.variation.add_arrived(rtt_ns);
+            if let Some(kernel_rtt_ns) = kernel_rtt_ns {
+                self.report.kernel_rtt.add(kernel_rtt_ns);
+                self.report.overhead.add(rtt_ns - kernel_rtt_ns);
+            }
+            self.decide(seq, Verdict::Answered, Some(datagram));
+            self.settle(i64::MIN);
+        } else {
+            self.revise(seq);
+        }
+    }
+
+    /// Gives a pending probe its verdict.
+    fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
+        let Some(probe) = self.remembered(seq) else { return };
+        probe.verdict = verdict;
+        let Sent { at: sent, rtt_ns, kernel_rtt_ns, .. } = *probe;
+        self.report.counters.pending -= 1;
+        *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
             let reply = reply.map(shown);
-            self.events.push(Probe { seq, sent, verdict, rtt_ns, reply });
+            self.events.push(Probe { seq, sent, verdict, rtt_ns, kernel_rtt_ns, reply });
         }
     }
 
-    fn remembered(&mut self, seq: u64) -> Option<&mut (Stamp, Verdict)> {
-        let age = usize::try_from(self.counters.sent.checked_sub(seq)?).ok()?;
-        let place = self.probes.len().checked_sub(age + 1)?;
-        self.probes.get_mut(place)
+    /// Turns a probe given up into one answered late.
+    fn revise(&mut self, seq: u64) {
+        let Some(probe) = self.remembered(seq) else { return };
+        let before = std::mem::replace(&mut probe.verdict, Verdict::Late);
+        *self.report.counters.of(before) -= 1;
+        self.report.counters.late += 1;
     }
 
-    fn send(&mut self, now: Stamp) {
-        if self.probes.len() == REMEMBERED {
+    /// Gives up the probes whose time was up at `now_ns`, and takes those decided into account in
+    /// the order that they were sent in.
+    fn settle(&mut self, now_ns: i64) {
+        let timeout_ns = self.config.timeout_ns;
+        while let Some(&mut Sent { at, verdict, silence, .. }) = self.remembered(self.settled + 1) {
+            if verdict == Verdict::Pending {
+                if now_ns < at.mono_ns.saturating_add(timeout_ns) {
+                    return;
+                }
+                self.decide(self.settled + 1, silence, None);
+            }
+            self.settled += 1;
+            if let Some(&mut Sent { rtt_ns, verdict, .. }) = self.remembered(self.settled) {
+                let answered = verdict == Verdict::Answered;
+                self.report.loss_runs.add(!answered);
+                self.report.variation.add_sent(rtt_ns.filter(|_| answered));
+            }
+        }
+    }
+
+    /// The number of the last probe that is no longer remembered.
+    fn forgotten(&self) -> u64 {
+        self.report.counters.sent - self.probes.len() as u64
+    }
+
+    fn remembered(&mut self, seq: u64) -> Option<&mut Sent> {
+        let place = seq.checked_sub(self.forgotten() + 1)?;
+        self.probes.get_mut(usize::try_from(place).ok()?)
+    }
+
+    fn row(&self, seq: u64, probe: &Sent) -> Row {
+        let started = self.started.unwrap_or(probe.at);
+        Row {
+            seq,
+            sent_ns: started.wall_ns + (probe.at.mono_ns - started.mono_ns),
+            rtt_ns: probe.rtt_ns,
+            kernel_rtt_ns: probe.kernel_rtt_ns,
+            verdict: probe.verdict,
+            size: probe.size,
+        }
+    }
+
+    /// Sends the next probe where it is due.
+    fn send_due(&mut self, now: Stamp) {
+        let counters = &self.report.counters;
+        let slot_ns = match &mut self.slots {
+            Some(slots) => match slots.take(now.mono_ns) {
+                Some(_) if self.probes.len() >= MAX_PENDING => return slots.miss(),
+                Some(slot_ns) => slot_ns,
+                None => return,
+            },
+            None if counters.pending > 0 => return,
+            None => now.mono_ns,
+        };
+        if self.slots.is_some() {
+            self.report.send_error.add(now.mono_ns - slot_ns);
+        }
+        while self.probes.len() >= REMEMBERED && self.forgotten() < self.settled {
+            let seq = self.forgotten() + 1;
+            let Some(probe) = self.probes.front() else { break };
+            let row = self.row(seq, probe);
+            self.report.kept.push(row);
             self.probes.pop_front();
         }
-        self.probes.push_back((now, Verdict::Pending));
-        self.counters.sent += 1;
-        self.counters.pending += 1;
-        self.silence = Verdict::Lost;
-        let seq = self.counters.sent;
-        self.outgoing.put(self.config.target, |out| self.message.write(seq, now.wall_ns, out));
+        let seq = self.report.counters.sent + 1;
+        let (message, mut size) = (&self.message, 0);
+        self.outgoing.put(self.config.target, |out| {
+            message.write(seq, now.wall_ns, out);
+            size = u16::try_from(out.len()).unwrap_or(u16::MAX);
+        });
+        self.probes.push_back(Sent {
+            at: now,
+            departed_ns: None,
+            rtt_ns: None,
+            kernel_rtt_ns: None,
+            size,
+            verdict: Verdict::Pending,
+            silence: Verdict::Lost,
+        });
+        self.report.counters.sent = seq;
+        self.report.counters.pending += 1;
+        self.closed = self.config.count.is_some_and(|count| seq >= count);
+    }
+
+    /// When the sending ends.
+    fn end_ns(&self) -> Option<i64> {
+        Some(self.started?.mono_ns.saturating_add(self.config.duration_ns?))
     }
 }
 
@@ -148,45 +369,40 @@ impl Machine for Session {
     type Event = Probe;
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        self.expire(at);
-        self.counters.received += 1;
-        let waiting = self.waiting().map(|(seq, _)| seq);
-        // A reply without a number can only be taken for that of the probe now waiting.
-        let seq = wire::read(datagram).seq.or(waiting);
-        let of_target = same_host_and_port(from, self.config.target);
-        let probe = seq.filter(|_| of_target).and_then(|seq| Some((seq, *self.remembered(seq)?)));
-        match probe {
-            Some((seq, (sent, Verdict::Pending))) => {
-                let rtt_ns = at.mono_ns - sent.mono_ns;
-                self.rtt.add(rtt_ns);
-                self.decide(seq, Verdict::Answered, Some(rtt_ns), Some(datagram));
-            }
-            Some((seq, (sent, silence @ (Verdict::Lost | Verdict::Refused)))) => {
-                *self.counters.of(silence) -= 1;
-                self.counters.late += 1;
-                if let Some(probe) = self.remembered(seq) {
-                    *probe = (sent, Verdict::Late);
-                }
-            }
-            Some((_, (_, Verdict::Answered | Verdict::Late))) => self.counters.duplicates += 1,
-            Some((_, (_, Verdict::SendFailed))) | None => self.counters.foreign += 1,
-        }
+        self.on_stamped(at, None, from, datagram);
     }
 
     fn on_refused(&mut self) {
-        self.silence = Verdict::Refused;
-    }
-
-    fn on_time(&mut self, now: Stamp) {
-        self.expire(now);
-        if self.waiting().is_none() && !self.is_done() {
-            self.send(now);
+        // The longest waiting of those not known to be refused.
+        let pending = self.probes.iter_mut().filter(|probe| probe.verdict == Verdict::Pending);
+        if let Some(probe) = pending.into_iter().find(|probe| probe.silence == Verdict::Lost) {
+            probe.silence = Verdict::Refused;
         }
     }
 
+    fn on_time(&mut self, now: Stamp) {
+        self.report.wall_steps.observe(now);
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.slots = Slots::new(self.config.schedule, now.mono_ns);
+        }
+        self.settle(now.mono_ns);
+        self.on_slot(now);
+    }
+
     fn deadline(&self) -> Option<i64> {
-        // Without a probe that waits, the next one is due at once.
-        Some(self.waiting().map_or(i64::MIN, |(_, deadline)| deadline))
+        let timeout_ns = usize::try_from(self.settled - self.forgotten())
+            .ok()
+            .and_then(|place| self.probes.get(place))
+            .map(|probe| probe.at.mono_ns.saturating_add(self.config.timeout_ns));
+        let slot_ns = match &self.slots {
+            _ if self.closed => None,
+            Some(slots) => Some(slots.next_ns()),
+            // Without a probe that waits, the next one is due at once.
+            None => timeout_ns.is_none().then_some(i64::MIN),
+        };
+        let end_ns = if self.closed { None } else { self.end_ns() };
+        [timeout_ns, slot_ns, end_ns].into_iter().flatten().min()
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
@@ -195,11 +411,13 @@ impl Machine for Session {
 
     fn on_send_failed(&mut self) {
         // Its time runs all the same: a host without a route must not send as fast as it can fail.
-        self.silence = Verdict::SendFailed;
+        if let Some(probe) = self.probes.back_mut() {
+            probe.silence = Verdict::SendFailed;
+        }
     }
 
     fn is_done(&self) -> bool {
-        self.waiting().is_none() && self.config.count.is_some_and(|n| self.counters.sent >= n)
+        self.closed && self.report.counters.pending == 0
     }
 
     fn events(&mut self) -> &mut Events<Probe> {
@@ -237,9 +455,20 @@ mod tests {
     }
 
     fn session(count: u64) -> Session {
-        let config =
-            Config { target: target(), count: Some(count), timeout_ns: 1000 * MS, events: 9 };
-        Session::new(config)
+        Session::new(config(count))
+    }
+
+    fn config(count: u64) -> Config {
+        Config {
+            target: target(),
+            count: Some(count),
+            duration_ns: None,
+            schedule: Schedule::StopAndWait,
+            timeout_ns: 1000 * MS,
+            size: 0,
+            keep: None,
+            events: 9,
+        }
     }
 
     fn at(ms: i64) -> Stamp {
@@ -315,52 +544,250 @@ mod tests {
         assert!(session.is_done());
     }
 
+    #[test]
+    fn replies_delay_no_send_and_a_missed_slot_is_skipped() {
+        let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+        let mut session = Session::new(Config { schedule, ..config(4) });
+        assert!(sent(&mut session, 0).is_some());
+        assert_eq!((sent(&mut session, 9), session.deadline()), (None, Some(10 * MS)));
+        assert!(sent(&mut session, 10).unwrap().starts_with("Ping 2 "));
+        assert!(sent(&mut session, 43).unwrap().starts_with("Ping 3 "));
+        session.on_datagram(at(44), target(), b"PING 1 x");
+        session.on_datagram(at(45), target(), b"pong");
+        assert!(sent(&mut session, 50).is_some());
+        assert_eq!(session.deadline(), Some(1010 * MS));
+        session.on_time(at(1050));
+        let report = session.report();
+        assert_eq!((report.missed, report.send_error.max_ns()), (2, Some(3 * MS)));
+        let Counters { answered, lost, foreign, .. } = report.counters;
+        assert_eq!((answered, lost, foreign), (1, 3, 1), "a reply without a number fits two");
+        assert!(session.is_done());
+    }
+
+    #[test]
+    fn a_duration_ends_the_sending() {
+        let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+        let limits = Config { schedule, duration_ns: Some(25 * MS), count: None, ..config(1) };
+        let mut session = Session::new(limits);
+        let numbers: Vec<_> = (0..40).filter_map(|ms| sent(&mut session, ms)).collect();
+        assert_eq!(numbers.len(), 3);
+        assert_eq!((session.deadline(), session.is_done()), (Some(1000 * MS), false));
+        session.on_time(at(1020));
+        assert!(session.is_done());
+    }
+
+    #[test]
+    fn what_came_in_time_and_was_read_late_came_in_time() {
+        let mut session = session(1);
+        sent(&mut session, 0);
+        session.on_stamped(at(1500), Some(300 * MS), target(), b"PING 1 x");
+        let report = session.report();
+        assert_eq!((report.counters.answered, report.counters.late), (1, 0));
+        assert_eq!(report.kernel_rtt.max_ns(), Some(300 * MS));
+        assert_eq!(report.overhead.max_ns(), Some(1200 * MS));
+    }
+
+    #[test]
+    fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
+        let mut session = session(1);
+        sent(&mut session, 500);
+        session.on_stamped(at(600), Some(100 * MS), target(), b"PING 1 x");
+        let report = session.report();
+        assert_eq!((report.rtt.max_ns(), report.kernel_rtt.count()), (Some(100 * MS), 0));
+    }
+
+    #[test]
+    fn a_wrong_text_is_corrupt_and_answers_nothing() {
+        let mut session = Session::new(Config { size: 100, ..config(1) });
+        let mut echo = sent(&mut session, 0).unwrap().into_bytes();
+        echo[90] ^= 1;
+        session.on_datagram(at(1), target(), &echo);
+        session.on_datagram(at(1), target(), &echo[..60]);
+        session.on_datagram(at(1), target(), b"PING 1 1486420330.837133");
+        let counters = session.report().counters;
+        assert_eq!((counters.corrupt, counters.foreign, counters.pending), (2, 1, 1));
+        echo[90] ^= 1;
+        session.on_datagram(at(2), target(), &echo);
+        assert_eq!(session.report().counters.answered, 1);
+    }
+
+    #[test]
+    fn a_refused_probe_is_known_by_its_text() {
+        let schedule = Schedule::Periodic { interval_ns: MS };
+        let mut session = Session::new(Config { schedule, ..config(3) });
+        let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
+        session.on_probe_refused(texts[1].as_bytes());
+        session.on_time(at(2000));
+        let verdicts: Vec<_> = verdicts(&mut session).into_iter().map(|(_, v)| v).collect();
+        assert_eq!(verdicts, [Verdict::Lost, Verdict::Refused, Verdict::Lost]);
+    }
+
+    #[test]
+    fn columns_hold_what_is_kept() {
+        let mut session = Session::new(Config { keep: Some(2), ..config(3) });
+        for ms in [0, 10, 20] {
+            let echo = sent(&mut session, ms).unwrap();
+            session.on_datagram(at(ms + 3), target(), echo.as_bytes());
+        }
+        let columns = session.report().kept.columns();
+        assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3 * MS, 3 * MS]));
+        assert_eq!(columns.sent_ns, [at(10).wall_ns, at(20).wall_ns]);
+        assert_eq!((columns.verdict, columns.size), (vec![0, 0], vec![24, 24]));
+    }
+
+    #[test]
+    fn memory_is_bounded_however_long_it_runs() {
+        let schedule = Schedule::Periodic { interval_ns: MS };
+        let limits = Config { schedule, count: None, keep: Some(0), ..config(1) };
+        let mut session = Session::new(limits);
+        for ms in 0..50_000 {
+            session.on_time(at(ms));
+        }
+        assert_eq!((session.probes.len(), session.report().counters.lost), (REMEMBERED, 49_000));
+    }
+
     #[derive(Clone, Debug)]
     enum Happens {
-        Datagram { ago: u64, of_target: bool, numbered: bool },
-        Refused,
+        Echo { ago: u64, changed: Option<prop::sample::Index>, kernel_ms: Option<i64> },
+        Datagram { text: Vec<u8>, of_target: bool },
+        Numbered { ago: u64, of_target: bool },
+        Refused { ago: Option<u64> },
         SendFailed,
+        WallStep(i64),
         Time,
     }
 
     fn happens() -> impl Strategy<Value = Happens> {
+        let index = prop::option::weighted(0.2, any::<prop::sample::Index>());
         prop_oneof![
-            4 => (0..6_u64, any::<bool>(), any::<bool>()).prop_map(|(ago, of_target, numbered)| {
-                Happens::Datagram { ago, of_target, numbered }
-            }),
-            1 => Just(Happens::Refused),
+            8 => (0..8_u64, index, prop::option::of(-5..700_i64)).prop_map(
+                |(ago, changed, kernel_ms)| Happens::Echo { ago, changed, kernel_ms }
+            ),
+            2 => (prop::collection::vec(any::<u8>(), 0..40), any::<bool>())
+                .prop_map(|(text, of_target)| Happens::Datagram { text, of_target }),
+            2 => (0..8_u64, any::<bool>())
+                .prop_map(|(ago, of_target)| Happens::Numbered { ago, of_target }),
+            1 => prop::option::of(0..8_u64).prop_map(|ago| Happens::Refused { ago }),
             1 => Just(Happens::SendFailed),
-            4 => Just(Happens::Time),
+            1 => (-4_000_000..4_000_000_i64).prop_map(Happens::WallStep),
+            8 => Just(Happens::Time),
+        ]
+    }
+
+    fn schedules() -> impl Strategy<Value = Schedule> {
+        prop_oneof![
+            Just(Schedule::StopAndWait),
+            (1..500_i64).prop_map(|ms| Schedule::Periodic { interval_ns: ms * MS }),
+            (1..500_i64, any::<u64>())
+                .prop_map(|(ms, seed)| Schedule::Poisson { mean_ns: ms * MS, seed: Some(seed) }),
         ]
     }
 
     proptest! {
         #[test]
         fn numbers_add_up_at_every_moment(
-            story in prop::collection::vec((0..700_i64, happens()), 0..200),
+            schedule in schedules(),
+            size in prop::sample::select(vec![0_usize, 64, 200]),
+            duration_ms in prop::option::of(1..30_000_i64),
+            story in prop::collection::vec((0..300_i64, happens()), 0..200),
         ) {
-            let mut session = session(60);
-            let mut ms = 0;
+            let duration_ns = duration_ms.map(|ms| ms * MS);
+            let mut session =
+                Session::new(Config { schedule, size, duration_ns, events: 1000, ..config(60) });
+            let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
             for (passed, event) in story {
                 ms += passed;
+                let mut now = at(ms);
+                now.wall_ns += step_ms * MS;
+                let back = |ago: u64| texts.len().checked_sub(usize::try_from(ago).unwrap() + 1);
+                let from = |of_target| {
+                    if of_target { target() } else { "127.0.0.1:1".parse().unwrap() }
+                };
                 match event {
-                    Happens::Datagram { ago, of_target, numbered } => {
-                        let seq = session.counters.sent.saturating_sub(ago);
-                        let text = if numbered { format!("PING {seq} x") } else { "pong".into() };
-                        let from = if of_target { target() } else { "127.0.0.1:1".parse().unwrap() };
-                        session.on_datagram(at(ms), from, text.as_bytes());
+                    Happens::Echo { ago, changed, kernel_ms } => {
+                        let Some(place) = back(ago) else { continue };
+                        let mut text = texts[place].to_ascii_uppercase();
+                        if let Some(index) = changed {
+                            let place = index.index(text.len());
+                            text[place] ^= 0x11;
+                        }
+                        let kernel_ns = kernel_ms.map(|before| (ms - before) * MS);
+                        session.on_stamped(now, kernel_ns, target(), &text);
                     }
-                    Happens::Refused => session.on_refused(),
+                    Happens::Datagram { text, of_target } => {
+                        session.on_datagram(now, from(of_target), &text);
+                    }
+                    Happens::Numbered { ago, of_target } => {
+                        let seq = session.report.counters.sent.saturating_sub(ago);
+                        let text = format!("PONG {seq}");
+                        session.on_datagram(now, from(of_target), text.as_bytes());
+                    }
+                    Happens::Refused { ago: None } => session.on_refused(),
+                    Happens::Refused { ago: Some(ago) } => {
+                        let Some(place) = back(ago) else { continue };
+                        session.on_probe_refused(&texts[place]);
+                    }
                     Happens::SendFailed => session.on_send_failed(),
-                    Happens::Time => session.on_time(at(ms)),
+                    Happens::WallStep(by_ms) => step_ms += by_ms,
+                    Happens::Time => session.on_time(now),
                 }
-                let c = session.report().counters;
+                while let Some((_, datagram)) = session.transmit() {
+                    texts.push(datagram.to_vec());
+                }
+                let report = session.report();
+                let c = report.counters;
                 let decided = c.answered + c.late + c.lost + c.refused + c.send_failed;
                 prop_assert_eq!(c.sent, decided + c.pending);
-                prop_assert_eq!(c.received, c.answered + c.late + c.duplicates + c.foreign);
-                prop_assert_eq!(c.answered, session.rtt.count());
-                prop_assert!(c.pending <= 1);
+                prop_assert_eq!(c.sent, texts.len() as u64);
+                let known = c.answered + c.late + c.duplicates + c.corrupt;
+                prop_assert_eq!(c.received, known + c.foreign);
+                prop_assert_eq!(c.answered, report.rtt.count());
+                prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
+                // Monotonic time alone makes a round trip.
+                prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
+                let runs = report.loss_runs;
+                prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
+                prop_assert!(session.settled <= c.sent - c.pending);
+                let columns = report.kept.columns();
+                for verdict in [Verdict::Answered, Verdict::Late, Verdict::Pending] {
+                    let rows = columns.verdict.iter().filter(|v| **v == verdict as u8);
+                    prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
+                }
             }
+            // Each verdict is told once; what is told is not taken back.
+            let told = std::iter::from_fn(|| session.events.pop()).map(|probe| probe.seq);
+            let mut told: Vec<_> = told.collect();
+            let number = told.len();
+            told.sort_unstable();
+            told.dedup();
+            prop_assert_eq!(told.len(), number);
+            let counters = session.report.counters;
+            prop_assert_eq!(number as u64, counters.sent - counters.pending);
+        }
+
+        #[test]
+        fn a_sum_of_reports_adds_up(
+            one in 0..40_u64, other in 0..40_u64, answered in any::<u64>(),
+        ) {
+            let run = |count: u64| {
+                let mut session = session(count.max(1));
+                for n in 0..count {
+                    let ms = i64::try_from(n).unwrap() * 2000;
+                    let echo = sent(&mut session, ms).unwrap();
+                    if answered >> n & 1 == 1 {
+                        session.on_datagram(at(ms + 5), target(), echo.as_bytes());
+                    }
+                }
+                session.report()
+            };
+            let (one, other) = (run(one), run(other));
+            let mut sum = one.clone();
+            sum += &other;
+            let counters = sum.counters;
+            prop_assert_eq!(counters.sent, one.counters.sent + other.counters.sent);
+            prop_assert_eq!(sum.rtt.count(), counters.answered);
+            prop_assert_eq!(sum.kept.columns().len() as u64, counters.sent);
+            prop_assert_eq!(sum.rtt.max_ns(), one.rtt.max_ns().max(other.rtt.max_ns()));
         }
     }
 }

@@ -48,6 +48,7 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
 }
 
 /// A duration in seconds, so that one out of range is a `ValueError`.
+#[derive(Clone, Copy)]
 pub(super) struct Seconds(pub(super) f64);
 
 impl<'py> FromPyObject<'_, 'py> for Seconds {

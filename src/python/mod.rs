@@ -10,6 +10,7 @@ mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
 mod ping_client;
+mod ping_report;
 mod value;
 mod wait;
 
@@ -26,7 +27,12 @@ mod _core {
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]
-    use super::ping_client::{PingClient, PingReport, Probe, Rtt, ping};
+    use super::ping_client::{PingClient, ping};
+    #[pymodule_export]
+    use super::ping_report::{Distribution, PingReport, Probe, Runs};
+
+    #[pymodule_export]
+    const VERDICTS: [&str; 6] = super::ping_report::VERDICTS;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

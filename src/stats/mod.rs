@@ -1,5 +1,12 @@
-//! Numbers over many packets; pure.
+//! Numbers over many packets; pure, of constant size, and mergeable: the sum of two is that of both
+//! samples together.
 
-mod rtt;
+mod distribution;
+mod loss;
+mod reordering;
+mod variation;
 
-pub use rtt::Rtt;
+pub use distribution::Distribution;
+pub use loss::{LossRuns, Runs, wilson};
+pub use reordering::Reordering;
+pub use variation::Variation;

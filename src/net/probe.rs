@@ -1,0 +1,209 @@
+//! What a socket for probes is asked for and gives, whatever the platform.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Protocol, SockRef, Type};
+
+use crate::Stamp;
+
+/// Which of the kernel's stamps are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timestamps {
+    /// None.
+    User,
+    /// Those of arrivals.
+    #[default]
+    Receive,
+    /// Those of arrivals and of departures.
+    Kernel,
+}
+
+/// How probes are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeOptions {
+    /// The address and port to send from; the system's choice where unspecified.
+    pub source: Option<SocketAddr>,
+    /// The IPv4 time to live or IPv6 hop limit.
+    pub ttl: Option<u32>,
+    /// The differentiated services code point (RFC 2474), 0 to 63.
+    pub dscp: Option<u32>,
+    /// Which stamps.
+    pub timestamps: Timestamps,
+    /// Spins for the last microseconds before a deadline and the first after a sending.
+    pub precise: bool,
+}
+
+/// What waiting for a reply came to.
+#[derive(Debug)]
+pub enum Arrival<'a> {
+    /// A datagram.
+    Datagram {
+        /// When the program received it.
+        at: Stamp,
+        /// When the kernel did, in monotonic nanoseconds.
+        kernel_ns: Option<i64>,
+        /// Its payload.
+        datagram: &'a [u8],
+    },
+    /// The kernel sent the datagram with this number, counted from 0, at this time.
+    Departed {
+        /// The number; it wraps.
+        id: u32,
+        /// Monotonic nanoseconds.
+        kernel_ns: i64,
+    },
+    /// News that a datagram was refused, and the datagram where it is known.
+    Refused(Option<&'a [u8]>),
+    /// Nothing is left to receive and the deadline has come.
+    Nothing,
+    /// The interrupter was used.
+    Interrupted,
+}
+
+/// Opens a socket as the options say and connects it to `peer`.
+pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<UdpSocket> {
+    let any = match peer {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let socket = socket2::Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind(&options.source.unwrap_or(any).into())?;
+    mark(&SockRef::from(&socket), peer, options)?;
+    socket.connect(&peer.into())?;
+    Ok(socket.into())
+}
+
+fn mark(socket: &SockRef<'_>, peer: SocketAddr, options: &ProbeOptions) -> io::Result<()> {
+    if let Some(ttl) = options.ttl {
+        match peer {
+            SocketAddr::V4(_) => socket.set_ttl_v4(ttl)?,
+            SocketAddr::V6(_) => socket.set_unicast_hops_v6(ttl)?,
+        }
+    }
+    if let Some(dscp) = options.dscp {
+        // The two bits below are for congestion notification.
+        match peer {
+            SocketAddr::V4(_) => socket.set_tos_v4(dscp << 2)?,
+            #[cfg(unix)]
+            SocketAddr::V6(_) => socket.set_tclass_v6(dscp << 2)?,
+            #[cfg(not(unix))]
+            SocketAddr::V6(_) => return Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::net::{ProbeSocket, now};
+
+    fn pair(options: &ProbeOptions) -> (UdpSocket, ProbeSocket) {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = ProbeSocket::connect(server.local_addr().unwrap(), options).unwrap();
+        (server, client)
+    }
+
+    fn echo(server: &UdpSocket) {
+        let mut buffer = [0; 100];
+        let (length, from) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(&buffer[..length], from).unwrap();
+    }
+
+    #[test]
+    fn a_reply_comes_with_its_stamps_however_it_is_waited_for() {
+        for timestamps in [Timestamps::User, Timestamps::Receive, Timestamps::Kernel] {
+            for (precise, wait_ns) in [(false, None), (false, Some(5_000_000_000)), (true, None)] {
+                let (server, mut client) =
+                    pair(&ProbeOptions { timestamps, precise, ..ProbeOptions::default() });
+                let before = now();
+                client.send(b"Ping").unwrap();
+                echo(&server);
+                let deadline = wait_ns.map(|ns: i64| before.mono_ns + ns);
+                let mut departed = None;
+                let (at, kernel) = loop {
+                    match client.receive(deadline) {
+                        Arrival::Datagram { at, kernel_ns, datagram: b"Ping" } => {
+                            break (at, kernel_ns);
+                        }
+                        Arrival::Departed { id: 0, kernel_ns } => departed = Some(kernel_ns),
+                        other => panic!("{other:?}"),
+                    }
+                };
+                // Kernels may have no stamps to give, but none may be of another time.
+                let round = before.mono_ns..=at.mono_ns;
+                assert!(kernel.is_none_or(|ns| round.contains(&ns)), "{kernel:?} {round:?}");
+                assert!(departed.is_none_or(|ns| round.contains(&ns)), "{departed:?} {round:?}");
+                assert!(kernel.is_none() || timestamps != Timestamps::User);
+                assert!(departed.is_none() || timestamps == Timestamps::Kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait_and_not_before() {
+        for precise in [false, true] {
+            let options = ProbeOptions { precise, ..ProbeOptions::default() };
+            let (_server, mut client) = pair(&options);
+            for ns in [-1, 0, 20_000, 3_000_000, 60_000_000] {
+                let deadline = now().mono_ns + ns;
+                assert!(matches!(client.receive(Some(deadline)), Arrival::Nothing));
+                assert!(now().mono_ns >= deadline);
+            }
+        }
+    }
+
+    #[test]
+    fn an_interruption_ends_every_kind_of_wait_for_good() {
+        for (precise, wait_ns) in [(false, None), (true, None), (false, Some(30_000_000_i64))] {
+            let options = ProbeOptions { precise, ..ProbeOptions::default() };
+            let (_server, mut client) = pair(&options);
+            let interrupter = client.interrupter();
+            let thread = thread::spawn(move || {
+                let mut wait = || {
+                    let deadline = wait_ns.map(|ns| now().mono_ns + ns);
+                    matches!(client.receive(deadline), Arrival::Interrupted | Arrival::Nothing)
+                };
+                wait() && wait()
+            });
+            interrupter.interrupt();
+            assert!(thread.join().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_news_and_the_next_sending_goes_out() {
+        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut client = ProbeSocket::connect(nobody, &ProbeOptions::default()).unwrap();
+        for text in [b"one", b"two"] {
+            client.send(text).unwrap();
+            match client.receive(None) {
+                Arrival::Refused(refused) => assert!(refused.is_none_or(|it| it == text)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn options_reach_the_socket() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = UdpSocket::bind(address).unwrap();
+            let peer = server.local_addr().unwrap();
+            let source = UdpSocket::bind(address).unwrap().local_addr().unwrap();
+            let (ttl, dscp) = (Some(7), cfg!(unix).then_some(46));
+            let options =
+                ProbeOptions { source: Some(source), ttl, dscp, ..ProbeOptions::default() };
+            let socket = connect(peer, &options).unwrap();
+            assert_eq!(socket.local_addr().unwrap(), source);
+            let socket = SockRef::from(&socket);
+            if peer.is_ipv4() {
+                assert_eq!((socket.ttl_v4().unwrap(), socket.tos_v4().unwrap()), (7, 46 << 2));
+            } else {
+                assert_eq!(socket.unicast_hops_v6().unwrap(), 7);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The text of a probe, and what a reply proves.
+
+use crate::impair::Random;
+use crate::wire::{self, Template};
+
+/// The smallest payload that carries a token: the lab's message with its longest number leaves room.
+pub const MIN_TOKEN_SIZE: usize = 64;
+
+/// How far a reply is searched for what it says.
+const SEARCHED: usize = 1024;
+
+/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on followed by a token that nobody
+/// else knows, and by dots up to the size.
+#[derive(Debug)]
+pub(super) struct Message {
+    template: Template,
+    token: Option<String>,
+    size: usize,
+    /// What the probe in question said.
+    said: Vec<u8>,
+}
+
+/// What a reply says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is the echo of the probe with this number.
+    Echo(u64),
+    /// It is another answer to the probe with this number.
+    Answer(u64),
+    /// It has no number.
+    Unnumbered,
+    /// It knows the token, yet its beginning is no probe's.
+    Damaged,
+    /// It does not know the token.
+    Foreign,
+}
+
+impl Message {
+    /// Messages of `size` bytes, longer where the lab's is; `random` gives the token.
+    pub(super) fn new(size: usize, random: &mut Random) -> Self {
+        // In capitals, for the lab's server raises letters.
+        let token = (size >= MIN_TOKEN_SIZE).then(|| format!("{:016X}", random.below(u64::MAX)));
+        Self { template: Template::ping(), token, size, said: Vec::new() }
+    }
+
+    /// Writes the probe with this number into `out`, replacing what was there.
+    pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        self.template.write(seq, wall_ns, out);
+        if let Some(token) = &self.token {
+            out.push(b' ');
+            out.extend_from_slice(token.as_bytes());
+        }
+        if out.len() < self.size {
+            out.push(b' ');
+            out.resize(self.size, b'.');
+        }
+    }
+
+    /// Reads what a reply says of itself.
+    pub(super) fn claim(&self, reply: &[u8]) -> Claim {
+        let beginning = &reply[..reply.len().min(SEARCHED)];
+        let knows = |token: &String| {
+            let mut places = beginning[..beginning.len().min(2 * MIN_TOKEN_SIZE)].windows(16);
+            places.any(|place| place == token.as_bytes())
+        };
+        match (&self.token, echoed(beginning)) {
+            (Some(token), _) if !knows(token) => Claim::Foreign,
+            (_, Some(seq)) => Claim::Echo(seq),
+            (Some(_), None) => Claim::Damaged,
+            (None, None) => wire::read(beginning).seq.map_or(Claim::Unnumbered, Claim::Answer),
+        }
+    }
+
+    /// Whether `reply` is the probe sent, but for the case of letters. Without a token only one of
+    /// the same length is held to it: teachers' servers put words of their own around a number.
+    pub(super) fn fits(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
+        let mut said = std::mem::take(&mut self.said);
+        self.write(seq, wall_ns, &mut said);
+        let fits =
+            said.eq_ignore_ascii_case(reply) || (self.token.is_none() && said.len() != reply.len());
+        self.said = said;
+        fits
+    }
+}
+
+/// The number of the probe that `text` begins as, in any case.
+fn echoed(text: &[u8]) -> Option<u64> {
+    let (word, rest) = text.split_at_checked(5)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !word.eq_ignore_ascii_case(b"Ping ") || digits == 0 || rest.get(digits) != Some(&b' ') {
+        return None;
+    }
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::MAX_DATAGRAM;
+    use proptest::prelude::*;
+
+    const WALL_NS: i64 = 1_486_420_330_837_133_000;
+
+    fn message(size: usize) -> (Message, Vec<u8>) {
+        let message = Message::new(size, &mut Random::new(Some(1)));
+        let mut out = Vec::new();
+        message.write(7, WALL_NS, &mut out);
+        (message, out)
+    }
+
+    #[test]
+    fn the_labs_message_comes_first_and_the_size_is_kept() {
+        for size in [0, 30, MIN_TOKEN_SIZE, 100, MAX_DATAGRAM] {
+            let (mut message, out) = message(size);
+            assert!(out.starts_with(b"Ping 7 1486420330.837133"));
+            assert_eq!(out.len(), size.max(24));
+            assert_eq!(message.claim(&out.to_ascii_uppercase()), Claim::Echo(7));
+            assert!(message.fits(&out.to_ascii_uppercase(), 7, WALL_NS));
+        }
+        let mut out = Vec::new();
+        message(MIN_TOKEN_SIZE).0.write(u64::MAX, WALL_NS, &mut out);
+        assert_eq!(out.len(), MIN_TOKEN_SIZE);
+    }
+
+    #[test]
+    fn a_forged_reply_does_not_know_the_token() {
+        let (message, out) = message(64);
+        assert_eq!(message.claim(&out[..24]), Claim::Foreign);
+        let other = Message::new(64, &mut Random::new(Some(2)));
+        assert_eq!(other.claim(&out), Claim::Foreign);
+    }
+
+    #[test]
+    fn teachers_servers_may_say_what_they_like() {
+        let (mut message, _) = message(0);
+        for (reply, claim) in [
+            ("pong", Claim::Unnumbered),
+            ("Pong 7", Claim::Answer(7)),
+            ("Reply to 7 at 1486420331.2", Claim::Answer(7)),
+        ] {
+            assert_eq!(message.claim(reply.as_bytes()), claim, "{reply}");
+        }
+        assert_eq!(message.claim(b"Ping 7 received"), Claim::Echo(7));
+        assert!(message.fits(b"Ping 7 received", 7, WALL_NS));
+        assert!(!message.fits(b"Ping 7 1486420330.837134", 7, WALL_NS));
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_goes_unseen(
+            size in MIN_TOKEN_SIZE..300, place in any::<prop::sample::Index>(), bits in 1..=255_u8,
+        ) {
+            let (mut message, out) = message(size);
+            let mut damaged = out.clone();
+            damaged[place.index(out.len())] ^= bits;
+            prop_assume!(!damaged.eq_ignore_ascii_case(&out));
+            let taken = match message.claim(&damaged) {
+                Claim::Echo(7) => message.fits(&damaged, 7, WALL_NS),
+                Claim::Echo(_) | Claim::Damaged | Claim::Foreign => false,
+                Claim::Answer(_) | Claim::Unnumbered => true,
+            };
+            prop_assert!(!taken);
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(
+            size in 0..100_usize, reply in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let (mut message, _) = message(size);
+            let _ = message.claim(&reply);
+            let _ = message.fits(&reply, 7, WALL_NS);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Steps of the wall clock during a run.
+
+use std::ops::AddAssign;
+
+use crate::Stamp;
+
+/// What two readings of the clocks may differ by without a step: slewing, and a thread that the
+/// system stopped between the readings of a pair.
+const TOLERANCE_NS: u64 = 10_000_000;
+
+/// Steps of the wall clock against the monotonic one. A step counts once two readings agree on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallSteps {
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub total_ns: i64,
+    ahead_ns: Option<i64>,
+    suspect_ns: Option<i64>,
+}
+
+impl WallSteps {
+    /// Takes a reading of both clocks into account.
+    pub(super) fn observe(&mut self, at: Stamp) {
+        let ahead_ns = at.wall_ns.wrapping_sub(at.mono_ns);
+        let near = |other: i64| ahead_ns.abs_diff(other) < TOLERANCE_NS;
+        match (self.ahead_ns, self.suspect_ns) {
+            (Some(known), _) if !near(known) => {
+                if self.suspect_ns.is_some_and(near) {
+                    self.count += 1;
+                    self.total_ns = self.total_ns.saturating_add(ahead_ns.saturating_sub(known));
+                    (self.ahead_ns, self.suspect_ns) = (Some(ahead_ns), None);
+                } else {
+                    self.suspect_ns = Some(ahead_ns);
+                }
+            }
+            _ => (self.ahead_ns, self.suspect_ns) = (Some(ahead_ns), None),
+        }
+    }
+}
+
+impl AddAssign<&Self> for WallSteps {
+    fn add_assign(&mut self, other: &Self) {
+        self.count += other.count;
+        self.total_ns = self.total_ns.saturating_add(other.total_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = crate::NS_PER_SECOND;
+
+    #[test]
+    fn steps_count_and_neither_slewing_nor_a_lone_reading_do() {
+        let mut steps = WallSteps::default();
+        for (second, wall_ns) in [
+            (0, 0),
+            (1, SECOND + 5_000_000),
+            (2, 2 * SECOND + 9_000_000),
+            (3, 3 * SECOND + 500_000_000), // a pair torn apart
+            (4, 4 * SECOND),
+            (5, 5 * SECOND - 3600 * SECOND),
+            (6, 6 * SECOND - 3600 * SECOND),
+            (7, 7 * SECOND - 3600 * SECOND),
+        ] {
+            steps.observe(Stamp { mono_ns: second * SECOND, wall_ns });
+        }
+        assert_eq!((steps.count, steps.total_ns), (1, -3600 * SECOND));
+    }
+}

@@ -1,0 +1,125 @@
+//! How sure a loss rate is, and how losses follow each other.
+
+use std::ops::AddAssign;
+
+/// The 95 % confidence interval of a share of `part` in `whole` (Wilson 1927, without continuity
+/// correction); undefined of nothing.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+pub fn wilson(part: u64, whole: u64) -> Option<(f64, f64)> {
+    /// The 97.5 % quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    if whole == 0 {
+        return None;
+    }
+    let (share, n) = (part as f64 / whole as f64, whole as f64);
+    let scale = 1.0 + Z * Z / n;
+    let middle = (share + Z * Z / (2.0 * n)) / scale;
+    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
+    // At the ends the bound is exact, whatever rounding says.
+    let low = if part == 0 { 0.0 } else { middle - reach };
+    let high = if part == whole { 1.0 } else { middle + reach };
+    Some((low, high))
+}
+
+/// Lengths of runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// How many runs.
+    pub count: u64,
+    /// The sum of their lengths.
+    pub total: u64,
+    /// The longest.
+    pub max: Option<u64>,
+}
+
+impl Runs {
+    fn begin(&mut self) {
+        self.count += 1;
+    }
+
+    fn lengthen(&mut self, length: u64) {
+        self.total += 1;
+        self.max = self.max.max(Some(length));
+    }
+
+    /// The mean length.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.total as f64 / self.count as f64)
+    }
+}
+
+/// Runs of lost packets (loss periods, RFC 3357) and, between them, runs of those that were not.
+/// A run that goes on counts with its length so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LossRuns {
+    /// Consecutive losses.
+    pub bursts: Runs,
+    /// Consecutive packets without loss.
+    pub gaps: Runs,
+    /// What the last packet was, and how many in a row.
+    last: Option<(bool, u64)>,
+}
+
+impl LossRuns {
+    /// Takes the next packet in sending order into account.
+    pub fn add(&mut self, lost: bool) {
+        let runs = if lost { &mut self.bursts } else { &mut self.gaps };
+        let length = match self.last {
+            Some((same, length)) if same == lost => length + 1,
+            _ => {
+                runs.begin();
+                1
+            }
+        };
+        runs.lengthen(length);
+        self.last = Some((lost, length));
+    }
+}
+
+impl AddAssign<&Self> for LossRuns {
+    /// No run goes on from one session to the next.
+    fn add_assign(&mut self, other: &Self) {
+        for (mine, theirs) in [(&mut self.bursts, other.bursts), (&mut self.gaps, other.gaps)] {
+            mine.count += theirs.count;
+            mine.total += theirs.total;
+            mine.max = mine.max.max(theirs.max);
+        }
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_wilsons() {
+        // Newcombe (1998), table I, method 3.
+        for (part, whole, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
+        {
+            let (l, h) = wilson(part, whole).unwrap();
+            assert!((l - low).abs() < 5e-5 && (h - high).abs() < 5e-5, "{part}/{whole}: {l} {h}");
+        }
+        assert!(wilson(20, 20).is_some_and(|(low, high)| low < 0.9 && high >= 1.0));
+        assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn runs_of_either_kind() {
+        let mut runs = LossRuns::default();
+        for lost in "..xx.xxx..".bytes().map(|byte| byte == b'x') {
+            runs.add(lost);
+        }
+        assert_eq!(runs.bursts, Runs { count: 2, total: 5, max: Some(3) });
+        assert_eq!(runs.gaps, Runs { count: 3, total: 5, max: Some(2) });
+        assert_eq!((runs.bursts.mean(), Runs::default().mean()), (Some(2.5), None));
+        let one = runs;
+        runs += &one;
+        runs.add(false);
+        assert_eq!((runs.bursts.count, runs.gaps.count, runs.gaps.max), (4, 7, Some(2)));
+    }
+}

@@ -1,0 +1,105 @@
+//! Packet reordering (RFC 4737).
+
+use std::collections::VecDeque;
+use std::ops::AddAssign;
+
+/// How many arrivals that went ahead of all before are remembered to measure an extent.
+const REMEMBERED: usize = 4096;
+
+/// Packets that arrived after one sent later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reordering {
+    arrivals: u64,
+    reordered: u64,
+    max_extent: Option<u64>,
+    /// The last arrivals with a higher number than any before: their place and number, both rising.
+    ahead: VecDeque<(u64, u64)>,
+}
+
+impl Reordering {
+    /// Takes the next arrival into account, each packet once.
+    pub fn add(&mut self, seq: u64) {
+        let place = self.arrivals;
+        self.arrivals += 1;
+        let earlier = self.ahead.partition_point(|(_, ahead)| *ahead < seq);
+        if let Some((overtaker, _)) = self.ahead.get(earlier) {
+            self.reordered += 1;
+            self.max_extent = self.max_extent.max(Some(place - overtaker));
+            return;
+        }
+        if self.ahead.len() == REMEMBERED {
+            self.ahead.pop_front();
+        }
+        self.ahead.push_back((place, seq));
+    }
+
+    /// How many arrived with a lower number than one before them (section 3.3).
+    #[must_use]
+    pub fn reordered(&self) -> u64 {
+        self.reordered
+    }
+
+    /// Their share of all that arrived (section 4.1).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+    pub fn ratio(&self) -> Option<f64> {
+        (self.arrivals > 0).then(|| self.reordered as f64 / self.arrivals as f64)
+    }
+
+    /// The largest extent: how many arrivals before it the first packet sent later came (section
+    /// 4.2.1). Where more than 4096 went ahead since, the true extent is larger.
+    #[must_use]
+    pub fn max_extent(&self) -> Option<u64> {
+        self.max_extent
+    }
+}
+
+impl AddAssign<&Self> for Reordering {
+    /// Numbers of two sessions do not compare.
+    fn add_assign(&mut self, other: &Self) {
+        self.arrivals += other.arrivals;
+        self.reordered += other.reordered;
+        self.max_extent = self.max_extent.max(other.max_extent);
+        self.ahead.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(arrivals: &[u64]) -> Reordering {
+        let mut reordering = Reordering::default();
+        for seq in arrivals {
+            reordering.add(*seq);
+        }
+        reordering
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        // RFC 4737 section 4.2.3: extents 1, 2 and 3 (example 2) and 5 (example 3).
+        let late = of(&[1, 2, 3, 7, 4, 5, 6, 8, 9, 10]);
+        assert_eq!((late.reordered(), late.max_extent()), (3, Some(3)));
+        assert_eq!(late.ratio(), Some(0.3));
+        assert_eq!(of(&[1, 2, 3, 5, 6, 7, 8, 9, 4]).max_extent(), Some(5));
+        let none = of(&[1, 2, 5, 9]);
+        assert_eq!((none.reordered(), none.max_extent(), none.ratio()), (0, None, Some(0.0)));
+        assert_eq!(of(&[]).ratio(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_the_definition_counts(
+            arrivals in Just((0..60_u64).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let extents: Vec<_> = (0..arrivals.len())
+                .filter_map(|i| Some(i - (0..i).find(|&j| arrivals[j] > arrivals[i])?))
+                .collect();
+            let reordering = of(&arrivals);
+            prop_assert_eq!(reordering.reordered(), extents.len() as u64);
+            prop_assert_eq!(reordering.max_extent(), extents.iter().max().map(|e| *e as u64));
+        }
+    }
+}

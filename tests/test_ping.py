@@ -1,0 +1,282 @@
+"""Ping as an instrument: schedules, verdicts, statistics and columns."""
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import udpulse
+from udpulse import VERDICTS, EchoServer, PingClient
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], list[bytes]]) -> Iterator[tuple[str, int]]:
+    """A server that sends back what `answer` makes of each datagram."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        address = server.getsockname()
+
+        def serve() -> None:
+            while True:
+                datagram, client = server.recvfrom(65535)
+                if client == stopper.getsockname():
+                    return
+                for reply in answer(datagram):
+                    server.sendto(reply, client)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopper:
+            stopper.bind(("127.0.0.1", 0))
+            thread = threading.Thread(target=serve)
+            thread.start()
+            try:
+                yield address
+            finally:
+                stopper.sendto(b"", address)
+                thread.join()
+
+
+def adds_up(report: udpulse.PingReport) -> bool:
+    silent = report.lost + report.refused + report.send_failed + report.pending
+    known = report.answered + report.late + report.duplicates + report.corrupt
+    return (
+        report.sent == report.answered + report.late + silent
+        and report.received == known + report.foreign
+    )
+
+
+@pytest.mark.parametrize("schedule", ["periodic", "poisson"])
+def test_a_schedule_measures_what_the_server_did(schedule: Any) -> None:
+    with EchoServer(port=0, loss=0.3, seed=7) as server:
+        report = udpulse.ping(
+            *server.address, count=300, interval=0.0005, schedule=schedule, seed=1, timeout=0.2
+        )
+        counters = server.counters
+    assert report.sent == counters.received == 300
+    assert report.answered == counters.replied
+    assert report.lost == counters.dropped > 0
+    assert report.loss == counters.dropped / 300
+    assert report.loss_interval is not None
+    assert report.loss_interval[0] < report.loss < report.loss_interval[1]
+    assert report.send_error.count == 300
+    assert report.loss_bursts.mean is not None
+    assert report.loss_bursts.count * report.loss_bursts.mean == pytest.approx(report.lost)
+    assert report.ipdv_abs_mean is not None
+    assert report.rfc3550_jitter is not None
+    assert report.rtt.p99 is not None
+    assert report.rtt.percentile(99.9) is None
+
+
+def test_a_duration_ends_it() -> None:
+    with EchoServer(port=0) as server:
+        report = udpulse.ping(*server.address, duration=0.1, interval=0.001)
+    assert report.sent + report.missed == 100
+    assert report.answered == report.sent
+
+
+def test_a_run_without_end_is_no_call() -> None:
+    with pytest.raises(ValueError, match=r"^count must be 1 or more where no duration is given"):
+        udpulse.ping("127.0.0.1", count=None)
+
+
+def test_duplicates_corruption_and_strangers_are_told_apart() -> None:
+    forged = b"PING 1 1486420330.837133"
+
+    def answer(datagram: bytes) -> list[bytes]:
+        return [forged, datagram[:-1] + b"!", datagram.upper(), datagram]
+
+    with answering(answer) as address:
+        client = PingClient(*address, count=5, size=100)
+        assert [probe.verdict for probe in client] == ["answered"] * 5
+        report = client.report()
+    assert adds_up(report)
+    assert report.answered == 5
+    # What follows the reply to the last probe comes after the end.
+    assert report.corrupt == report.foreign == 5
+    assert report.duplicates == 4
+
+
+@pytest.mark.parametrize("size", [0, 64, 1400, 65507])
+def test_a_payload_has_the_size_asked_for(size: int) -> None:
+    sizes = []
+
+    def answer(datagram: bytes) -> list[bytes]:
+        sizes.append(len(datagram))
+        assert datagram.startswith(b"Ping ")
+        return [datagram]
+
+    with answering(answer) as address:
+        report = udpulse.ping(*address, count=2, size=size)
+    assert report.answered == 2
+    assert sizes == [size or len("Ping 1 1486420330.837133")] * 2
+    assert list(report.columns()["size"]) == sizes
+
+
+@pytest.mark.parametrize("reply", [b"pong", b"Pong %d", b"%d got it"])
+def test_a_teachers_server_may_say_what_it_likes(reply: bytes) -> None:
+    def answer(datagram: bytes) -> list[bytes]:
+        number = int(datagram.split()[1])
+        return [reply % number if b"%d" in reply else reply]
+
+    with answering(answer) as address:
+        assert udpulse.ping(*address, count=3).answered == 3
+
+
+def test_reordered_replies_are_counted() -> None:
+    held: list[bytes] = []
+
+    def answer(datagram: bytes) -> list[bytes]:
+        held.append(datagram)
+        if len(held) < 4:
+            return []
+        replies = held[::-1]
+        held.clear()
+        return replies
+
+    with answering(answer) as address:
+        report = udpulse.ping(*address, count=8, interval=0.001)
+    assert report.answered == 8
+    assert (report.reordered, report.reorder_ratio, report.reorder_extent) == (6, 6 / 8, 3)
+
+
+def test_a_late_reply_revises_its_own_probe() -> None:
+    held: list[bytes] = []
+
+    def answer(datagram: bytes) -> list[bytes]:
+        held.append(datagram)
+        return [held[0], datagram] if len(held) == 2 else []
+
+    with answering(answer) as address:
+        report = udpulse.ping(*address, count=2, timeout=0.1)
+    assert (report.answered, report.late, report.lost, report.loss) == (1, 1, 0, 0.5)
+    columns = report.columns()
+    assert [VERDICTS[code] for code in columns["verdict"]] == ["late", "answered"]
+    assert columns["rtt_ns"][0] > 100_000_000
+    assert report.rtt.count == 1
+
+
+class TestColumns:
+    def test_they_hold_each_probe_kept(self) -> None:
+        with EchoServer(port=0, loss=0.5, seed=3) as server:
+            report = udpulse.ping(*server.address, count=40, interval=0.001, timeout=0.1)
+        columns = report.columns()
+        answered = columns["verdict"] == VERDICTS.index("answered")
+        assert list(columns["seq"]) == list(range(1, 41))
+        assert answered.sum() == report.answered
+        assert ((columns["rtt_ns"] >= 0) == answered).all()
+        assert columns["rtt_ns"][answered].min() / 1e9 == report.rtt.min
+        assert (np.diff(columns["sent_ns"]) > 0).all()
+        assert columns["size"].dtype == np.uint16
+
+    def test_they_are_the_same_memory_each_time_and_read_only(self) -> None:
+        with EchoServer(port=0) as server:
+            report = udpulse.ping(*server.address, count=3)
+        one, other = report.columns(), report.columns()
+        assert all(one[name] is other[name] for name in one)
+        with pytest.raises(ValueError, match="read-only"):
+            one["seq"][0] = 7
+
+    def test_a_row_takes_less_than_40_bytes(self) -> None:
+        with EchoServer(port=0) as server:
+            columns = udpulse.ping(*server.address, count=3).columns()
+        assert sum(column.itemsize for column in columns.values()) < 40
+
+    @pytest.mark.parametrize(("keep", "rows"), [(0, 0), (3, 3), ("all", 8)])
+    def test_so_many_are_kept(self, keep: Any, rows: int) -> None:
+        with EchoServer(port=0) as server:
+            client = PingClient(*server.address, count=8, keep=keep)
+            list(client)
+        columns = client.report().columns()
+        assert list(columns["seq"]) == list(range(9 - rows, 9))
+
+
+def test_reports_add() -> None:
+    with EchoServer(port=0, loss=0.4, seed=5) as server:
+        one = udpulse.ping(*server.address, count=30, timeout=0.02)
+        other = udpulse.ping(*server.address, count=20, timeout=0.02)
+    both = one + other
+    assert adds_up(both)
+    assert (both.sent, both.lost) == (50, one.lost + other.lost)
+    assert (one.rtt.min, one.rtt.max, other.rtt.min, other.rtt.max).count(None) == 0
+    assert both.rtt.min == min(one.rtt.min or 0, other.rtt.min or 0)
+    assert both.rtt.max == max(one.rtt.max or 0, other.rtt.max or 0)
+    assert list(both.columns()["seq"]) == [*range(1, 31), *range(1, 21)]
+    assert one + other == one + other != other + one
+
+
+def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
+    with EchoServer(port=0, loss=0.3, seed=1) as server:
+        client = PingClient(*server.address, count=None, interval=0.0002, timeout=0.002)
+        with client:
+            while (report := client.report()).sent < 500:
+                assert adds_up(report)
+        report = client.report()
+    assert adds_up(report)
+    assert report.answered > 0
+
+
+@pytest.mark.parametrize("timestamps", ["user", "receive", "kernel"])
+@pytest.mark.parametrize("precise", [False, True])
+def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bool) -> None:
+    with EchoServer(port=0) as server:
+        client = PingClient(
+            *server.address, count=20, interval=0.001, timestamps=timestamps, precise=precise
+        )
+        probes = list(client)
+        report = client.report()
+    for probe in probes:
+        assert probe.rtt is not None
+        assert probe.kernel_rtt is None or 0 <= probe.kernel_rtt <= probe.rtt
+    stamped = sum(probe.kernel_rtt is not None for probe in probes)
+    assert report.kernel_rtt.count == report.overhead.count == stamped
+    assert report.timestamps == ("kernel" if stamped else "user")
+    if timestamps == "user" or sys.platform != "linux":
+        assert stamped == 0
+    else:
+        assert stamped > 0
+
+
+def test_refusals_belong_to_their_own_probes() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    report = udpulse.ping(*address, count=20, interval=0.001, timeout=0.05)
+    assert (report.refused, report.lost, report.send_failed) == (20, 0, 0)
+
+
+def test_it_sends_from_the_source_asked_for() -> None:
+    with EchoServer(port=0, log=1) as server:
+        with PingClient(*server.address, count=1, source=("127.0.0.2", 0)) as client:
+            list(client)
+            assert client.address[0] == "127.0.0.2"
+        assert next(server).client == client.address
+
+
+def test_a_source_in_use_is_an_os_error() -> None:
+    with EchoServer(port=0) as server, pytest.raises(OSError, match="Address already in use"):
+        udpulse.ping("127.0.0.1", source=server.address)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"interval": 0}, "interval must be above 0 and below 9.2e9 seconds, not 0"),
+        ({"interval": 1, "schedule": "x"}, "schedule must be 'periodic' or 'poisson', not 'x'"),
+        ({"schedule": "poisson"}, "interval must be given for a Poisson schedule"),
+        ({"duration": -1}, "duration must be above 0 and below 9.2e9 seconds, not -1"),
+        ({"size": 65508}, "size must be 0 to 65507, not 65508"),
+        ({"keep": -1}, "keep must be 0 to 4294967295, not -1"),
+        ({"timestamps": "x"}, "timestamps must be 'user', 'receive' or 'kernel', not 'x'"),
+        ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
+        ({"dscp": 64}, "dscp must be 0 to 63, not 64"),
+        ({"source": ("x", 0)}, "source must be an address and a port of this host, not x:0"),
+        ({"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),
+    ],
+)
+def test_a_bad_option_is_named(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{text}"):
+        PingClient("127.0.0.1", **options)
