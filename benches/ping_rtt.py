@@ -1,46 +1,118 @@
-"""Stop-and-wait round trips on loopback: PingClient against a plain socket client.
+"""Stop-and-wait round trips on loopback: PingClient against sockperf and a plain socket client.
 
-Both ping the same EchoServer in turns; shown are the median round trips and their ratio.
+Servers run on core 0, clients on core 1, all in turns; shown are the medians over the rounds of each
+client's median round trip, and the ratios within a round. Needs Linux, two cores and sockperf.
 """
 
+import os
+import re
+import shutil
 import socket
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import udpulse
 
-ROUNDS = 9
-PINGS = 2000
+ROUNDS = 7
+SECONDS = 0.5
+SERVER = """
+import os, sys, udpulse
+os.sched_setaffinity(0, {0})
+with udpulse.EchoServer(port=0) as server:
+    print(server.address[1], flush=True)
+    sys.stdin.read()
+"""
 
 
-def with_udpulse(host: str, port: int) -> float:
-    """Give the median round trip as PingClient measures it, in seconds."""
-    probes = list(udpulse.PingClient(host, port, count=PINGS))
-    return statistics.median(probe.rtt for probe in probes if probe.rtt is not None)
+@contextmanager
+def echo_server() -> Iterator[int]:
+    """Run an EchoServer on core 0; give its port."""
+    command = [sys.executable, "-c", SERVER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
+        server.communicate()
 
 
-def with_stdlib(host: str, port: int) -> float:
+@contextmanager
+def sockperf_server() -> Iterator[int]:
+    """Run sockperf's server on core 0; give its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command = ["taskset", "-c", "0", "sockperf", "server", "-i", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            while not with_sockperf(port):  # it takes its time to start
+                pass
+            yield port
+        finally:
+            server.terminate()
+
+
+def with_udpulse(port: int, **options: bool | str) -> udpulse.PingReport:
+    """Ping as PingClient does."""
+    report = udpulse.ping("127.0.0.1", port, duration=SECONDS, keep=0, **options)  # type: ignore[arg-type]
+    assert report.loss == 0, report
+    return report
+
+
+def median(distribution: udpulse.Distribution) -> float:
+    """Give the median in seconds."""
+    assert distribution.median is not None
+    return distribution.median
+
+
+def with_stdlib(port: int) -> float:
     """Give the median round trip as the lab's student would measure it, in seconds."""
     times = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(1)
-        for seq in range(PINGS):
-            start = time.perf_counter()
-            client.sendto(b"Ping %d %f" % (seq, time.time()), (host, port))
+        end = time.perf_counter() + SECONDS
+        while (start := time.perf_counter()) < end:
+            client.sendto(b"Ping %d %f" % (len(times), time.time()), ("127.0.0.1", port))
             client.recvfrom(1024)
             times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
+def with_sockperf(port: int) -> float:
+    """Give the median round trip as sockperf measures it, in seconds; 0 without an answer."""
+    command = ["sockperf", "ping-pong", "-i", "127.0.0.1", "-p", str(port), "--full-rtt"]
+    command += ["-m", "24", "-t", "1"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"percentile 50\.000 =\s*([0-9.]+)", ran.stdout)
+    return float(found[1]) / 1e6 if found else 0.0
+
+
 def main() -> None:
-    """Run both in turns and show the medians."""
-    clients: list[Callable[[str, int], float]] = [with_udpulse, with_stdlib]
-    with udpulse.EchoServer(port=0) as server:
-        rounds = [[client(*server.address) for client in clients] for _ in range(ROUNDS)]
-    ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(mine / other for mine, other in rounds)
-    print(f"udpulse {ours * 1e6:.1f} us, stdlib {theirs * 1e6:.1f} us, ratio {ratio:.2f}")
+    """Run all in turns and show medians and ratios."""
+    if shutil.which("sockperf") is None:
+        sys.exit("sockperf is not installed")
+    os.sched_setaffinity(0, {1})
+    with echo_server() as ours, sockperf_server() as theirs:
+        runs: dict[str, Callable[[], float]] = {
+            "sockperf": lambda: with_sockperf(theirs),
+            "stdlib": lambda: with_stdlib(ours),
+            "udpulse": lambda: median(with_udpulse(ours).rtt),
+            "udpulse, precise": lambda: median(with_udpulse(ours, precise=True).rtt),
+            "udpulse, kernel RTT": lambda: median(
+                with_udpulse(ours, timestamps="kernel").kernel_rtt
+            ),
+        }
+        rounds = [{name: run() for name, run in runs.items()} for _ in range(ROUNDS)]
+    for name in runs:
+        time_us = statistics.median(one[name] for one in rounds) * 1e6
+        ratios = [
+            statistics.median(one[name] / one[peer] for one in rounds)
+            for peer in ("sockperf", "stdlib")
+        ]
+        print(f"{name}: {time_us:.1f} us, {ratios[0]:.2f} x sockperf, {ratios[1]:.2f} x stdlib")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""What a busy host does to a measurement: nothing, a Python thread that holds the GIL, a CPU hog.
+
+The server runs on core 0, the client on core 1 and, for the last, a process that never sleeps
+beside it. Probes go out each millisecond; shown are medians over the rounds, which are interleaved.
+Needs Linux and two cores.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from ping_rtt import echo_server
+
+import udpulse
+
+ROUNDS = 5
+COUNT = 2000
+
+
+def measured(port: int) -> udpulse.PingReport:
+    """Ping each millisecond."""
+    return udpulse.ping("127.0.0.1", port, count=COUNT, interval=0.001, timestamps="kernel")
+
+
+def beside_a_thread(port: int) -> udpulse.PingReport:
+    """Ping while a Python thread never lets go of the GIL by itself."""
+    done = threading.Event()
+
+    def burn() -> None:
+        while not done.is_set():
+            pass
+
+    # On the server's core, so that the interpreter is all that is shared.
+    def on_core_0() -> None:
+        os.sched_setaffinity(0, {0})
+        burn()
+
+    thread = threading.Thread(target=on_core_0)
+    thread.start()
+    try:
+        return measured(port)
+    finally:
+        done.set()
+        thread.join()
+
+
+def beside_a_hog(port: int) -> udpulse.PingReport:
+    """Ping while a process on the same core never sleeps."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as hog:
+        try:
+            return measured(port)
+        finally:
+            hog.kill()
+
+
+def show(name: str, reports: list[udpulse.PingReport]) -> None:
+    """Show one situation."""
+
+    def us(value: Callable[[udpulse.PingReport], float | None]) -> float:
+        return statistics.median((value(report) or 0) * 1e6 for report in reports)
+
+    rtt, tail = us(lambda r: r.rtt.median), us(lambda r: r.rtt.percentile(99.9))
+    kernel = us(lambda r: r.kernel_rtt.median)
+    kernel_tail = us(lambda r: r.kernel_rtt.percentile(99.9))
+    error = us(lambda r: r.send_error.median)
+    missed = statistics.median(report.missed for report in reports)
+    print(
+        f"{name}: RTT {rtt:.0f} us, p99.9 {tail:.0f} us; kernel RTT {kernel:.0f} us, p99.9 "
+        f"{kernel_tail:.0f} us ({kernel_tail / tail:.3f} x); send error {error:.0f} us, "
+        f"missed {missed:.0f} of {COUNT}"
+    )
+
+
+def main() -> None:
+    """Run all in turns and show them."""
+    os.sched_setaffinity(0, {1})
+    runs = {"quiet": measured, "busy GIL": beside_a_thread, "CPU hog": beside_a_hog}
+    with echo_server() as port:
+        rounds = [{name: run(port) for name, run in runs.items()} for _ in range(ROUNDS)]
+    for name in runs:
+        show(name, [one[name] for one in rounds])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""How well a 1 ms schedule is kept: PingClient against Python's time.sleep to an absolute schedule.
+
+The server runs on core 0, the clients on core 1, all in turns; shown are the medians over the rounds
+of each median error, the ratios within a round, and how late the last probe was: no more than
+the others, where nothing drifts. Needs Linux and two cores.
+"""
+
+import os
+import socket
+import statistics
+import time
+
+from ping_rtt import echo_server
+
+import udpulse
+
+ROUNDS = 7
+SECONDS = 1.0
+INTERVAL = 0.001
+
+
+def with_udpulse(port: int, *, precise: bool) -> tuple[float, float]:
+    """Give the median error of PingClient and how late its last probe is, in seconds."""
+    report = udpulse.ping("127.0.0.1", port, duration=SECONDS, interval=INTERVAL, precise=precise)
+    sent = report.columns()["sent_ns"] / 1e9
+    assert report.send_error.median is not None
+    slots = round((sent[-1] - sent[0]) / INTERVAL)
+    return report.send_error.median, sent[-1] - sent[0] - slots * INTERVAL
+
+
+def with_sleep(port: int) -> tuple[float, float]:
+    """Give the same of a loop around time.sleep."""
+    errors = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        start = time.perf_counter()
+        for slot in range(round(SECONDS / INTERVAL)):
+            due = start + slot * INTERVAL
+            time.sleep(max(0.0, due - time.perf_counter()))
+            errors.append(time.perf_counter() - due)
+            client.sendto(b"Ping %d %f" % (slot, time.time()), ("127.0.0.1", port))
+    return statistics.median(errors), errors[-1]
+
+
+def main() -> None:
+    """Run all in turns and show medians and ratios."""
+    os.sched_setaffinity(0, {1})
+    with echo_server() as port:
+        runs = {
+            "time.sleep": lambda: with_sleep(port),
+            "udpulse": lambda: with_udpulse(port, precise=False),
+            "udpulse, precise": lambda: with_udpulse(port, precise=True),
+        }
+        rounds = [{name: run() for name, run in runs.items()} for _ in range(ROUNDS)]
+    for name in runs:
+        error = statistics.median(one[name][0] for one in rounds)
+        drift = statistics.median(one[name][1] for one in rounds)
+        ratio = statistics.median(one[name][0] / one["time.sleep"][0] for one in rounds)
+        errors = f"error {error * 1e6:.1f} us, {ratio:.2f} x time.sleep"
+        print(f"{name}: {errors}; the last {drift * 1e6:.0f} us")
+
+
+if __name__ == "__main__":
+    main()
