@@ -13,8 +13,8 @@ use crate::{Error, Machine, Result};
 #[derive(Debug)]
 pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
-    interrupter: Interrupter,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    interrupters: Vec<Interrupter>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     address: SocketAddr,
     peer: SocketAddr,
 }
@@ -30,8 +30,9 @@ pub enum Next<E> {
     Nothing,
 }
 
+/// A machine that several threads look at.
 #[derive(Debug)]
-struct Shared<M> {
+pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     ended: AtomicBool,
@@ -46,20 +47,36 @@ impl<M: Machine> Worker<M> {
         let address = socket.local_address();
         let peer = socket.peer_address();
         let interrupter = socket.interrupter();
+        let run = move |shared: &Shared<M>| run(shared, &mut socket);
+        Self::spawn(machine, address, peer, [(interrupter, run)])
+    }
+
+    /// Puts `machine` to work on threads of which each runs one of `runs` until it is interrupted.
+    pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
+        machine: M,
+        address: SocketAddr,
+        peer: SocketAddr,
+        runs: impl IntoIterator<Item = (Interrupter, R)>,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
             ended: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("udpulse".to_owned())
-            .spawn(move || {
-                let end = EndOnDrop(&ours);
-                run(end.0, &mut socket);
-            })
-            .map_err(Error::io("start a thread for", address))?;
-        Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
+        // Dropped where a thread cannot be had, it ends those that run.
+        let mut worker =
+            Self { shared, interrupters: Vec::new(), threads: Mutex::default(), address, peer };
+        for (interrupter, run) in runs {
+            let shared = Arc::clone(&ours);
+            let thread = thread::Builder::new()
+                .name("udpulse".to_owned())
+                .spawn(move || run(EndOnDrop(&shared).0))
+                .map_err(Error::io("start a thread for", address))?;
+            worker.interrupters.push(interrupter);
+            worker.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(worker)
     }
 
     /// The address that the socket is bound to.
@@ -109,9 +126,9 @@ impl<M: Machine> Worker<M> {
 
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
-        self.interrupter.interrupt();
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        self.interrupters.iter().for_each(Interrupter::interrupt);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // The only error is a panic of the thread, which has been reported by then.
             let _ = thread.join();
         }
@@ -125,8 +142,20 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
-    fn lock(&self) -> MutexGuard<'_, M> {
+    /// Locks the machine.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M: Machine> Shared<M> {
+    /// Unlocks the machine and tells those who wait for its events that there are some.
+    pub(crate) fn tell(&self, mut machine: MutexGuard<'_, M>) {
+        let news = !machine.events().is_empty();
+        drop(machine);
+        if news {
+            self.changed.notify_all();
+        }
     }
 }
 

@@ -31,6 +31,20 @@ impl<M: Machine> Handle<M> {
         open: fn(SocketAddr) -> Result<Socket>,
         machine: impl FnOnce(&Socket) -> M,
     ) -> PyResult<()> {
+        self.launch(py, endpoint, |address| {
+            let socket = open(address)?;
+            let machine = machine(&socket);
+            Worker::start(socket, machine)
+        })
+    }
+
+    /// Starts what `start` makes of the address that `endpoint` has, where nothing runs.
+    pub(super) fn launch(
+        &self,
+        py: Python<'_>,
+        endpoint: &Endpoint,
+        start: impl FnOnce(SocketAddr) -> Result<Worker<M>>,
+    ) -> PyResult<()> {
         if self.is_running() {
             return Ok(());
         }
@@ -40,9 +54,7 @@ impl<M: Machine> Handle<M> {
             let endpoint = endpoint.clone();
             aside(py, move || resolve(&endpoint))??
         };
-        let socket = open(address)?;
-        let machine = machine(&socket);
-        let worker = Arc::new(Worker::start(socket, machine)?);
+        let worker = Arc::new(start(address)?);
         *self.lock() = Some(worker);
         Ok(())
     }
