@@ -54,6 +54,11 @@ impl<E> Events<E> {
         self.queue.is_empty()
     }
 
+    /// What nobody has read yet, from the oldest.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &E> {
+        self.queue.iter()
+    }
+
     /// How many events fell off unread.
     #[must_use]
     pub fn overflowed(&self) -> u64 {

@@ -14,8 +14,8 @@ use crate::{Error, Machine, Result};
 #[derive(Debug)]
 pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
-    interrupter: Interrupter,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// An interrupter may hold its socket open, so both are dropped together.
+    threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
     address: SocketAddr,
     peer: SocketAddr,
 }
@@ -33,7 +33,7 @@ pub enum Next<E> {
     Nothing,
 }
 
-/// What a machine's thread shares with those who look at it.
+/// A machine that several threads look at.
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
     machine: Mutex<M>,
@@ -52,16 +52,16 @@ impl<M: Machine> Worker<M> {
     pub fn start(socket: Socket, machine: M) -> Result<Self> {
         let ends = (socket.local_address(), socket.peer_address());
         let interrupter = socket.interrupter();
-        Self::spawn(ends, interrupter, machine, move |shared| run(shared, socket))
+        let run = move |shared: &Shared<M>| run(shared, socket);
+        Self::spawn(machine, ends, [(interrupter, run)])
     }
 
-    /// Puts `machine` on a thread that does `work` until it is interrupted; `ends` are the
-    /// addresses of its socket.
-    pub(crate) fn spawn(
-        (address, peer): (SocketAddr, SocketAddr),
-        interrupter: Interrupter,
+    /// Puts `machine` to work on threads of which each runs one of `runs` until it is interrupted;
+    /// `ends` are the addresses of its socket.
+    pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
         machine: M,
-        work: impl FnOnce(&Shared<M>) + Send + 'static,
+        (address, peer): (SocketAddr, SocketAddr),
+        runs: impl IntoIterator<Item = (Interrupter, R)>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
@@ -71,14 +71,17 @@ impl<M: Machine> Worker<M> {
             failed: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("udpulse".to_owned())
-            .spawn(move || {
-                let end = EndOnDrop(&ours);
-                work(end.0);
-            })
-            .map_err(Error::io("start a thread for", address))?;
-        Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
+        // Dropped where a thread cannot be had, it ends those that run.
+        let worker = Self { shared, threads: Mutex::default(), address, peer };
+        for (interrupter, run) in runs {
+            let shared = Arc::clone(&ours);
+            let thread = thread::Builder::new()
+                .name("udpulse".to_owned())
+                .spawn(move || run(EndOnDrop(&shared).0))
+                .map_err(Error::io("start a thread for", address))?;
+            worker.threads().push((interrupter, thread));
+        }
+        Ok(worker)
     }
 
     /// The address that the socket is bound to.
@@ -152,12 +155,16 @@ impl<M: Machine> Worker<M> {
 
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
-        self.interrupter.interrupt();
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
+        let mut threads = self.threads();
+        threads.iter().for_each(|(interrupter, _)| interrupter.interrupt());
+        for (_, thread) in threads.drain(..) {
             // The only error is a panic of the thread, which has been reported by then.
             let _ = thread.join();
         }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<(Interrupter, JoinHandle<()>)>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,6 +175,7 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
+    /// Locks the machine.
     pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,6 +193,15 @@ impl<M> Shared<M> {
     }
 }
 
+impl<M: Machine> Shared<M> {
+    /// Tells those who wait for the events of the machine, which is locked, where there are any.
+    pub(crate) fn tell(&self, machine: &mut M) {
+        if !machine.events().is_empty() {
+            self.wake();
+        }
+    }
+}
+
 /// Tells those who wait that the end has come, also when the thread panics.
 struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
 
@@ -192,7 +209,7 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Under the lock: a waiter is either before its check or already asleep.
         let machine = self.0.lock();
-        self.0.failed.store(thread::panicking(), Ordering::Release);
+        self.0.failed.fetch_or(thread::panicking(), Ordering::Release);
         self.0.ended.store(true, Ordering::Release);
         self.0.wake();
         drop(machine);
@@ -212,9 +229,7 @@ fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
                 machine.on_time(now());
             }
             flush(&mut *machine, |to, datagram| socket.send(to, datagram));
-            if !machine.events().is_empty() {
-                shared.wake();
-            }
+            shared.tell(&mut machine);
             if machine.is_done() {
                 return;
             }

@@ -1,11 +1,12 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 __all__ = [
@@ -15,7 +16,11 @@ __all__ = [
     "Down",
     "EchoCounters",
     "EchoServer",
+    "EchoTruth",
+    "Exponential",
     "Fate",
+    "FateColumns",
+    "GilbertElliott",
     "Heard",
     "HeartbeatClient",
     "HeartbeatClientCounters",
@@ -23,14 +28,22 @@ __all__ = [
     "HeartbeatServerCounters",
     "Ignored",
     "Late",
+    "Link",
+    "LinkCounters",
+    "LossPattern",
     "Lost",
+    "Normal",
+    "Pareto",
     "Peer",
     "PingClient",
     "PingReport",
     "Probe",
+    "RateLimit",
     "Recovered",
+    "Reordering",
     "Restarted",
     "Runs",
+    "Uniform",
     "Up",
     "_Waiter",
     "__version__",
@@ -54,13 +67,22 @@ class EchoServer:
         host: str = "127.0.0.1",
         port: int = 12000,
         *,
-        loss: float | Literal["lab"] = 0.0,
+        loss: _Loss = 0.0,
+        uplink: Link | None = None,
+        downlink: Link | None = None,
         seed: int | None = None,
+        transform: Literal["upper", "echo"] = "upper",
         max_size: int = 65507,
+        max_rate: float | None = None,
+        threads: int = 1,
         log: int = 0,
     ) -> Self: ...
     @property
     def counters(self) -> EchoCounters: ...
+    @property
+    def truth(self) -> EchoTruth: ...
+    def fates(self) -> list[Fate]: ...
+    def columns(self) -> FateColumns: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     @property
@@ -96,7 +118,20 @@ class EchoCounters:
 
 @final
 class Fate:
-    __match_args__: Final = ("time", "client", "dropped", "message")
+    __match_args__: Final = (
+        "time",
+        "client",
+        "dropped",
+        "message",
+        "size",
+        "number",
+        "outcome",
+        "uplink",
+        "downlink",
+        "replies",
+        "corrupted",
+        "left",
+    )
     @property
     def time(self) -> float: ...
     @property
@@ -105,6 +140,149 @@ class Fate:
     def dropped(self) -> bool: ...
     @property
     def message(self) -> bytes: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def outcome(self) -> Literal["replied", "lost", "unanswerable", "limited", "overflowed"]: ...
+    @property
+    def uplink(self) -> list[str]: ...
+    @property
+    def downlink(self) -> list[str]: ...
+    @property
+    def replies(self) -> int: ...
+    @property
+    def corrupted(self) -> int: ...
+    @property
+    def left(self) -> float | None: ...
+
+@final
+class FateColumns:
+    @property
+    def time_ns(self) -> NDArray[np.int64]: ...
+    @property
+    def left_ns(self) -> NDArray[np.int64]: ...
+    @property
+    def client(self) -> NDArray[np.uint32]: ...
+    @property
+    def number(self) -> NDArray[np.uint64]: ...
+    @property
+    def size(self) -> NDArray[np.uint32]: ...
+    @property
+    def uplink(self) -> NDArray[np.uint8]: ...
+    @property
+    def downlink(self) -> NDArray[np.uint8]: ...
+    @property
+    def replies(self) -> NDArray[np.uint8]: ...
+    @property
+    def corrupted(self) -> NDArray[np.uint8]: ...
+    @property
+    def clients(self) -> list[_Address]: ...
+    def __len__(self) -> int: ...
+
+@final
+class LinkCounters:
+    __match_args__: Final = (
+        "lost",
+        "duplicated",
+        "corrupted",
+        "held",
+        "queue_full",
+    )
+    @property
+    def lost(self) -> int: ...
+    @property
+    def duplicated(self) -> int: ...
+    @property
+    def corrupted(self) -> int: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def queue_full(self) -> int: ...
+
+@final
+class EchoTruth:
+    __match_args__: Final = (
+        "uplink",
+        "downlink",
+        "replies",
+        "pending",
+        "unanswerable",
+        "limited",
+        "overflowed",
+        "crowded",
+        "own_drops",
+    )
+    @property
+    def uplink(self) -> LinkCounters: ...
+    @property
+    def downlink(self) -> LinkCounters: ...
+    @property
+    def replies(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def unanswerable(self) -> int: ...
+    @property
+    def limited(self) -> int: ...
+    @property
+    def overflowed(self) -> int: ...
+    @property
+    def crowded(self) -> int: ...
+    @property
+    def own_drops(self) -> int: ...
+
+@final
+class GilbertElliott:
+    def __new__(
+        cls, p: float, r: float | None = None, *, bad_loss: float = 1.0, good_loss: float = 0.0
+    ) -> Self: ...
+
+@final
+class LossPattern:
+    def __new__(cls, lost: Sequence[bool]) -> Self: ...
+
+@final
+class Uniform:
+    def __new__(cls, low: float, high: float) -> Self: ...
+
+@final
+class Normal:
+    def __new__(cls, mean: float, deviation: float) -> Self: ...
+
+@final
+class Exponential:
+    def __new__(cls, mean: float) -> Self: ...
+
+@final
+class Pareto:
+    def __new__(cls, scale: float, shape: float) -> Self: ...
+
+@final
+class Reordering:
+    def __new__(cls, p: float, delay: float) -> Self: ...
+
+@final
+class RateLimit:
+    def __new__(cls, bits_per_second: int, *, queue: int = 65536) -> Self: ...
+
+_Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | LossPattern
+_Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
+
+@final
+class Link:
+    def __new__(
+        cls,
+        *,
+        loss: _Loss = 0.0,
+        duplication: float = 0.0,
+        corruption: float = 0.0,
+        rate: RateLimit | None = None,
+        delay: _Delay = 0.0,
+        keep_order: bool = False,
+        reordering: Reordering | None = None,
+    ) -> Self: ...
 
 @final
 class PingClient:

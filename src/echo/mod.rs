@@ -1,5 +1,15 @@
-//! The echo server: answers with the same text in upper case, or loses the packet on purpose.
+//! The echo server: answers, impairs both ways on purpose, and knows what it did to each packet.
 
+mod clients;
+mod delay_line;
+mod driver;
+mod fate;
+mod limiter;
 mod server;
+#[cfg(test)]
+mod tests;
 
-pub use server::{Config, Counters, Echo, Fate};
+pub use driver::start;
+pub use fate::{Counters, Fate, LinkCounters, Outcome, Truth};
+pub use limiter::Limiter;
+pub use server::{Config, Echo, MAX_CLIENTS, Transform};

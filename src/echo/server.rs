@@ -1,78 +1,128 @@
 //! The echo's decision and its log of what it did.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::echo::clients::{Client, Clients};
+use crate::echo::delay_line::DelayLine;
+use crate::echo::fate::{Counters, Fate, Outcome, Truth};
+use crate::echo::limiter::Limiter;
 use crate::events::shown;
-use crate::impair::{Loss, Random};
-use crate::machine::Outgoing;
+use crate::impair::{Arrival, Corruption, Flags, Link, Random};
+use crate::net::Local;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Events, Machine, Stamp};
+
+/// The most clients that are told apart.
+pub const MAX_CLIENTS: usize = 1 << 14;
+
+/// Source ports of services that answer whatever they are sent: echo, daytime, qotd, chargen and time.
+/// No answer reaches port 0.
+const LOOPING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
+
+/// What the answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transform {
+    /// The request with its ASCII letters in upper case, as the lab's server answers.
+    #[default]
+    Upper,
+    /// The request (RFC 862).
+    Echo,
+}
 
 /// How the server treats what comes.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which packets it does not answer.
-    pub loss: Loss,
-    /// The seed of that choice; the system chooses one where `None`.
+    /// What happens on the way in.
+    pub uplink: Link,
+    /// What happens on the way back.
+    pub downlink: Link,
+    /// The seed of all random choices; the system chooses one where `None`.
     pub seed: Option<u64>,
+    /// What the answer is.
+    pub transform: Transform,
     /// A longer datagram is cut to this.
     pub max_size: usize,
+    /// How much a source may send.
+    pub limiter: Option<Limiter>,
+    /// How many bytes may be delayed at once.
+    pub delay_line: usize,
     /// How many of the last fates are kept for a reader.
     pub log: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { loss: Loss::Never, seed: None, max_size: MAX_DATAGRAM, log: 0 }
+        Self {
+            uplink: Link::default(),
+            downlink: Link::default(),
+            seed: None,
+            transform: Transform::default(),
+            max_size: MAX_DATAGRAM,
+            limiter: None,
+            delay_line: 64 << 20,
+            log: 0,
+        }
     }
 }
 
-/// How many packets met which fate: `received = replied + dropped + send_failed`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets that came in.
-    pub received: u64,
-    /// Packets answered.
-    pub replied: u64,
-    /// Packets lost on purpose.
-    pub dropped: u64,
-    /// Packets whose answer this host could not send.
-    pub send_failed: u64,
-}
-
-/// What the server did to a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fate {
-    /// When it came.
-    pub at: Stamp,
-    /// Where it came from.
-    pub client: SocketAddr,
-    /// Whether it was lost on purpose.
-    pub dropped: bool,
-    /// Its payload in upper case: what the answer is, or would have been, at most
-    /// [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
-    pub message: Box<[u8]>,
+/// A fate that is not complete: replies are still to come.
+#[derive(Debug)]
+struct Waiting {
+    fate: Fate,
+    outstanding: u8,
 }
 
 /// The echo server as a state machine.
 #[derive(Debug)]
 pub struct Echo {
     config: Config,
-    random: Random,
+    /// None where no client differs from another.
+    clients: Option<Clients>,
     counters: Counters,
-    outgoing: Outgoing,
+    truth: Truth,
+    line: DelayLine,
+    /// The fates of what is in the line, and free places.
+    waiting: Vec<Option<Waiting>>,
+    free: Vec<usize>,
     log: Events<Fate>,
+    now: Stamp,
+    /// For drivers that take one datagram after the other.
+    outgoing: VecDeque<(SocketAddr, Vec<u8>)>,
+    last_sent: Vec<u8>,
+}
+
+/// A reply whose time has come.
+#[derive(Debug)]
+pub struct Departure {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Where it leaves from.
+    pub from: Option<Local>,
+    /// Its payload.
+    pub payload: Box<[u8]>,
 }
 
 impl Echo {
     /// A server that has seen nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let plain = config.uplink == Link::default() && config.downlink == Link::default();
+        let clients = (!plain || config.log > 0).then(|| {
+            let seed = config.seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
+            Clients::new(seed, config.uplink.clone(), config.downlink.clone(), MAX_CLIENTS)
+        });
         Self {
-            random: Random::new(config.seed),
+            clients,
             counters: Counters::default(),
-            outgoing: Outgoing::default(),
+            truth: Truth::default(),
+            line: DelayLine::new(config.delay_line),
+            waiting: Vec::new(),
+            free: Vec::new(),
             log: Events::new(config.log),
+            now: Stamp::default(),
+            outgoing: VecDeque::new(),
+            last_sent: Vec::new(),
             config,
         }
     }
@@ -82,42 +132,294 @@ impl Echo {
     pub fn counters(&self) -> Counters {
         self.counters
     }
+
+    /// What the counters do not tell.
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        let crowded = self.clients.as_ref().map_or(0, Clients::crowded);
+        Truth { crowded, ..self.truth }
+    }
+
+    /// The fates that are complete and that nobody has taken yet, from the oldest.
+    #[must_use]
+    pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
+        self.log.iter()
+    }
+
+    /// Takes the news that so many datagrams more were lost before they were read.
+    pub fn on_own_drops(&mut self, more: u64) {
+        self.truth.own_drops += more;
+    }
+
+    /// Drops a packet because an answer could start a loop.
+    pub fn refuse(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
+        self.truth.unanswerable += 1;
+        self.drop_unheard(at, from, datagram, Outcome::Unanswerable);
+    }
+
+    /// Decides a packet that came `at` this time over this `path`: from a client to a local address.
+    ///
+    /// Where the answer leaves now, it is in `datagram`, as long as is returned. What leaves later, or
+    /// twice, comes with [`depart`](Self::depart).
+    pub fn decide(
+        &mut self,
+        at: Stamp,
+        path: (SocketAddr, Option<Local>),
+        datagram: &mut [u8],
+    ) -> Option<usize> {
+        let from = path.0;
+        if LOOPING_PORTS.contains(&from.port()) {
+            self.refuse(at, from, datagram);
+            return None;
+        }
+        if let Some(limiter) = &mut self.config.limiter
+            && !limiter.admits(from.ip(), at.mono_ns)
+        {
+            self.truth.limited += 1;
+            self.drop_unheard(at, from, datagram, Outcome::Limited);
+            return None;
+        }
+        self.counters.received += 1;
+        let size = datagram.len();
+        let payload = &mut datagram[..size.min(self.config.max_size)];
+        let length = payload.len();
+        let Some(clients) = &mut self.clients else {
+            self.config.transform.apply(payload);
+            self.counters.replied += 1;
+            self.truth.replies += 1;
+            return Some(length);
+        };
+        let client = clients.get(from);
+        client.packets += 1;
+        let number = client.packets;
+        let decision = Decision::new(client, at.mono_ns, length);
+        self.truth.uplink.count(decision.uplink);
+        self.truth.downlink.count(decision.downlink);
+        let outcome = if decision.count == 0 { Outcome::Lost } else { Outcome::Replied };
+        let mut fate = Fate {
+            at,
+            client: from,
+            message: Box::default(),
+            size,
+            number,
+            outcome,
+            uplink: decision.uplink,
+            downlink: decision.downlink,
+            replies: 0,
+            corrupted: 0,
+            left_ns: None,
+        };
+        if self.log.wanted() {
+            fate.message = shown(payload);
+            self.config.transform.apply(&mut fate.message);
+        }
+        match decision.copies() {
+            [] => {
+                self.counters.dropped += 1;
+                self.log.push(fate);
+                None
+            }
+            [copy] if copy.at_ns <= at.mono_ns => {
+                let corrupted = self.config.transform.answer(payload, copy);
+                let now_ns = at.wall_ns.max(self.now.wall_ns);
+                self.count_reply(&mut fate, corrupted, now_ns);
+                self.log.push(fate);
+                Some(length)
+            }
+            copies => {
+                self.delay(path, fate, payload, copies);
+                None
+            }
+        }
+    }
+
+    /// The next reply that is due at `now`.
+    pub fn depart(&mut self, now: Stamp) -> Option<Departure> {
+        let reply = self.line.pop(now.mono_ns)?;
+        // Each reply in the line has a fate in its place.
+        let mut waiting = self.waiting[reply.fate].take()?;
+        self.count_reply(&mut waiting.fate, reply.corrupted, now.wall_ns);
+        waiting.outstanding -= 1;
+        if waiting.outstanding == 0 {
+            self.truth.pending -= 1;
+            self.free.push(reply.fate);
+            self.log.push(waiting.fate);
+        } else {
+            self.waiting[reply.fate] = Some(waiting);
+        }
+        Some(Departure { to: reply.to, from: reply.from, payload: reply.payload })
+    }
+
+    /// Takes the news that so many of the replies given out could not be sent.
+    ///
+    /// Each counts for a packet of its own: the log, which is read by then, and the second copies of
+    /// packets keep what was decided.
+    pub fn on_sends_failed(&mut self, count: u64) {
+        self.truth.replies -= count;
+        self.counters.replied -= count;
+        self.counters.send_failed += count;
+    }
+
+    fn count_reply(&mut self, fate: &mut Fate, corrupted: bool, now_ns: i64) {
+        if fate.replies == 0 {
+            self.counters.replied += 1;
+            fate.left_ns = Some(now_ns);
+        }
+        fate.replies += 1;
+        fate.corrupted += u8::from(corrupted);
+        self.truth.replies += 1;
+    }
+
+    /// Puts the copies of a packet into the line, as far as there is room.
+    fn delay(
+        &mut self,
+        path: (SocketAddr, Option<Local>),
+        mut fate: Fate,
+        payload: &[u8],
+        copies: &[Copied],
+    ) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.waiting.push(None);
+            self.waiting.len() - 1
+        });
+        let mut outstanding = 0;
+        for copy in copies {
+            if !self.line.has_room(payload.len()) {
+                self.truth.overflowed += 1;
+                continue;
+            }
+            let mut payload: Box<[u8]> = payload.into();
+            let corrupted = self.config.transform.answer(&mut payload, copy);
+            self.line.push(copy.at_ns, path, payload, place, corrupted);
+            outstanding += 1;
+        }
+        if outstanding == 0 {
+            self.free.push(place);
+            self.counters.dropped += 1;
+            fate.outcome = Outcome::Overflowed;
+            self.log.push(fate);
+        } else {
+            self.truth.pending += 1;
+            self.waiting[place] = Some(Waiting { fate, outstanding });
+        }
+    }
+
+    fn drop_unheard(&mut self, at: Stamp, client: SocketAddr, datagram: &[u8], outcome: Outcome) {
+        self.counters.received += 1;
+        self.counters.dropped += 1;
+        if self.log.wanted() {
+            let mut message = shown(datagram);
+            self.config.transform.apply(&mut message);
+            self.log.push(Fate {
+                at,
+                client,
+                message,
+                size: datagram.len(),
+                number: 0,
+                outcome,
+                uplink: Flags::default(),
+                downlink: Flags::default(),
+                replies: 0,
+                corrupted: 0,
+                left_ns: None,
+            });
+        }
+    }
+}
+
+impl Transform {
+    fn apply(self, payload: &mut [u8]) {
+        match self {
+            Self::Upper => payload.make_ascii_uppercase(),
+            Self::Echo => {}
+        }
+    }
+
+    /// Makes the answer of a request in its place; tells whether it differs from what it should be.
+    fn answer(self, payload: &mut [u8], copy: &Copied) -> bool {
+        if copy.flipped == [None, None] {
+            self.apply(payload);
+            return false;
+        }
+        let mut right = payload.to_vec();
+        self.apply(&mut right);
+        let [up, down] = copy.flipped;
+        up.inspect(|&bit| Corruption::flip(payload, bit));
+        self.apply(payload);
+        down.inspect(|&bit| Corruption::flip(payload, bit));
+        right != payload
+    }
+}
+
+/// A reply to be: when it leaves, and what was flipped on each way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    at_ns: i64,
+    flipped: [Option<usize>; 2],
+}
+
+/// What becomes of a packet on both ways.
+struct Decision {
+    copies: [Copied; 4],
+    count: usize,
+    uplink: Flags,
+    downlink: Flags,
+}
+
+impl Decision {
+    fn new(client: &mut Client, at_ns: i64, length: usize) -> Self {
+        let up = client.uplink.link.pass(at_ns, length, &mut client.uplink.random);
+        let mut decision =
+            Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
+        for Arrival { at_ns, flipped } in up.copies.into_iter().flatten() {
+            let down = client.downlink.link.pass(at_ns, length, &mut client.downlink.random);
+            decision.downlink.add(down.flags);
+            for copy in down.copies.into_iter().flatten() {
+                decision.copies[decision.count] =
+                    Copied { at_ns: copy.at_ns, flipped: [flipped, copy.flipped] };
+                decision.count += 1;
+            }
+        }
+        decision
+    }
+
+    fn copies(&self) -> &[Copied] {
+        &self.copies[..self.count]
+    }
 }
 
 impl Machine for Echo {
     type Event = Fate;
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        let datagram = &datagram[..datagram.len().min(self.config.max_size)];
-        let dropped = self.config.loss.loses(&mut self.random);
-        self.counters.received += 1;
-        if dropped {
-            self.counters.dropped += 1;
-        } else {
-            self.counters.replied += 1;
-            self.outgoing.put_upper(from, datagram);
-        }
-        if self.log.wanted() {
-            let message = shown(datagram).to_ascii_uppercase().into();
-            self.log.push(Fate { at, client: from, dropped, message });
+        let mut answer = datagram.to_vec();
+        if let Some(length) = self.decide(at, (from, None), &mut answer) {
+            answer.truncate(length);
+            self.outgoing.push_back((from, answer));
         }
     }
 
     fn on_refused(&mut self) {}
 
-    fn on_time(&mut self, _: Stamp) {}
+    fn on_time(&mut self, now: Stamp) {
+        self.now = now;
+    }
 
     fn deadline(&self) -> Option<i64> {
-        None
+        self.line.next_ns()
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
-        self.outgoing.take()
+        let (to, datagram) = self.outgoing.pop_front().or_else(|| {
+            let departure = self.depart(self.now)?;
+            Some((departure.to, departure.payload.into()))
+        })?;
+        self.last_sent = datagram;
+        Some((to, &self.last_sent))
     }
 
     fn on_send_failed(&mut self) {
-        self.counters.replied -= 1;
-        self.counters.send_failed += 1;
+        self.on_sends_failed(1);
     }
 
     fn events(&mut self) -> &mut Events<Fate> {
@@ -125,54 +427,12 @@ impl Machine for Echo {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn client() -> SocketAddr {
-        "127.0.0.1:5000".parse().unwrap()
-    }
-
-    fn answer(echo: &mut Echo, datagram: &[u8]) -> Option<Vec<u8>> {
-        echo.on_datagram(Stamp::default(), client(), datagram);
-        echo.transmit().map(|(to, reply)| {
-            assert_eq!(to, client());
-            reply.to_vec()
-        })
-    }
-
-    #[test]
-    fn only_ascii_letters_are_raised() {
-        let mut echo = Echo::new(Config::default());
-        let raised = answer(&mut echo, "Ping 1 straße\n\0\u{e9}".as_bytes()).unwrap();
-        assert_eq!(raised, "PING 1 STRAßE\n\0\u{e9}".as_bytes());
-        assert_eq!(answer(&mut echo, b"").unwrap(), b"");
-    }
-
-    #[test]
-    fn a_long_datagram_is_cut() {
-        let mut echo = Echo::new(Config { max_size: 1024, ..Config::default() });
-        assert_eq!(answer(&mut echo, &[b'a'; 1025]).unwrap(), [b'A'; 1024]);
-    }
-
-    #[test]
-    fn the_log_and_the_counters_tell_the_same() {
-        let config = Config { loss: Loss::Lab, seed: Some(3), log: 100, ..Config::default() };
-        let mut echo = Echo::new(config);
-        let answers = (0..100).filter_map(|_| answer(&mut echo, b"x")).count() as u64;
-        let fates: Vec<_> = std::iter::from_fn(|| echo.log.pop()).collect();
-        let dropped = fates.iter().filter(|fate| fate.dropped).count() as u64;
-        let expected = Counters { received: 100, replied: answers, dropped, send_failed: 0 };
-        assert_eq!(echo.counters(), expected);
-        assert!(dropped > 0 && fates.len() == 100);
-    }
-
-    #[test]
-    fn a_failed_answer_is_no_answer() {
-        let mut echo = Echo::new(Config::default());
-        answer(&mut echo, b"x");
-        echo.on_send_failed();
-        let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
-        assert_eq!(echo.counters(), expected);
-    }
+/// Whether `from` is an address of this host's that one of `servers` is bound to; `to` is where the
+/// datagram came to.
+pub(super) fn is_one_of(servers: &[SocketAddr], from: SocketAddr, to: Option<IpAddr>) -> bool {
+    servers.iter().any(|server| {
+        let local = from.ip().is_loopback() || to == Some(from.ip());
+        server.port() == from.port()
+            && (server.ip() == from.ip() || server.ip().is_unspecified() && local)
+    })
 }

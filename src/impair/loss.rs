@@ -1,15 +1,19 @@
 //! Models of packet loss.
 
-use crate::impair::Random;
+use crate::impair::{GilbertElliott, Pattern, Random};
 use crate::{Error, Result};
 
 /// Decides which packets are lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Loss {
     /// Each packet with the same probability, whatever became of the others.
     Bernoulli(f64),
     /// The lab's rule: a draw from 0 to 10, both ends included, that is less than 4 (36.36 %).
     Lab,
+    /// In bursts.
+    GilbertElliott(GilbertElliott),
+    /// As given.
+    Pattern(Pattern),
     /// No packet.
     #[default]
     Never,
@@ -25,10 +29,12 @@ impl Loss {
     }
 
     /// Decides the next packet.
-    pub fn loses(self, random: &mut Random) -> bool {
+    pub fn loses(&mut self, random: &mut Random) -> bool {
         match self {
-            Self::Bernoulli(p) => random.chance(p),
+            Self::Bernoulli(p) => random.chance(*p),
             Self::Lab => random.below(11) < 4,
+            Self::GilbertElliott(model) => model.loses(random),
+            Self::Pattern(pattern) => pattern.loses(),
             Self::Never => false,
         }
     }
@@ -49,16 +55,12 @@ pub fn probability(name: &'static str, p: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::impair::confidence::assert_share;
 
-    /// The share lost of `n` packets lies within 4 standard deviations of `p` (the seed is fixed,
-    /// so it does always or never).
-    fn assert_rate(loss: Loss, p: f64) {
-        let n = 100_000;
-        let mut random = Random::new(Some(42));
-        let share: f64 = (0..n).map(|_| f64::from(u8::from(loss.loses(&mut random)))).sum::<f64>()
-            / f64::from(n);
-        let sigma = (p * (1.0 - p) / f64::from(n)).sqrt();
-        assert!((share - p).abs() <= 4.0 * sigma, "{loss:?} lost {share}");
+    fn assert_rate(mut loss: Loss, p: f64) {
+        let (n, mut random) = (100_000, Random::new(Some(42)));
+        let count = (0..n).filter(|_| loss.loses(&mut random)).count();
+        assert_share(u32::try_from(count).unwrap(), n, p);
     }
 
     #[test]

@@ -1,7 +1,44 @@
 //! What may happen to a packet on purpose; pure and seeded.
+//!
+//! A model is its parameters and its memory in one; whoever uses it for several clients clones it.
 
+mod corruption;
+mod delay;
+mod gilbert_elliott;
+mod link;
 mod loss;
+mod pattern;
 mod random;
+mod rate;
+mod reordering;
 
+pub use corruption::Corruption;
+pub use delay::{Delay, MAX_DELAY_NS};
+pub use gilbert_elliott::GilbertElliott;
+pub use link::{Arrival, Flags, Link, Passage};
 pub use loss::{Loss, probability};
+pub use pattern::Pattern;
 pub use random::Random;
+pub use rate::Rate;
+pub use reordering::Reordering;
+
+/// For tests of models: that what was counted agrees with its formula.
+#[cfg(test)]
+mod confidence {
+    /// `count` of `n` independent draws lies within 4 standard deviations of `n p`. The seeds of the
+    /// tests are fixed: each passes always or never.
+    pub(super) fn assert_share(count: u32, n: u32, p: f64) {
+        let (share, sigma) =
+            (f64::from(count) / f64::from(n), (p * (1.0 - p) / f64::from(n)).sqrt());
+        assert!((share - p).abs() <= 4.0 * sigma, "{share} for {p}, sigma {sigma}");
+    }
+
+    /// The mean of values with standard deviation `deviation` lies within 4 standard errors.
+    pub(super) fn assert_mean(values: &[f64], mean: f64, deviation: f64) {
+        #[expect(clippy::cast_precision_loss, reason = "few enough")]
+        let n = values.len() as f64;
+        let found = values.iter().sum::<f64>() / n;
+        let error = deviation / n.sqrt();
+        assert!((found - mean).abs() <= 4.0 * error, "{found} for {mean}, error {error}");
+    }
+}

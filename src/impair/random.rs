@@ -17,11 +17,29 @@ impl Random {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// Draws true with probability `p`.
-    pub fn chance(&mut self, p: f64) -> bool {
+    /// A stream of its own for whoever `words` name, whatever other streams of `seed` there are.
+    #[must_use]
+    pub fn stream(seed: u64, words: &[u64]) -> Self {
+        // SplitMix64's finalizer (Steele, Lea, Flood 2014) takes in one word after the other.
+        let seed = words.iter().fold(seed, |hash, word| {
+            let mut z = (hash ^ word).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        });
+        Self::new(Some(seed))
+    }
+
+    /// Draws a number from 0, which can come, to 1, which cannot.
+    pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let unit = (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        unit < p
+        unit
+    }
+
+    /// Draws true with probability `p`.
+    pub fn chance(&mut self, p: f64) -> bool {
+        self.unit() < p
     }
 
     /// Draws one of `n` whole numbers from 0, each as likely.
@@ -43,6 +61,18 @@ mod tests {
         assert_eq!(draws, [0, 1, 7, 4, 10, 5, 7, 3]);
         let draws: Vec<_> = (0..8).map(|_| random.chance(0.5)).collect();
         assert_eq!(draws, [false, true, true, true, false, true, true, true]);
+    }
+
+    #[test]
+    fn streams_are_the_same_for_ever_and_differ_from_each_other() {
+        const STREAM: [u64; 6] = [956, 491, 118, 257, 716, 254];
+        let draws = |words: &[u64]| {
+            let mut random = Random::stream(7, words);
+            [(); 6].map(|()| random.below(1000))
+        };
+        assert_eq!(draws(&[0, 1]), STREAM);
+        assert_ne!(draws(&[1, 0]), STREAM);
+        assert_ne!(draws(&[0, 2]), STREAM);
     }
 
     #[test]

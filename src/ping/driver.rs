@@ -19,7 +19,9 @@ pub fn start(
     let mut socket = ProbeSocket::connect(target, options)?;
     let ends = (socket.local_address(), socket.peer_address());
     let session = Session::new(Config { target: ends.1, ..config });
-    Worker::spawn(ends, socket.interrupter(), session, move |shared| run(shared, &mut socket))
+    let interrupter = socket.interrupter();
+    let run = move |shared: &Shared<Session>| run(shared, &mut socket);
+    Worker::spawn(session, ends, [(interrupter, run)])
 }
 
 fn run(shared: &Shared<Session>, socket: &mut ProbeSocket) {
@@ -37,9 +39,7 @@ fn run(shared: &Shared<Session>, socket: &mut ProbeSocket) {
             }
             session.on_local_drops(socket.drops());
             flush(&mut *session, |_, datagram| socket.send(datagram));
-            if !session.events().is_empty() {
-                shared.wake();
-            }
+            shared.tell(&mut session);
             if session.is_done() {
                 return;
             }

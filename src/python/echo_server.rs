@@ -2,22 +2,25 @@
 
 use pyo3::prelude::*;
 
-use crate::echo::{self, Echo};
-use crate::impair::Loss;
-use crate::net::{Endpoint, Socket};
+use crate::echo::{self, Echo, Limiter, Transform};
+use crate::impair;
+use crate::net::Endpoint;
 use crate::python::args::{self, Integer};
+use crate::python::fates::{Columns, Fate, FateColumns};
 use crate::python::handle::{Handle, running_object};
-use crate::python::value::{Address, address, value};
-use crate::{Error, Result, seconds};
+use crate::python::link::{Link, LossArg};
+use crate::python::value::value;
+use crate::{Error, Result};
 
 value! {
-    /// How many packets met which fate: received = replied + dropped + send_failed.
+    /// How many packets met which fate: received = replied + dropped + send_failed, and what is still
+    /// delayed.
     EchoCounters {
         /// Packets that came in.
         received: u64,
-        /// Packets answered.
+        /// Packets answered, each once however many replies it got.
         replied: u64,
-        /// Packets lost on purpose.
+        /// Packets not answered on purpose; `truth` tells why.
         dropped: u64,
         /// Packets whose answer this host could not send.
         send_failed: u64,
@@ -25,74 +28,89 @@ value! {
 }
 
 value! {
-    /// What an EchoServer did to a packet.
-    Fate {
-        /// When it came, in seconds since the Unix epoch.
-        time: f64,
-        /// The (host, port) that it came from.
-        client: Address,
-        /// Whether it was lost on purpose.
-        dropped: bool,
-        /// Its payload in upper case: what the answer is, or would have been; at most 1024 bytes.
-        message: Vec<u8>,
+    /// How many packets met what on one way.
+    LinkCounters {
+        /// Packets lost.
+        lost: u64,
+        /// Packets that came twice.
+        duplicated: u64,
+        /// Packets of which a bit was flipped.
+        corrupted: u64,
+        /// Packets held back for others to overtake.
+        held: u64,
+        /// Packets that found the queue of the rate limit full.
+        queue_full: u64,
     }
 }
 
-/// A UDP server that answers each packet with its text in upper case, or loses it on purpose.
+value! {
+    /// What an EchoServer did, in numbers that EchoCounters does not tell.
+    EchoTruth {
+        /// What happened on the way in.
+        uplink: LinkCounters,
+        /// What happened on the way back.
+        downlink: LinkCounters,
+        /// Replies sent, copies included.
+        replies: u64,
+        /// Packets of which a reply is still delayed.
+        pending: u64,
+        /// Packets dropped because an answer could have started a loop.
+        unanswerable: u64,
+        /// Packets dropped because their source sent more than max_rate.
+        limited: u64,
+        /// Copies dropped because 64 MiB were delayed already.
+        overflowed: u64,
+        /// Packets of clients beyond the first 16,384, which share one stream of random choices.
+        crowded: u64,
+        /// Datagrams that this host lost before they were read, as far as the system tells.
+        own_drops: u64,
+    }
+}
+
+impl From<echo::LinkCounters> for LinkCounters {
+    fn from(counters: echo::LinkCounters) -> Self {
+        let [lost, duplicated, corrupted, held, queue_full] = counters.flags;
+        Self { lost, duplicated, corrupted, held, queue_full }
+    }
+}
+
+/// A UDP server that answers each packet and misbehaves on purpose, repeatably, on both ways.
 ///
-/// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
+/// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply leaves
+///     from the address that was asked.
 /// port: 0 to 65535; 0 is any free port, see `address`.
-/// loss: the probability, 0 to 1, that a packet is not answered; "lab" is the lab's rule, a draw
-///     from 0 to 10 that is less than 4 (36.36 %).
-/// seed: makes the choice of the lost packets repeatable (xoshiro256++).
+/// loss: the loss on the way in: a probability, 0 to 1, "lab" (the lab's rule, a draw from 0 to 10 that
+///     is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for uplink=Link(loss=...).
+/// uplink: the Link from the clients to the server.
+/// downlink: the Link back.
+/// seed: makes all random choices repeatable (xoshiro256++). A client's choices come from the seed, its
+///     IP address and its number among the ports of that address in the order of their first packets;
+///     no other client's packets change them.
+/// transform: "upper" answers with the ASCII letters raised, as the lab does, "echo" with the request
+///     (RFC 862).
 /// max_size: a longer packet is cut to so many bytes.
-/// log: how many of the last fates are kept; iterating reads and removes them.
+/// max_rate: how many packets a second a source address may send on average, a second's worth at once;
+///     what is more is dropped.
+/// threads: how many threads serve, each with a socket of its own; more than one only on Linux.
+/// log: how many of the last fates are kept; `fates` and `columns` read them, iterating takes them.
 ///
-/// Only ASCII letters are raised. Iterating gives each packet's Fate as it is decided.
+/// A packet's decisions on both ways are made when it comes, in the order of arrival. No answer goes to
+/// source ports where it could start a loop (0, 7, 13, 17, 19, 37) or to an EchoServer of this process.
+/// Iterating gives each packet's Fate as it is complete: when its last reply has left.
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, module = "udpulse")]
 pub(super) struct EchoServer {
     endpoint: Endpoint,
+    threads: usize,
     config: echo::Config,
     handle: Handle<Echo>,
 }
 
-/// A loss as Python names it.
-#[derive(FromPyObject)]
-pub(super) enum LossArg {
-    Probability(f64),
-    Name(String),
-}
-
-impl LossArg {
-    fn model(self) -> Result<Loss> {
-        match self {
-            Self::Probability(p) => Loss::bernoulli("loss", p),
-            Self::Name(name) if name == "lab" => Ok(Loss::Lab),
-            Self::Name(name) => {
-                let allowed = "a probability from 0 to 1 or 'lab'";
-                Err(Error::argument("loss", format!("'{name}'"), allowed))
-            }
-        }
-    }
-}
-
 impl EchoServer {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let machine = |_: &Socket| Echo::new(self.config.clone());
-        self.handle.start(py, &self.endpoint, Socket::bind, machine)
-    }
-}
-
-impl From<echo::Fate> for Fate {
-    fn from(fate: echo::Fate) -> Self {
-        Self {
-            time: seconds(fate.at.wall_ns),
-            client: address(fate.client),
-            dropped: fate.dropped,
-            message: fate.message.into(),
-        }
+        let start = |address| echo::start(address, self.threads, self.config.clone());
+        self.handle.launch(py, &self.endpoint, start)
     }
 }
 
@@ -101,29 +119,57 @@ running_object!(EchoServer: Fate {
     #[pyo3(
         signature = (
             host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *,
-            loss = LossArg::Probability(0.0), seed = None,
-            max_size = Integer::new(65_507), log = Integer::new(0),
+            loss = LossArg::Probability(0.0), uplink = None, downlink = None, seed = None,
+            transform = "upper", max_size = Integer::new(65_507), max_rate = None,
+            threads = Integer::new(1), log = Integer::new(0),
         ),
-        text_signature = "(host='127.0.0.1', port=12000, *, loss=0.0, seed=None, max_size=65507, \
+        text_signature = "(host='127.0.0.1', port=12000, *, loss=0.0, uplink=None, downlink=None, \
+                          seed=None, transform='upper', max_size=65507, max_rate=None, threads=1, \
                           log=0)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    #[expect(clippy::too_many_arguments, reason = "all but two have names")]
     fn new(
         host: String,
         port: Integer,
         loss: LossArg,
+        uplink: Option<Link>,
+        downlink: Option<Link>,
         seed: Option<Integer>,
+        transform: &str,
         max_size: Integer,
+        max_rate: Option<f64>,
+        threads: Integer,
         log: Integer,
     ) -> Result<Self> {
-        let config = echo::Config {
-            loss: loss.model()?,
-            seed: args::seed(seed.as_ref())?,
-            max_size: max_size.within("max_size", 0..=65_507)?,
-            log: log.within("log", 0..=u64::from(u32::MAX))?,
+        let loss = loss.model()?;
+        let uplink = match uplink {
+            None => impair::Link { loss, ..impair::Link::default() },
+            Some(link) if loss == impair::Loss::Never => link.model,
+            Some(_) => {
+                return Err(Error::argument("loss", "given beside it", "part of uplink"));
+            }
         };
+        let config = echo::Config {
+            uplink,
+            downlink: downlink.map(|link| link.model).unwrap_or_default(),
+            seed: args::seed(seed.as_ref())?,
+            transform: match transform {
+                "upper" => Transform::Upper,
+                "echo" => Transform::Echo,
+                _ => {
+                    let value = format!("'{transform}'");
+                    return Err(Error::argument("transform", value, "'upper' or 'echo'"));
+                }
+            },
+            max_size: max_size.within("max_size", 0..=65_507)?,
+            limiter: max_rate.map(Limiter::new).transpose()?,
+            log: log.within("log", 0..=u64::from(u32::MAX))?,
+            ..echo::Config::default()
+        };
+        let threads = threads.within("threads", 1..=256)?;
         let endpoint = args::local(host, &port)?;
-        Ok(Self { endpoint, config, handle: Handle::new("EchoServer") })
+        Ok(Self { endpoint, threads, config, handle: Handle::new("EchoServer") })
     }
 
     /// How many packets met which fate since the last start.
@@ -132,6 +178,37 @@ running_object!(EchoServer: Fate {
         let counters = self.handle.look(py, |echo| echo.counters());
         let echo::Counters { received, replied, dropped, send_failed } = counters;
         EchoCounters { received, replied, dropped, send_failed }
+    }
+
+    /// What happened to packets since the last start, way by way.
+    #[getter]
+    fn truth(&self, py: Python<'_>) -> EchoTruth {
+        let truth = self.handle.look(py, |echo| echo.truth());
+        let echo::Truth { replies, pending, unanswerable, limited, overflowed, .. } = truth;
+        let echo::Truth { uplink, downlink, crowded, own_drops, .. } = truth;
+        EchoTruth {
+            uplink: uplink.into(),
+            downlink: downlink.into(),
+            replies,
+            pending,
+            unanswerable,
+            limited,
+            overflowed,
+            crowded,
+            own_drops,
+        }
+    }
+
+    /// The fates in the log that nobody has taken by iterating, as a list, from the oldest.
+    ///
+    /// They stay in the log; `overflowed` tells how many older ones fell off it.
+    fn fates(&self, py: Python<'_>) -> Vec<Fate> {
+        self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
+    }
+
+    /// The same as NumPy arrays, which take over the memory that they were gathered in.
+    fn columns(&self, py: Python<'_>) -> FateColumns {
+        self.handle.look(py, |echo| Columns::of(echo.fates())).into_python(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -6,9 +6,11 @@ mod args;
 mod echo_server;
 mod error;
 mod events;
+mod fates;
 mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
+mod link;
 mod ping_client;
 mod ping_report;
 mod value;
@@ -17,15 +19,22 @@ mod wait;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::echo_server::{EchoCounters, EchoServer, Fate};
+    use super::echo_server::{EchoCounters, EchoServer, EchoTruth, LinkCounters};
     #[pymodule_export]
     use super::events::{Down, Heard, Ignored, Late, Lost, Recovered, Restarted, Up};
+    #[pymodule_export]
+    use super::fates::{Fate, FateColumns};
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]
     use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
+    #[pymodule_export]
+    use super::link::{
+        Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, RateLimit, Reordering,
+        Uniform,
+    };
     #[pymodule_export]
     use super::ping_client::{PingClient, ping};
     #[pymodule_export]

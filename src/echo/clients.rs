@@ -1,0 +1,154 @@
+//! The table of clients: each has links and random choices of its own.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::impair::{Link, Random};
+
+type Index<K> = HashMap<K, u32, foldhash::fast::RandomState>;
+
+/// What the server knows of a client.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// How many packets came.
+    pub(super) packets: u64,
+    pub(super) uplink: Way,
+    pub(super) downlink: Way,
+}
+
+/// One way of a client's path.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) link: Link,
+    pub(super) random: Random,
+}
+
+/// The clients in the order in which they appeared, up to a number. Those that come later share
+/// what the first place holds.
+///
+/// A client is an address and a port. Its random choices come from the seed, the way, its IP address
+/// and its number among the ports of that address in the order in which they appeared: not from the
+/// port itself, which a system chooses anew each time.
+#[derive(Debug)]
+pub(super) struct Clients {
+    seed: u64,
+    uplink: Link,
+    downlink: Link,
+    capacity: usize,
+    index: Index<SocketAddr>,
+    /// How many ports of each IP address appeared.
+    ports: Index<IpAddr>,
+    entries: Vec<Client>,
+    last: Option<(SocketAddr, u32)>,
+    crowded: u64,
+}
+
+impl Clients {
+    /// An empty table of `capacity` clients whose ways are like these.
+    pub(super) fn new(seed: u64, uplink: Link, downlink: Link, capacity: usize) -> Self {
+        let mut clients = Self {
+            seed,
+            uplink,
+            downlink,
+            capacity,
+            index: Index::default(),
+            ports: Index::default(),
+            entries: Vec::new(),
+            last: None,
+            crowded: 0,
+        };
+        clients.add(0, u64::MAX);
+        clients
+    }
+
+    /// The client at `address`.
+    pub(super) fn get(&mut self, address: SocketAddr) -> &mut Client {
+        let place = match self.last {
+            Some((last, place)) if last == address => place,
+            _ => self.find(address),
+        };
+        self.last = Some((address, place));
+        &mut self.entries[place as usize]
+    }
+
+    /// How many packets came of clients that the table had no room for.
+    pub(super) fn crowded(&self) -> u64 {
+        self.crowded
+    }
+
+    fn find(&mut self, address: SocketAddr) -> u32 {
+        if let Some(place) = self.index.get(&address) {
+            return *place;
+        }
+        if self.entries.len() > self.capacity {
+            self.crowded += 1;
+            return 0;
+        }
+        let host = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let port = self.ports.entry(address.ip()).or_insert(0);
+        *port += 1;
+        let port = u64::from(*port);
+        let place = self.add(host, port);
+        self.index.insert(address, place);
+        place
+    }
+
+    fn add(&mut self, host: u128, port: u64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of an address")]
+        let [high, low] = [(host >> 64) as u64, host as u64];
+        let way = |way, link: &Link| Way {
+            link: link.clone(),
+            random: Random::stream(self.seed, &[way, high, low, port]),
+        };
+        let client =
+            Client { packets: 0, uplink: way(0, &self.uplink), downlink: way(1, &self.downlink) };
+        #[expect(clippy::cast_possible_truncation, reason = "the capacity is small")]
+        let place = self.entries.len() as u32;
+        self.entries.push(client);
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(capacity: usize) -> Clients {
+        Clients::new(7, Link::default(), Link::default(), capacity)
+    }
+
+    fn draw(clients: &mut Clients, address: &str) -> u64 {
+        clients.get(address.parse().unwrap()).uplink.random.below(u64::MAX)
+    }
+
+    #[test]
+    fn a_clients_choices_do_not_depend_on_its_port_or_on_other_hosts() {
+        let mut alone = clients(10);
+        let expected = ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"].map(|a| draw(&mut alone, a));
+        let mut busy = clients(10);
+        draw(&mut busy, "127.0.0.9:1");
+        let first = draw(&mut busy, "127.0.0.1:700");
+        draw(&mut busy, "127.0.0.1:800");
+        draw(&mut busy, "127.0.0.9:2");
+        assert_eq!([first, draw(&mut busy, "127.0.0.1:700")], expected[..2]);
+        assert_ne!(expected[0], expected[2]);
+        let both = alone.get("127.0.0.1:3".parse().unwrap());
+        assert_ne!(both.uplink.random.below(u64::MAX), both.downlink.random.below(u64::MAX));
+    }
+
+    #[test]
+    fn a_flood_of_sources_leaves_the_table_as_it_is() {
+        let mut clients = clients(100);
+        draw(&mut clients, "127.0.0.1:1");
+        for i in 0..100_000_u32 {
+            clients.get(SocketAddr::from((i.to_be_bytes(), 9)));
+        }
+        assert_eq!((clients.entries.len(), clients.index.len()), (101, 100));
+        assert_eq!((clients.ports.len(), clients.crowded()), (100, 100_000 - 99));
+        clients.get("127.0.0.1:1".parse().unwrap()).packets = 5;
+        assert_eq!(clients.entries[1].packets, 5);
+    }
+}

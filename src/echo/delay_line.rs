@@ -1,0 +1,140 @@
+//! Replies that are under way.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+
+use crate::net::Local;
+
+/// What a reply takes besides its payload, in bytes.
+const OVERHEAD: usize = size_of::<Reply>();
+
+/// Replies in the order in which they are due, those due at once in the order in which they came;
+/// bounded in bytes.
+#[derive(Debug)]
+pub(super) struct DelayLine {
+    replies: BinaryHeap<Reverse<Reply>>,
+    came: u64,
+    bytes: usize,
+    capacity: usize,
+}
+
+/// A reply that leaves later.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) due_ns: i64,
+    number: u64,
+    pub(super) to: SocketAddr,
+    pub(super) from: Option<Local>,
+    pub(super) payload: Box<[u8]>,
+    /// Where the server keeps the fate that it is part of.
+    pub(super) fate: usize,
+    /// Whether it differs from what an unimpaired answer is.
+    pub(super) corrupted: bool,
+}
+
+impl DelayLine {
+    /// A line that holds `capacity` bytes.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { replies: BinaryHeap::new(), came: 0, bytes: 0, capacity }
+    }
+
+    /// Whether a payload of `length` still fits.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.bytes + length + OVERHEAD <= self.capacity
+    }
+
+    /// Adds a reply that fits.
+    pub(super) fn push(
+        &mut self,
+        due_ns: i64,
+        (to, from): (SocketAddr, Option<Local>),
+        payload: Box<[u8]>,
+        fate: usize,
+        corrupted: bool,
+    ) {
+        self.bytes += payload.len() + OVERHEAD;
+        let number = self.came;
+        self.came += 1;
+        self.replies.push(Reverse(Reply { due_ns, number, to, from, payload, fate, corrupted }));
+    }
+
+    /// When the next reply is due.
+    pub(super) fn next_ns(&self) -> Option<i64> {
+        self.replies.peek().map(|Reverse(reply)| reply.due_ns)
+    }
+
+    /// Takes the next reply that is due at `now_ns`.
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<Reply> {
+        if self.next_ns()? > now_ns {
+            return None;
+        }
+        let Reverse(reply) = self.replies.pop()?;
+        self.bytes -= reply.payload.len() + OVERHEAD;
+        Some(reply)
+    }
+}
+
+impl Ord for Reply {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due_ns, self.number).cmp(&(other.due_ns, other.number))
+    }
+}
+
+impl PartialOrd for Reply {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Reply {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Reply {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
+        let to = ("127.0.0.1:1".parse().unwrap(), None);
+        line.push(due_ns, to, vec![0; length].into(), fate, false);
+    }
+
+    #[test]
+    fn what_is_full_is_full_until_something_leaves() {
+        let mut line = DelayLine::new(2 * OVERHEAD + 10);
+        push(&mut line, 5, 7, 0);
+        assert!(line.has_room(3) && !line.has_room(4));
+        push(&mut line, 6, 3, 1);
+        assert!(!line.has_room(0));
+        assert!(line.pop(4).is_none());
+        assert_eq!(line.pop(5).unwrap().fate, 0);
+        assert!(line.has_room(7));
+    }
+
+    proptest! {
+        #[test]
+        fn replies_leave_when_due_and_in_order(dues in prop::collection::vec(0..20_i64, 0..60)) {
+            let mut line = DelayLine::new(1 << 20);
+            for (fate, due_ns) in dues.iter().enumerate() {
+                push(&mut line, *due_ns, 1, fate);
+            }
+            let mut expected: Vec<_> = dues.iter().copied().zip(0..).collect();
+            expected.sort_unstable();
+            let mut left = Vec::new();
+            for now_ns in 0..20 {
+                while let Some(reply) = line.pop(now_ns) {
+                    prop_assert_eq!(reply.due_ns, now_ns);
+                    left.push((reply.due_ns, reply.fate));
+                }
+            }
+            prop_assert_eq!(left, expected);
+            prop_assert_eq!(line.bytes, 0);
+        }
+    }
+}

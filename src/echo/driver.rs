@@ -1,0 +1,125 @@
+//! The echo server at work: threads that take batches, let the machine decide, and send the answers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::echo::server::is_one_of;
+use crate::echo::{Config, Echo};
+use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::worker::Shared;
+use crate::{Machine, Result, Worker};
+
+/// Starts a server on `address` with so many threads.
+///
+/// Each thread has a socket of its own where several can share an address, and the kernel gives all
+/// packets of a client to one of them. They share one machine, which they lock for the decisions of
+/// a batch and never while they receive or send.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
+pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Worker<Echo>> {
+    let threads = if BatchSocket::CAN_SHARE { threads } else { 1 };
+    let options = Options { kernel_stamps: config.log > 0, offload: true, shared: threads > 1 };
+    let first = BatchSocket::bind(address, options)?;
+    let address = first.local_address();
+    let mut sockets = vec![first];
+    for _ in 1..threads {
+        sockets.push(BatchSocket::bind(address, options)?);
+    }
+    let registered = Arc::new(Registered::new(address));
+    let runs = sockets.into_iter().map(|mut socket| {
+        let registered = Arc::clone(&registered);
+        let interrupter = socket.interrupter();
+        let run = move |shared: &Shared<Echo>| {
+            run(shared, &mut socket);
+            drop(registered);
+        };
+        (interrupter, run)
+    });
+    Worker::spawn(Echo::new(config), (address, address), runs)
+}
+
+fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
+    let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
+    let (mut delayed, mut deadline, mut own_drops) = (Vec::new(), None, 0);
+    loop {
+        if socket.receive(&mut batch, deadline) == Waited::Interrupted {
+            return;
+        }
+        let (messages, memory) = batch.split();
+        let mut echo = shared.lock();
+        echo.on_time(now());
+        for message in messages {
+            let path = (message.from, message.to);
+            let loops = is_own(message.from, message.to.map(|local| local.ip));
+            for at in message.datagrams() {
+                let datagram = &mut memory[at.clone()];
+                if loops {
+                    echo.refuse(message.at, message.from, datagram);
+                } else if let Some(length) = echo.decide(message.at, path, datagram) {
+                    outbox.push(message.from, message.to, at.start..at.start + length);
+                }
+            }
+        }
+        if socket.overflowed() > own_drops {
+            echo.on_own_drops(socket.overflowed() - own_drops);
+            own_drops = socket.overflowed();
+        }
+        shared.tell(&mut echo);
+        drop(echo);
+        let mut failed = 0;
+        socket.send(&mut outbox, memory, |_| failed += 1);
+        if failed > 0 {
+            shared.lock().on_sends_failed(failed);
+        }
+        deadline = loop {
+            let mut echo = shared.lock();
+            let now = now();
+            delayed.clear();
+            for _ in 0..MAX_BATCH {
+                let Some(departure) = echo.depart(now) else { break };
+                let start = delayed.len();
+                delayed.extend_from_slice(&departure.payload);
+                outbox.push(departure.to, departure.from, start..delayed.len());
+            }
+            if outbox.is_empty() {
+                break echo.deadline();
+            }
+            shared.tell(&mut echo);
+            drop(echo);
+            let mut failed = 0;
+            socket.send(&mut outbox, &delayed, |_| failed += 1);
+            if failed > 0 {
+                shared.lock().on_sends_failed(failed);
+            }
+        };
+    }
+}
+
+/// The addresses of all servers of this process.
+static SERVERS: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
+
+/// A server's place among [`SERVERS`].
+#[derive(Debug)]
+struct Registered(SocketAddr);
+
+impl Registered {
+    fn new(address: SocketAddr) -> Self {
+        SERVERS.write().unwrap_or_else(PoisonError::into_inner).push(address);
+        Self(address)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut servers = SERVERS.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = servers.iter().position(|address| *address == self.0) {
+            servers.swap_remove(place);
+        }
+    }
+}
+
+/// Whether an answer to `from` would go to a server of this process, itself perhaps.
+fn is_own(from: SocketAddr, to: Option<IpAddr>) -> bool {
+    is_one_of(&SERVERS.read().unwrap_or_else(PoisonError::into_inner), from, to)
+}

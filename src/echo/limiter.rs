@@ -1,0 +1,91 @@
+//! How much one source may ask for.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::{Error, NS_PER_SECOND, Result};
+
+/// The most sources that are told apart; those that come later share one allowance.
+const MAX_SOURCES: usize = 1 << 14;
+
+/// A token bucket for each source address: so many packets a second, a second's worth at once.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    /// What one packet costs, in nanoseconds of the source's allowance.
+    cost_ns: i64,
+    /// The time at which each source's allowance was empty.
+    sources: HashMap<IpAddr, i64, foldhash::fast::RandomState>,
+    /// The same of all that the table has no room for.
+    crowd: i64,
+}
+
+impl Limiter {
+    /// Lets `per_second` packets of each source pass.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where that is not between one a year and one a nanosecond.
+    pub fn new(per_second: f64) -> Result<Self> {
+        if !(3e-8..=1e9).contains(&per_second) {
+            return Err(Error::argument("max_rate", per_second, "packets a second, 3e-8 to 1e9"));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a year of nanoseconds fits")]
+        let cost_ns = (1e9 / per_second) as i64;
+        Ok(Self { cost_ns, sources: HashMap::default(), crowd: i64::MIN })
+    }
+
+    /// Whether a packet that comes at `at_ns` is within what its source may send.
+    pub fn admits(&mut self, source: IpAddr, at_ns: i64) -> bool {
+        let known = self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source);
+        let empty_ns =
+            if known { self.sources.entry(source).or_insert(i64::MIN) } else { &mut self.crowd };
+        let full_ns = at_ns.saturating_sub(NS_PER_SECOND.max(self.cost_ns));
+        let then_ns = (*empty_ns).max(full_ns).saturating_add(self.cost_ns);
+        let admitted = then_ns <= at_ns;
+        if admitted {
+            *empty_ns = then_ns;
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const SECOND: i64 = NS_PER_SECOND;
+
+    fn source(number: u32) -> IpAddr {
+        Ipv4Addr::from(number).into()
+    }
+
+    #[test]
+    fn a_second_s_worth_passes_at_once_and_then_the_rate() {
+        let mut limiter = Limiter::new(10.0).unwrap();
+        let mut burst = |at_ns| (0..100).filter(|_| limiter.admits(source(1), at_ns)).count();
+        assert_eq!([burst(0), burst(SECOND / 10), burst(SECOND / 2)], [10, 1, 4]);
+        assert_eq!(burst(100 * SECOND), 10);
+        assert!(limiter.admits(source(2), 100 * SECOND));
+    }
+
+    #[test]
+    fn a_slow_rate_lets_one_pass() {
+        let mut limiter = Limiter::new(0.1).unwrap();
+        let admitted = [0, 9, 10, 11, 20].map(|s| limiter.admits(source(1), s * SECOND));
+        assert_eq!(admitted, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn sources_without_end_use_a_bounded_table() {
+        let mut limiter = Limiter::new(1.0).unwrap();
+        let admitted = (0..100_000).filter(|&i| limiter.admits(source(i), 0)).count();
+        assert_eq!((admitted, limiter.sources.len()), (MAX_SOURCES + 1, MAX_SOURCES));
+    }
+
+    #[test]
+    fn an_impossible_rate_is_refused() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Limiter::new(rate).is_err());
+        }
+    }
+}

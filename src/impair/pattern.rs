@@ -1,0 +1,58 @@
+//! Loss as it was given or recorded.
+
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+/// Loses those packets that a pattern names, from its start again at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern {
+    lost: Arc<[bool]>,
+    next: usize,
+}
+
+impl Pattern {
+    /// The longest pattern.
+    pub const MAX: usize = 1 << 24;
+
+    /// Loses where `lost` is true.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where it is empty or longer than [`Self::MAX`].
+    pub fn new(lost: Vec<bool>) -> Result<Self> {
+        if (1..=Self::MAX).contains(&lost.len()) {
+            Ok(Self { lost: lost.into(), next: 0 })
+        } else {
+            let value = format!("one of {}", lost.len());
+            Err(Error::argument(
+                "pattern",
+                value,
+                format!("a pattern of 1 to {} packets", Self::MAX),
+            ))
+        }
+    }
+
+    /// Decides the next packet.
+    pub fn loses(&mut self) -> bool {
+        let lost = self.lost[self.next];
+        self.next = (self.next + 1) % self.lost.len();
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_repeats() {
+        let mut pattern = Pattern::new(vec![true, false, false]).unwrap();
+        let lost: Vec<_> = (0..7).map(|_| pattern.loses()).collect();
+        assert_eq!(lost, [true, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn an_empty_pattern_is_refused() {
+        assert!(Pattern::new(Vec::new()).is_err());
+    }
+}

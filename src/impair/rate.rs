@@ -1,0 +1,90 @@
+//! A link that carries so much and no more.
+
+use crate::{Error, NS_PER_SECOND, Result};
+
+/// What the headers of IPv4 and UDP add to a payload, in bytes.
+const HEADERS: usize = 28;
+
+/// A rate limit with a queue in front of it; what finds the queue full is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rate {
+    bits_per_second: u64,
+    queue_ns: i64,
+    /// When the link has sent all that it took.
+    busy_until_ns: i64,
+}
+
+impl Rate {
+    /// A link of `bits_per_second` with a queue of `queue` bytes. A packet counts as its payload and
+    /// 28 bytes of headers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where the rate is 0.
+    pub fn new(bits_per_second: u64, queue: u32) -> Result<Self> {
+        if bits_per_second == 0 {
+            return Err(Error::argument("bits_per_second", 0, "1 or more"));
+        }
+        let queue_ns = transmission_ns(queue as usize, bits_per_second);
+        Ok(Self { bits_per_second, queue_ns, busy_until_ns: i64::MIN })
+    }
+
+    /// Decides a packet that comes at `at_ns`: when its last bit has left; `None` where the queue,
+    /// which does not count the packet that is being sent, has no room for it.
+    pub fn leaves(&mut self, at_ns: i64, length: usize) -> Option<i64> {
+        let transmission_ns = transmission_ns(length + HEADERS, self.bits_per_second);
+        let start_ns = self.busy_until_ns.max(at_ns);
+        // What is still to be sent before this one is in the queue, and this one will be.
+        if start_ns > at_ns && (start_ns - at_ns).saturating_add(transmission_ns) > self.queue_ns {
+            return None;
+        }
+        self.busy_until_ns = start_ns.saturating_add(transmission_ns);
+        Some(self.busy_until_ns)
+    }
+}
+
+fn transmission_ns(bytes: usize, bits_per_second: u64) -> i64 {
+    let ns =
+        bytes as u128 * 8 * u128::from(NS_PER_SECOND.unsigned_abs()) / u128::from(bits_per_second);
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn packets_leave_one_after_the_other_and_the_queue_is_bounded() {
+        // 100 bytes take a millisecond; three of them fit in the queue.
+        let mut rate = Rate::new(800_000, 300).unwrap();
+        let leaves: Vec<_> = (0..5).map(|_| rate.leaves(0, 72)).collect();
+        let ms = |n: i64| Some(n * 1_000_000);
+        assert_eq!(leaves, [ms(1), ms(2), ms(3), None, None]);
+        assert_eq!(rate.leaves(1_000_000, 72), ms(4));
+        assert_eq!(rate.leaves(50_000_000, 72), ms(51));
+    }
+
+    #[test]
+    fn an_idle_link_takes_what_the_queue_would_not() {
+        assert_eq!(Rate::new(8, 0).unwrap().leaves(0, 72), Some(100 * NS_PER_SECOND));
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_leaves_than_the_rate_allows(
+            packets in prop::collection::vec((0..3_000_000_i64, 0..1500_usize), 1..200),
+            bits_per_second in 1_000_u64..1_000_000_000,
+        ) {
+            let mut rate = Rate::new(bits_per_second, 10_000).unwrap();
+            let (mut at_ns, mut last_ns) = (0, 0);
+            for (gap, length) in packets {
+                at_ns += gap;
+                if let Some(leaves_ns) = rate.leaves(at_ns, length) {
+                    let least = transmission_ns(length + HEADERS, bits_per_second);
+                    prop_assert!(leaves_ns - last_ns.max(at_ns) >= least);
+                    last_ns = leaves_ns;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+"""The echo server as a test bench: what it says it did is what a client sees."""
+
+import os
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+
+from udpulse import (
+    EchoServer,
+    Exponential,
+    GilbertElliott,
+    Link,
+    LossPattern,
+    Normal,
+    Pareto,
+    RateLimit,
+    Reordering,
+    Uniform,
+)
+
+NUMBER = struct.Struct("!IQ")
+MAGIC = 0x9E3779B97F4A7C15
+SIZE = 64
+
+
+def numbered(number: int) -> bytes:
+    """A datagram in which any flipped bit shows."""
+    content = NUMBER.pack(number, number * MAGIC % 2**64)
+    return (content * (SIZE // len(content) + 1))[:SIZE]
+
+
+def number_in(datagram: bytes) -> int | None:
+    """The number of a datagram; None where it was changed."""
+    number, _ = NUMBER.unpack_from(datagram)
+    return int(number) if datagram == numbered(number) else None
+
+
+@pytest.fixture
+def client() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(10)
+        yield client
+
+
+def exchange(client: socket.socket, server: EchoServer, count: int) -> list[bytes]:
+    """Send numbered datagrams and give all replies, in the order in which they came."""
+    replies: list[bytes] = []
+
+    def read(under_way: int) -> None:
+        while sent - server.counters.received + server.truth.pending > under_way:
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    replies.append(client.recv(2048))
+            client.settimeout(10)
+
+    for sent in range(1, count + 1):
+        client.sendto(numbered(sent - 1), server.address)
+        # Never more under way than any buffer holds.
+        read(32)
+    read(0)
+    while len(replies) < server.truth.replies:
+        replies.append(client.recv(2048))
+    return replies
+
+
+ROUGH: dict[str, Any] = {
+    "uplink": Link(
+        loss=GilbertElliott(p=0.02, r=0.3),
+        duplication=0.05,
+        corruption=0.02,
+        delay=Exponential(0.0005),
+        reordering=Reordering(0.02, 0.002),
+    ),
+    "downlink": Link(
+        loss=0.05,
+        duplication=0.03,
+        corruption=0.02,
+        rate=RateLimit(200_000_000, queue=100_000),
+        delay=Uniform(0, 0.001),
+        keep_order=True,
+    ),
+}
+
+
+def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
+    count = 5000
+    with EchoServer(port=0, transform="echo", seed=5, log=count, **ROUGH) as server:
+        replies = exchange(client, server, count)
+        columns, truth, counters = server.columns(), server.truth, server.counters
+    assert truth.own_drops == 0
+    assert len(columns) == counters.received == count
+    assert counters.received == counters.replied + counters.dropped
+    assert columns.clients == [client.getsockname()]
+
+    told = np.zeros(count, int)
+    changed = np.zeros(count, int)
+    told[columns.number - 1] = columns.replies
+    changed[columns.number - 1] = columns.corrupted
+    numbers = Counter(number_in(reply) for reply in replies)
+    # Corrupt replies have no number that can be believed; all others are where the truth says.
+    assert numbers.pop(None) == changed.sum() > 0
+    measured = np.array([numbers[number] for number in range(count)])
+    assert (measured == told - changed).all()
+
+    assert (told == 0).sum() == counters.dropped > 0
+    assert (told > 1).sum() > 0
+    ways = (truth.uplink, truth.downlink)
+    for way, column in zip(ways, (columns.uplink, columns.downlink), strict=True):
+        seen = [int(((column >> bit) & 1).sum()) for bit in range(5)]
+        assert seen == [way.lost, way.duplicated, way.corrupted, way.held, way.queue_full]
+
+
+def test_reordering_is_what_the_truth_says(client: socket.socket) -> None:
+    # Held back for as long as it takes to send all the rest: the order does not depend on speed.
+    link = Link(reordering=Reordering(0.2, 0.5))
+    with EchoServer(port=0, transform="echo", downlink=link, seed=2, log=100) as server:
+        order = [number_in(reply) for reply in exchange(client, server, 100)]
+        held = [fate.number - 1 for fate in server.fates() if fate.downlink == ["held"]]
+        direct = [fate.number - 1 for fate in server.fates() if not fate.downlink]
+    assert held
+    assert sorted(order, key=lambda number: (number in held, number)) == order
+    assert sorted(held + direct) == list(range(100))
+
+
+def test_a_seed_gives_the_same_fates_to_any_client() -> None:
+    def fates() -> list[tuple[Any, ...]]:
+        with (
+            EchoServer(port=0, transform="echo", seed=5, log=500, **ROUGH) as server,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+        ):
+            client.settimeout(10)
+            exchange(client, server, 500)
+            every = [
+                (f.number, *f.uplink, 0, *f.downlink, f.replies, f.corrupted)
+                for f in server.fates()
+            ]
+        return sorted(every)
+
+    assert fates() == fates()
+
+
+def test_a_pattern_loses_what_it_names(client: socket.socket) -> None:
+    lost = [False, True, True, False]
+    with EchoServer(port=0, transform="echo", loss=LossPattern(lost), log=8) as server:
+        assert [number_in(reply) for reply in exchange(client, server, 8)] == [0, 3, 4, 7]
+        outcomes = [fate.outcome for fate in server.fates()]
+    assert outcomes == ["replied", "lost", "lost", "replied"] * 2
+
+
+def test_the_log_tells_what_fell_off_and_iterating_takes_from_it(client: socket.socket) -> None:
+    with EchoServer(port=0, transform="echo", log=3) as server:
+        exchange(client, server, 5)
+        assert server.overflowed == 2
+        assert [fate.number for fate in server.fates()] == [3, 4, 5]
+        assert next(server).number == 3
+        assert server.columns().number.tolist() == [4, 5]
+        fate = server.fates()[0]
+    assert (fate.size, fate.message, fate.replies) == (SIZE, numbered(3), 1)
+    assert fate.left is not None
+    assert fate.left >= fate.time
+
+
+def test_a_delayed_reply_comes_no_sooner(client: socket.socket) -> None:
+    with EchoServer(port=0, uplink=Link(delay=0.02), downlink=Link(delay=0.03), log=1) as server:
+        client.sendto(b"x", server.address)
+        assert client.recv(10) == b"X"
+        (fate,) = server.fates()
+    assert fate.left is not None
+    assert fate.left - fate.time >= 0.0499
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_clients_are_told_apart(threads: int) -> None:
+    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+    with EchoServer(port=0, threads=threads, transform="echo", log=1000) as server:
+        for client in clients:
+            client.settimeout(10)
+            for number in range(10):
+                client.sendto(numbered(number), server.address)
+                assert number_in(client.recv(2048)) == number
+            client.close()
+        columns = server.columns()
+    assert len(columns.clients) == 20
+    assert np.bincount(columns.client).tolist() == [10] * 20
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
+    reason="other systems do not tell where a datagram came to",
+)
+def test_a_reply_leaves_from_the_address_that_was_asked(client: socket.socket) -> None:
+    with EchoServer("", 0) as server:
+        asked = ("127.0.0.2", server.address[1])
+        client.sendto(b"x", asked)
+        assert client.recvfrom(10) == (b"X", asked)
+
+
+def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+    """Send a datagram over loopback as if it came from another address; needs the right to."""
+    try:
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    except PermissionError:
+        pytest.skip("only root may forge a source")
+    udp = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0) + payload
+    hosts = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + hosts
+    with raw:
+        raw.sendto(ip + udp, (target[0], 0))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_two_servers_made_to_talk_to_each_other_do_not_loop(
+    host: str, client: socket.socket
+) -> None:
+    with EchoServer(host, 0) as first, EchoServer(host, 0) as second:
+        ours, theirs = (("127.0.0.1", server.address[1]) for server in (first, second))
+        for source in (theirs, ours, ("127.0.0.1", 7)):
+            forge(b"loop", source, ours)
+        # What is sent after it is answered after it: by then a loop would have begun.
+        for address in (ours, theirs):
+            client.sendto(b"after", address)
+            assert client.recv(10) == b"AFTER"
+        assert (first.counters.received, first.truth.unanswerable) == (4, 3)
+        assert (second.counters.received, second.truth.unanswerable) == (1, 0)
+
+
+def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:
+    with EchoServer(port=0, transform="echo", max_rate=3) as server:
+        exchange(client, server, 50)
+        assert server.truth.limited == server.counters.dropped >= 40
+
+
+BAD_ARGUMENTS: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
+    (EchoServer, (), {"transform": "rot13"}, "transform must be 'upper' or 'echo', not 'rot13'"),
+    (EchoServer, (), {"max_rate": 0}, "max_rate must be packets a second, 3e-8 to 1e9, not 0"),
+    (EchoServer, (), {"threads": 0}, "threads must be 1 to 256, not 0"),
+    (EchoServer, (), {"loss": 0.1, "uplink": Link()}, "loss must be part of uplink, not given"),
+    (GilbertElliott, (1.5,), {}, "p must be a probability from 0 to 1, not 1.5"),
+    (GilbertElliott, (0.1, -1), {}, "r must be a probability from 0 to 1, not -1"),
+    (LossPattern, ([],), {}, "pattern must be a pattern of 1 to 16777216 packets, not one of 0"),
+    (Uniform, (2, 1), {}, "high must be low \\(2 s\\) or more, not 1"),
+    (Normal, (-1, 1), {}, "mean must be a number of seconds from 0 to 3600, not -1"),
+    (Exponential, (4000,), {}, "mean must be a number of seconds from 0 to 3600, not 4000"),
+    (Pareto, (1, 0), {}, "shape must be a number above 0, not 0"),
+    (Reordering, (2, 1), {}, "p must be a probability from 0 to 1, not 2"),
+    (Reordering, (0.1, 0), {}, "delay must be above 0 and below 9.2e9 seconds, not 0"),
+    (RateLimit, (0,), {}, "bits_per_second must be 1 to 18446744073709551615, not 0"),
+    (Link, (), {"duplication": 2}, "duplication must be a probability from 0 to 1, not 2"),
+    (Link, (), {"corruption": -1}, "corruption must be a probability from 0 to 1, not -1"),
+    (Link, (), {"delay": -1}, "delay must be a number of seconds from 0 to 3600, not -1"),
+]
+
+
+@pytest.mark.parametrize(("make", "positional", "named", "text"), BAD_ARGUMENTS)
+def test_what_is_impossible_is_a_value_error(
+    make: Any, positional: tuple[Any, ...], named: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{text}"):
+        make(*positional, **named)
+
+
+def test_models_compare_and_show_themselves() -> None:
+    assert GilbertElliott(0.1, 0.5) == GilbertElliott(0.1, 0.5) != GilbertElliott(0.1, 0.4)
+    assert repr(GilbertElliott(0.1, 0.5)) == (
+        "GilbertElliott(p=0.1, r=0.5, bad_loss=1, good_loss=0)"
+    )
+    assert repr(Uniform(0.1, 0.5)) == "Uniform(low=0.1, high=0.5)"
+    assert repr(LossPattern([True, False])) == "LossPattern(1 of 2 lost)"
+    assert Link(loss=0.1) == Link(loss=0.1) != Link(loss=0.2)
