@@ -1,11 +1,14 @@
 //! The heartbeat: a client that tells it is alive, and a server that tells who still is.
 
 mod client;
+mod detector;
 mod peer;
 mod sequence;
 mod server;
+pub mod trace;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Outcome};
+pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
 pub use peer::Peer;
 pub use sequence::{Arrival, Sequence};
 pub use server::{Event, Server, ServerConfig, ServerCounters, Signal};
