@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fs;
 
 use udpulse::heartbeat::trace::{FLEET, Judged, NETWORKS, Profile, Trace};
-use udpulse::heartbeat::{Detector, Kind};
+use udpulse::heartbeat::{Detector, Estimate, Kind};
 
 const BEATS: u64 = 1_000_000;
 const SEEDS: [u64; 2] = [1, 2];
@@ -70,7 +70,9 @@ fn compare(all: &[(String, Vec<Trace>)]) {
     for (name, traces) in all {
         println!("\n{name}: mistakes per 1e6 beats at a mean detection time in intervals of");
         print!("{:>12}", "");
-        TIMES.iter().for_each(|time| print!("{time:>9}"));
+        for time in TIMES {
+            print!("{time:>9}");
+        }
         println!();
         let interval = traces[0].interval_ns as f64;
         for (kind_name, kind) in Kind::ALL {
@@ -97,7 +99,9 @@ fn fleet() {
         "\nOne level for the whole fleet, at most {BOUND:e} mistakes per beat: mean detection time in intervals"
     );
     print!("{:>12}{:>9}", "", "level");
-    FLEET.iter().for_each(|profile| print!("{:>14}", profile.name));
+    for profile in FLEET {
+        print!("{:>14}", profile.name);
+    }
     println!();
     let all = FLEET.map(|profile| traces(&profile));
     for (name, kind) in Kind::ALL {
@@ -132,7 +136,7 @@ fn defaults() {
         let traces = traces(profile);
         let judged = replay(&traces, Kind::Multiple);
         let interval = traces[0].interval_ns;
-        let (_, down_ns) = detector.timeouts_ns(&Default::default(), interval);
+        let (_, down_ns) = detector.timeouts_ns(&Estimate::default(), interval);
         let level = down_ns as f64 / interval as f64;
         println!("{:>14}: {:>7.1} at {level:.1}", profile.name, mistakes(&judged, level));
     }

@@ -2,13 +2,16 @@
 
 mod client;
 mod detector;
+mod event;
 mod peer;
 mod sequence;
 mod server;
+mod table;
 pub mod trace;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Outcome};
 pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
+pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
 pub use peer::Peer;
 pub use sequence::{Arrival, Sequence};
-pub use server::{Event, Server, ServerConfig, ServerCounters, Signal};
+pub use server::{Server, ServerConfig, ServerCounters};

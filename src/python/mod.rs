@@ -18,7 +18,10 @@ mod _core {
     #[pymodule_export]
     use super::echo_server::{EchoCounters, EchoServer, Fate};
     #[pymodule_export]
-    use super::events::{Down, Heard, Ignored, Late, Lost, Recovered, Restarted, Up};
+    use super::events::{
+        Busy, ClockStepped, Conflict, Down, Heard, Ignored, Late, Lost, MassSilence, Moved, Paused,
+        Recovered, Restarted, Stalled, Stopped, Suspect, Up,
+    };
     #[pymodule_export]
     use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
     #[pymodule_export]
