@@ -1,6 +1,7 @@
 //! The driver: a state machine joined to a socket on a thread of its own.
 
 use std::net::SocketAddr;
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,6 +18,8 @@ pub struct Worker<M: Machine> {
     thread: Mutex<Option<JoinHandle<()>>>,
     address: SocketAddr,
     peer: SocketAddr,
+    /// The process that the thread is in; a child of it has none.
+    process: u32,
 }
 
 /// What waiting for an event came to.
@@ -35,6 +38,8 @@ struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     ended: AtomicBool,
+    /// Whether the machine may say farewell when it is stopped.
+    leaving: AtomicBool,
 }
 
 impl<M: Machine> Worker<M> {
@@ -50,6 +55,7 @@ impl<M: Machine> Worker<M> {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
             ended: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -59,7 +65,8 @@ impl<M: Machine> Worker<M> {
                 run(end.0, &mut socket);
             })
             .map_err(Error::io("start a thread for", address))?;
-        Ok(Self { shared, interrupter, thread: Mutex::new(Some(thread)), address, peer })
+        let (thread, process) = (Mutex::new(Some(thread)), process::id());
+        Ok(Self { shared, interrupter, thread, address, peer, process })
     }
 
     /// The address that the socket is bound to.
@@ -74,7 +81,12 @@ impl<M: Machine> Worker<M> {
 
     /// Whether the machine still works.
     pub fn is_running(&self) -> bool {
-        !self.shared.ended.load(Ordering::Acquire)
+        !self.is_elsewhere() && !self.shared.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether this process is a child, by `fork`, of the one that the thread runs in.
+    fn is_elsewhere(&self) -> bool {
+        process::id() != self.process
     }
 
     /// Looks at the machine between two of its steps.
@@ -107,10 +119,21 @@ impl<M: Machine> Worker<M> {
         !self.is_running()
     }
 
+    /// Ends the work when the machine has said farewell; returns as `stop` does.
+    pub fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Release);
+        self.stop();
+    }
+
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
-        self.interrupter.interrupt();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_elsewhere() {
+            // The thread and the socket are the parent's: to join the one would take for ever.
+            std::mem::forget(thread.take());
+            return;
+        }
+        self.interrupter.interrupt();
         if let Some(thread) = thread.take() {
             // The only error is a panic of the thread, which has been reported by then.
             let _ = thread.join();
@@ -170,8 +193,20 @@ fn run<M: Machine>(shared: &Shared<M>, socket: &mut Socket) {
             }
             Received::Refused => shared.lock().on_refused(),
             Received::Nothing => row = 0,
-            Received::Interrupted => return,
+            Received::Interrupted => return farewell(shared, socket),
         }
+    }
+}
+
+/// Lets the machine say farewell, where its owner leaves, at its own pace.
+fn farewell<M: Machine>(shared: &Shared<M>, socket: &Socket) {
+    while shared.leaving.load(Ordering::Acquire) {
+        let mut machine = shared.lock();
+        let again = machine.farewell(now());
+        flush(&mut *machine, socket);
+        drop(machine);
+        let Some(pause) = again else { return };
+        thread::sleep(pause);
     }
 }
 

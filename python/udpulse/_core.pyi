@@ -1,7 +1,8 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
 from numpy.typing import NDArray
 from typing_extensions import Self
@@ -30,6 +31,7 @@ __all__ = [
     "PingClient",
     "PingReport",
     "Probe",
+    "Progress",
     "Recovered",
     "Restarted",
     "Rtt",
@@ -44,6 +46,7 @@ __all__ = [
 __version__: Final[str]
 
 _Address: TypeAlias = tuple[str, int]
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 @final
 class EchoServer:
@@ -210,14 +213,20 @@ class HeartbeatClient:
         host: str,
         port: int = 12000,
         *,
+        also: Sequence[tuple[str, int]] = (),
         interval: float = 1.0,
+        spread: float = 0.0,
+        name: str | None = None,
+        stall_after: float | None = None,
         count: int | None = None,
         fail_at: int | None = None,
         fail_chance: float = 0.0,
         loss: float = 0.0,
         seed: int | None = None,
-        format: str = "Heartbeat {seq} {time}",
+        format: str | None = None,
     ) -> Self: ...
+    def progress(self) -> Progress: ...
+    def busy(self, *, until: float) -> None: ...
     @property
     def server(self) -> _Address: ...
     @property
@@ -240,6 +249,18 @@ class HeartbeatClient:
     ) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Beat: ...
+
+@final
+class Progress:
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __call__(self, function: _F) -> _F: ...
 
 @final
 class HeartbeatClientCounters:

@@ -123,7 +123,7 @@ impl Detector {
     /// # Errors
     /// [`Error::Argument`] where the levels are not finite, above 0 and in that order.
     pub fn new(kind: Kind, suspect: f64, down: f64) -> Result<Self> {
-        for (name, level) in [("suspect", suspect), ("down", down)] {
+        for (name, level) in [("down", down), ("suspect", suspect)] {
             if !(level.is_finite() && level > 0.0) {
                 return Err(Error::argument(name, level, "a finite number above 0"));
             }

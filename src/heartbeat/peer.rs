@@ -72,6 +72,10 @@ const LEARNED: u8 = 16;
 /// Gaps after which an interval is learned well enough to judge by.
 const ENOUGH: u8 = 5;
 
+/// No interval is learned that is shorter: who beats in bursts is not judged by them. A client that is
+/// to be judged sooner declares its interval.
+const LEAST_LEARNED_NS: f32 = 1e8;
+
 /// What is known of the few that say or need more than most.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extra {
@@ -172,6 +176,7 @@ impl Record {
             let gap = gap.min(2.0 * self.interval_ns);
             self.interval_ns += (gap - self.interval_ns) / (f32::from(learned) + 1.0);
         }
+        self.interval_ns = self.interval_ns.max(LEAST_LEARNED_NS);
         if learned < 15 {
             self.flags += LEARNED;
         }

@@ -87,9 +87,8 @@ pub struct Server {
     counters: ServerCounters,
     /// The clock on the wall minus the monotonic one: when the first datagram came, and now.
     offsets_ns: Option<(i64, i64)>,
-    /// When time was last looked at, and when it was asked to be looked at next.
+    /// When time was last looked at.
     driven_ns: i64,
-    asked_ns: Option<i64>,
     /// No silence is over before this.
     sweep_ns: Option<i64>,
     /// Whether a mass silence was told of and is not over.
@@ -119,7 +118,6 @@ impl Server {
             counters: ServerCounters::default(),
             offsets_ns: None,
             driven_ns: 0,
-            asked_ns: None,
             sweep_ns: None,
             mass: false,
             outgoing: Outgoing::default(),
@@ -528,7 +526,7 @@ impl Server {
         }
         let stopped_ns = self.driven_ns;
         self.driven_ns = now.mono_ns;
-        if self.asked_ns.is_none_or(|asked_ns| now.mono_ns - asked_ns <= PAUSE_NS) {
+        if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns - asked_ns <= PAUSE_NS) {
             return;
         }
         let for_ns = now.mono_ns - stopped_ns;
@@ -711,7 +709,6 @@ impl Machine for Server {
         if self.sweep_ns.is_some_and(|sweep| sweep <= now.mono_ns) {
             self.sweep(now);
         }
-        self.asked_ns = self.sweep_ns;
     }
 
     fn deadline(&self) -> Option<i64> {

@@ -23,7 +23,7 @@ mod _core {
         Recovered, Restarted, Stalled, Stopped, Suspect, Up,
     };
     #[pymodule_export]
-    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
+    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters, Progress};
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]

@@ -18,6 +18,7 @@
 
 use std::io::Write;
 
+use crate::wire::template::write_seconds;
 use crate::wire::text::{self, Reading, SentAt};
 
 /// The longest name of a sender, in bytes.
@@ -139,8 +140,10 @@ impl<'a> Beat<'a> {
         declares.then_some(beat)
     }
 
-    /// Writes the first word into `out`, at its end: `Heartbeat` and what is declared.
-    pub fn write_word(&self, out: &mut Vec<u8>) {
+    /// Writes the beat into `out`, replacing what was there: `Heartbeat` and what is declared, the
+    /// number, and the time in seconds since the Unix epoch with six decimals.
+    pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        out.clear();
         out.extend_from_slice(b"Heartbeat");
         // A vector takes all that is written.
         if let Some(ns) = self.interval_ns {
@@ -163,6 +166,8 @@ impl<'a> Beat<'a> {
                 write_milliseconds(ns, out);
             }
         }
+        let _ = write!(out, " {seq} ");
+        write_seconds(wall_ns, out);
     }
 }
 
@@ -381,10 +386,10 @@ mod tests {
         ) {
             let name = (!name.is_empty()).then_some(name.as_bytes());
             let written = Beat { name, ..beat };
-            let mut out = Vec::new();
-            written.write_word(&mut out);
-            out.extend_from_slice(format!(" {seq} {second}.000001").as_bytes());
-            let time = Some(SentAt::Unix(second * crate::NS_PER_SECOND + 1000));
+            let mut out = b"old".to_vec();
+            let wall_ns = second * crate::NS_PER_SECOND + 1000;
+            written.write(seq, wall_ns, &mut out);
+            let time = Some(SentAt::Unix(wall_ns));
             let reading = Reading { seq: Some(seq), time };
             prop_assert_eq!(Beat::read(&out), Beat { reading, ..written });
         }
@@ -396,8 +401,7 @@ mod tests {
             flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         ) {
             let mut out = Vec::new();
-            Beat { name: Some(name.as_bytes()), ..beat }.write_word(&mut out);
-            out.extend_from_slice(b" 17 1760000000.123456");
+            Beat { name: Some(name.as_bytes()), ..beat }.write(17, T, &mut out);
             for (at, byte) in flips {
                 let at = at.index(out.len());
                 out[at] = byte;
