@@ -1,10 +1,23 @@
 //! The only code that touches a socket or a system clock.
 
+mod batch;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "batch_linux.rs"]
+mod batch_socket;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+#[path = "batch_portable.rs"]
+mod batch_socket;
+#[cfg(test)]
+mod batch_tests;
 mod clock;
+mod outbox;
 mod resolve;
 mod socket;
 
+pub use batch::{Batch, Local, MAX_BATCH, Message, Options, Waited};
+pub use batch_socket::BatchSocket;
 pub use clock::now;
+pub use outbox::Outbox;
 pub use resolve::{Endpoint, resolve};
 pub(crate) use socket::is_refusal;
 pub use socket::{Interrupter, Received, Socket};

@@ -30,11 +30,19 @@ pub struct Socket {
     buffer: Box<[u8]>,
 }
 
-/// Ends the waiting of a [`Socket`], now and for good.
+/// Ends the waiting of a socket, now and for good.
 #[derive(Clone, Debug)]
 pub struct Interrupter {
-    waker: Arc<Waker>,
+    means: Means,
     interrupted: Arc<AtomicBool>,
+}
+
+/// How a socket that waits is reached.
+#[derive(Clone, Debug)]
+enum Means {
+    Wake(Arc<Waker>),
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    ShutDown(Arc<std::net::UdpSocket>),
 }
 
 /// What waiting came to.
@@ -61,8 +69,28 @@ impl Interrupter {
     /// Interrupts the socket.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
-        // Fails only where the system is out of memory; the flag is then seen at the next wake.
-        let _ = self.waker.wake();
+        match &self.means {
+            // Fails only where the system is out of memory; the flag is then seen at the next wake.
+            Means::Wake(waker) => drop(waker.wake()),
+            #[cfg(all(target_os = "linux", not(feature = "portable")))]
+            Means::ShutDown(socket) => {
+                use nix::sys::socket::{Shutdown, shutdown};
+                use std::os::fd::AsRawFd;
+                // Wakes a blocked receive for good, though it answers ENOTCONN.
+                let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
+            }
+        }
+    }
+
+    /// Whether it was used.
+    pub(super) fn is_used(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
+    /// One that ends the blocking calls on `socket`.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(super) fn of_blocking(socket: Arc<std::net::UdpSocket>) -> Self {
+        Self { means: Means::ShutDown(socket), interrupted: Arc::default() }
     }
 }
 
@@ -106,7 +134,7 @@ impl Socket {
             peer: None,
             poll,
             ready: Events::with_capacity(2),
-            interrupter: Interrupter { waker, interrupted: Arc::default() },
+            interrupter: Interrupter { means: Means::Wake(waker), interrupted: Arc::default() },
             // IPv6 allows 20 bytes more.
             buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
         })
@@ -145,7 +173,7 @@ impl Socket {
     /// Waits for a datagram until `deadline`, in monotonic nanoseconds, or without end.
     pub fn receive(&mut self, deadline: Option<i64>) -> Received<'_> {
         loop {
-            if self.interrupter.interrupted.load(Ordering::Acquire) {
+            if self.interrupter.is_used() {
                 return Received::Interrupted;
             }
             // What has come is taken before the clock is looked at: a late look loses nothing.

@@ -1,0 +1,385 @@
+//! The batch socket of Linux: `recvmmsg` and `sendmmsg`, with GRO, GSO and control messages.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
+    SockaddrLike, SockaddrStorage, bind, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeSpec, TimeValLike};
+
+use crate::net::outbox::Plan;
+use crate::net::{Batch, Interrupter, Local, MAX_BATCH, Message, Options, Outbox, Waited, now};
+use crate::{Error, Result, Stamp};
+
+/// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
+const SLOT: usize = 65_536 + 192;
+
+/// What the kernel is asked to keep of what was not read yet.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Where datagrams come one at a time, each so many calls ask for two.
+const PROBE: u32 = 8;
+
+/// A bound UDP socket that receives and sends many datagrams at once where the platform can.
+#[derive(Debug)]
+pub struct BatchSocket {
+    udp: Arc<UdpSocket>,
+    local: SocketAddr,
+    opened: Stamp,
+    interrupter: Interrupter,
+    /// How many messages the next call asks for.
+    depth: usize,
+    alone: u32,
+    overflowed: u32,
+}
+
+impl BatchSocket {
+    /// Whether several can share an address.
+    pub const CAN_SHARE: bool = true;
+
+    /// Binds `address`; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system refuses, or cannot do what `options` ask for.
+    pub fn bind(address: SocketAddr, options: Options) -> Result<Self> {
+        Self::open(address, options)
+            .map_err(|errno| Error::io("bind", address)(errno.into()))
+            .and_then(|udp| {
+                let local = udp.local_addr().map_err(Error::io("bind", address))?;
+                let udp = Arc::new(udp);
+                Ok(Self {
+                    interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
+                    udp,
+                    local,
+                    opened: now(),
+                    depth: 1,
+                    alone: 0,
+                    overflowed: 0,
+                })
+            })
+    }
+
+    fn open(address: SocketAddr, options: Options) -> nix::Result<UdpSocket> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::Inet,
+            SocketAddr::V6(_) => AddressFamily::Inet6,
+        };
+        let fd = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        if options.shared {
+            setsockopt(&fd, sockopt::ReusePort, &true)?;
+        }
+        if address.ip().is_unspecified() {
+            match address {
+                SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
+                SocketAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
+            }
+        }
+        // What follows makes it faster or better informed; without, it works all the same.
+        if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        let _ = setsockopt(&fd, sockopt::RxqOvfl, &1);
+        if options.kernel_stamps {
+            let _ = setsockopt(&fd, sockopt::ReceiveTimestampns, &true);
+        }
+        if options.offload {
+            let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
+        }
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+        Ok(UdpSocket::from(fd))
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The means to end its waiting from another thread.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// How many datagrams this host lost because they were not read in time, as far as is known.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.into()
+    }
+
+    /// Waits for datagrams until `deadline`, in monotonic nanoseconds, or without end.
+    pub fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>) -> Waited {
+        let patience = match deadline {
+            None => MsgFlags::MSG_WAITFORONE,
+            Some(_) => MsgFlags::MSG_DONTWAIT,
+        };
+        loop {
+            let received = self.receive_now(batch, patience);
+            if self.interrupter.is_used() {
+                return Waited::Interrupted;
+            }
+            match received {
+                Ok(()) if !batch.messages.is_empty() => return Waited::Received,
+                // An error is news of an earlier send, or a signal.
+                Ok(()) | Err(_) => {}
+            }
+            let Some(deadline) = deadline else { continue };
+            let left = deadline.saturating_sub(now().mono_ns);
+            if left <= 0 {
+                return Waited::Nothing;
+            }
+            let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
+            // The only error is a signal: look again.
+            let _ = ppoll(&mut ready, Some(TimeSpec::nanoseconds(left)), None);
+        }
+    }
+
+    /// Takes what has come, up to `depth` messages, and adapts the depth.
+    fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
+        let Batch { memory, messages } = batch;
+        messages.clear();
+        memory.resize(MAX_BATCH * SLOT, 0);
+        let mut slots: Vec<[IoSliceMut<'_>; 1]> = memory
+            .chunks_exact_mut(SLOT)
+            .take(self.depth)
+            .map(|slot| [IoSliceMut::new(slot)])
+            .collect();
+        // Made anew each time: a call leaves them with the lengths of what it received.
+        let space = cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, u32);
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
+        let received =
+            recvmmsg(self.udp.as_raw_fd(), &mut headers, slots.iter_mut(), patience, None)?;
+        let now = now();
+        for (slot, message) in received.enumerate() {
+            let Some(from) = message.address.as_ref().and_then(address) else { continue };
+            let length = message.bytes;
+            let mut entry =
+                Message { at: now, from, to: None, start: slot * SLOT, length, segment: length };
+            for control in message.cmsgs().into_iter().flatten() {
+                match control {
+                    ControlMessageOwned::ScmTimestampns(wall) => {
+                        entry.at = arrival(&wall, now, self.opened);
+                    }
+                    ControlMessageOwned::UdpGroSegments(segment) => {
+                        entry.segment = usize::try_from(segment).unwrap_or(length);
+                    }
+                    ControlMessageOwned::RxqOvfl(count) => self.overflowed = count,
+                    ControlMessageOwned::Ipv4PacketInfo(info) => {
+                        let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+                        entry.to = Some(Local { ip: ip.into(), interface: 0 });
+                    }
+                    ControlMessageOwned::Ipv6PacketInfo(info) => entry.to = local_v6(&info),
+                    _ => {}
+                }
+            }
+            messages.push(entry);
+        }
+        self.adapt(messages.len());
+        Ok(())
+    }
+
+    /// Asks for more the next time where as many came as could, and for fewer where few did.
+    fn adapt(&mut self, received: usize) {
+        if received < self.depth {
+            self.depth = received.next_power_of_two();
+            self.alone = 0;
+        } else if self.depth > 1 || self.alone == PROBE {
+            self.depth = (2 * self.depth).min(MAX_BATCH);
+        } else {
+            self.alone += 1;
+        }
+    }
+
+    /// Sends what is in the outbox, empties it, and tells which datagrams could not be sent.
+    pub fn send(
+        &mut self,
+        outbox: &mut Outbox,
+        memory: &[u8],
+        mut failed: impl FnMut(Range<usize>),
+    ) {
+        let mut refused = false;
+        let plan = outbox.plan();
+        let slices: Vec<_> =
+            plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
+        let mut place = 0;
+        while place < plan.len() {
+            let key = plan.group(place).key();
+            let run = (place..plan.len())
+                .take_while(|&next| plan.group(next).key() == key)
+                .take(MAX_BATCH)
+                .count();
+            let sent = self.send_run(&plan, &slices, place..place + run);
+            place += sent.unwrap_or(0);
+            match sent {
+                Ok(1..) | Err(Errno::EINTR) => {}
+                Ok(0) | Err(_) => {
+                    // The first of the run is what the kernel refuses.
+                    let mut passed = false;
+                    for at in plan.datagrams(place) {
+                        if self.send_one(plan.group(place), &memory[at.clone()]) {
+                            passed = true;
+                        } else {
+                            failed(at);
+                        }
+                    }
+                    // A device without checksums refuses each group, a short path only long ones.
+                    refused |= passed && sent == Err(Errno::EIO);
+                    place += 1;
+                }
+            }
+        }
+        outbox.clear();
+        if refused {
+            outbox.stop_grouping();
+        }
+    }
+
+    /// Sends the groups in these places, which have one key; tells how many went.
+    fn send_run(
+        &self,
+        plan: &Plan<'_>,
+        slices: &[IoSlice<'_>],
+        places: Range<usize>,
+    ) -> nix::Result<usize> {
+        let group = plan.group(places.start);
+        let segment = u16::try_from(group.segment).ok().filter(|_| group.count > 1);
+        let source = group.from.map(Source::new);
+        let mut controls = Vec::with_capacity(2);
+        let mut space = 0;
+        if let Some(source) = &source {
+            controls.push(source.control());
+            space += source.space();
+        }
+        if let Some(segment) = &segment {
+            controls.push(ControlMessage::UdpGsoSegments(segment));
+            space += cmsg_space!(u16).len();
+        }
+        let fd = self.udp.as_raw_fd();
+        let none = MsgFlags::empty();
+        if places.len() == 1 {
+            let to = SockaddrStorage::from(group.to);
+            let slices = &slices[plan.pieces_of(places.start)];
+            return sendmsg(fd, slices, &controls, none, Some(&to)).map(|_| 1);
+        }
+        let space = (space > 0).then(|| Vec::with_capacity(space));
+        let mut headers = MultiHeaders::preallocate(places.len(), space);
+        let messages: Vec<_> = places.clone().map(|place| &slices[plan.pieces_of(place)]).collect();
+        let to: Vec<_> =
+            places.map(|place| Some(SockaddrStorage::from(plan.group(place).to))).collect();
+        sendmmsg(fd, &mut headers, &messages, &to, &controls, none).map(Iterator::count)
+    }
+
+    /// Sends a datagram alone; tells whether it went.
+    fn send_one(&self, group: &crate::net::outbox::Group, datagram: &[u8]) -> bool {
+        let source = group.from.map(Source::new);
+        let controls: Vec<_> = source.iter().map(Source::control).collect();
+        let to = SockaddrStorage::from(group.to);
+        let slices = [IoSlice::new(datagram)];
+        sendmsg(self.udp.as_raw_fd(), &slices, &controls, MsgFlags::empty(), Some(&to)).is_ok()
+    }
+}
+
+/// The address that datagrams leave from, as the kernel wants it.
+enum Source {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Source {
+    fn new(local: Local) -> Self {
+        match local.ip {
+            IpAddr::V4(ip) => {
+                let address = libc::in_addr { s_addr: u32::from(ip).to_be() };
+                let nowhere = libc::in_addr { s_addr: 0 };
+                Self::V4(libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: address,
+                    ipi_addr: nowhere,
+                })
+            }
+            IpAddr::V6(ip) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
+                ipi6_ifindex: local.interface,
+            }),
+        }
+    }
+
+    fn control(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
+
+    fn space(&self) -> usize {
+        match self {
+            Self::V4(_) => cmsg_space!(libc::in_pktinfo).len(),
+            Self::V6(_) => cmsg_space!(libc::in6_pktinfo).len(),
+        }
+    }
+}
+
+fn local_v6(info: &libc::in6_pktinfo) -> Option<Local> {
+    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+    let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
+    // Nothing can leave from a multicast address.
+    (!ip.is_multicast()).then_some(Local { ip: ip.into(), interface })
+}
+
+fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    // A call that was shut down gives a message without an address.
+    match address.family()? {
+        AddressFamily::Inet => address.as_sockaddr_in().map(|v4| (*v4).into()),
+        AddressFamily::Inet6 => address.as_sockaddr_in6().map(|v6| (*v6).into()),
+        _ => None,
+    }
+}
+
+/// The kernel stamps with the wall clock: how long ago that was, on the monotonic one. A wall clock
+/// that was set meanwhile must not put it before the socket was or after `now`.
+fn arrival(wall: &TimeSpec, now: Stamp, opened: Stamp) -> Stamp {
+    let wall_ns = wall.num_nanoseconds();
+    let mono_ns = now.mono_ns.saturating_sub(now.wall_ns.saturating_sub(wall_ns));
+    Stamp { mono_ns: mono_ns.clamp(opened.mono_ns, now.mono_ns), wall_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_depth_follows_the_queue() {
+        let mut socket =
+            BatchSocket::bind("127.0.0.1:0".parse().unwrap(), Options::default()).unwrap();
+        for _ in 0..=PROBE {
+            assert_eq!(socket.depth, 1);
+            socket.adapt(1);
+        }
+        assert_eq!(socket.depth, 2);
+        for _ in 0..20 {
+            socket.adapt(socket.depth);
+        }
+        assert_eq!(socket.depth, MAX_BATCH);
+        socket.adapt(5);
+        assert_eq!(socket.depth, 8);
+        socket.adapt(1);
+        assert_eq!(socket.depth, 1);
+    }
+
+    #[test]
+    fn an_arrival_lies_between_the_opening_and_now() {
+        let opened = Stamp { mono_ns: 1_000, wall_ns: 51_000 };
+        let now = Stamp { mono_ns: 9_000, wall_ns: 59_000 };
+        let mono_ns = |wall| arrival(&TimeSpec::nanoseconds(wall), now, opened).mono_ns;
+        assert_eq!([mono_ns(58_000), mono_ns(0), mono_ns(99_000)], [8_000, 1_000, 9_000]);
+    }
+}

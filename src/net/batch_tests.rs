@@ -1,0 +1,184 @@
+//! What a batch socket does, on each platform.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use super::{Batch, BatchSocket, Options, Outbox, Waited, now};
+
+fn bound(options: Options) -> BatchSocket {
+    BatchSocket::bind("127.0.0.1:0".parse().unwrap(), options).unwrap()
+}
+
+fn client(server: &BatchSocket) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.local_address()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client
+}
+
+/// Receives `count` datagrams and sends them back as they are.
+fn echo(server: &mut BatchSocket, count: usize) {
+    let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
+    let mut left = count;
+    while left > 0 {
+        assert_eq!(server.receive(&mut batch, None), Waited::Received);
+        let (messages, memory) = batch.split();
+        for message in messages {
+            for at in message.datagrams() {
+                outbox.push(message.from, message.to, at);
+                left -= 1;
+            }
+        }
+        server.send(&mut outbox, memory, |at| panic!("{at:?} was not sent"));
+        assert!(outbox.is_empty());
+    }
+}
+
+#[test]
+fn mixed_lengths_of_many_clients_come_back_whole_and_in_order() {
+    for offload in [false, true] {
+        let mut server = bound(Options { offload, kernel_stamps: true, ..Options::default() });
+        let clients: Vec<_> = (0..7).map(|_| client(&server)).collect();
+        let datagram = |client: usize, i: usize| {
+            // Zero, equal and falling lengths, and some longer ones.
+            let length = [0, 40, 40, 40, 7, 1400, 1400, 3000][i % 8];
+            vec![u8::try_from(client * 30 + i).unwrap(); length]
+        };
+        for eight in 0..3 {
+            for i in 0..8 {
+                for (number, client) in clients.iter().enumerate() {
+                    client.send(&datagram(number, 8 * eight + i)).unwrap();
+                }
+            }
+            // What a small receive buffer holds.
+            echo(&mut server, 7 * 8);
+        }
+        let mut buffer = vec![0; 65_536];
+        for (number, client) in clients.iter().enumerate() {
+            for i in 0..24 {
+                let length = client.recv(&mut buffer).unwrap();
+                assert_eq!(buffer[..length], datagram(number, i), "{number} {i}");
+            }
+        }
+        assert_eq!(server.overflowed(), 0);
+    }
+}
+
+#[test]
+fn arrivals_are_stamped_in_order_between_sending_and_reading() {
+    for kernel_stamps in [false, true] {
+        let mut server = bound(Options { kernel_stamps, ..Options::default() });
+        let client = client(&server);
+        let before = now();
+        for _ in 0..10 {
+            client.send(b"x").unwrap();
+        }
+        let (mut batch, mut stamps) = (Batch::default(), Vec::new());
+        while stamps.len() < 10 {
+            assert_eq!(server.receive(&mut batch, None), Waited::Received);
+            stamps.extend(batch.datagrams().map(|(message, _)| message.at.mono_ns));
+        }
+        assert!(stamps.is_sorted());
+        // The two clocks are read one after the other: a microsecond or so of doubt.
+        let doubt = 1_000_000;
+        assert!(stamps[0] >= before.mono_ns - doubt && stamps[9] <= now().mono_ns);
+    }
+}
+
+#[test]
+fn a_deadline_ends_the_wait() {
+    let mut server = bound(Options::default());
+    let mut batch = Batch::default();
+    assert_eq!(server.receive(&mut batch, Some(now().mono_ns)), Waited::Nothing);
+    let deadline = now().mono_ns + 1_000_000;
+    assert_eq!(server.receive(&mut batch, Some(deadline)), Waited::Nothing);
+    assert!(now().mono_ns >= deadline);
+    client(&server).send(b"x").unwrap();
+    assert_eq!(server.receive(&mut batch, Some(i64::MAX)), Waited::Received);
+}
+
+#[test]
+fn an_interruption_ends_the_wait_for_good() {
+    for deadline in [None, Some(i64::MAX)] {
+        let mut server = bound(Options::default());
+        let interrupter = server.interrupter();
+        let thread = thread::spawn(move || {
+            let mut batch = Batch::default();
+            [(); 2].map(|()| server.receive(&mut batch, deadline))
+        });
+        interrupter.interrupt();
+        assert_eq!(thread.join().unwrap(), [Waited::Interrupted; 2]);
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_told() {
+    let mut server = bound(Options::default());
+    let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut outbox = Outbox::default();
+    outbox.push(nowhere, None, 0..2);
+    outbox.push(client.local_addr().unwrap(), None, 2..4);
+    outbox.push(nowhere, None, 4..6);
+    let mut failed = Vec::new();
+    server.send(&mut outbox, b"abcdef", |at| failed.push(at));
+    assert_eq!(failed, [0..2, 4..6]);
+    let mut buffer = [0; 8];
+    assert_eq!(client.recv(&mut buffer).unwrap(), 2);
+    assert_eq!(&buffer[..2], b"cd");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = bound(Options::default());
+    let error = BatchSocket::bind(taken.local_address(), Options::default()).unwrap_err();
+    let expected = format!("cannot bind {}: Address already in use", taken.local_address());
+    assert_eq!(error.to_string(), expected);
+}
+
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod linux {
+    use super::*;
+    use crate::net::Local;
+
+    #[test]
+    fn answers_leave_from_the_address_that_was_asked() {
+        for (any, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.2")] {
+            let mut server = BatchSocket::bind(any.parse().unwrap(), Options::default()).unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let asked: SocketAddr =
+                format!("{asked}:{}", server.local_address().port()).parse().unwrap();
+            for length in [1, 5, 5] {
+                client.send_to(&vec![7; length], asked).unwrap();
+            }
+            echo(&mut server, 3);
+            for length in [1, 5, 5] {
+                let mut buffer = [0; 8];
+                assert_eq!(client.recv_from(&mut buffer).unwrap(), (length, asked));
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_for_a_source_that_is_not_ours_fails_whole() {
+        let mut server =
+            BatchSocket::bind("0.0.0.0:0".parse().unwrap(), Options::default()).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut outbox = Outbox::default();
+        let strange = Some(Local { ip: "192.0.2.1".parse().unwrap(), interface: 0 });
+        outbox.push(client, strange, 0..2);
+        outbox.push(client, strange, 2..4);
+        let mut failed = Vec::new();
+        server.send(&mut outbox, b"abcd", |at| failed.push(at));
+        assert_eq!(failed, [0..2, 2..4]);
+    }
+
+    #[test]
+    fn a_port_can_be_shared() {
+        let shared = Options { shared: true, ..Options::default() };
+        let first = bound(shared);
+        let second = BatchSocket::bind(first.local_address(), shared).unwrap();
+        assert_eq!(second.local_address(), first.local_address());
+    }
+}

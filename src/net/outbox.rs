@@ -1,0 +1,319 @@
+//! Datagrams to be sent at once, grouped so that the kernel takes many in one piece.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use crate::net::Local;
+
+/// What the kernel takes in one piece (`UDP_MAX_SEGMENTS`, and an IPv4 packet).
+const MAX_SEGMENTS: usize = 64;
+const MAX_BYTES: usize = 65_000;
+
+/// Where a destination's latest group is looked up; more than the destinations of a batch.
+const SLOTS: usize = 512;
+
+/// Datagrams to be sent. They lie in a memory that is given with each use.
+///
+/// Successive datagrams to one destination that have one length (the last may be shorter) become a
+/// group. The order of the datagrams to a destination is kept.
+#[derive(Debug)]
+pub struct Outbox {
+    groups: Vec<Group>,
+    pieces: Vec<Piece>,
+    slots: Box<[Option<u32>]>,
+    grouping: bool,
+}
+
+/// Bytes of a group that lie side by side.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    group: u32,
+    start: usize,
+    length: usize,
+}
+
+/// Datagrams that one call can send in one piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) to: SocketAddr,
+    pub(super) from: Option<Local>,
+    /// The length of each datagram but the last.
+    pub(super) segment: usize,
+    pub(super) count: usize,
+    bytes: usize,
+    /// The last datagram was shorter: nothing may follow it.
+    closed: bool,
+    last_piece: usize,
+    pieces: usize,
+    /// The group before this one that has the same destination.
+    previous: Option<u32>,
+    slot: Option<usize>,
+}
+
+impl Group {
+    /// What the groups of one call must have in common: the segment's length and the source.
+    pub(super) fn key(&self) -> (usize, Option<Local>) {
+        (if self.count > 1 { self.segment } else { 0 }, self.from)
+    }
+
+    fn takes(&self, length: usize) -> bool {
+        // Nothing is no segment: a group cannot carry it.
+        !self.closed
+            && (1..=self.segment).contains(&length)
+            && self.count < MAX_SEGMENTS
+            && self.bytes + length <= MAX_BYTES
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            groups: Vec::new(),
+            pieces: Vec::new(),
+            slots: vec![None; SLOTS].into(),
+            grouping: true,
+        }
+    }
+}
+
+impl Outbox {
+    /// Adds the datagram that lies `at` this place of the memory.
+    pub fn push(&mut self, to: SocketAddr, from: Option<Local>, at: Range<usize>) {
+        let length = at.len();
+        let (slot, previous) = self.find(to, from);
+        let index = match previous {
+            Some(index) if self.grouping && self.groups[index as usize].takes(length) => index,
+            _ => self.open(to, from, length, slot, previous),
+        };
+        let group = &mut self.groups[index as usize];
+        group.count += 1;
+        group.bytes += length;
+        group.closed = length < group.segment;
+        match self.pieces.get_mut(group.last_piece) {
+            Some(last) if group.pieces > 0 && last.start + last.length == at.start => {
+                last.length += length;
+            }
+            _ => {
+                group.last_piece = self.pieces.len();
+                group.pieces += 1;
+                self.pieces.push(Piece { group: index, start: at.start, length });
+            }
+        }
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Forgets all datagrams.
+    pub fn clear(&mut self) {
+        for slot in self.groups.iter().filter_map(|group| group.slot) {
+            self.slots[slot] = None;
+        }
+        self.groups.clear();
+        self.pieces.clear();
+    }
+
+    /// Makes each datagram a group from now on: the kernel refuses groups.
+    #[cfg_attr(
+        not(all(target_os = "linux", not(feature = "portable"))),
+        expect(dead_code, reason = "only a kernel that takes groups can refuse them")
+    )]
+    pub(super) fn stop_grouping(&mut self) {
+        self.grouping = false;
+    }
+
+    /// The groups in an order of sending that brings those with the same key together, and where the
+    /// bytes of each lie.
+    pub(super) fn plan(&self) -> Plan<'_> {
+        // A group waits for a former one to the same destination unless one call can send both.
+        let mut rounds = vec![0_u32; self.groups.len()];
+        for (i, group) in self.groups.iter().enumerate() {
+            if let Some(previous) = group.previous {
+                let former = &self.groups[previous as usize];
+                rounds[i] = rounds[previous as usize] + u32::from(former.key() != group.key());
+            }
+        }
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        order.sort_by_key(|&i| (rounds[i], self.groups[i].key()));
+        let mut ends = Vec::with_capacity(self.groups.len());
+        let mut end = 0;
+        for group in &self.groups {
+            ends.push(end);
+            end += group.pieces;
+        }
+        let mut pieces = vec![0..0; end];
+        for piece in &self.pieces {
+            let next = &mut ends[piece.group as usize];
+            pieces[*next] = piece.start..piece.start + piece.length;
+            *next += 1;
+        }
+        Plan { groups: &self.groups, order, pieces, ends }
+    }
+
+    /// The slot of a destination and its latest group.
+    fn find(&self, to: SocketAddr, from: Option<Local>) -> (Option<usize>, Option<u32>) {
+        let low = match to.ip() {
+            IpAddr::V4(ip) => u32::from(ip),
+            IpAddr::V6(ip) => {
+                let [.., high, low] = ip.segments();
+                u32::from(high) << 16 | u32::from(low)
+            }
+        };
+        let hash =
+            (low ^ u32::from(to.port()) << 16 ^ u32::from(to.port())).wrapping_mul(0x9E37_79B1);
+        let home = (hash >> 16) as usize;
+        for probe in 0..SLOTS {
+            let slot = (home + probe) % SLOTS;
+            match self.slots[slot] {
+                None => return (Some(slot), None),
+                Some(index) => {
+                    let group = &self.groups[index as usize];
+                    if group.to == to && group.from == from {
+                        return (Some(slot), Some(index));
+                    }
+                }
+            }
+        }
+        (None, None)
+    }
+
+    fn open(
+        &mut self,
+        to: SocketAddr,
+        from: Option<Local>,
+        segment: usize,
+        slot: Option<usize>,
+        previous: Option<u32>,
+    ) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "an outbox holds a few thousand")]
+        let index = self.groups.len() as u32;
+        self.groups.push(Group {
+            to,
+            from,
+            segment,
+            count: 0,
+            bytes: 0,
+            closed: false,
+            last_piece: 0,
+            pieces: 0,
+            previous,
+            slot,
+        });
+        if let Some(slot) = slot {
+            self.slots[slot] = Some(index);
+        }
+        index
+    }
+}
+
+/// The order in which an outbox is to be sent.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    groups: &'a [Group],
+    order: Vec<usize>,
+    /// The pieces of all groups, one group's after the other's, in the order of opening.
+    pub(super) pieces: Vec<Range<usize>>,
+    /// Where each group's pieces end.
+    ends: Vec<usize>,
+}
+
+impl Plan<'_> {
+    /// The groups in order of sending.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The group to be sent in this place.
+    pub(super) fn group(&self, place: usize) -> &Group {
+        &self.groups[self.order[place]]
+    }
+
+    /// Which of the pieces are those of the group in this place.
+    pub(super) fn pieces_of(&self, place: usize) -> Range<usize> {
+        let index = self.order[place];
+        self.ends[index] - self.groups[index].pieces..self.ends[index]
+    }
+
+    /// Where each datagram of the group in this place lies.
+    pub(super) fn datagrams(&self, place: usize) -> impl Iterator<Item = Range<usize>> {
+        let segment = self.group(place).segment.max(1);
+        self.pieces[self.pieces_of(place)].iter().flat_map(move |piece| {
+            let count = piece.len().div_ceil(segment).max(1);
+            let (start, end) = (piece.start, piece.end);
+            (0..count).map(move |i| start + i * segment..(start + (i + 1) * segment).min(end))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn peer(number: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], number))
+    }
+
+    /// What would be sent: the destination and the datagrams of each group.
+    fn sent(outbox: &Outbox) -> Vec<(u16, Vec<[usize; 2]>)> {
+        let plan = outbox.plan();
+        (0..plan.len())
+            .map(|place| {
+                let datagrams = plan.datagrams(place).map(|at| [at.start, at.end]).collect();
+                (plan.group(place).to.port(), datagrams)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn equal_lengths_and_a_shorter_last_are_one_group() {
+        let mut outbox = Outbox::default();
+        for at in [0..10, 10..20, 50..53, 60..70] {
+            outbox.push(peer(1), None, at);
+        }
+        assert_eq!(sent(&outbox), [(1, vec![[0, 10], [10, 20], [50, 53]]), (1, vec![[60, 70]])]);
+    }
+
+    #[test]
+    fn an_outbox_can_be_used_again() {
+        let mut outbox = Outbox::default();
+        outbox.push(peer(1), None, 0..4);
+        outbox.clear();
+        assert!(outbox.is_empty());
+        outbox.push(peer(1), None, 4..8);
+        assert_eq!(sent(&outbox), [(1, vec![[4, 8]])]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_destination_gets_its_own_in_order(
+            pushes in prop::collection::vec((0..9_u16, 0..4_usize, 0..3_usize), 0..300),
+        ) {
+            let mut outbox = Outbox::default();
+            let mut expected = vec![Vec::new(); 9];
+            let mut start = 0;
+            for (to, length, gap) in pushes {
+                start += gap;
+                outbox.push(peer(to), None, start..start + length);
+                expected[usize::from(to)].push(start..start + length);
+                start += length;
+            }
+            let mut got = vec![Vec::new(); 9];
+            let plan = outbox.plan();
+            for place in 0..plan.len() {
+                let group = plan.group(place);
+                let lengths: Vec<_> = plan.datagrams(place).map(|at| at.len()).collect();
+                prop_assert_eq!(lengths.len(), group.count);
+                prop_assert!(lengths.len() <= MAX_SEGMENTS);
+                let (last, rest) = lengths.split_last().unwrap();
+                prop_assert!(rest.iter().all(|length| *length == group.segment && *length > 0));
+                prop_assert!(*last <= group.segment);
+                got[usize::from(group.to.port())].extend(plan.datagrams(place));
+            }
+            prop_assert_eq!(got, expected);
+        }
+    }
+}
