@@ -14,8 +14,8 @@ use crate::{Error, Machine, Result};
 #[derive(Debug)]
 pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
-    interrupter: Interrupter,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    interrupters: Vec<Interrupter>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     address: SocketAddr,
     peer: SocketAddr,
     /// The process that the thread is in; a child of it has none.
@@ -33,8 +33,9 @@ pub enum Next<E> {
     Nothing,
 }
 
+/// A machine that several threads look at.
 #[derive(Debug)]
-struct Shared<M> {
+pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     ended: AtomicBool,
@@ -51,6 +52,17 @@ impl<M: Machine> Worker<M> {
         let address = socket.local_address();
         let peer = socket.peer_address();
         let interrupter = socket.interrupter();
+        let run = move |shared: &Shared<M>| run(shared, &mut socket);
+        Self::spawn(machine, address, peer, [(interrupter, run)])
+    }
+
+    /// Puts `machine` to work on threads of which each runs one of `runs` until it is interrupted.
+    pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
+        machine: M,
+        address: SocketAddr,
+        peer: SocketAddr,
+        runs: impl IntoIterator<Item = (Interrupter, R)>,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
@@ -58,15 +70,25 @@ impl<M: Machine> Worker<M> {
             leaving: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("udpulse".to_owned())
-            .spawn(move || {
-                let end = EndOnDrop(&ours);
-                run(end.0, &mut socket);
-            })
-            .map_err(Error::io("start a thread for", address))?;
-        let (thread, process) = (Mutex::new(Some(thread)), process::id());
-        Ok(Self { shared, interrupter, thread, address, peer, process })
+        // Dropped where a thread cannot be had, it ends those that run.
+        let mut worker = Self {
+            shared,
+            interrupters: Vec::new(),
+            threads: Mutex::default(),
+            address,
+            peer,
+            process: process::id(),
+        };
+        for (interrupter, run) in runs {
+            let shared = Arc::clone(&ours);
+            let thread = thread::Builder::new()
+                .name("udpulse".to_owned())
+                .spawn(move || run(EndOnDrop(&shared).0))
+                .map_err(Error::io("start a thread for", address))?;
+            worker.interrupters.push(interrupter);
+            worker.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(worker)
     }
 
     /// The address that the socket is bound to.
@@ -127,14 +149,14 @@ impl<M: Machine> Worker<M> {
 
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_elsewhere() {
-            // The thread and the socket are the parent's: to join the one would take for ever.
-            std::mem::forget(thread.take());
+            // The threads and the sockets are the parent's: to join the ones would take for ever.
+            std::mem::take(&mut *threads).into_iter().for_each(std::mem::forget);
             return;
         }
-        self.interrupter.interrupt();
-        if let Some(thread) = thread.take() {
+        self.interrupters.iter().for_each(Interrupter::interrupt);
+        for thread in threads.drain(..) {
             // The only error is a panic of the thread, which has been reported by then.
             let _ = thread.join();
         }
@@ -148,8 +170,20 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
-    fn lock(&self) -> MutexGuard<'_, M> {
+    /// Locks the machine.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M: Machine> Shared<M> {
+    /// Unlocks the machine and tells those who wait for its events that there are some.
+    pub(crate) fn tell(&self, mut machine: MutexGuard<'_, M>) {
+        let news = !machine.events().is_empty();
+        drop(machine);
+        if news {
+            self.changed.notify_all();
+        }
     }
 }
 

@@ -337,6 +337,7 @@ class HeartbeatServerCounters:
         "stale",
         "ignored",
         "refused",
+        "own_drops",
         "replied",
         "send_failed",
     )
@@ -354,6 +355,8 @@ class HeartbeatServerCounters:
     def ignored(self) -> int: ...
     @property
     def refused(self) -> int: ...
+    @property
+    def own_drops(self) -> int: ...
     @property
     def replied(self) -> int: ...
     @property

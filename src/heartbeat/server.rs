@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::events::shown;
 use crate::heartbeat::peer::{Extra, Record};
-use crate::heartbeat::table::{Key, Table};
+use crate::heartbeat::table::Table;
 use crate::heartbeat::{
     Arrival, Before, Cause, Detector, Estimate, Event, Gap, Kind, MAX_LISTED, Peer, Signal, State,
 };
@@ -67,6 +67,8 @@ pub struct ServerCounters {
     pub ignored: u64,
     /// Datagrams of clients that found the table full.
     pub refused: u64,
+    /// Datagrams that this host lost before they came in, because they were not read in time.
+    pub own_drops: u64,
     /// Answers sent.
     pub replied: u64,
     /// Answers that this host could not send.
@@ -101,9 +103,12 @@ pub struct Server {
 struct BeatIn<'a> {
     at: Stamp,
     from: SocketAddr,
+    datagram: &'a [u8],
     beat: Beat<'a>,
     /// Receive time minus send time, as if this host's clock on the wall had never stepped.
     lag_ns: Option<i64>,
+    /// Of its client's key.
+    hash: u64,
 }
 
 impl Server {
@@ -130,6 +135,74 @@ impl Server {
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         self.counters
+    }
+
+    /// Takes datagrams that came in, faster than one by one where the table is large. Their answers,
+    /// if any, are lost but for the last.
+    pub fn on_datagrams<'a>(
+        &mut self,
+        datagrams: impl Iterator<Item = (Stamp, SocketAddr, &'a [u8])>,
+    ) {
+        let all: Vec<_> =
+            datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)).collect();
+        self.table.touch(all.iter().map(|read| read.hash));
+        for read in &all {
+            self.take(read);
+        }
+    }
+
+    /// Takes the number of datagrams that this host has lost so far, because they were not read in
+    /// time.
+    pub fn on_own_drops(&mut self, so_far: u64) {
+        self.counters.own_drops = so_far;
+    }
+
+    /// Whether beats are answered.
+    #[must_use]
+    pub fn replies(&self) -> bool {
+        self.config.reply
+    }
+
+    fn read<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> BeatIn<'a> {
+        let beat = Beat::read(datagram);
+        let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
+        let (first_ns, _) = *self.offsets_ns.get_or_insert((offset_ns, offset_ns));
+        let steady_ns = at.mono_ns.saturating_add(first_ns);
+        let time = beat.reading.time;
+        let lag_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
+        let hash = self.table.hash(&self.table.key(from, beat.name));
+        BeatIn { at, from, datagram, beat, lag_ns, hash }
+    }
+
+    fn take(&mut self, beat_in: &BeatIn<'_>) {
+        let BeatIn { at, from, datagram, beat, hash, .. } = *beat_in;
+        self.counters.received += 1;
+        if !beat.is_beat() {
+            self.counters.ignored += 1;
+            if self.config.every_beat {
+                let signal = Signal::Ignored { message: shown(datagram) };
+                self.tell_of(from, None, at, Before::default(), signal);
+            }
+            return;
+        }
+        let key = self.table.key(from, beat.name);
+        let fresh = match self.table.find(hash, &key) {
+            Some(place) => self.follow(place, beat_in),
+            None if self.welcome(hash, beat_in) => true,
+            None => return,
+        };
+        if fresh && self.config.every_beat {
+            let utc_ns = self.config.utc_offset_ns;
+            let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
+            let message = shown(datagram);
+            let name = beat.name.map(Into::into);
+            let signal = Signal::Heard { seq: beat.reading.seq, difference_ns, message };
+            self.tell_of(from, name, at, Before::default(), signal);
+        }
+        if self.config.reply {
+            self.counters.replied += 1;
+            self.outgoing.put_upper(from, datagram);
+        }
     }
 
     /// How many clients are in the table.
@@ -226,7 +299,7 @@ impl Server {
             self.counters.refused += 1;
             return false;
         }
-        let BeatIn { at, from, beat, lag_ns } = beat_in;
+        let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let mut record = Record::new(beat.reading.seq, at.mono_ns);
         if let Some(lag_ns) = lag_ns {
             record.set_difference_ns(*lag_ns);
@@ -249,7 +322,7 @@ impl Server {
 
     /// Takes a further beat of a client; tells whether it is news.
     fn follow(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
-        let BeatIn { at, from, beat, lag_ns } = beat_in;
+        let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let seq = beat.reading.seq;
         if let Some(boot) = beat.boot {
             let extra = self.table.extra_or_new(place);
@@ -664,42 +737,8 @@ impl Machine for Server {
     type Event = Event;
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        self.counters.received += 1;
-        let beat = Beat::read(datagram);
-        if !beat.is_beat() {
-            self.counters.ignored += 1;
-            if self.config.every_beat {
-                let signal = Signal::Ignored { message: shown(datagram) };
-                self.tell_of(from, None, at, Before::default(), signal);
-            }
-            return;
-        }
-        let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
-        let (first_ns, _) = *self.offsets_ns.get_or_insert((offset_ns, offset_ns));
-        let utc_ns = self.config.utc_offset_ns;
-        let steady_ns = at.mono_ns.saturating_add(first_ns);
-        let time = beat.reading.time;
-        let lag_ns = time.map(|time| time.until_ns(steady_ns, utc_ns));
-        let beat_in = BeatIn { at, from, beat, lag_ns };
-        let key: Key<'_> = self.table.key(from, beat.name);
-        let hash = self.table.hash(&key);
-        let fresh = match self.table.find(hash, &key) {
-            Some(place) => self.follow(place, &beat_in),
-            None if self.welcome(hash, &beat_in) => true,
-            None => return,
-        };
-        if fresh && self.config.every_beat {
-            let difference_ns = time.map(|time| time.until_ns(at.wall_ns, utc_ns));
-            let message = shown(datagram);
-            let name = beat.name.map(Into::into);
-            let seq = beat.reading.seq;
-            let signal = Signal::Heard { seq, difference_ns, message };
-            self.tell_of(from, name, at, Before::default(), signal);
-        }
-        if self.config.reply {
-            self.counters.replied += 1;
-            self.outgoing.put_upper(from, datagram);
-        }
+        let read = self.read(at, from, datagram);
+        self.take(&read);
     }
 
     fn on_refused(&mut self) {}

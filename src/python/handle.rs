@@ -31,6 +31,21 @@ impl<M: Machine> Handle<M> {
         open: fn(SocketAddr) -> Result<Socket>,
         machine: impl FnOnce(&Socket) -> M,
     ) -> PyResult<()> {
+        self.launch(py, endpoint, |address| {
+            let socket = open(address)?;
+            let machine = machine(&socket);
+            Worker::start(socket, machine)
+        })
+    }
+
+    /// Starts a worker where none runs: the one that `launch` makes for the address that `endpoint`
+    /// has.
+    pub(super) fn launch(
+        &self,
+        py: Python<'_>,
+        endpoint: &Endpoint,
+        launch: impl FnOnce(SocketAddr) -> Result<Worker<M>>,
+    ) -> PyResult<()> {
         if self.is_running() {
             return Ok(());
         }
@@ -40,9 +55,7 @@ impl<M: Machine> Handle<M> {
             let endpoint = endpoint.clone();
             aside(py, move || resolve(&endpoint))??
         };
-        let socket = open(address)?;
-        let machine = machine(&socket);
-        let worker = Arc::new(Worker::start(socket, machine)?);
+        let worker = Arc::new(launch(address)?);
         *self.lock() = Some(worker);
         Ok(())
     }

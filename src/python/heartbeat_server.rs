@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::heartbeat::{self, Detector, Kind, Server, ServerConfig, ServerCounters};
-use crate::net::{Endpoint, Socket, now};
+use crate::net::{Endpoint, now};
 use crate::python::args::{self, Integer};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
@@ -34,6 +34,9 @@ value! {
         ignored: u64,
         /// Datagrams of clients that found the table full.
         refused: u64,
+        /// Datagrams that this host lost before they came in, because the server did not read them in
+        /// time; not among the received.
+        own_drops: u64,
         /// Answers sent.
         replied: u64,
         /// Answers that this host could not send.
@@ -123,7 +126,7 @@ impl HeartbeatServer {
         let time = py.import("time")?;
         let offset: i64 = time.call_method0("localtime")?.getattr("tm_gmtoff")?.extract()?;
         let config = ServerConfig { utc_offset_ns: offset * NS_PER_SECOND, ..self.config.clone() };
-        self.handle.start(py, &self.endpoint, Socket::bind, |_| Server::new(config))
+        self.handle.launch(py, &self.endpoint, |address| heartbeat::start(address, config))
     }
 
     fn snapshot(&self, py: Python<'_>) -> Vec<heartbeat::Peer> {
@@ -177,10 +180,12 @@ running_object!(HeartbeatServer: Event {
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, replied, send_failed,
+            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, replied, send_failed,
+            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            send_failed,
         }
     }
 
