@@ -10,7 +10,7 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use udpulse::{Machine, NS_PER_SECOND, Stamp};
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;
 const BEATS: u32 = 200_000;
+const PYTHON_CLIENTS: u32 = 100_000;
 
 const PYTHON: &str = r#"
 import socket, time
@@ -197,15 +198,21 @@ fn with_python() -> Result<f64, Box<dyn Error>> {
     let mut lines = BufReader::new(peer.stdout.take().ok_or("no stdout")?).lines();
     let port: u16 = lines.next().ok_or("no port")??.parse()?;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let sockets: Vec<_> =
-        (0..64).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut sender = BatchSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into(), Options::default())?;
+    let (mut outbox, mut memory) = (Outbox::default(), Vec::new());
     let seconds = now().wall_ns / NS_PER_SECOND;
-    let mut seq = 0_u64;
+    let mut beat = 0;
     while peer.try_wait()?.is_none() {
-        for socket in &sockets {
-            socket.send_to(format!("Heartbeat {seq} {seconds}.123456").as_bytes(), to)?;
+        memory.clear();
+        for _ in 0..64 {
+            beat += 1;
+            let start = memory.len();
+            let text = format!("Heartbeat;i=10000 {} {seconds}.123456", beat / PYTHON_CLIENTS);
+            memory.extend_from_slice(text.as_bytes());
+            let from = Local { ip: IpAddr::V4(address(beat % PYTHON_CLIENTS)), interface: 0 };
+            outbox.push(to, Some(from), start..memory.len());
         }
-        seq += 1;
+        sender.send(&mut outbox, &memory, |_| {});
     }
     Ok(lines.next().ok_or("no time")??.parse()?)
 }

@@ -194,6 +194,14 @@ impl Record {
         self.is(TIMED).then_some(self.delay_ns as i64)
     }
 
+    /// By how much more than the time of a suspicion the last beat was under way. It counts from
+    /// when it should have come: what drains from a queue keeps nobody alive.
+    pub(super) fn overdue_ns(&self, suspect_ns: i64) -> i64 {
+        // Of a client that keeps no interval the times may mean anything.
+        let delay_ns = self.delay_ns().filter(|_| self.has_learned()).unwrap_or_default();
+        delay_ns.saturating_sub(suspect_ns).max(0)
+    }
+
     /// The difference of receive and send time of the last beat, on clocks that never step.
     pub(super) fn difference_ns(&self) -> Option<i64> {
         Some(self.least_ns.saturating_add(self.delay_ns()?))

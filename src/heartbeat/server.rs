@@ -6,7 +6,8 @@ use crate::events::shown;
 use crate::heartbeat::peer::{Extra, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{
-    Arrival, Before, Cause, Detector, Estimate, Event, Gap, Kind, MAX_LISTED, Peer, Signal, State,
+    Arrival, Before, Cause, Detector, Estimate, Event, Gap, Kind, MAX_LISTED, Peer, Sequence,
+    Signal, State,
 };
 use crate::machine::Outgoing;
 use crate::wire::Beat;
@@ -30,6 +31,8 @@ const OF_ALIVE: (usize, usize) = (3, 10);
 const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
 /// How many places are looked at for one that a newcomer may have.
 const STEPS: usize = 64;
+/// How many datagrams are usual at once.
+const MAX_BATCH: usize = 128;
 
 /// How the server judges.
 #[derive(Clone, Debug)]
@@ -143,8 +146,8 @@ impl Server {
         &mut self,
         datagrams: impl Iterator<Item = (Stamp, SocketAddr, &'a [u8])>,
     ) {
-        let all: Vec<_> =
-            datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)).collect();
+        let mut all = Vec::with_capacity(MAX_BATCH);
+        all.extend(datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)));
         self.table.touch(all.iter().map(|read| read.hash));
         for read in &all {
             self.take(read);
@@ -340,8 +343,8 @@ impl Server {
             self.counters.stale += 1;
             return false;
         }
-        let before = self.before(place);
         let record = self.table.record_mut(place);
+        let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
         let arrival = record.sequence.observe(seq, sent_later);
         match arrival {
@@ -356,7 +359,10 @@ impl Server {
                 self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
                 return false;
             }
-            Arrival::Restart => self.restart(place, beat_in, Cause::Sequence, before),
+            Arrival::Restart => {
+                let before = self.before_of(place, &sequence);
+                self.restart(place, beat_in, Cause::Sequence, before);
+            }
             Arrival::Next | Arrival::Gap { .. } => {
                 if !record.is_proven() {
                     record.prove();
@@ -397,7 +403,7 @@ impl Server {
         extra.before = known.map(|known| (known, before.seq));
         extra.conflict = false;
         self.counters.beats += 1;
-        self.table.record_mut(place).sequence = crate::heartbeat::Sequence::new(seq);
+        self.table.record_mut(place).sequence = Sequence::new(seq);
         self.restart(place, beat_in, Cause::Boot, before);
         true
     }
@@ -564,18 +570,9 @@ impl Server {
             }
             _ => {
                 let due_ns = record.arrived_ns.saturating_add(suspect_ns);
-                due_ns.saturating_sub(self.overdue_ns(place))
+                due_ns.saturating_sub(record.overdue_ns(suspect_ns))
             }
         }
-    }
-
-    /// By how much more than the time of a suspicion the last beat was under way. It counts from
-    /// when it should have come: what drains from a queue keeps nobody alive.
-    fn overdue_ns(&self, place: usize) -> i64 {
-        let record = self.table.record(place);
-        // Of a client that keeps no interval the times may mean anything.
-        let delay_ns = record.delay_ns().filter(|_| record.has_learned()).unwrap_or_default();
-        delay_ns.saturating_sub(self.timeouts_ns(place).0).max(0)
     }
 
     /// Looks at the deadlines no later than at `deadline_ns`.
@@ -687,12 +684,13 @@ impl Server {
     }
 
     fn end(&mut self, place: usize, now: Stamp, held: bool) {
+        let (suspect_ns, _) = self.timeouts_ns(place);
         let record = self.table.record(place);
         let silence_ns = now.mono_ns - record.arrived_ns;
         let cause = match record.state {
             _ if held => Cause::MassSilence,
             State::Busy => Cause::BusyOver,
-            _ if self.overdue_ns(place) > 0 => Cause::OldBeats,
+            _ if record.overdue_ns(suspect_ns) > 0 => Cause::OldBeats,
             _ => Cause::Silence,
         };
         *self.table.deadline_mut(place) = i64::MAX;
@@ -701,7 +699,10 @@ impl Server {
     }
 
     fn before(&self, place: usize) -> Before {
-        let sequence = &self.table.record(place).sequence;
+        self.before_of(place, &self.table.record(place).sequence)
+    }
+
+    fn before_of(&self, place: usize, sequence: &Sequence) -> Before {
         Before {
             seq: sequence.highest(),
             received: sequence.received(),
