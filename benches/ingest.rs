@@ -114,7 +114,7 @@ struct Rig {
     clients: u32,
     /// Which client's turn it is: steps that visit all in no order that a cache could follow.
     next: u32,
-    seq: u32,
+    sent: u32,
 }
 
 impl Rig {
@@ -127,7 +127,7 @@ impl Rig {
             batch: Batch::default(),
             clients,
             next: 0,
-            seq: 1,
+            sent: 0,
         })
     }
 
@@ -166,12 +166,13 @@ impl Rig {
         let mut memory = Vec::new();
         for _ in 0..QUEUE {
             self.next = (self.next + 382_853) % self.clients;
-            self.seq += 1;
+            self.sent += 1;
             let start = memory.len();
             let seconds = now().wall_ns / NS_PER_SECOND;
-            memory.extend_from_slice(
-                format!("Heartbeat;i=10000 {} {seconds}.123456", self.seq).as_bytes(),
-            );
+            // Each client in turn: no number is left out.
+            let seq = 2 + (self.sent - 1) / self.clients;
+            let text = format!("Heartbeat;i=10000 {seq} {seconds}.123456");
+            memory.extend_from_slice(text.as_bytes());
             let from = Local { ip: IpAddr::V4(address(self.next)), interface: 0 };
             self.outbox.push(self.receiver.local_address(), Some(from), start..memory.len());
         }
