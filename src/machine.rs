@@ -1,6 +1,7 @@
 //! What every protocol here is: a state machine without sockets or clocks.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::{Events, Stamp};
 
@@ -31,6 +32,12 @@ pub trait Machine: Send + 'static {
     /// Takes the news that the last datagram given by `transmit` could not be sent.
     fn on_send_failed(&mut self);
 
+    /// Takes the news that its owner leaves, and puts in what is to be said to that. Called again
+    /// after the time that it gives, for as long as it gives one.
+    fn farewell(&mut self, _now: Stamp) -> Option<Duration> {
+        None
+    }
+
     /// Whether the machine has done all that it was made for.
     fn is_done(&self) -> bool {
         false
@@ -60,6 +67,11 @@ impl Outgoing {
             out.clear();
             out.extend(datagram.iter().map(u8::to_ascii_uppercase));
         });
+    }
+
+    /// The datagram, taken out before or not.
+    pub(crate) fn datagram(&self) -> &[u8] {
+        &self.datagram
     }
 
     /// Takes the datagram out.

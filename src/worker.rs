@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,8 @@ pub struct Worker<M: Machine> {
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
     address: SocketAddr,
     peer: SocketAddr,
+    /// The process that the thread is in; a child of it has none.
+    process: u32,
 }
 
 /// What waiting for an event came to.
@@ -42,6 +45,8 @@ pub(crate) struct Shared<M> {
     waiting: Mutex<Vec<Arc<Signal>>>,
     ended: AtomicBool,
     failed: AtomicBool,
+    /// Whether the machine may say farewell when it is stopped.
+    leaving: AtomicBool,
 }
 
 impl<M: Machine> Worker<M> {
@@ -69,10 +74,12 @@ impl<M: Machine> Worker<M> {
             waiting: Mutex::default(),
             ended: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
         // Dropped where a thread cannot be had, it ends those that run.
-        let worker = Self { shared, threads: Mutex::default(), address, peer };
+        let worker =
+            Self { shared, threads: Mutex::default(), address, peer, process: process::id() };
         for (interrupter, run) in runs {
             let shared = Arc::clone(&ours);
             let thread = thread::Builder::new()
@@ -96,7 +103,12 @@ impl<M: Machine> Worker<M> {
 
     /// Whether the machine still works.
     pub fn is_running(&self) -> bool {
-        !self.shared.ended.load(Ordering::Acquire)
+        !self.is_elsewhere() && !self.shared.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether this process is a child, by `fork`, of the one that the thread runs in.
+    fn is_elsewhere(&self) -> bool {
+        process::id() != self.process
     }
 
     /// Whether the machine failed: a defect of this crate.
@@ -153,9 +165,20 @@ impl<M: Machine> Worker<M> {
         !self.is_running()
     }
 
+    /// Ends the work when the machine has said farewell; returns as `stop` does.
+    pub fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Release);
+        self.stop();
+    }
+
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
         let mut threads = self.threads();
+        if self.is_elsewhere() {
+            // The threads and the sockets are the parent's: to join the ones would take for ever.
+            std::mem::take(&mut *threads).into_iter().for_each(std::mem::forget);
+            return;
+        }
         threads.iter().for_each(|(interrupter, _)| interrupter.interrupt());
         for (_, thread) in threads.drain(..) {
             // The only error is a panic of the thread, which has been reported by then.
@@ -242,8 +265,20 @@ fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
             }
             Received::Refused => shared.lock().on_refused(),
             Received::Nothing => row = 0,
-            Received::Interrupted => return,
+            Received::Interrupted => return farewell(shared, &socket),
         }
+    }
+}
+
+/// Lets the machine say farewell, where its owner leaves, at its own pace.
+fn farewell<M: Machine>(shared: &Shared<M>, socket: &Socket) {
+    while shared.leaving.load(Ordering::Acquire) {
+        let mut machine = shared.lock();
+        let again = machine.farewell(now());
+        flush(&mut *machine, |to, datagram| socket.send(to, datagram));
+        drop(machine);
+        let Some(pause) = again else { return };
+        thread::sleep(pause);
     }
 }
 

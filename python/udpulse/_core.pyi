@@ -1,8 +1,8 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from typing_extensions import Self
 __all__ = [
     "VERDICTS",
     "Beat",
+    "Busy",
+    "ClockStepped",
+    "Conflict",
     "Distribution",
     "Down",
     "EchoCounters",
@@ -32,17 +35,24 @@ __all__ = [
     "LinkCounters",
     "LossPattern",
     "Lost",
+    "MassSilence",
+    "Moved",
     "Normal",
     "Pareto",
+    "Paused",
     "Peer",
     "PingClient",
     "PingReport",
     "Probe",
+    "Progress",
     "RateLimit",
     "Recovered",
     "Reordering",
     "Restarted",
     "Runs",
+    "Stalled",
+    "Stopped",
+    "Suspect",
     "Uniform",
     "Up",
     "_Waiter",
@@ -54,6 +64,7 @@ VERDICTS: Final[list[str]]
 __version__: Final[str]
 
 _Address: TypeAlias = tuple[str, int]
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 @final
 class _Waiter:
@@ -476,14 +487,20 @@ class HeartbeatClient:
         host: str,
         port: int = 12000,
         *,
+        also: Sequence[tuple[str, int]] = (),
         interval: float = 1.0,
+        spread: float = 0.0,
+        name: str | None = None,
+        stall_after: float | None = None,
         count: int | None = None,
         fail_at: int | None = None,
         fail_chance: float = 0.0,
         loss: float = 0.0,
         seed: int | None = None,
-        format: str = "Heartbeat {seq} {time}",
+        format: str | None = None,
     ) -> Self: ...
+    def progress(self) -> Progress: ...
+    def busy(self, *, until: float) -> None: ...
     @property
     def server(self) -> _Address: ...
     @property
@@ -508,6 +525,18 @@ class HeartbeatClient:
     def __next__(self) -> Beat: ...
     def __aiter__(self) -> AsyncIterator[Beat]: ...
     def _poll(self, waiter: _Waiter) -> Beat | None: ...
+
+@final
+class Progress:
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __call__(self, function: _F) -> _F: ...
 
 @final
 class HeartbeatClientCounters:
@@ -540,7 +569,11 @@ class HeartbeatServer:
         host: str = "127.0.0.1",
         port: int = 12000,
         *,
-        timeout: float = 5.0,
+        timeout: float | None = None,
+        detector: Literal["fixed", "multiple", "chen", "two_window", "bertier", "phi", "phi_exp"]
+        | None = None,
+        suspect: float | None = None,
+        down: float | None = None,
         by_host: bool = False,
         reply: bool = False,
         max_peers: int = 65536,
@@ -549,6 +582,8 @@ class HeartbeatServer:
     @property
     def counters(self) -> HeartbeatServerCounters: ...
     def peers(self) -> list[Peer]: ...
+    def columns(self) -> dict[str, NDArray[Any]]: ...
+    def next_batch(self, limit: int = 4096) -> list[_Event]: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     @property
@@ -580,6 +615,7 @@ class HeartbeatServerCounters:
         "stale",
         "ignored",
         "refused",
+        "own_drops",
         "replied",
         "send_failed",
     )
@@ -598,17 +634,40 @@ class HeartbeatServerCounters:
     @property
     def refused(self) -> int: ...
     @property
+    def own_drops(self) -> int: ...
+    @property
     def replied(self) -> int: ...
     @property
     def send_failed(self) -> int: ...
 
 @final
 class Peer:
-    __match_args__: Final = ("address", "state", "last", "seq", "received", "expected")
+    __match_args__: Final = (
+        "address",
+        "state",
+        "last",
+        "seq",
+        "received",
+        "expected",
+        "name",
+        "late",
+        "duplicates",
+        "interval",
+        "timeout",
+        "delay",
+        "difference",
+        "boot",
+        "status",
+        "age",
+    )
     @property
     def address(self) -> _Address: ...
     @property
-    def state(self) -> Literal["up", "down"]: ...
+    def state(
+        self,
+    ) -> Literal[
+        "unknown", "learning", "up", "late", "suspect", "down", "stopped", "stalled", "busy"
+    ]: ...
     @property
     def last(self) -> float: ...
     @property
@@ -617,10 +676,90 @@ class Peer:
     def received(self) -> int: ...
     @property
     def expected(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def late(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def interval(self) -> float | None: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def delay(self) -> float | None: ...
+    @property
+    def difference(self) -> float | None: ...
+    @property
+    def boot(self) -> int | None: ...
+    @property
+    def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None: ...
+    @property
+    def age(self) -> float | None: ...
+
+@final
+class Busy:
+    __match_args__: Final = (
+        "address",
+        "time",
+        "duration",
+        "last_seq",
+        "received",
+        "expected",
+        "name",
+    )
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def last_seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class ClockStepped:
+    __match_args__: Final = ("address", "time", "step", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def step(self) -> float: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class Conflict:
+    __match_args__: Final = ("address", "time", "boot", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def boot(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Down:
-    __match_args__: Final = ("address", "time", "seq", "received", "expected")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "received",
+        "expected",
+        "cause",
+        "silence",
+        "timeout",
+        "name",
+    )
     @property
     def address(self) -> _Address: ...
     @property
@@ -631,10 +770,18 @@ class Down:
     def received(self) -> int: ...
     @property
     def expected(self) -> int | None: ...
+    @property
+    def cause(self) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]: ...
+    @property
+    def silence(self) -> float: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Heard:
-    __match_args__: Final = ("address", "time", "seq", "difference", "message")
+    __match_args__: Final = ("address", "time", "seq", "difference", "message", "name")
     @property
     def address(self) -> _Address: ...
     @property
@@ -645,30 +792,36 @@ class Heard:
     def difference(self) -> float | None: ...
     @property
     def message(self) -> bytes: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Ignored:
-    __match_args__: Final = ("address", "time", "message")
+    __match_args__: Final = ("address", "time", "message", "name")
     @property
     def address(self) -> _Address: ...
     @property
     def time(self) -> float: ...
     @property
     def message(self) -> bytes: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Late:
-    __match_args__: Final = ("address", "time", "seq")
+    __match_args__: Final = ("address", "time", "seq", "name")
     @property
     def address(self) -> _Address: ...
     @property
     def time(self) -> float: ...
     @property
     def seq(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Lost:
-    __match_args__: Final = ("address", "time", "first", "last")
+    __match_args__: Final = ("address", "time", "first", "last", "name")
     @property
     def address(self) -> _Address: ...
     @property
@@ -677,35 +830,183 @@ class Lost:
     def first(self) -> int: ...
     @property
     def last(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class MassSilence:
+    __match_args__: Final = ("address", "time", "silent", "alive", "listed")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def silent(self) -> int: ...
+    @property
+    def alive(self) -> int: ...
+    @property
+    def listed(self) -> list[_Address]: ...
+
+@final
+class Moved:
+    __match_args__: Final = ("address", "time", "old", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def old(self) -> _Address: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class Paused:
+    __match_args__: Final = ("address", "time", "duration")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def duration(self) -> float: ...
 
 @final
 class Recovered:
-    __match_args__: Final = ("address", "time", "seq")
+    __match_args__: Final = ("address", "time", "seq", "state", "duration", "timeout", "name")
     @property
     def address(self) -> _Address: ...
     @property
     def time(self) -> float: ...
     @property
     def seq(self) -> int | None: ...
+    @property
+    def state(self) -> Literal["suspect", "down", "stopped", "busy", "stalled"]: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def name(self) -> str | None: ...
 
 @final
 class Restarted:
-    __match_args__: Final = ("address", "time", "seq")
-    @property
-    def address(self) -> _Address: ...
-    @property
-    def time(self) -> float: ...
-    @property
-    def seq(self) -> int: ...
-
-@final
-class Up:
-    __match_args__: Final = ("address", "time", "seq")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "cause",
+        "last_seq",
+        "received",
+        "expected",
+        "name",
+    )
     @property
     def address(self) -> _Address: ...
     @property
     def time(self) -> float: ...
     @property
     def seq(self) -> int | None: ...
+    @property
+    def cause(self) -> Literal["boot", "sequence"]: ...
+    @property
+    def last_seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
 
-_Event: TypeAlias = Down | Heard | Ignored | Late | Lost | Recovered | Restarted | Up
+@final
+class Stalled:
+    __match_args__: Final = ("address", "time", "age", "last_seq", "received", "expected", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def age(self) -> float | None: ...
+    @property
+    def last_seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class Stopped:
+    __match_args__: Final = ("address", "time", "last_seq", "received", "expected", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def last_seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class Suspect:
+    __match_args__: Final = (
+        "address",
+        "time",
+        "silence",
+        "last_seq",
+        "received",
+        "expected",
+        "timeout",
+        "name",
+    )
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def silence(self) -> float: ...
+    @property
+    def last_seq(self) -> int | None: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def name(self) -> str | None: ...
+
+@final
+class Up:
+    __match_args__: Final = ("address", "time", "seq", "name")
+    @property
+    def address(self) -> _Address: ...
+    @property
+    def time(self) -> float: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def name(self) -> str | None: ...
+
+_Event: TypeAlias = (
+    Busy
+    | ClockStepped
+    | Conflict
+    | Down
+    | Heard
+    | Ignored
+    | Late
+    | Lost
+    | MassSilence
+    | Moved
+    | Paused
+    | Recovered
+    | Restarted
+    | Stalled
+    | Stopped
+    | Suspect
+    | Up
+)

@@ -1,19 +1,30 @@
 //! The client: beats on an absolute grid, and the faults of the lab on purpose.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::heartbeat::Progress;
 use crate::impair::Random;
 use crate::machine::Outgoing;
-use crate::wire::Template;
+use crate::wire::beat::Status;
+use crate::wire::{self, Template};
 use crate::{Events, Machine, Stamp};
+
+/// How often a goodbye is sent, because any one may be lost, and how far apart.
+const GOODBYES: u32 = 3;
+const APART: Duration = Duration::from_millis(20);
 
 /// What a client is to do.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Where the beats go.
-    pub server: SocketAddr,
+    /// Where the beats go; each goes to all.
+    pub servers: Vec<SocketAddr>,
     /// The time from one beat to the next.
     pub interval_ns: i64,
+    /// By how much of the interval, 0 to 0.5, a beat is earlier or later at random than its place
+    /// in the schedule, so that many clients do not beat as one.
+    pub spread: f64,
     /// How many beats; without end where `None`.
     pub count: Option<u64>,
     /// The beat at which a crash is simulated.
@@ -25,9 +36,25 @@ pub struct ClientConfig {
     /// The seed of these choices; the system chooses one where `None`.
     pub seed: Option<u64>,
     /// The message.
-    pub message: Template,
+    pub message: Message,
     /// How many of the last beats are kept for a reader.
     pub events: usize,
+}
+
+/// What a beat says.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A text of the user's, which declares nothing.
+    Template(Template),
+    /// The number and the time in the lab's form, and what the sender declares before them.
+    Declared {
+        /// The sender's name.
+        name: Option<Box<[u8]>>,
+        /// What the application tells.
+        progress: Arc<Progress>,
+        /// After how long without progress the sender says that the application is stalled.
+        stall_after_ns: Option<i64>,
+    },
 }
 
 /// How many beats met which fate.
@@ -72,9 +99,18 @@ pub enum Outcome {
 pub struct Client {
     config: ClientConfig,
     random: Random,
+    /// Of the spread alone, so that it does not change the other choices.
+    spread: Random,
+    /// Told from all other starts by its time, and its upper bits are in the order of time.
+    boot: Option<u64>,
     counters: ClientCounters,
     seq: u64,
+    /// The next beat's place in the schedule, and when it is sent.
+    slot_ns: i64,
     next_ns: i64,
+    goodbyes: u32,
+    /// How many of the servers the last message was given for.
+    served: usize,
     done: bool,
     outgoing: Outgoing,
     events: Events<Beat>,
@@ -86,9 +122,14 @@ impl Client {
     pub fn new(config: ClientConfig) -> Self {
         Self {
             random: Random::new(config.seed),
+            spread: Random::new(config.seed),
+            boot: None,
             counters: ClientCounters::default(),
             seq: 0,
+            slot_ns: i64::MIN,
             next_ns: i64::MIN,
+            goodbyes: 0,
+            served: config.servers.len(),
             done: false,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
@@ -100,6 +141,69 @@ impl Client {
     #[must_use]
     pub fn counters(&self) -> ClientCounters {
         self.counters
+    }
+
+    /// The first server that the beats go to.
+    #[must_use]
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.config.servers.first().copied()
+    }
+
+    /// Writes the message of the present number, to be sent to all servers.
+    fn write(&mut self, now: Stamp, goodbye: bool) {
+        let Self { config, boot, outgoing, seq, .. } = self;
+        let Some(first) = config.servers.first() else { return };
+        outgoing.put(*first, |out| match &config.message {
+            Message::Template(template) => template.write(*seq, now.wall_ns, out),
+            Message::Declared { name, progress, stall_after_ns } => {
+                let boot = *boot.get_or_insert_with(|| {
+                    let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;
+                    ms << 16 | Random::new(None).below(1 << 16)
+                });
+                let age_ns = progress.age_ns(now.mono_ns);
+                let busy_ns = progress.busy_ns(now.mono_ns);
+                let status = match (goodbye, busy_ns, age_ns.zip(*stall_after_ns)) {
+                    (true, ..) => Some(Status::Bye),
+                    (_, Some(_), _) => Some(Status::Busy),
+                    (.., Some((age_ns, after_ns))) if age_ns > after_ns => Some(Status::Stalled),
+                    _ => None,
+                };
+                let beat = wire::Beat {
+                    interval_ns: Some(config.interval_ns),
+                    boot: Some(boot),
+                    name: name.as_deref(),
+                    status,
+                    age_ns,
+                    busy_ns: busy_ns.filter(|_| !goodbye),
+                    ..wire::Beat::default()
+                };
+                beat.write(*seq, now.wall_ns, out);
+            }
+        });
+        self.served = 0;
+    }
+
+    /// Where the next beat is: the schedule's next place that is not over, and its time.
+    fn schedule(&mut self, now: Stamp) {
+        let ClientConfig { interval_ns, spread, .. } = self.config;
+        if self.seq == 1 {
+            self.slot_ns = now.mono_ns;
+        }
+        // After a stall the beats that were missed stay away: one beat, not a burst. A beat that is
+        // early by its spread has missed none.
+        let missed = (now.mono_ns - self.slot_ns).max(0) / interval_ns;
+        self.slot_ns = self.slot_ns.saturating_add(interval_ns.saturating_mul(missed + 1));
+        self.next_ns = self.slot_ns;
+        if spread > 0.0 {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                reason = "a random part"
+            )]
+            let most_ns = (interval_ns as f64 * spread) as i64;
+            let drawn = self.spread.below(2 * most_ns.unsigned_abs() + 1);
+            self.next_ns = self.next_ns.saturating_add(drawn.cast_signed() - most_ns);
+        }
     }
 
     fn outcome(&mut self) -> Outcome {
@@ -133,20 +237,14 @@ impl Machine for Client {
             return;
         }
         self.seq += 1;
-        let interval_ns = self.config.interval_ns;
-        self.next_ns = if self.seq == 1 { now.mono_ns } else { self.next_ns };
-        // After a stall the beats that were missed stay away: one beat, not a burst.
-        let missed = (now.mono_ns - self.next_ns) / interval_ns;
-        self.next_ns = self.next_ns.saturating_add(interval_ns.saturating_mul(missed + 1));
+        self.schedule(now);
 
         let outcome = self.outcome();
         match outcome {
             Outcome::Failed => {}
             Outcome::Skipped => self.counters.skipped += 1,
             Outcome::Sent => {
-                self.counters.sent += 1;
-                let ClientConfig { server, message, .. } = &self.config;
-                self.outgoing.put(*server, |out| message.write(self.seq, now.wall_ns, out));
+                self.write(now, false);
             }
         }
         self.done = outcome == Outcome::Failed || self.config.count == Some(self.seq);
@@ -158,7 +256,21 @@ impl Machine for Client {
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
-        self.outgoing.take()
+        let to = *self.config.servers.get(self.served)?;
+        self.served += 1;
+        self.counters.sent += 1;
+        Some((to, self.outgoing.datagram()))
+    }
+
+    fn farewell(&mut self, now: Stamp) -> Option<Duration> {
+        let declares = matches!(self.config.message, Message::Declared { .. });
+        if !declares || self.seq == 0 || self.done || self.goodbyes == GOODBYES {
+            return None;
+        }
+        self.goodbyes += 1;
+        self.seq += 1;
+        self.write(now, true);
+        (self.goodbyes < GOODBYES).then_some(APART)
     }
 
     fn on_send_failed(&mut self) {
@@ -181,14 +293,15 @@ mod tests {
 
     fn config() -> ClientConfig {
         ClientConfig {
-            server: "127.0.0.1:12000".parse().unwrap(),
+            servers: vec!["127.0.0.1:12000".parse().unwrap()],
             interval_ns: 100,
+            spread: 0.0,
             count: None,
             fail_at: None,
             fail_chance: 0.0,
             loss: 0.0,
             seed: Some(1),
-            message: Template::heartbeat(),
+            message: Message::Template(Template::heartbeat()),
             events: 1000,
         }
     }
@@ -242,5 +355,84 @@ mod tests {
         assert!(counters.sent > 0 && counters.skipped > 0);
         assert!(counters.sent + counters.skipped < 999, "it failed at some beat");
         assert_eq!(run(), counters);
+    }
+
+    fn declared(progress: &Arc<Progress>) -> ClientConfig {
+        let (progress, name) = (Arc::clone(progress), Some(b"api".as_slice().into()));
+        let message = Message::Declared { name, progress, stall_after_ns: Some(500) };
+        ClientConfig { message, interval_ns: 1_000_000, ..config() }
+    }
+
+    fn beat(text: &str) -> wire::Beat<'_> {
+        wire::Beat::read(text.as_bytes())
+    }
+
+    #[test]
+    fn a_declared_beat_says_how_the_application_is() {
+        let progress = Arc::new(Progress::default());
+        let mut client = Client::new(declared(&progress));
+        let first = tick(&mut client, 0).unwrap();
+        let boot = beat(&first).boot.unwrap();
+        assert_eq!(first, format!("Heartbeat;i=1;b={boot:x};id=api 1 2.000000"));
+        assert_eq!(boot >> 16, 2000, "the time of the start in milliseconds");
+        progress.mark(999_900);
+        let text = tick(&mut client, 1_000_000).unwrap();
+        assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(100), None));
+        let text = tick(&mut client, 2_000_000).unwrap();
+        assert_eq!(
+            (beat(&text).age_ns, beat(&text).status),
+            (Some(1_000_100), Some(Status::Stalled))
+        );
+        progress.announce_silence(3_500_000);
+        let text = tick(&mut client, 3_000_000).unwrap();
+        assert_eq!((beat(&text).busy_ns, beat(&text).status), (Some(500_000), Some(Status::Busy)));
+        progress.mark(3_900_000);
+        let text = tick(&mut client, 4_000_000).unwrap();
+        assert_eq!((beat(&text).busy_ns, beat(&text).boot), (None, Some(boot)));
+    }
+
+    #[test]
+    fn a_goodbye_is_sent_three_times_and_only_by_who_declares() {
+        let at = Stamp { mono_ns: 50, wall_ns: 2_000_000_000 };
+        let mut client = Client::new(declared(&Arc::default()));
+        assert_eq!(client.farewell(at), None, "nobody knows it");
+        tick(&mut client, 0);
+        for (seq, again) in [(2, Some(APART)), (3, Some(APART)), (4, None)] {
+            assert_eq!(client.farewell(at), again);
+            let (_, text) = client.transmit().unwrap();
+            let beat = wire::Beat::read(text);
+            assert_eq!((beat.reading.seq, beat.status), (Some(seq), Some(Status::Bye)));
+        }
+        let mut client = Client::new(config());
+        tick(&mut client, 0);
+        assert_eq!(client.farewell(at), None);
+    }
+
+    #[test]
+    fn each_beat_goes_to_all_servers() {
+        let servers = ["127.0.0.1:1", "127.0.0.1:2"].map(|server| server.parse().unwrap());
+        let mut client = Client::new(ClientConfig { servers: servers.to_vec(), ..config() });
+        client.on_time(Stamp { mono_ns: 0, wall_ns: 0 });
+        let mut sent = Vec::new();
+        while let Some((to, text)) = client.transmit() {
+            sent.push((to, text.to_vec()));
+        }
+        assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), servers);
+        assert_eq!(sent[0].1, sent[1].1);
+        assert_eq!(client.counters().sent, 2);
+    }
+
+    #[test]
+    fn spread_beats_stay_near_the_schedule() {
+        let mut client = Client::new(ClientConfig { spread: 0.25, interval_ns: 1000, ..config() });
+        let mut off = Vec::new();
+        tick(&mut client, 0);
+        for beat in 1..=1000 {
+            let due_ns = client.deadline().unwrap();
+            off.push(due_ns - beat * 1000);
+            assert!(tick(&mut client, due_ns).is_some());
+        }
+        assert!(off.iter().all(|off| (-250..=250).contains(off)));
+        assert!(off.iter().any(|off| *off < -200) && off.iter().any(|off| *off > 200));
     }
 }

@@ -1,11 +1,21 @@
 //! The heartbeat: a client that tells it is alive, and a server that tells who still is.
 
 mod client;
+mod detector;
+mod driver;
+mod event;
 mod peer;
+mod progress;
 mod sequence;
 mod server;
+mod table;
+pub mod trace;
 
-pub use client::{Beat, Client, ClientConfig, ClientCounters, Outcome};
+pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
+pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
+pub use driver::start;
+pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
 pub use peer::Peer;
+pub use progress::Progress;
 pub use sequence::{Arrival, Sequence};
-pub use server::{Event, Server, ServerConfig, ServerCounters, Signal};
+pub use server::{Server, ServerConfig, ServerCounters};

@@ -1,74 +1,274 @@
 //! What the server knows of one client.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::Stamp;
-use crate::heartbeat::{Arrival, Sequence};
+use crate::heartbeat::{Sequence, State};
+use crate::wire::beat::Status;
 
-/// One client.
-#[derive(Clone, Debug)]
+/// A client as it is shown.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
     /// Where its last beat came from.
     pub address: SocketAddr,
-    /// When its last beat came that was news: no duplicate, none from the past.
-    pub fresh: Stamp,
-    /// Whether it is taken for stopped.
-    pub down: bool,
-    /// Its numbers, where its beats carry any.
-    pub sequence: Option<Sequence>,
-    /// Beats without a number.
-    pub unnumbered: u64,
+    /// Its name, where it declares one.
+    pub name: Option<Box<[u8]>>,
+    /// How it is.
+    pub state: State,
+    /// When its last beat came that was news, in nanoseconds since the Unix epoch.
+    pub last_ns: i64,
+    /// Its numbers since it started.
+    pub sequence: Sequence,
+    /// Its interval, where it declares it or it has been learned.
+    pub interval_ns: Option<i64>,
+    /// After how long a silence it is taken for down.
+    pub timeout_ns: i64,
+    /// By how much the last beat took longer than the fastest one: the offset of the two clocks
+    /// is not in it.
+    pub delay_ns: Option<i64>,
+    /// The receive time minus the send time of the last beat; the offset of the clocks is in it.
+    pub difference_ns: Option<i64>,
+    /// Its boot id, where it declares one.
+    pub boot: Option<u64>,
+    /// How it says that it is.
+    pub status: Option<Status>,
+    /// How long ago its application got somewhere, as of the last beat.
+    pub age_ns: Option<i64>,
 }
 
-impl Peer {
-    /// A client whose first beat came at `at`, with `seq` and the send time, where it has them.
-    #[must_use]
-    pub fn new(address: SocketAddr, at: Stamp, seq: Option<u64>, sent_ns: Option<i64>) -> Self {
+/// What the table keeps of each client, in as few bytes as can be.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) sequence: Sequence,
+    /// When its last beat came that was news.
+    pub(super) arrived_ns: i64,
+    /// The least difference of receive and send time.
+    least_ns: i64,
+    /// By how much the last beat's difference is above it.
+    delay_ns: f32,
+    /// 0 where it is not known.
+    interval_ns: f32,
+    /// The key of what else is known, [`NONE`] where nothing is.
+    pub(super) extra: u32,
+    ip: Ipv4Addr,
+    port: u16,
+    pub(super) state: State,
+    flags: u8,
+}
+
+/// No extra.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Its beats carry a time.
+const TIMED: u8 = 1;
+/// It has been heard twice: no forged source alone.
+const PROVEN: u8 = 2;
+/// Its interval is its own word.
+const DECLARED: u8 = 4;
+/// Its silence is part of a mass silence, and waited out.
+const HELD: u8 = 8;
+/// How many gaps an interval was learned from, in the upper bits, up to 15.
+const LEARNED: u8 = 16;
+
+/// Gaps after which an interval is learned well enough to judge by.
+const ENOUGH: u8 = 5;
+
+/// No interval is learned that is shorter: who beats in bursts is not judged by them. A client that is
+/// to be judged sooner declares its interval.
+const LEAST_LEARNED_NS: f32 = 1e8;
+
+/// What is known of the few that say or need more than most.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra {
+    /// The whole address where it is not IPv4's.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) name: Option<Box<[u8]>>,
+    pub(super) boot: Option<u64>,
+    /// The boot before, and the highest number heard of it.
+    pub(super) before: Option<(u64, Option<u64>)>,
+    /// Whether both boots are alive, as told.
+    pub(super) conflict: bool,
+    pub(super) status: Option<Status>,
+    pub(super) age_ns: Option<i64>,
+    /// When it became busy or stalled or stopped.
+    pub(super) since_ns: i64,
+}
+
+impl Record {
+    pub(super) fn new(seq: Option<u64>, at_ns: i64) -> Self {
         Self {
-            address,
-            fresh: at,
-            down: false,
-            sequence: seq.map(|seq| Sequence::new(seq, sent_ns)),
-            unnumbered: u64::from(seq.is_none()),
+            sequence: Sequence::new(seq),
+            arrived_ns: at_ns,
+            least_ns: 0,
+            delay_ns: 0.0,
+            interval_ns: 0.0,
+            extra: NONE,
+            ip: Ipv4Addr::UNSPECIFIED,
+            port: 0,
+            state: State::Unknown,
+            flags: 0,
         }
     }
 
-    /// Takes a further beat.
-    pub fn observe(&mut self, seq: Option<u64>, sent_ns: Option<i64>) -> Arrival {
-        match (seq, &mut self.sequence) {
-            (Some(seq), Some(sequence)) => sequence.observe(seq, sent_ns),
-            (Some(seq), none) => {
-                *none = Some(Sequence::new(seq, sent_ns));
-                Arrival::Next
-            }
-            (None, _) => {
-                self.unnumbered += 1;
-                Arrival::Next
-            }
+    fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn set(&mut self, flag: u8, on: bool) {
+        self.flags = if on { self.flags | flag } else { self.flags & !flag };
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.is(PROVEN)
+    }
+
+    pub(super) fn prove(&mut self) {
+        self.set(PROVEN, true);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.is(HELD)
+    }
+
+    pub(super) fn hold(&mut self, held: bool) {
+        self.set(HELD, held);
+    }
+
+    /// The address, where it is one of IPv4.
+    pub(super) fn v4(&self) -> SocketAddr {
+        (self.ip, self.port).into()
+    }
+
+    pub(super) fn set_v4(&mut self, address: SocketAddr) {
+        if let SocketAddr::V4(address) = address {
+            (self.ip, self.port) = (*address.ip(), address.port());
         }
     }
 
-    /// Whether a beat sent at `sent_ns` says that the client lives now, whatever its number says.
-    #[must_use]
-    pub fn may_be_newer(&self, sent_ns: Option<i64>) -> bool {
-        self.sequence.as_ref().is_none_or(|sequence| sequence.may_be_newer(sent_ns))
+    /// The interval, where it is known, well enough or not.
+    #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
+    pub(super) fn interval_ns(&self) -> Option<i64> {
+        (self.interval_ns > 0.0).then_some(self.interval_ns as i64)
     }
 
-    /// How many of its beats came, each counted once.
-    #[must_use]
-    pub fn received(&self) -> u64 {
-        self.sequence.as_ref().map_or(self.unnumbered, Sequence::received)
+    /// Whether the interval is known well enough to judge by.
+    pub(super) fn has_learned(&self) -> bool {
+        self.is(DECLARED) || self.flags / LEARNED >= ENOUGH
     }
 
-    /// How many should have come, where its beats carry numbers.
-    #[must_use]
-    pub fn expected(&self) -> Option<u64> {
-        self.sequence.as_ref().map(Sequence::expected)
+    #[expect(clippy::cast_precision_loss, reason = "24 bits hold all round intervals exactly")]
+    pub(super) fn declare_interval(&mut self, interval_ns: i64) {
+        self.interval_ns = interval_ns as f32;
+        self.set(DECLARED, true);
     }
 
-    /// The highest number heard, where its beats carry any.
-    #[must_use]
-    pub fn highest(&self) -> Option<u64> {
-        self.sequence.as_ref().map(Sequence::highest)
+    /// Learns the interval from a gap in time over a number of steps: a mean of the first gaps,
+    /// then a slow one in which no single gap counts for more than twice the interval.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn learn_interval(&mut self, gap_ns: i64, steps: u64) {
+        if self.is(DECLARED) || gap_ns <= 0 {
+            return;
+        }
+        let gap = gap_ns as f32 / steps as f32;
+        let learned = self.flags / LEARNED;
+        if learned == 0 {
+            self.interval_ns = gap;
+        } else {
+            let gap = gap.min(2.0 * self.interval_ns);
+            self.interval_ns += (gap - self.interval_ns) / (f32::from(learned) + 1.0);
+        }
+        self.interval_ns = self.interval_ns.max(LEAST_LEARNED_NS);
+        if learned < 15 {
+            self.flags += LEARNED;
+        }
+    }
+
+    /// Forgets what a client that started again may do otherwise.
+    pub(super) fn restart(&mut self) {
+        self.flags &= PROVEN;
+        self.interval_ns = 0.0;
+    }
+
+    /// The relative delay of the last beat that was news, where beats carry times.
+    #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
+    pub(super) fn delay_ns(&self) -> Option<i64> {
+        self.is(TIMED).then_some(self.delay_ns as i64)
+    }
+
+    /// By how much more than the time of a suspicion the last beat was under way. It counts from
+    /// when it should have come: what drains from a queue keeps nobody alive.
+    pub(super) fn overdue_ns(&self, suspect_ns: i64) -> i64 {
+        // Of a client that keeps no interval the times may mean anything.
+        let delay_ns = self.delay_ns().filter(|_| self.has_learned()).unwrap_or_default();
+        delay_ns.saturating_sub(suspect_ns).max(0)
+    }
+
+    /// The difference of receive and send time of the last beat, on clocks that never step.
+    pub(super) fn difference_ns(&self) -> Option<i64> {
+        Some(self.least_ns.saturating_add(self.delay_ns()?))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact to 16 ms and for 24 bits beyond")]
+    pub(super) fn set_difference_ns(&mut self, difference_ns: i64) {
+        if !self.is(TIMED) || difference_ns < self.least_ns {
+            self.least_ns = difference_ns;
+            self.set(TIMED, true);
+        }
+        self.delay_ns = difference_ns.saturating_sub(self.least_ns) as f32;
+    }
+
+    /// Raises the least difference by 244 parts in a million of the time passed, because two clocks
+    /// run at speeds that differ by up to that.
+    pub(super) fn let_least_rise(&mut self, passed_ns: i64) {
+        self.least_ns = self.least_ns.saturating_add(passed_ns.max(0) / 4096);
+    }
+
+    /// Takes a step of one of the clocks out of the delays.
+    pub(super) fn step_clock(&mut self, by_ns: i64) {
+        self.least_ns = self.least_ns.saturating_add(by_ns);
+    }
+
+    /// Forgets the differences of a client whose beats no longer carry times.
+    pub(super) fn clear_difference(&mut self) {
+        self.set(TIMED, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_small() {
+        // With its deadline, its place in the index (10.5 bytes at a million) and what a growing
+        // table holds in reserve (a sixty-fourth) this is below 100 bytes.
+        assert!(size_of::<Record>() <= 80);
+    }
+
+    #[test]
+    fn an_interval_is_learned_and_one_long_gap_spoils_little() {
+        let mut record = Record::new(Some(1), 0);
+        for _ in 0..4 {
+            record.learn_interval(1_000_000_000, 1);
+            assert!(!record.has_learned());
+        }
+        record.learn_interval(3_000_000_000, 3);
+        assert!(record.has_learned());
+        assert_eq!(record.interval_ns(), Some(1_000_000_000));
+        record.learn_interval(100_000_000_000, 1);
+        assert!(record.interval_ns() < Some(1_200_000_000));
+        record.declare_interval(100_000_000);
+        record.learn_interval(1_000_000_000, 1);
+        assert_eq!(record.interval_ns(), Some(100_000_000));
+    }
+
+    #[test]
+    fn the_delay_is_above_the_least() {
+        let mut record = Record::new(Some(1), 0);
+        assert_eq!((record.delay_ns(), record.difference_ns()), (None, None));
+        for (difference_ns, delay_ns) in [(-500, 0), (-400, 100), (-600, 0), (-500, 100)] {
+            record.set_difference_ns(difference_ns);
+            assert_eq!(record.delay_ns(), Some(delay_ns));
+            assert_eq!(record.difference_ns(), Some(difference_ns));
+        }
     }
 }

@@ -1,35 +1,23 @@
 //! Which numbers of a sequence came: losses, latecomers, duplicates, restarts.
 
-use crate::NS_PER_SECOND;
-
-/// The numbers heard from one client since it started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The numbers heard from one client since it started, in 40 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
     first: u64,
     highest: u64,
-    received: u64,
     /// Bit `k` is set where `highest - k` came.
-    seen: u128,
-    /// The send times of the first number and of the highest.
-    sent_ns: Option<(i64, i64)>,
-    /// The last number that was no news: if its successor comes next, the count has started over
-    /// (the rule of RFC 3550 appendix A.1).
-    restart: Option<u64>,
+    seen: u64,
+    received: u32,
+    late: u32,
+    duplicates: u32,
+    /// The low bits of the number after the last one that was no news: if it comes next, the count
+    /// has started over (the rule of RFC 3550 appendix A.1). 0 for none.
+    restart: u16,
+    /// After how many bits the sender's numbers begin again at 0; 0 where they have not yet.
+    bits: u8,
+    /// Whether beats carry numbers at all; where not they are only counted.
+    numbered: bool,
 }
-
-/// What a send time says of a number that is not the highest.
-#[derive(PartialEq, Eq)]
-enum Age {
-    /// It is later than the highest's, or before the first's: of a clock that was set back.
-    OfAnotherRun,
-    /// It is one of this run.
-    Old,
-    /// There is none, or a coarse clock gave the highest the same.
-    Unknown,
-}
-
-/// By how much the first packet heard may have overtaken another.
-const OVERTAKEN_NS: i64 = 10 * NS_PER_SECOND;
 
 /// What the coming of a number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,110 +37,145 @@ pub enum Arrival {
     Next,
     /// The client has started again.
     Restart,
-    /// It is older than the first number heard or than the last 128: nothing can be said of it.
+    /// It is older than the first number heard or than the last 64: nothing can be said of it.
     Stale,
 }
 
+/// How far from its ends a count is taken to wrap.
+const NEAR: u64 = u64::BITS as u64;
+
 impl Sequence {
-    /// A sequence of which `seq`, sent at `sent_ns`, was heard first. Nothing before it is lost.
+    /// A sequence of which `seq` was heard first. Nothing before it is lost.
     #[must_use]
-    pub fn new(seq: u64, sent_ns: Option<i64>) -> Self {
-        Self {
-            first: seq,
-            highest: seq,
-            received: 1,
-            seen: 1,
-            sent_ns: sent_ns.map(|ns| (ns, ns)),
-            restart: None,
-        }
+    pub fn new(seq: Option<u64>) -> Self {
+        let numbered = seq.is_some();
+        let first = seq.unwrap_or_default();
+        Self { first, highest: first, seen: 1, received: 1, numbered, ..Self::default() }
     }
 
-    /// Whether a beat sent at `sent_ns` may be newer than all that were heard: so it is unless both
-    /// its time and the newest are known and say otherwise.
+    /// The highest number heard; beyond the sender's own where that has begun again at 0.
     #[must_use]
-    pub fn may_be_newer(&self, sent_ns: Option<i64>) -> bool {
-        sent_ns.zip(self.sent_ns).is_none_or(|(sent, (_, newest))| sent > newest)
+    pub fn highest(&self) -> Option<u64> {
+        self.numbered.then_some(self.highest)
     }
 
-    /// The highest number heard.
-    #[must_use]
-    pub fn highest(&self) -> u64 {
-        self.highest
-    }
-
-    /// How many numbers came, each counted once.
+    /// How many beats came, each counted once.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received
+        self.received.into()
     }
 
     /// How many numbers should have come: all from the first to the highest.
     #[must_use]
-    pub fn expected(&self) -> u64 {
-        (self.highest - self.first).saturating_add(1)
+    pub fn expected(&self) -> Option<u64> {
+        self.numbered.then(|| (self.highest - self.first).saturating_add(1))
     }
 
-    /// Takes a number that came, sent at `sent_ns`.
-    pub fn observe(&mut self, seq: u64, sent_ns: Option<i64>) -> Arrival {
+    /// How many came after a higher number.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late.into()
+    }
+
+    /// How many came again.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.into()
+    }
+
+    /// How much further than the highest number this one is; 1 where there is no such thing.
+    #[must_use]
+    pub fn steps(&self, seq: Option<u64>) -> u64 {
+        match seq {
+            Some(seq) if self.numbered => self.extend(seq).saturating_sub(self.highest).max(1),
+            _ => 1,
+        }
+    }
+
+    /// Takes a number that came. `sent_later` tells whether it was sent after the highest one,
+    /// where that is known.
+    pub fn observe(&mut self, seq: Option<u64>, sent_later: Option<bool>) -> Arrival {
+        let Some(raw) = seq else {
+            self.received = self.received.saturating_add(1);
+            return Arrival::Next;
+        };
+        if !self.numbered {
+            *self = Self { received: self.received.saturating_add(1), ..Self::new(seq) };
+            return Arrival::Next;
+        }
+        if sent_later != Some(false) && raw < NEAR && self.bits == 0 {
+            let ends = |bits: &u8| {
+                let end = (1_u64 << bits) - 1;
+                (end - NEAR..=end).contains(&self.highest)
+            };
+            self.bits = [16, 32].into_iter().find(ends).unwrap_or(0);
+        }
+        let seq = self.extend(raw);
         if seq > self.highest {
-            return self.advance(seq, sent_ns);
+            return self.advance(seq);
         }
         let age = self.highest - seq;
-        let bit = u32::try_from(age).ok().and_then(|age| 1_u128.checked_shl(age));
+        let bit = u32::try_from(age).ok().and_then(|age| 1_u64.checked_shl(age));
         let bit = bit.filter(|_| seq >= self.first);
         let missing = bit.filter(|bit| self.seen & bit == 0);
-        let from_the_start = seq <= 1 && seq < self.highest;
-        let age = self.age(seq, sent_ns);
+        let from_the_start = raw <= 1 && seq < self.highest;
         if let Some(bit) = missing
-            && !(from_the_start && age == Age::OfAnotherRun)
+            && !(from_the_start && sent_later == Some(true))
         {
             self.seen |= bit;
-            self.received += 1;
+            self.received = self.received.saturating_add(1);
+            self.late = self.late.saturating_add(1);
             return Arrival::Late;
         }
-        // Where times do not decide, an old number says that the count started over rather than
-        // that a packet was delayed.
-        if age != Age::Old {
-            let in_sequence = self.restart.and_then(|before| before.checked_add(1)) == Some(seq);
+        // Without times, an old number says that the count started over rather than that a packet
+        // was delayed; with them, the time decides.
+        if sent_later != Some(false) {
+            let in_sequence = self.restart != 0 && self.restart == low(raw);
             if from_the_start || in_sequence {
-                *self = Self::new(seq, sent_ns);
+                *self = Self::new(Some(raw));
                 return Arrival::Restart;
             }
-            self.restart = Some(seq);
+            self.restart = low(raw.wrapping_add(1));
         }
-        if bit.is_some() { Arrival::Duplicate } else { Arrival::Stale }
-    }
-
-    /// What the send time of an old number says.
-    fn age(&self, seq: u64, sent_ns: Option<i64>) -> Age {
-        let Some((sent, (first, newest))) = sent_ns.zip(self.sent_ns) else {
-            return Age::Unknown;
-        };
-        let overtaken_ns = if seq < self.first { OVERTAKEN_NS } else { 0 };
-        if sent == newest {
-            Age::Unknown
-        } else if (first.saturating_sub(overtaken_ns)..newest).contains(&sent) {
-            Age::Old
+        if bit.is_some() {
+            self.duplicates = self.duplicates.saturating_add(1);
+            Arrival::Duplicate
         } else {
-            Age::OfAnotherRun
+            Arrival::Stale
         }
     }
 
-    fn advance(&mut self, seq: u64, sent_ns: Option<i64>) -> Arrival {
+    /// The number where the sender's count had no end.
+    fn extend(&self, raw: u64) -> u64 {
+        let span = match self.bits {
+            0 => return raw,
+            bits => 1_u64 << bits,
+        };
+        let ahead = raw.wrapping_sub(self.highest) % span;
+        if ahead < span / 2 {
+            self.highest.saturating_add(ahead)
+        } else {
+            self.highest.saturating_sub(span - ahead)
+        }
+    }
+
+    fn advance(&mut self, seq: u64) -> Arrival {
         let step = seq - self.highest;
         let before = self.highest;
         let shifted = u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step));
         self.seen = shifted.unwrap_or(0) | 1;
         self.highest = seq;
-        self.received += 1;
-        let first_ns = self.sent_ns.map(|(first, _)| first).or(sent_ns);
-        self.sent_ns = first_ns.zip(sent_ns);
-        self.restart = None;
+        self.received = self.received.saturating_add(1);
+        self.restart = 0;
         match step {
             1 => Arrival::Next,
             _ => Arrival::Gap { first: before + 1, last: seq - 1 },
         }
     }
+}
+
+fn low(number: u64) -> u16 {
+    (number & 0xffff) as u16
 }
 
 #[cfg(test)]
@@ -162,9 +185,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn observe_all(numbers: &[u64]) -> (Sequence, Vec<Arrival>) {
-        let mut sequence = Sequence::new(numbers[0], None);
-        let arrivals = numbers[1..].iter().map(|&seq| sequence.observe(seq, None)).collect();
+        let mut sequence = Sequence::new(Some(numbers[0]));
+        let arrivals = numbers[1..].iter().map(|&seq| sequence.observe(Some(seq), None)).collect();
         (sequence, arrivals)
+    }
+
+    fn counts(sequence: &Sequence) -> (u64, u64) {
+        (sequence.received(), sequence.expected().unwrap())
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!(size_of::<Sequence>(), 40);
     }
 
     #[test]
@@ -173,7 +205,8 @@ mod tests {
         let gap = Arrival::Gap { first: 3, last: 5 };
         let expected = [Arrival::Next, gap, Arrival::Late, Arrival::Duplicate, Arrival::Next];
         assert_eq!(arrivals, expected);
-        assert_eq!((sequence.received(), sequence.expected()), (5, 7));
+        assert_eq!(counts(&sequence), (5, 7));
+        assert_eq!((sequence.late(), sequence.duplicates()), (1, 1));
     }
 
     #[test]
@@ -181,7 +214,7 @@ mod tests {
         for start in [0, 1] {
             let (sequence, arrivals) = observe_all(&[5, 6, start]);
             assert_eq!(arrivals[1], Arrival::Restart);
-            assert_eq!((sequence.received(), sequence.expected()), (1, 1));
+            assert_eq!(counts(&sequence), (1, 1));
         }
         assert_eq!(observe_all(&[1, 1]).1, [Arrival::Duplicate]);
         assert_eq!(observe_all(&[0, 2, 1]).1[1], Arrival::Late);
@@ -189,34 +222,14 @@ mod tests {
 
     #[test]
     fn an_old_packet_is_no_restart() {
-        let mut sequence = Sequence::new(1, Some(100));
-        assert_eq!(sequence.observe(2, Some(200)), Arrival::Next);
-        assert_eq!(sequence.observe(1, Some(100)), Arrival::Duplicate);
-        assert_eq!(sequence.observe(1, Some(300)), Arrival::Restart);
-        let mut sequence = Sequence::new(0, Some(100));
-        sequence.observe(2, Some(300));
-        assert_eq!(sequence.clone().observe(1, Some(200)), Arrival::Late);
-        assert_eq!(sequence.observe(1, Some(400)), Arrival::Restart);
-    }
-
-    #[test]
-    fn a_clock_set_back_or_a_coarse_one_hides_no_restart() {
-        let start = 1000 * NS_PER_SECOND;
-        for (newest, restart) in [(start + 200, 50), (start, start)] {
-            let mut sequence = Sequence::new(5, Some(start));
-            sequence.observe(6, Some(newest));
-            assert_eq!(sequence.observe(1, Some(restart)), Arrival::Restart);
-        }
-        let mut sequence = Sequence::new(0, Some(start));
-        sequence.observe(2, Some(start));
-        assert_eq!(sequence.observe(1, Some(start)), Arrival::Late);
-    }
-
-    #[test]
-    fn a_packet_overtaken_by_the_first_one_heard_is_no_restart() {
-        let mut sequence = Sequence::new(2, Some(200));
-        assert_eq!(sequence.observe(1, Some(100)), Arrival::Stale);
-        assert_eq!(sequence.observe(3, Some(300)), Arrival::Next);
+        let mut sequence = Sequence::new(Some(1));
+        assert_eq!(sequence.observe(Some(2), Some(true)), Arrival::Next);
+        assert_eq!(sequence.observe(Some(1), Some(false)), Arrival::Duplicate);
+        assert_eq!(sequence.observe(Some(1), Some(true)), Arrival::Restart);
+        let mut sequence = Sequence::new(Some(0));
+        sequence.observe(Some(2), Some(true));
+        assert_eq!(sequence.clone().observe(Some(1), Some(false)), Arrival::Late);
+        assert_eq!(sequence.observe(Some(1), Some(true)), Arrival::Restart);
     }
 
     #[test]
@@ -230,30 +243,69 @@ mod tests {
     fn far_jumps_are_counted_and_not_walked() {
         let (sequence, arrivals) = observe_all(&[0, u64::MAX]);
         assert_eq!(arrivals, [Arrival::Gap { first: 1, last: u64::MAX - 1 }]);
-        assert_eq!((sequence.received(), sequence.expected()), (2, u64::MAX));
+        assert_eq!(counts(&sequence), (2, u64::MAX));
+    }
+
+    #[test]
+    fn counts_of_16_and_32_bits_go_on_where_they_wrap() {
+        for end in [u64::from(u16::MAX), u64::from(u32::MAX)] {
+            let (sequence, arrivals) = observe_all(&[end - 1, end, 0, 2, 1, end, 3]);
+            let gap = Arrival::Gap { first: end + 2, last: end + 2 };
+            let expected = [
+                Arrival::Next,
+                Arrival::Next,
+                gap,
+                Arrival::Late,
+                Arrival::Duplicate,
+                Arrival::Next,
+            ];
+            assert_eq!(arrivals, expected);
+            assert_eq!(counts(&sequence), (6, 6));
+        }
+    }
+
+    #[test]
+    fn beats_without_numbers_are_counted() {
+        let mut sequence = Sequence::new(None);
+        assert_eq!(sequence.observe(None, None), Arrival::Next);
+        assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (2, None, None));
     }
 
     proptest! {
         /// Numbers of one count, shuffled and doubled within the window, against a plain set.
         #[test]
         fn counts_are_those_of_a_set(
-            numbers in prop::collection::vec(1000..1100_u64, 1..300),
+            numbers in prop::collection::vec(1000..1064_u64, 1..300),
         ) {
-            // Times of one run, in the order of the numbers.
-            let time = |seq: u64| i64::try_from(seq).ok();
-            let mut sequence = Sequence::new(numbers[0], time(numbers[0]));
+            // Send times that never rise rule out a restart.
+            let mut sequence = Sequence::new(Some(numbers[0]));
             let mut set = BTreeSet::from([numbers[0]]);
+            let mut duplicates = 0;
             for &seq in &numbers[1..] {
-                let arrival = sequence.observe(seq, time(seq));
+                let arrival = sequence.observe(Some(seq), Some(false));
                 if seq < numbers[0] {
                     prop_assert_eq!(arrival, Arrival::Stale);
                     continue;
                 }
                 let new = set.insert(seq);
+                duplicates += u64::from(!new);
                 prop_assert_eq!(!new, arrival == Arrival::Duplicate);
                 prop_assert_eq!(sequence.received(), set.len() as u64);
+                prop_assert_eq!(sequence.duplicates(), duplicates);
                 let highest = *set.last().unwrap();
-                prop_assert_eq!(sequence.expected(), highest - numbers[0] + 1);
+                prop_assert_eq!(sequence.expected(), Some(highest - numbers[0] + 1));
+            }
+        }
+
+        #[test]
+        fn any_numbers_are_taken(
+            numbers in prop::collection::vec((any::<Option<u64>>(), any::<Option<bool>>()), 1..50),
+        ) {
+            let mut sequence = Sequence::new(numbers[0].0);
+            for &(seq, later) in &numbers {
+                prop_assert!(sequence.steps(seq) > 0);
+                sequence.observe(seq, later);
+                prop_assert!(sequence.expected().is_none_or(|expected| expected > 0));
             }
         }
     }

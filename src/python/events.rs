@@ -2,23 +2,83 @@
 
 use pyo3::prelude::*;
 
-use crate::heartbeat::{self, Signal};
-use crate::python::value::{Address, address, value};
+use crate::heartbeat::{self, Before, Signal};
+use crate::python::value::{Address, address, text, value};
 use crate::seconds;
+
+value! {
+    /// A client announces silence.
+    Busy {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// For how long, in seconds.
+        duration: f64,
+        /// The highest number heard before; None without numbers.
+        last_seq: Option<u64>,
+        /// How many of its beats had come, each counted once.
+        received: u64,
+        /// How many should have, from the first heard to the highest; None without numbers.
+        expected: Option<u64>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// A clock stepped: that of a client, or with the host "0.0.0.0" the server's own.
+    ///
+    /// It changes no verdict; delays are counted on from the new time.
+    ClockStepped {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// By how much, in seconds; forward where above 0.
+        step: f64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// Two clients are alive under one name; the one heard before is passed over from now on.
+    Conflict {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// The boot id of the one that is passed over.
+        boot: u64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
 
 value! {
     /// A client has been silent for the timeout and is taken for stopped.
     Down {
         /// The client's (host, port).
         address: Address,
-        /// When the server judged so, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// The number of the first beat that never came; None where beats carry no numbers.
         seq: Option<u64>,
-        /// How many of its beats came, each counted once.
+        /// How many of its beats had come, each counted once.
         received: u64,
-        /// How many should have come, from the first heard to the highest; None without numbers.
+        /// How many should have, from the first heard to the highest; None without numbers.
         expected: Option<u64>,
+        /// Why: "silence"; "old_beats" (only beats came that had been sent long before);
+        /// "busy_over" (an announced silence is over); "mass_silence" (many fell silent at once, and
+        /// it did not come back as long again).
+        cause: &'static str,
+        /// For how long no new beat had come, in seconds.
+        silence: f64,
+        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        timeout: f64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
@@ -27,7 +87,7 @@ value! {
     Heard {
         /// The client's (host, port).
         address: Address,
-        /// When the server received it, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
         seq: Option<u64>,
@@ -36,18 +96,22 @@ value! {
         difference: Option<f64>,
         /// Its payload, at most 1024 bytes of it.
         message: Vec<u8>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
 value! {
     /// A datagram came that is no heartbeat: neither a number nor a time is in it.
     Ignored {
-        /// The (host, port) that it came from.
+        /// The client's (host, port).
         address: Address,
-        /// When the server received it, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its payload, at most 1024 bytes of it.
         message: Vec<u8>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
@@ -56,10 +120,12 @@ value! {
     Late {
         /// The client's (host, port).
         address: Address,
-        /// When the server received it, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number.
         seq: u64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
@@ -74,18 +140,72 @@ value! {
         first: u64,
         /// The last number lost.
         last: u64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
 value! {
-    /// A beat came from a client that was taken for stopped.
+    /// Many clients fell silent at once: it is more likely the server's host or network than all of
+    /// them. They have as long again as their timeout to come back before each is Down.
+    MassSilence {
+        /// ("0.0.0.0", 0): it is the server's own event.
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// How many are silent.
+        silent: usize,
+        /// Of how many that were alive.
+        alive: usize,
+        /// The (host, port) of each silent client, of at most 1024.
+        listed: Vec<Address>,
+    }
+}
+
+value! {
+    /// A client with a name has another address.
+    Moved {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// The (host, port) before.
+        old: Address,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// The server itself did not run: its process was stopped, suspended or starved. The time does
+    /// not count as anybody's silence.
+    Paused {
+        /// ("0.0.0.0", 0): it is the server's own event.
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// For how long, in seconds.
+        duration: f64,
+    }
+}
+
+value! {
+    /// A beat ended what had been reported of a client.
     Recovered {
         /// The client's (host, port).
         address: Address,
-        /// When the server received it, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
         seq: Option<u64>,
+        /// What is over: "suspect", "down", "stopped", "busy" or "stalled".
+        state: &'static str,
+        /// How long the silence lasted, or the state, in seconds.
+        duration: f64,
+        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        timeout: f64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
@@ -96,8 +216,78 @@ value! {
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
-        /// The number it began with.
-        seq: u64,
+        /// The number it began with; None where it has none.
+        seq: Option<u64>,
+        /// How it was seen: "boot" (another boot id) or "sequence" (the numbers began again).
+        cause: &'static str,
+        /// The highest number heard before; None without numbers.
+        last_seq: Option<u64>,
+        /// How many of its beats had come, each counted once.
+        received: u64,
+        /// How many should have, from the first heard to the highest; None without numbers.
+        expected: Option<u64>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// A client beats, but says that its application gets nowhere.
+    Stalled {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// How long ago the application last did, in seconds; None where it does not say.
+        age: Option<f64>,
+        /// The highest number heard before; None without numbers.
+        last_seq: Option<u64>,
+        /// How many of its beats had come, each counted once.
+        received: u64,
+        /// How many should have, from the first heard to the highest; None without numbers.
+        expected: Option<u64>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// A client said goodbye.
+    Stopped {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// The highest number heard before; None without numbers.
+        last_seq: Option<u64>,
+        /// How many of its beats had come, each counted once.
+        received: u64,
+        /// How many should have, from the first heard to the highest; None without numbers.
+        expected: Option<u64>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
+    }
+}
+
+value! {
+    /// A client has been silent for long enough to say so.
+    Suspect {
+        /// The client's (host, port).
+        address: Address,
+        /// When the server saw it, in seconds since the Unix epoch.
+        time: f64,
+        /// For how long, in seconds.
+        silence: f64,
+        /// The highest number heard before; None without numbers.
+        last_seq: Option<u64>,
+        /// How many of its beats had come, each counted once.
+        received: u64,
+        /// How many should have, from the first heard to the highest; None without numbers.
+        expected: Option<u64>,
+        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        timeout: f64,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
@@ -106,23 +296,34 @@ value! {
     Up {
         /// The client's (host, port).
         address: Address,
-        /// When the server received it, in seconds since the Unix epoch.
+        /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
         seq: Option<u64>,
+        /// The client's name; None where it declares none.
+        name: Option<String>,
     }
 }
 
 /// Any of the classes above.
 #[derive(IntoPyObject)]
 pub(super) enum Event {
+    Busy(Busy),
+    ClockStepped(ClockStepped),
+    Conflict(Conflict),
     Down(Down),
     Heard(Heard),
     Ignored(Ignored),
     Late(Late),
     Lost(Lost),
+    MassSilence(MassSilence),
+    Moved(Moved),
+    Paused(Paused),
     Recovered(Recovered),
     Restarted(Restarted),
+    Stalled(Stalled),
+    Stopped(Stopped),
+    Suspect(Suspect),
     Up(Up),
 }
 
@@ -130,22 +331,102 @@ impl From<heartbeat::Event> for Event {
     fn from(event: heartbeat::Event) -> Self {
         let address = address(event.address);
         let time = seconds(event.at.wall_ns);
+        let name = event.name.as_deref().map(text);
+        let Before { seq: last_seq, received, expected, timeout_ns } = event.before;
+        let timeout = seconds(timeout_ns);
         match event.signal {
-            Signal::Down { seq, received, expected } => {
-                Self::Down(Down { address, time, seq, received, expected })
+            Signal::Busy { for_ns } => Self::Busy(Busy {
+                address,
+                time,
+                duration: seconds(for_ns),
+                last_seq,
+                received,
+                expected,
+                name,
+            }),
+            Signal::ClockStepped { by_ns } => {
+                Self::ClockStepped(ClockStepped { address, time, step: seconds(by_ns), name })
             }
-            Signal::Heard { seq, difference_ns, message } => {
-                let difference = difference_ns.map(seconds);
-                Self::Heard(Heard { address, time, seq, difference, message: message.into() })
-            }
+            Signal::Conflict { boot } => Self::Conflict(Conflict { address, time, boot, name }),
+            Signal::Down { cause, silence_ns } => Self::Down(Down {
+                address,
+                time,
+                seq: last_seq.map(|last_seq| last_seq.saturating_add(1)),
+                received,
+                expected,
+                cause: cause.name(),
+                silence: seconds(silence_ns),
+                timeout,
+                name,
+            }),
+            Signal::Heard { seq, difference_ns, message } => Self::Heard(Heard {
+                address,
+                time,
+                seq,
+                difference: difference_ns.map(seconds),
+                message: message.into(),
+                name,
+            }),
             Signal::Ignored { message } => {
-                Self::Ignored(Ignored { address, time, message: message.into() })
+                Self::Ignored(Ignored { address, time, message: message.into(), name })
             }
-            Signal::Late { seq } => Self::Late(Late { address, time, seq }),
-            Signal::Lost { first, last } => Self::Lost(Lost { address, time, first, last }),
-            Signal::Recovered { seq } => Self::Recovered(Recovered { address, time, seq }),
-            Signal::Restarted { seq } => Self::Restarted(Restarted { address, time, seq }),
-            Signal::Up { seq } => Self::Up(Up { address, time, seq }),
+            Signal::Late { seq } => Self::Late(Late { address, time, seq, name }),
+            Signal::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),
+            Signal::MassSilence { silent, alive, listed } => Self::MassSilence(MassSilence {
+                address,
+                time,
+                silent,
+                alive,
+                listed: listed.iter().copied().map(self::address).collect(),
+            }),
+            Signal::Moved { from } => {
+                Self::Moved(Moved { address, time, old: self::address(from), name })
+            }
+            Signal::Paused { for_ns } => {
+                Self::Paused(Paused { address, time, duration: seconds(for_ns) })
+            }
+            Signal::Recovered { from, for_ns, seq } => Self::Recovered(Recovered {
+                address,
+                time,
+                seq,
+                state: from.name(),
+                duration: seconds(for_ns),
+                timeout,
+                name,
+            }),
+            Signal::Restarted { cause, seq } => Self::Restarted(Restarted {
+                address,
+                time,
+                seq,
+                cause: cause.name(),
+                last_seq,
+                received,
+                expected,
+                name,
+            }),
+            Signal::Stalled { age_ns } => Self::Stalled(Stalled {
+                address,
+                time,
+                age: age_ns.map(seconds),
+                last_seq,
+                received,
+                expected,
+                name,
+            }),
+            Signal::Stopped => {
+                Self::Stopped(Stopped { address, time, last_seq, received, expected, name })
+            }
+            Signal::Suspect { silence_ns } => Self::Suspect(Suspect {
+                address,
+                time,
+                silence: seconds(silence_ns),
+                last_seq,
+                received,
+                expected,
+                timeout,
+                name,
+            }),
+            Signal::Up { seq } => Self::Up(Up { address, time, seq, name }),
         }
     }
 }

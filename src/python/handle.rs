@@ -92,6 +92,13 @@ impl<M: Machine> Handle<M> {
         }
     }
 
+    /// Stops the worker when its machine has said farewell.
+    pub(super) fn leave(&self, py: Python<'_>) {
+        if let Some(worker) = self.worker() {
+            py.detach(|| worker.leave());
+        }
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.worker().is_some_and(|worker| worker.is_running())
     }
@@ -252,7 +259,7 @@ macro_rules! running_object {
 
             #[pyo3(signature = (*_exception))]
             fn __exit__(&self, py: pyo3::Python<'_>, _exception: &pyo3::Bound<'_, pyo3::PyAny>) {
-                self.handle.stop(py);
+                self.handle.leave(py);
             }
 
             /// Starts the object where it was never started.

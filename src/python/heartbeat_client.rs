@@ -1,16 +1,20 @@
 //! `HeartbeatClient`.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
-use crate::Result;
-use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Outcome};
+use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
 use crate::impair::probability;
-use crate::net::{Endpoint, Socket};
+use crate::net::{Endpoint, Socket, now, resolve};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
-use crate::python::value::{Address, value};
-use crate::seconds;
+use crate::python::value::{Address, address, value};
+use crate::python::wait::aside;
 use crate::wire::Template;
+use crate::wire::beat::{MAX_NAME, is_name};
+use crate::{Error, Result, seconds};
 
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;
@@ -18,7 +22,7 @@ const UNREAD: usize = 4096;
 value! {
     /// How many beats met which fate.
     HeartbeatClientCounters {
-        /// Beats sent.
+        /// Beats sent, goodbyes among them; of several servers each counts.
         sent: u64,
         /// Beats not sent on purpose.
         skipped: u64,
@@ -48,13 +52,25 @@ value! {
 ///
 /// host: the server's address or name; of a name that has both, the IPv4 address is taken.
 /// port: the server's port, 1 to 65535.
+/// also: further servers, each a (host, port); every beat goes to all of them.
 /// interval: the time from one beat to the next, in seconds.
+/// spread: by how much of the interval, 0 to 0.5, each beat is earlier or later at random.
+/// name: what the server knows this client by, also from another address: 1 to 64 bytes without
+///     blanks and ";".
+/// stall_after: without `progress` for longer than this, in seconds, beats say "stalled"; never
+///     where None.
 /// count: how many beats, at least 1; None is without end, until `stop`.
 /// fail_at: the number, from 1, of the beat at which a crash is simulated.
 /// fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
 /// loss: the probability, 0 to 1, that a beat is not sent, on purpose.
 /// seed: makes these choices repeatable (xoshiro256++).
-/// format: the message; {seq} is the beat's number, {time} seconds since the Unix epoch.
+/// format: a message of your own, where {seq} is the beat's number and {time} seconds since the Unix
+///     epoch. Without one a beat declares its interval, the name, a boot id that is new with each
+///     start, and what `progress` and `busy` told: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17
+///     1760000000.123456".
+///
+/// Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
+/// process that this one forks has no beats: there the object is stopped.
 ///
 /// Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating gives
 /// each Beat as it is due and ends with the last.
@@ -65,13 +81,61 @@ pub(super) struct HeartbeatClient {
     endpoint: Endpoint,
     /// Complete but for the server's address, which is known at the start.
     config: ClientConfig,
+    also: Vec<Endpoint>,
+    progress: Arc<heartbeat::Progress>,
     handle: Handle<Client>,
+}
+
+/// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
+/// call of a function that it decorates, also a coroutine function.
+#[pyclass(frozen, module = "udpulse")]
+pub(super) struct Progress(Arc<heartbeat::Progress>);
+
+#[pymethods]
+impl Progress {
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
+        self.0.mark(now().mono_ns);
+    }
+
+    /// Decorate a function.
+    fn __call__<'py>(
+        slf: Bound<'py, Self>,
+        function: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse._progress")?.getattr("decorated")?.call1((slf, function))
+    }
+}
+
+/// A socket that may send to many.
+fn open_any(first: SocketAddr) -> Result<Socket> {
+    let any = match first {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    Socket::bind(SocketAddr::new(any, 0))
 }
 
 impl HeartbeatClient {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.start(py, &self.endpoint, Socket::connect, |socket| {
-            Client::new(ClientConfig { server: socket.peer_address(), ..self.config.clone() })
+        let mut also = Vec::new();
+        for endpoint in &self.also {
+            let endpoint = endpoint.clone();
+            also.push(aside(py, move || resolve(&endpoint))??);
+        }
+        let first = self.endpoint.clone();
+        let first = aside(py, move || resolve(&first))??;
+        let open = if also.is_empty() { Socket::connect } else { open_any };
+        let endpoint = Endpoint { host: first.ip().to_string(), port: first.port() };
+        self.handle.start(py, &endpoint, open, |socket| {
+            // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
+            let first = if also.is_empty() { socket.peer_address() } else { first };
+            let servers = std::iter::once(first).chain(also).collect();
+            Client::new(ClientConfig { servers, ..self.config.clone() })
         })
     }
 }
@@ -94,46 +158,100 @@ running_object!(HeartbeatClient: Beat {
     #[new]
     #[pyo3(
         signature = (
-            host, port = Integer::new(12_000), *, interval = Seconds(1.0), count = None, fail_at = None,
-            fail_chance = 0.0, loss = 0.0, seed = None, format = "Heartbeat {seq} {time}",
+            host, port = Integer::new(12_000), *, also = Vec::new(), interval = Seconds(1.0), spread = 0.0,
+            name = None, stall_after = None, count = None, fail_at = None, fail_chance = 0.0,
+            loss = 0.0, seed = None, format = None,
         ),
-        text_signature = "(host, port=12000, *, interval=1.0, count=None, fail_at=None, \
-                          fail_chance=0.0, loss=0.0, seed=None, format='Heartbeat {seq} {time}')",
+        text_signature = "(host, port=12000, *, also=(), interval=1.0, spread=0.0, name=None, \
+                          stall_after=None, count=None, fail_at=None, fail_chance=0.0, loss=0.0, \
+                          seed=None, format=None)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         host: String,
         port: Integer,
+        also: Vec<(String, Integer)>,
         interval: Seconds,
+        spread: f64,
+        name: Option<&str>,
+        stall_after: Option<Seconds>,
         count: Option<Integer>,
         fail_at: Option<Integer>,
         fail_chance: f64,
         loss: f64,
         seed: Option<Integer>,
-        format: &str,
+        format: Option<&str>,
     ) -> Result<Self> {
+        if let Some(name) = name.filter(|name| !is_name(name.as_bytes())) {
+            let allowed = format!("1 to {MAX_NAME} bytes without blanks and \";\"");
+            return Err(Error::argument("name", format!("'{name}'"), allowed));
+        }
+        if !(0.0..=0.5).contains(&spread) {
+            return Err(Error::argument("spread", spread, "a part of the interval from 0 to 0.5"));
+        }
+        let stall_after = stall_after.map(|stall| args::duration_ns("stall_after", stall));
+        let progress = Arc::new(heartbeat::Progress::default());
+        let message = match format {
+            Some(format) => Message::Template(Template::parse("format", format)?),
+            None => Message::Declared {
+                name: name.map(|name| name.as_bytes().into()),
+                progress: Arc::clone(&progress),
+                stall_after_ns: stall_after.transpose()?,
+            },
+        };
         let config = ClientConfig {
-            server: ([0, 0, 0, 0], 0).into(),
+            servers: Vec::new(),
             interval_ns: args::duration_ns("interval", interval)?,
+            spread,
             count: args::count("count", count.as_ref())?,
             fail_at: args::count("fail_at", fail_at.as_ref())?,
             fail_chance: probability("fail_chance", fail_chance)?,
             loss: probability("loss", loss)?,
             seed: args::seed(seed.as_ref())?,
-            message: Template::parse("format", format)?,
+            message,
             events: UNREAD,
         };
         let endpoint = args::remote(host, &port)?;
-        Ok(Self { endpoint, config, handle: Handle::new("HeartbeatClient") })
+        let also = also.into_iter().map(|(host, port)| args::remote(host, &port));
+        let also = also.collect::<Result<_>>()?;
+        Ok(Self { endpoint, config, also, progress, handle: Handle::new("HeartbeatClient") })
     }
 
     /// The (host, port) that the beats go to.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
-    fn server(&self) -> PyResult<Address> {
-        self.handle.peer()
+    fn server(&self, py: Python<'_>) -> PyResult<Address> {
+        let first = self.handle.look(py, |client| client.server());
+        first.map_or_else(|| self.handle.peer(), |first| Ok(address(first)))
+    }
+
+    /// The application gets somewhere: beats carry the time since then, from any thread.
+    ///
+    /// It is also a context manager that marks progress at its end, and a decorator that does after
+    /// each call: `with beat.progress(): ...`, `@beat.progress()`. Where the interpreter or the event
+    /// loop that calls it is stuck, the beats go on and say for how long.
+    fn progress(&self) -> Progress {
+        self.progress.mark(now().mono_ns);
+        Progress(Arc::clone(&self.progress))
+    }
+
+    /// Announce that there may be silence, from the next beat on.
+    ///
+    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before.
+    ///
+    /// The server holds its verdict until then and its timeout. Raises ValueError where `until` is not
+    /// a time to come.
+    #[pyo3(signature = (*, until))]
+    fn busy(&self, until: f64) -> Result<()> {
+        let now = now();
+        let until_ns = crate::nanoseconds(until).filter(|until_ns| *until_ns > now.wall_ns);
+        let until_ns = until_ns.ok_or_else(|| {
+            Error::argument("until", until, "a time to come in seconds since the Unix epoch")
+        })?;
+        self.progress.announce_silence(now.mono_ns.saturating_add(until_ns - now.wall_ns));
+        Ok(())
     }
 
     /// How many beats met which fate since the last start.

@@ -1,14 +1,17 @@
 //! `HeartbeatServer`.
 
+use numpy::IntoPyArray;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-use crate::heartbeat::{self, Server, ServerConfig, ServerCounters};
-use crate::net::{Endpoint, Socket};
+use crate::heartbeat::{self, Detector, Kind, Server, ServerConfig, ServerCounters};
+use crate::net::{Endpoint, now};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
-use crate::python::value::{Address, address, value};
-use crate::{NS_PER_SECOND, Result, seconds};
+use crate::python::value::{Address, address, text, value};
+use crate::wire::beat::Status;
+use crate::{Error, NS_PER_SECOND, Result, seconds};
 
 /// How many events wait for an iterating reader.
 const UNREAD: usize = 65_536;
@@ -31,6 +34,9 @@ value! {
         ignored: u64,
         /// Datagrams of clients that found the table full.
         refused: u64,
+        /// Datagrams that this host lost before they came in, because the server did not read them in
+        /// time; not among the received.
+        own_drops: u64,
         /// Answers sent.
         replied: u64,
         /// Answers that this host could not send.
@@ -43,7 +49,9 @@ value! {
     Peer {
         /// The (host, port) that its last beat came from.
         address: Address,
-        /// "up", or "down" where it has been silent for the timeout.
+        /// "unknown" (heard once), "learning" (its interval), "up", "late" (a beat is overdue by half
+        /// an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
+        /// application gets nowhere) or "busy" (it announced silence).
         state: &'static str,
         /// When its last beat came that was news, in seconds since the Unix epoch.
         last: f64,
@@ -53,14 +61,46 @@ value! {
         received: u64,
         /// How many should have come, from the first heard to the highest; None without numbers.
         expected: Option<u64>,
+        /// Its name; None where it declares none.
+        name: Option<String>,
+        /// How many of its beats came after one with a higher number (reordered, RFC 4737).
+        late: u64,
+        /// How many of its beats came again.
+        duplicates: u64,
+        /// Its interval in seconds, declared or learned; None where not known.
+        interval: Option<f64>,
+        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        timeout: f64,
+        /// How much longer its last beat was under way than its fastest, in seconds: a one-way delay
+        /// without the offset of the two clocks. None where its beats carry no times.
+        delay: Option<f64>,
+        /// The receive time minus the send time of its last beat, in seconds; the offset of the two
+        /// clocks is in it.
+        difference: Option<f64>,
+        /// Its boot id; None where it declares none.
+        boot: Option<u64>,
+        /// What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None.
+        status: Option<&'static str>,
+        /// How long before its last beat its application got somewhere, in seconds; None where it
+        /// does not say.
+        age: Option<f64>,
     }
 }
+
+/// Reads one number of a client.
+type Read<T> = fn(&heartbeat::Peer) -> T;
 
 /// Tells which clients are alive by the heartbeats that they send.
 ///
 /// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
 /// port: 0 to 65535; 0 is any free port, see `address`.
-/// timeout: how long a silence means that a client has stopped, in seconds.
+/// timeout: how long a silence means that a client has stopped, in seconds, the same for all; in
+///     place of a detector.
+/// detector: how to judge each client by how its own beats come: "multiple" (the default), "chen" or
+///     "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp" (levels
+///     of phi), "fixed" (seconds).
+/// suspect: the detector's level for Suspect; its default where None ("multiple": 3 intervals).
+/// down: its level for Down; its default where None ("multiple": 5 intervals).
 /// by_host: tell clients apart by their hosts alone, not by address and port.
 /// reply: answer each beat with its text in upper case.
 /// max_peers: how many clients are followed, at least 1; others are refused and counted. Clients
@@ -70,7 +110,8 @@ value! {
 /// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
-/// Iterating gives what happens: Up, Lost, Late, Down, Recovered, Restarted.
+/// Iterating gives what happens to clients (Up, Lost, Late, Suspect, Down, Recovered, Restarted,
+/// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and to the server (Paused, MassSilence).
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, module = "udpulse")]
@@ -85,7 +126,11 @@ impl HeartbeatServer {
         let time = py.import("time")?;
         let offset: i64 = time.call_method0("localtime")?.getattr("tm_gmtoff")?.extract()?;
         let config = ServerConfig { utc_offset_ns: offset * NS_PER_SECOND, ..self.config.clone() };
-        self.handle.start(py, &self.endpoint, Socket::bind, |_| Server::new(config))
+        self.handle.launch(py, &self.endpoint, |address| heartbeat::start(address, config))
+    }
+
+    fn snapshot(&self, py: Python<'_>) -> Vec<heartbeat::Peer> {
+        self.handle.look(py, |server| server.peers(now().mono_ns).collect())
     }
 }
 
@@ -93,24 +138,28 @@ running_object!(HeartbeatServer: Event {
     #[new]
     #[pyo3(
         signature = (
-            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = Seconds(5.0),
-            by_host = false, reply = false, max_peers = Integer::new(65_536), every_beat = false,
+            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = None,
+            detector = None, suspect = None, down = None, by_host = false, reply = false, max_peers = Integer::new(65_536), every_beat = false,
         ),
-        text_signature = "(host='127.0.0.1', port=12000, *, timeout=5.0, by_host=False, \
-                          reply=False, max_peers=65536, every_beat=False)",
+        text_signature = "(host='127.0.0.1', port=12000, *, timeout=None, detector=None, \
+                          suspect=None, down=None, by_host=False, reply=False, max_peers=65536, every_beat=False)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         host: String,
         port: Integer,
-        timeout: Seconds,
+        timeout: Option<Seconds>,
+        detector: Option<&str>,
+        suspect: Option<f64>,
+        down: Option<f64>,
         by_host: bool,
         reply: bool,
         max_peers: Integer,
         every_beat: bool,
     ) -> Result<Self> {
         let config = ServerConfig {
-            timeout_ns: args::duration_ns("timeout", timeout)?,
+            detector: judge(timeout, detector, suspect, down)?,
             by_host,
             reply,
             max_peers: max_peers.within("max_peers", 1..=u64::from(u32::MAX))?,
@@ -127,21 +176,84 @@ running_object!(HeartbeatServer: Event {
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, replied, send_failed,
+            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, replied, send_failed,
+            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            send_failed,
         }
     }
 
     /// The clients heard since the last start and not forgotten, in no order.
     fn peers(&self, py: Python<'_>) -> Vec<Peer> {
-        let peers: Vec<_> = self.handle.look(py, |server| server.peers().cloned().collect());
-        peers.iter().map(peer).collect()
+        self.snapshot(py).iter().map(peer).collect()
+    }
+
+    /// The same as columns: a dict of NumPy arrays, one item per client.
+    ///
+    /// address (object: str), port (uint16), name (object: str or None), state (object: str), last
+    /// (float64), seq, received, expected, late, duplicates, boot (uint64; 0 where there is none),
+    /// interval, timeout, delay, difference, age (float64; nan where there is none).
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let peers = self.snapshot(py);
+        let columns = PyDict::new(py);
+        let integers: [(_, Read<u64>); 6] = [
+            ("seq", |peer| peer.sequence.highest().unwrap_or_default()),
+            ("received", |peer| peer.sequence.received()),
+            ("expected", |peer| peer.sequence.expected().unwrap_or_default()),
+            ("late", |peer| peer.sequence.late()),
+            ("duplicates", |peer| peer.sequence.duplicates()),
+            ("boot", |peer| peer.boot.unwrap_or_default()),
+        ];
+        let floats: [(_, Read<Option<i64>>); 6] = [
+            ("last", |peer| Some(peer.last_ns)),
+            ("interval", |peer| peer.interval_ns),
+            ("timeout", |peer| Some(peer.timeout_ns)),
+            ("delay", |peer| peer.delay_ns),
+            ("difference", |peer| peer.difference_ns),
+            ("age", |peer| peer.age_ns),
+        ];
+        let addresses: Vec<_> = peers.iter().map(|peer| address(peer.address).0).collect();
+        let array = py.import("numpy")?.getattr("array")?;
+        let objects = |values: Bound<'py, PyAny>| array.call1((values, "O"));
+        columns.set_item("address", objects(addresses.into_pyobject(py)?)?)?;
+        let ports: Vec<_> = peers.iter().map(|peer| peer.address.port()).collect();
+        columns.set_item("port", ports.into_pyarray(py))?;
+        let names: Vec<_> = peers.iter().map(|peer| peer.name.as_deref().map(text)).collect();
+        columns.set_item("name", objects(names.into_pyobject(py)?)?)?;
+        let states: Vec<_> = peers.iter().map(|peer| peer.state.name()).collect();
+        columns.set_item("state", objects(states.into_pyobject(py)?)?)?;
+        for (name, of) in integers {
+            columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
+        }
+        for (name, of) in floats {
+            let of = |peer| of(peer).map_or(f64::NAN, seconds);
+            columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
+        }
+        Ok(columns)
+    }
+
+    /// Wait for an event and give all that wait by then, the oldest first, at most `limit`.
+    ///
+    /// limit: at least 1.
+    ///
+    /// An empty list is the end: the server has stopped and all was read. `overflowed` tells how
+    /// many fell off unread. Raises NotStartedError before the first start.
+    #[pyo3(signature = (limit = Integer::new(4096)), text_signature = "(self, limit=4096)")]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    fn next_batch(&self, py: Python<'_>, limit: Integer) -> PyResult<Vec<Event>> {
+        let limit: usize = limit.within("limit", 1..=u64::from(u32::MAX))?;
+        let Some(first) = self.handle.next(py)? else { return Ok(Vec::new()) };
+        let more: Vec<_> = self.handle.look(py, |server| {
+            let events = crate::Machine::events(server);
+            std::iter::from_fn(|| events.pop()).take(limit - 1).collect()
+        });
+        Ok(std::iter::once(first).chain(more).map(Event::from).collect())
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let peers = self.handle.look(py, |server| server.peers().count());
+        let peers = self.handle.look(py, |server| server.len());
         let HeartbeatServerCounters { beats, .. } = self.counters(py);
         format!("{}, peers={peers}, beats={beats})", self.handle.describe(&self.endpoint))
     }
@@ -150,10 +262,45 @@ running_object!(HeartbeatServer: Event {
 fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
         address: address(peer.address),
-        state: if peer.down { "down" } else { "up" },
-        last: seconds(peer.fresh.wall_ns),
-        seq: peer.highest(),
-        received: peer.received(),
-        expected: peer.expected(),
+        state: peer.state.name(),
+        last: seconds(peer.last_ns),
+        seq: peer.sequence.highest(),
+        received: peer.sequence.received(),
+        expected: peer.sequence.expected(),
+        name: peer.name.as_deref().map(text),
+        late: peer.sequence.late(),
+        duplicates: peer.sequence.duplicates(),
+        interval: peer.interval_ns.map(seconds),
+        timeout: seconds(peer.timeout_ns),
+        delay: peer.delay_ns.map(seconds),
+        difference: peer.difference_ns.map(seconds),
+        boot: peer.boot,
+        status: peer.status.map(Status::word),
+        age: peer.age_ns.map(seconds),
     }
+}
+
+/// The detector that the arguments ask for.
+fn judge(
+    timeout: Option<Seconds>,
+    detector: Option<&str>,
+    suspect: Option<f64>,
+    down: Option<f64>,
+) -> Result<Detector> {
+    if let Some(timeout) = timeout {
+        if detector.is_some() || suspect.is_some() || down.is_some() {
+            let allowed = "None beside detector, suspect or down";
+            return Err(Error::argument("timeout", timeout.0, allowed));
+        }
+        return Ok(Detector::fixed(args::duration_ns("timeout", timeout)?));
+    }
+    let detector = detector.unwrap_or("multiple");
+    let kind = Kind::ALL.iter().find(|(name, _)| *name == detector).map(|(_, kind)| *kind);
+    let kind = kind.ok_or_else(|| {
+        let names: Vec<_> = Kind::ALL.iter().map(|(name, _)| format!("'{name}'")).collect();
+        Error::argument("detector", format!("'{detector}'"), format!("one of {}", names.join(", ")))
+    })?;
+    let (default_suspect, default_down) = kind.default_levels();
+    let down = down.unwrap_or(default_down);
+    Detector::new(kind, suspect.unwrap_or(default_suspect.min(down)), down)
 }

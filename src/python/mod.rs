@@ -21,13 +21,16 @@ mod _core {
     #[pymodule_export]
     use super::echo_server::{EchoCounters, EchoServer, EchoTruth, LinkCounters};
     #[pymodule_export]
-    use super::events::{Down, Heard, Ignored, Late, Lost, Recovered, Restarted, Up};
+    use super::events::{
+        Busy, ClockStepped, Conflict, Down, Heard, Ignored, Late, Lost, MassSilence, Moved, Paused,
+        Recovered, Restarted, Stalled, Stopped, Suspect, Up,
+    };
     #[pymodule_export]
     use super::fates::{Fate, FateColumns};
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]
-    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters};
+    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters, Progress};
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]

@@ -42,3 +42,8 @@ pub(super) fn address(address: SocketAddr) -> Address {
     };
     (host, address.port())
 }
+
+/// Bytes of the network as text; what is no UTF-8 is replaced.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

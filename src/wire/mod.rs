@@ -1,12 +1,14 @@
 //! Bytes to values and back; pure and total.
 //!
 //! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds
-//! the sequence number and the time in whatever a lab program sends.
+//! the sequence number and the time in whatever a lab program sends. A [`beat`] may say more.
 
+pub mod beat;
 mod civil;
 mod template;
 mod text;
 
+pub use beat::Beat;
 pub use template::Template;
 pub use text::{Reading, SentAt, read};
 

@@ -84,14 +84,21 @@ impl Template {
                 Piece::Seq => write!(out, "{seq}"),
                 Piece::Text(text) => out.write_all(text.as_bytes()),
                 Piece::Time => {
-                    let sign = if wall_ns < 0 { "-" } else { "" };
-                    let micros = wall_ns.unsigned_abs() / 1000;
-                    let per_second = NS_PER_SECOND.unsigned_abs() / 1000;
-                    write!(out, "{sign}{}.{:06}", micros / per_second, micros % per_second)
+                    write_seconds(wall_ns, out);
+                    Ok(())
                 }
             };
         }
     }
+}
+
+/// Writes a time in seconds since the Unix epoch with six decimals.
+pub(super) fn write_seconds(wall_ns: i64, out: &mut Vec<u8>) {
+    let sign = if wall_ns < 0 { "-" } else { "" };
+    let micros = wall_ns.unsigned_abs() / 1000;
+    let per_second = NS_PER_SECOND.unsigned_abs() / 1000;
+    // A vector takes all that is written.
+    let _ = write!(out, "{sign}{}.{:06}", micros / per_second, micros % per_second);
 }
 
 #[cfg(test)]

@@ -1,0 +1,219 @@
+//! What a heartbeat costs the server, beside only receiving it and a server of the standard library.
+//!
+//! `cargo bench --no-default-features --bench ingest`. One thread fills a socket's queue from as many
+//! loopback addresses as there are clients, then empties it; only the emptying is timed. The variants
+//! take turns. The Python peer is a process of its own that is sent as much as it can take and
+//! measures its own CPU time.
+
+#![expect(clippy::print_stdout, reason = "it prints tables")]
+#![expect(clippy::cast_precision_loss, reason = "numbers for people")]
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use udpulse::heartbeat::{Detector, Kind, Server, ServerConfig};
+use udpulse::net::{Batch, BatchSocket, Local, Options, Outbox, now};
+use udpulse::{Machine, NS_PER_SECOND, Stamp};
+
+const QUEUE: u32 = 256;
+const ROUNDS: u32 = 5;
+const BEATS: u32 = 200_000;
+const PYTHON_CLIENTS: u32 = 100_000;
+
+const PYTHON: &str = r#"
+import socket, time
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+server.bind(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+clients, count = {}, 200_000
+server.recvfrom(2048)
+start = time.process_time_ns()
+for _ in range(count):
+    data, address = server.recvfrom(2048)
+    _, seq, sent = data.split()
+    seen = clients.get(address)
+    if seen is None:
+        seen = clients[address] = [0, 0, 0.0]
+    if int(seq) > seen[0] + 1:
+        seen[1] += int(seq) - seen[0] - 1
+    seen[0] = int(seq)
+    seen[2] = time.time() - float(sent)
+print((time.process_time_ns() - start) / count, flush=True)
+"#;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut python = Vec::new();
+    for _ in 0..3 {
+        python.push(with_python()?);
+    }
+    println!(
+        "ns per beat, median of {ROUNDS} interleaved rounds; ratios to receiving alone and to Python"
+    );
+    println!(
+        "{:>10}{:>10}{:>10}{:>8}{:>10}{:>8}",
+        "clients", "receive", "server", "ratio", "Python", "ratio"
+    );
+    for clients in [1000, 100_000, 1_000_000] {
+        let mut rig = Rig::new(clients)?;
+        let mut server = server();
+        rig.fill_table(&mut server);
+        let (mut floors, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            floors.push(rig.round(|_| {}));
+            ours.push(rig.round(|batch| hear(&mut server, batch)));
+        }
+        let (floor, ours, theirs) = (median(&mut floors), median(&mut ours), median(&mut python));
+        let ratios = (ours / floor, ours / theirs);
+        println!(
+            "{clients:>10}{floor:>10.0}{ours:>10.0}{:>7.2}x{theirs:>10.0}{:>7.3}x",
+            ratios.0, ratios.1
+        );
+        if clients == 1_000_000 {
+            sweeps(&mut server);
+        }
+    }
+    Ok(())
+}
+
+fn server() -> Server {
+    Server::new(ServerConfig {
+        detector: Detector::of(Kind::Multiple),
+        by_host: false,
+        reply: false,
+        max_peers: 2_000_000,
+        utc_offset_ns: 0,
+        every_beat: false,
+        events: 1024,
+    })
+}
+
+fn hear(server: &mut Server, batch: &Batch) {
+    let datagrams = batch.datagrams();
+    server.on_datagrams(datagrams.map(|(message, datagram)| (message.at, message.from, datagram)));
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn address(client: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x7f01_0000 + client)
+}
+
+/// A socket whose queue is filled from many addresses by the thread that empties it.
+struct Rig {
+    receiver: BatchSocket,
+    sender: BatchSocket,
+    outbox: Outbox,
+    batch: Batch,
+    clients: u32,
+    /// Which client's turn it is: steps that visit all in no order that a cache could follow.
+    next: u32,
+    sent: u32,
+}
+
+impl Rig {
+    fn new(clients: u32) -> Result<Self, Box<dyn Error>> {
+        let options = Options { kernel_stamps: true, ..Options::default() };
+        Ok(Self {
+            receiver: BatchSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), options)?,
+            sender: BatchSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into(), Options::default())?,
+            outbox: Outbox::default(),
+            batch: Batch::default(),
+            clients,
+            next: 0,
+            sent: 0,
+        })
+    }
+
+    /// Has the server know each client, without the way through the kernel.
+    fn fill_table(&mut self, server: &mut Server) {
+        let port = self.sender.local_address().port();
+        let wall_ns = now().wall_ns;
+        for seq in 0..2 {
+            for client in 0..self.clients {
+                let at = Stamp { mono_ns: now().mono_ns, wall_ns };
+                let text = format!("Heartbeat;i=10000 {seq} {}.000000", wall_ns / NS_PER_SECOND);
+                server.on_datagram(at, (address(client), port).into(), text.as_bytes());
+            }
+        }
+        assert_eq!(server.len(), self.clients as usize);
+    }
+
+    /// Sends and takes `BEATS` beats; gives the nanoseconds that taking one took.
+    fn round(&mut self, mut take: impl FnMut(&Batch)) -> f64 {
+        let (mut spent, mut taken) = (0, 0_u64);
+        for _ in 0..BEATS / QUEUE {
+            self.fill_queue();
+            let start = Instant::now();
+            // The deadline has passed: it returns when the queue is empty.
+            while self.receiver.receive(&mut self.batch, Some(0)) == udpulse::net::Waited::Received
+            {
+                take(&self.batch);
+                taken += self.batch.datagrams().count() as u64;
+            }
+            spent += start.elapsed().as_nanos();
+        }
+        spent as f64 / taken as f64
+    }
+
+    fn fill_queue(&mut self) {
+        let mut memory = Vec::new();
+        for _ in 0..QUEUE {
+            self.next = (self.next + 382_853) % self.clients;
+            self.sent += 1;
+            let start = memory.len();
+            let seconds = now().wall_ns / NS_PER_SECOND;
+            // Each client in turn: no number is left out.
+            let seq = 2 + (self.sent - 1) / self.clients;
+            let text = format!("Heartbeat;i=10000 {seq} {seconds}.123456");
+            memory.extend_from_slice(text.as_bytes());
+            let from = Local { ip: IpAddr::V4(address(self.next)), interface: 0 };
+            self.outbox.push(self.receiver.local_address(), Some(from), start..memory.len());
+        }
+        self.sender.send(&mut self.outbox, &memory, |_| panic!("a beat could not be sent"));
+    }
+}
+
+/// How long looking at all deadlines takes.
+fn sweeps(server: &mut Server) {
+    let mut times = Vec::new();
+    for _ in 0..21 {
+        let wall_ns = now().wall_ns;
+        let Some(deadline_ns) = server.deadline() else { return };
+        let start = Instant::now();
+        server.on_time(Stamp { mono_ns: deadline_ns, wall_ns });
+        times.push(start.elapsed().as_nanos() as f64);
+    }
+    println!("a look at all deadlines of a million clients: {:.2} ms", median(&mut times) / 1e6);
+}
+
+/// The nanoseconds of CPU time per beat of a plain server of the standard library.
+fn with_python() -> Result<f64, Box<dyn Error>> {
+    let mut peer = Command::new("python3").args(["-c", PYTHON]).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(peer.stdout.take().ok_or("no stdout")?).lines();
+    let port: u16 = lines.next().ok_or("no port")??.parse()?;
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut sender = BatchSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into(), Options::default())?;
+    let (mut outbox, mut memory) = (Outbox::default(), Vec::new());
+    let seconds = now().wall_ns / NS_PER_SECOND;
+    let mut beat = 0;
+    while peer.try_wait()?.is_none() {
+        memory.clear();
+        for _ in 0..64 {
+            beat += 1;
+            let start = memory.len();
+            let text = format!("Heartbeat;i=10000 {} {seconds}.123456", beat / PYTHON_CLIENTS);
+            memory.extend_from_slice(text.as_bytes());
+            let from = Local { ip: IpAddr::V4(address(beat % PYTHON_CLIENTS)), interface: 0 };
+            outbox.push(to, Some(from), start..memory.len());
+        }
+        sender.send(&mut outbox, &memory, |_| {});
+    }
+    Ok(lines.next().ok_or("no time")??.parse()?)
+}

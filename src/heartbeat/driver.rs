@@ -1,0 +1,84 @@
+//! The heartbeat server at work: a thread that takes batches and lets the machine judge.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use crate::heartbeat::{Server, ServerConfig};
+use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::worker::Shared;
+use crate::{Machine, Result, Worker};
+
+/// How long more beats are waited for after a small batch. Beats have the kernel's stamps, so no
+/// verdict is touched by it, and a thread that is woken for each beat costs three times as much.
+const GATHER: Duration = Duration::from_micros(500);
+
+/// Datagrams in a row after which deadlines are looked at though more may be waiting.
+const ROW: usize = 8192;
+
+/// Starts a server on `address`.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
+pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>> {
+    let options = Options { kernel_stamps: true, ..Options::default() };
+    let mut socket = BatchSocket::bind(address, options)?;
+    let address = socket.local_address();
+    let interrupter = socket.interrupter();
+    let run = move |shared: &Shared<Server>| run(shared, &mut socket);
+    Worker::spawn(Server::new(config), (address, address), [(interrupter, run)])
+}
+
+fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
+    let (mut batch, mut outbox, mut answers) = (Batch::default(), Outbox::default(), Vec::new());
+    let (mut deadline, mut row) = (None, 0);
+    loop {
+        let waited = socket.receive(&mut batch, deadline);
+        let mut server = shared.lock();
+        match waited {
+            Waited::Interrupted => return,
+            Waited::Nothing => {
+                server.on_time(now());
+                row = 0;
+            }
+            Waited::Received if server.replies() => {
+                answers.clear();
+                for (message, datagram) in batch.datagrams() {
+                    server.on_datagram(message.at, message.from, datagram);
+                    if let Some((to, answer)) = server.transmit() {
+                        let start = answers.len();
+                        answers.extend_from_slice(answer);
+                        outbox.push(to, message.to, start..answers.len());
+                    }
+                }
+            }
+            Waited::Received => server.on_datagrams(
+                batch.datagrams().map(|(message, datagram)| (message.at, message.from, datagram)),
+            ),
+        }
+        let count = if waited == Waited::Received { batch.datagrams().count() } else { 0 };
+        row += count;
+        if row >= ROW
+            && let Some((message, _)) = batch.datagrams().last()
+        {
+            // All that arrived before this one was handed over.
+            server.on_time(message.at);
+            row = 0;
+        }
+        server.on_own_drops(socket.overflowed());
+        deadline = server.deadline();
+        let gathers = count > 0 && count < MAX_BATCH / 2 && !server.replies();
+        shared.tell(&mut server);
+        drop(server);
+        let mut failed = 0;
+        if !outbox.is_empty() {
+            socket.send(&mut outbox, &answers, |_| failed += 1);
+        }
+        for _ in 0..failed {
+            shared.lock().on_send_failed();
+        }
+        if gathers {
+            thread::sleep(GATHER);
+        }
+    }
+}

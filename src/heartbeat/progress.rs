@@ -1,0 +1,46 @@
+//! What an application tells of itself to the client that beats for it, from any thread.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Not told yet.
+const NEVER: i64 = i64::MIN;
+
+/// The application's last word, shared by it and the client.
+#[derive(Debug)]
+pub struct Progress {
+    last_ns: AtomicI64,
+    busy_until_ns: AtomicI64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { last_ns: AtomicI64::new(NEVER), busy_until_ns: AtomicI64::new(NEVER) }
+    }
+}
+
+impl Progress {
+    /// The application got somewhere at `now_ns` on the monotonic clock, and is not busy any more.
+    pub fn mark(&self, now_ns: i64) {
+        self.last_ns.store(now_ns, Ordering::Release);
+        self.busy_until_ns.store(NEVER, Ordering::Release);
+    }
+
+    /// The application may be silent until `until_ns`.
+    pub fn announce_silence(&self, until_ns: i64) {
+        self.busy_until_ns.store(until_ns, Ordering::Release);
+    }
+
+    /// How long ago the application last got somewhere, where it ever told.
+    #[must_use]
+    pub fn age_ns(&self, now_ns: i64) -> Option<i64> {
+        let last_ns = self.last_ns.load(Ordering::Acquire);
+        (last_ns != NEVER).then(|| now_ns.saturating_sub(last_ns).max(0))
+    }
+
+    /// For how much longer the application may be silent, where it may.
+    #[must_use]
+    pub fn busy_ns(&self, now_ns: i64) -> Option<i64> {
+        let until_ns = self.busy_until_ns.load(Ordering::Acquire);
+        Some(until_ns.saturating_sub(now_ns)).filter(|left_ns| *left_ns > 0)
+    }
+}

@@ -1,0 +1,361 @@
+//! Traces of heartbeats: recorded ones, and seeded ones of typical networks.
+//!
+//! A trace is a text file of one line per beat that arrived, in the order of arrival:
+//!
+//! ```text
+//! # udpulse heartbeat trace, interval_ns=100000000
+//! 1 1760000000000000000 1760000000000300000
+//! 2 1760000000100000000 1760000000100310000
+//! ```
+//!
+//! The number, when it was sent, and when it arrived, in nanoseconds; each of the two clocks may
+//! begin anywhere.
+
+use std::fmt::Write;
+
+use crate::heartbeat::{Detector, Estimate, Gap, Line};
+use crate::impair::Random;
+
+/// One beat that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Its number.
+    pub seq: u64,
+    /// When it was sent, on the sender's clock.
+    pub sent_ns: i64,
+    /// When it arrived, on the receiver's.
+    pub arrived_ns: i64,
+}
+
+/// The beats of one client that arrived, with the interval that it declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The interval.
+    pub interval_ns: i64,
+    /// The beats in the order of arrival.
+    pub beats: Vec<Passed>,
+}
+
+const HEAD: &str = "# udpulse heartbeat trace, interval_ns=";
+
+impl Trace {
+    /// Reads a trace file; the error says what is wrong in which line.
+    ///
+    /// # Errors
+    /// A text that names the line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut lines = text.lines().enumerate();
+        let head = lines.next().and_then(|(_, line)| line.strip_prefix(HEAD)?.trim().parse().ok());
+        let interval_ns = head.filter(|ns| *ns > 0).ok_or(format!("line 1 is not `{HEAD}N`"))?;
+        let beats = lines
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            .map(|(at, line)| {
+                let mut words = line.split_ascii_whitespace();
+                let beat = (|| {
+                    Some(Passed {
+                        seq: words.next()?.parse().ok()?,
+                        sent_ns: words.next()?.parse().ok()?,
+                        arrived_ns: words.next()?.parse().ok()?,
+                    })
+                })();
+                beat.ok_or(format!("line {} is not `seq sent_ns arrived_ns`", at + 1))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { interval_ns, beats })
+    }
+
+    /// Writes the trace as a file's text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{HEAD}{}\n", self.interval_ns);
+        for Passed { seq, sent_ns, arrived_ns } in &self.beats {
+            // A string takes all that is written.
+            let _ = writeln!(text, "{seq} {sent_ns} {arrived_ns}");
+        }
+        text
+    }
+
+    /// Replays the trace through a detector. Only beats that are news count, as in the server.
+    #[must_use]
+    pub fn replay(&self, detector: &Detector) -> Vec<Judged> {
+        let mut estimate = Estimate::default();
+        let mut judged = Vec::with_capacity(self.beats.len());
+        let mut beats = self.beats.iter();
+        let Some(mut last) = beats.next() else { return judged };
+        let offset_ns =
+            self.beats.iter().map(|beat| beat.arrived_ns - beat.sent_ns).min().unwrap_or(0);
+        for beat in beats.filter(|beat| beat.seq > 0) {
+            if beat.seq <= last.seq {
+                continue;
+            }
+            let gap_ns = beat.arrived_ns - last.arrived_ns;
+            let delay_ns = last.arrived_ns - last.sent_ns - offset_ns;
+            let line = detector.line(&estimate, self.interval_ns);
+            judged.push(Judged { line, gap_ns, delay_ns });
+            let steps = beat.seq - last.seq;
+            detector
+                .observe(&mut estimate, Gap { ns: gap_ns, steps, interval_ns: self.interval_ns });
+            last = beat;
+        }
+        judged
+    }
+}
+
+/// What a detector made of one beat, and what came after.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// The timeouts that it gave.
+    pub line: Line,
+    /// How long it was until the next beat that was news.
+    pub gap_ns: i64,
+    /// How long the beat was under way beyond the shortest time of the trace: what a crash right
+    /// after sending it adds to the time of its detection.
+    pub delay_ns: i64,
+}
+
+/// A kind of network and sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: &'static str,
+    /// The interval from beat to beat.
+    pub interval_ms: f64,
+    /// The shortest delay.
+    pub delay_ms: f64,
+    /// The mean of the exponential part of the delay.
+    pub wobble_ms: f64,
+    /// The probability that a beat is delayed by up to `spike_ms` more.
+    pub spikes: f64,
+    /// The longest such delay.
+    pub spike_ms: f64,
+    /// The probability of a loss on its own.
+    pub loss: f64,
+    /// The probability that a burst of losses begins.
+    pub bursts: f64,
+    /// The mean of what a short burst, of at most 25, is longer than 1.
+    pub burst: f64,
+    /// The probability that a burst is a long one instead: lognormal (5.55, 0.65), 26 to 1093.
+    pub long: f64,
+    /// Bursts come in a tenth of the time, ten times as often.
+    pub clustered: bool,
+    /// The mean time between stalls of the sender; none where 0.
+    pub stall_every_s: f64,
+    /// Their mean length.
+    pub stall_ms: f64,
+    /// The delay is longer by this for half of the time, for 5 minutes each.
+    pub shift_ms: f64,
+}
+
+/// A local network.
+pub const LAN: Profile = Profile {
+    name: "lan 100 ms",
+    interval_ms: 100.0,
+    delay_ms: 0.2,
+    wobble_ms: 0.1,
+    spikes: 0.0,
+    spike_ms: 0.0,
+    loss: 1e-4,
+    bursts: 0.0,
+    burst: 0.0,
+    long: 0.0,
+    clustered: false,
+    stall_every_s: 0.0,
+    stall_ms: 0.0,
+    shift_ms: 0.0,
+};
+
+const WAN: Profile = Profile {
+    name: "wan 100 ms",
+    delay_ms: 135.0,
+    wobble_ms: 3.0,
+    loss: 0.0,
+    bursts: 1.39e-4,
+    burst: 4.0,
+    ..LAN
+};
+
+const WIFI: Profile = Profile {
+    name: "wifi 100 ms",
+    delay_ms: 2.0,
+    wobble_ms: 8.0,
+    spikes: 0.01,
+    spike_ms: 150.0,
+    loss: 0.01,
+    bursts: 1e-3,
+    burst: 0.7,
+    ..LAN
+};
+
+/// The six networks that detectors are compared on: A after the published statistics of the
+/// EPFL-JAIST trace of 2004 (0.4 % loss in 814 bursts, the longest 1093 beats), B the same with its
+/// bursts in clusters, C Wi-Fi, D a sender that stalls, E independent loss, F a delay that shifts.
+pub const NETWORKS: [Profile; 6] = [
+    Profile { name: "A wan", burst: 9.0, long: 0.06, ..WAN },
+    Profile { name: "B clustered", burst: 9.0, long: 0.06, clustered: true, ..WAN },
+    Profile { name: "C wifi", ..WIFI },
+    Profile { name: "D stalls", stall_every_s: 300.0, stall_ms: 400.0, ..LAN },
+    Profile { name: "E loss 2 %", loss: 0.02, ..LAN },
+    Profile {
+        name: "F shifts",
+        loss: 0.005,
+        wobble_ms: 3.0,
+        delay_ms: 40.0,
+        shift_ms: 200.0,
+        ..LAN
+    },
+];
+
+/// The clients that one configuration has to suit at once.
+pub const FLEET: [Profile; 7] = [
+    LAN,
+    Profile { name: "lan 1 s", interval_ms: 1000.0, ..LAN },
+    Profile { name: "lan + stalls", stall_every_s: 200.0, stall_ms: 200.0, ..LAN },
+    WAN,
+    WIFI,
+    Profile { name: "wifi 1 s", interval_ms: 1000.0, ..WIFI },
+    Profile { name: "iot 10 s", interval_ms: 10_000.0, loss: 0.02, spike_ms: 3000.0, ..WIFI },
+];
+
+impl Profile {
+    /// What arrives of `beats` beats.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "milliseconds to nanoseconds, none negative"
+    )]
+    pub fn trace(&self, beats: u64, seed: u64) -> Trace {
+        let ns = |ms: f64| (ms * 1e6) as i64;
+        let mut draw = Draw(Random::new(Some(seed)));
+        let mut passed = Vec::new();
+        let mut lost = 0_u64;
+        let mut free_ms = 0.0_f64;
+        let mut next_stall_ms = draw.exponential(self.stall_every_s * 1000.0);
+        let mut wobble_ms = 0.0;
+        for seq in 0..beats {
+            let due_ms = seq as f64 * self.interval_ms;
+            while self.stall_ms > 0.0 && next_stall_ms < due_ms {
+                free_ms = next_stall_ms + draw.exponential(self.stall_ms);
+                next_stall_ms = free_ms + draw.exponential(self.stall_every_s * 1000.0);
+            }
+            // A sender that stalled sends one beat, the last due, when it is back.
+            if free_ms >= due_ms + self.interval_ms {
+                continue;
+            }
+            let sent_ms = due_ms.max(free_ms);
+            if lost == 0 && draw.0.chance(self.burst_chance(due_ms)) {
+                lost = self.burst_length(&mut draw);
+            }
+            let alone = draw.0.chance(self.loss);
+            // Delays of beats close to each other are alike.
+            wobble_ms = 0.7 * wobble_ms + 0.3 * draw.exponential(self.wobble_ms);
+            let spike_ms =
+                if draw.0.chance(self.spikes) { draw.unit() * self.spike_ms } else { 0.0 };
+            let shifted = (due_ms / 300_000.0) as u64 % 2 == 1;
+            let delay_ms =
+                self.delay_ms + wobble_ms + spike_ms + if shifted { self.shift_ms } else { 0.0 };
+            if lost > 0 || alone {
+                lost = lost.saturating_sub(1);
+                continue;
+            }
+            passed.push(Passed {
+                seq: seq + 1,
+                sent_ns: ns(sent_ms),
+                arrived_ns: ns(sent_ms + delay_ms),
+            });
+        }
+        passed.sort_by_key(|beat| beat.arrived_ns);
+        Trace { interval_ns: ns(self.interval_ms), beats: passed }
+    }
+
+    fn burst_chance(&self, due_ms: f64) -> f64 {
+        let tenth = (due_ms / (self.interval_ms * 1000.0)).fract() < 0.1;
+        match (self.clustered, tenth) {
+            (false, _) => self.bursts,
+            (true, true) => 10.0 * self.bursts,
+            (true, false) => 0.0,
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "both are cut to a range"
+    )]
+    fn burst_length(&self, draw: &mut Draw) -> u64 {
+        if draw.0.chance(self.long) {
+            draw.normal().mul_add(0.65, 5.55).exp().clamp(26.0, 1093.0) as u64
+        } else {
+            (1.0 + draw.exponential(self.burst)).min(25.0) as u64
+        }
+    }
+}
+
+/// Draws from distributions.
+struct Draw(Random);
+
+impl Draw {
+    /// From 0 to below 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    fn unit(&mut self) -> f64 {
+        self.0.below(1 << 53) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * (1.0 - self.unit()).ln()
+    }
+
+    /// By Box and Muller.
+    fn normal(&mut self) -> f64 {
+        (2.0 * self.exponential(1.0)).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "shares")]
+mod tests {
+    use super::*;
+    use crate::heartbeat::Kind;
+
+    #[test]
+    fn a_file_is_read_as_it_was_written() {
+        let trace = WIFI.trace(200, 1);
+        assert!(!trace.beats.is_empty());
+        assert_eq!(Trace::parse(&trace.text()), Ok(trace));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named() {
+        for (text, line) in [("", 1), ("# udpulse heartbeat trace, interval_ns=0\n", 1)] {
+            assert!(Trace::parse(text).unwrap_err().starts_with(&format!("line {line} ")));
+        }
+        let text = format!("{HEAD}5\n1 2 3\n\n4 5\n");
+        assert_eq!(Trace::parse(&text).unwrap_err(), "line 4 is not `seq sent_ns arrived_ns`");
+    }
+
+    #[test]
+    fn profiles_are_what_they_say() {
+        let loss = |profile: &Profile| 1.0 - profile.trace(100_000, 3).beats.len() as f64 / 1e5;
+        assert!((0.018..0.022).contains(&loss(&NETWORKS[4])), "E");
+        assert!((0.001..0.01).contains(&loss(&NETWORKS[0])), "A");
+        assert_eq!(LAN.trace(100, 5), LAN.trace(100, 5));
+        let stalls = NETWORKS[3].trace(100_000, 1);
+        let gap_ns = stalls.beats.windows(2).map(|two| two[1].arrived_ns - two[0].arrived_ns).max();
+        assert!(gap_ns > Some(600_000_000));
+    }
+
+    /// The promise of the defaults; benches/detectors.rs shows the same with more beats.
+    #[test]
+    fn the_defaults_suit_the_whole_fleet_at_five_intervals() {
+        let detector = Detector::of(Kind::Multiple);
+        for (profile, seed) in FLEET.iter().zip(1..) {
+            let trace = profile.trace(200_000, seed);
+            let judged = trace.replay(&detector);
+            let (_, down_ns) = detector.timeouts_ns(&Estimate::default(), trace.interval_ns);
+            assert!(down_ns <= 5 * trace.interval_ns);
+            let mistakes = judged.iter().filter(|judged| judged.gap_ns > down_ns).count();
+            assert!(mistakes as f64 <= 1e-4 * judged.len() as f64, "{}: {mistakes}", profile.name);
+        }
+    }
+}

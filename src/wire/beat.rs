@@ -1,0 +1,435 @@
+//! What a heartbeat says of its sender, inside its first word, where old servers do not look:
+//!
+//! ```text
+//! Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=ok;a=20 17 1760000000.123456
+//! ```
+//!
+//! | key | value |
+//! |---|---|
+//! | `i` | the interval from beat to beat, in milliseconds, perhaps with a fraction |
+//! | `b` | the boot id, hexadecimal: another one with each start of the sender |
+//! | `id` | the sender's name, at most [`MAX_NAME`] bytes |
+//! | `s` | the sender's [`Status`]: `starting`, `ok`, `degraded`, `stalled`, `busy`, `bye` |
+//! | `a` | the age of the application's last progress, in milliseconds |
+//! | `u` | with `busy`: for how long there may be silence, in milliseconds |
+//!
+//! Keys and statuses are read in any case, unknown keys and values that make no sense are passed
+//! over. The words after the first are read as any lab program's.
+
+use std::io::Write;
+
+use crate::wire::template::write_seconds;
+use crate::wire::text::{self, Reading, SentAt};
+
+/// The longest name of a sender, in bytes.
+pub const MAX_NAME: usize = 64;
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// A heartbeat as read or to be written; every part may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beat<'a> {
+    /// The interval that the sender promises to keep.
+    pub interval_ns: Option<i64>,
+    /// Which start of the sender this is.
+    pub boot: Option<u64>,
+    /// The sender's name.
+    pub name: Option<&'a [u8]>,
+    /// How the sender says it is.
+    pub status: Option<Status>,
+    /// How long ago the application last got somewhere.
+    pub age_ns: Option<i64>,
+    /// For how long a busy sender may be silent.
+    pub busy_ns: Option<i64>,
+    /// The number and the time.
+    pub reading: Reading,
+}
+
+/// How a sender says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Coming up.
+    Starting,
+    /// At work.
+    Ok,
+    /// At work, not well.
+    Degraded,
+    /// It beats, but its application gets nowhere.
+    Stalled,
+    /// It announces silence.
+    Busy,
+    /// It ends: a goodbye.
+    Bye,
+}
+
+impl Status {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Starting, "starting"),
+        (Self::Ok, "ok"),
+        (Self::Degraded, "degraded"),
+        (Self::Stalled, "stalled"),
+        (Self::Busy, "busy"),
+        (Self::Bye, "bye"),
+    ];
+
+    /// Its word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        // `ALL` is in the order of the variants.
+        Self::ALL[self as usize].1
+    }
+
+    fn read(word: &[u8]) -> Option<Self> {
+        let (status, _) =
+            Self::ALL.iter().find(|(_, known)| word.eq_ignore_ascii_case(known.as_bytes()))?;
+        Some(*status)
+    }
+}
+
+impl<'a> Beat<'a> {
+    /// Reads a datagram; whatever it holds, something comes of it. Nothing is allocated.
+    #[must_use]
+    pub fn read(datagram: &'a [u8]) -> Self {
+        if let Some(reading) = packed(datagram) {
+            return Self { reading, ..Self::default() };
+        }
+        let end = datagram.iter().position(u8::is_ascii_whitespace).unwrap_or(datagram.len());
+        let (word, rest) = datagram.split_at(end);
+        match Self::declared(word) {
+            Some(beat) => Self { reading: lab(rest).unwrap_or_else(|| text::read(rest)), ..beat },
+            None if word.iter().all(u8::is_ascii_alphabetic) => {
+                let reading = lab(rest).unwrap_or_else(|| text::read(datagram));
+                Self { reading, ..Self::default() }
+            }
+            None => Self { reading: text::read(datagram), ..Self::default() },
+        }
+    }
+
+    /// Whether anything was found: a number, a time or a declaration.
+    #[must_use]
+    pub fn is_beat(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Reads the first word, where it declares something: letters, then `;key=value` at least once.
+    fn declared(word: &'a [u8]) -> Option<Self> {
+        let mut parts = word.split(|byte| *byte == b';');
+        if !parts.next()?.iter().all(u8::is_ascii_alphabetic) {
+            return None;
+        }
+        let mut beat = Self::default();
+        let mut declares = false;
+        for part in parts {
+            let Some(equals) = part.iter().position(|byte| *byte == b'=') else { continue };
+            declares = true;
+            let (key, value) = (&part[..equals], &part[equals + 1..]);
+            if key.eq_ignore_ascii_case(b"i") {
+                beat.interval_ns = milliseconds(value).filter(|ns| *ns > 0);
+            } else if key.eq_ignore_ascii_case(b"b") {
+                beat.boot = hexadecimal(value);
+            } else if key.eq_ignore_ascii_case(b"id") {
+                beat.name = Some(value).filter(|name| is_name(name));
+            } else if key.eq_ignore_ascii_case(b"s") {
+                beat.status = Status::read(value);
+            } else if key.eq_ignore_ascii_case(b"a") {
+                beat.age_ns = milliseconds(value);
+            } else if key.eq_ignore_ascii_case(b"u") {
+                beat.busy_ns = milliseconds(value);
+            }
+        }
+        declares.then_some(beat)
+    }
+
+    /// Writes the beat into `out`, replacing what was there: `Heartbeat` and what is declared, the
+    /// number, and the time in seconds since the Unix epoch with six decimals.
+    pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(b"Heartbeat");
+        // A vector takes all that is written.
+        if let Some(ns) = self.interval_ns {
+            let _ = out.write_all(b";i=");
+            write_milliseconds(ns, out);
+        }
+        if let Some(boot) = self.boot {
+            let _ = write!(out, ";b={boot:x}");
+        }
+        if let Some(name) = self.name {
+            out.extend_from_slice(b";id=");
+            out.extend_from_slice(name);
+        }
+        if let Some(status) = self.status {
+            let _ = write!(out, ";s={}", status.word());
+        }
+        for (key, ns) in [("a", self.age_ns), ("u", self.busy_ns)] {
+            if let Some(ns) = ns {
+                let _ = write!(out, ";{key}=");
+                write_milliseconds(ns, out);
+            }
+        }
+        let _ = write!(out, " {seq} ");
+        write_seconds(wall_ns, out);
+    }
+}
+
+/// Whether `name` can stand in a beat: 1 to [`MAX_NAME`] bytes, no blank, `;` or control character.
+#[must_use]
+pub fn is_name(name: &[u8]) -> bool {
+    let allowed =
+        |byte: &u8| !byte.is_ascii_whitespace() && !byte.is_ascii_control() && *byte != b';';
+    (1..=MAX_NAME).contains(&name.len()) && name.iter().all(allowed)
+}
+
+/// The fast way for what nearly all send after the first word: ` seq seconds.fraction`.
+fn lab(rest: &[u8]) -> Option<Reading> {
+    let (seq, rest) = after_blanks(rest)?;
+    let (seconds, rest) = after_blanks(rest)?;
+    // Ten digits: a number of seconds between 2001 and 2286, as the liberal reader has it.
+    if !(1_000_000_000..10_000_000_000).contains(&seconds) || is_time(seq) {
+        return None;
+    }
+    let [b'.', fraction @ ..] = rest else { return None };
+    let mut ns = i64::try_from(seconds).ok()?.checked_mul(crate::NS_PER_SECOND)?;
+    let mut place_ns = crate::NS_PER_SECOND;
+    let mut at = 0;
+    while let Some(digit @ b'0'..=b'9') = fraction.get(at) {
+        place_ns /= 10;
+        ns = ns.checked_add(i64::from(digit - b'0') * place_ns)?;
+        at += 1;
+    }
+    let clean = at > 0 && fraction[at..].iter().all(u8::is_ascii_whitespace);
+    clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns)) })
+}
+
+/// Whether the liberal reader takes this number for a Unix time in one of its four units.
+fn is_time(number: u64) -> bool {
+    matches!(number.checked_ilog10(), Some(9 | 12 | 15 | 18))
+}
+
+/// The whole number after at least one blank, at most 18 digits of it without a leading zero.
+fn after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
+    let text = &text[start..];
+    let mut number = 0_u64;
+    let mut at = 0;
+    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+        number = number * 10 + u64::from(digit - b'0');
+        at += 1;
+        if at > 18 {
+            return None;
+        }
+    }
+    (at > 0 && (text[0] != b'0' || at == 1)).then_some((number, &text[at..]))
+}
+
+/// C's or Python's `struct` of a 32-bit number and a double of Unix seconds: 12 bytes, or 16 with
+/// the compiler's padding. No text is mistaken for one: its double is never such a time.
+fn packed(datagram: &[u8]) -> Option<Reading> {
+    let (seq, time) = match datagram.len() {
+        12 | 16 => (datagram.first_chunk::<4>()?, datagram.last_chunk::<8>()?),
+        _ => return None,
+    };
+    let plausible = 1e9..1e10;
+    let (seq, time) = if plausible.contains(&f64::from_le_bytes(*time)) {
+        (u32::from_le_bytes(*seq), f64::from_le_bytes(*time))
+    } else {
+        (u32::from_be_bytes(*seq), f64::from_be_bytes(*time))
+    };
+    if !plausible.contains(&time) {
+        return None;
+    }
+    Some(Reading { seq: Some(seq.into()), time: crate::nanoseconds(time).map(SentAt::Unix) })
+}
+
+/// Milliseconds with an optional fraction, to the nanosecond; `None` where they do not fit.
+fn milliseconds(text: &[u8]) -> Option<i64> {
+    let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+    let (whole, fraction) = text.split_at(dot);
+    if whole.is_empty() || !whole.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut ns = 0_i64;
+    for digit in whole {
+        ns = ns.checked_mul(10)?.checked_add(i64::from(digit - b'0') * NS_PER_MS)?;
+    }
+    let mut place_ns = NS_PER_MS;
+    for digit in fraction.iter().skip(1) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        place_ns /= 10;
+        ns = ns.checked_add(i64::from(digit - b'0') * place_ns)?;
+    }
+    Some(ns)
+}
+
+fn write_milliseconds(ns: i64, out: &mut Vec<u8>) {
+    let ns = ns.max(0);
+    let _ = write!(out, "{}", ns / NS_PER_MS);
+    let mut rest = ns % NS_PER_MS;
+    if rest > 0 {
+        out.push(b'.');
+    }
+    let mut place_ns = NS_PER_MS;
+    while rest > 0 {
+        place_ns /= 10;
+        let _ = write!(out, "{}", rest / place_ns);
+        rest %= place_ns;
+    }
+}
+
+fn hexadecimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 16 {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| {
+        let digit = char::from(*byte).to_digit(16)?;
+        Some(number << 4 | u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Template;
+    use proptest::prelude::*;
+
+    const T: i64 = 1_760_000_000_123_456_000;
+
+    fn reading(seq: u64) -> Reading {
+        Reading { seq: Some(seq), time: Some(SentAt::Unix(T)) }
+    }
+
+    #[test]
+    fn a_beat_declares_what_it_is() {
+        let text =
+            b"Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=busy;a=20.5;u=30000 17 1760000000.123456";
+        let beat = Beat {
+            interval_ns: Some(1_000_000_000),
+            boot: Some(0x18f_3a2c_0d1e),
+            name: Some(b"api-1"),
+            status: Some(Status::Busy),
+            age_ns: Some(20_500_000),
+            busy_ns: Some(30_000_000_000),
+            reading: reading(17),
+        };
+        assert_eq!(Beat::read(text), beat);
+        let upper = text.to_ascii_uppercase();
+        assert_eq!(Beat::read(&upper), Beat { name: Some(b"API-1"), ..beat });
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_passed_over() {
+        let read = |text: &'static str| Beat::read(text.as_bytes());
+        let plain = Beat { reading: reading(17), ..Beat::default() };
+        for text in [
+            "HB;x=1;i=-5;b=xyz;id=;s=great;a=1e3;u=.5 17 1760000000.123456",
+            "HB;i=0;b=00000000000000001;a=99999999999999999999;noise 17 1760000000.123456",
+            "HB;i=1; 17 1760000000.123456\n",
+        ] {
+            assert_eq!(Beat { interval_ns: None, ..read(text) }, plain, "{text}");
+        }
+        assert_eq!(read("hb;i=1 4 17").interval_ns, Some(1_000_000));
+        let long = format!("hb;id={}", "x".repeat(MAX_NAME + 1));
+        assert!(!Beat::read(long.as_bytes()).is_beat(), "a name cut short would be another's");
+    }
+
+    #[test]
+    fn netcat_is_a_client() {
+        let beat = Beat::read(b"hb;id=nc\n");
+        assert_eq!(
+            (beat.name, beat.reading, beat.is_beat()),
+            (Some(&b"nc"[..]), Reading::default(), true)
+        );
+        assert!(!Beat::read(b"hello\n").is_beat());
+    }
+
+    #[test]
+    fn separators_of_the_lab_are_no_declaration() {
+        for text in ["17;1760000000.123456", "Heartbeat;17;1760000000.123456"] {
+            assert_eq!(
+                Beat::read(text.as_bytes()),
+                Beat { reading: reading(17), ..Beat::default() }
+            );
+        }
+    }
+
+    #[test]
+    fn structs_are_read_in_both_byte_orders_and_alignments() {
+        let time = 1_760_000_000.5_f64;
+        let expected =
+            Reading { seq: Some(7), time: Some(SentAt::Unix(1_760_000_000_500_000_000)) };
+        let le = [7_u32.to_le_bytes().as_slice(), &time.to_le_bytes()].concat();
+        let be = [7_u32.to_be_bytes().as_slice(), &time.to_be_bytes()].concat();
+        let padded = [7_u32.to_le_bytes().as_slice(), &[0; 4], &time.to_le_bytes()].concat();
+        for bytes in [le, be, padded] {
+            assert_eq!(Beat::read(&bytes).reading, expected);
+        }
+        assert!(!Beat::read(&[0xff; 16]).is_beat());
+    }
+
+    fn beats() -> impl Strategy<Value = (Beat<'static>, String)> {
+        let ns = || prop::option::of(0..i64::MAX);
+        let status = prop::option::of(prop::sample::select(Status::ALL.map(|(s, _)| s).to_vec()));
+        let name = prop::option::of("[!-:<-~]{1,64}");
+        (prop::option::of(1..i64::MAX), any::<Option<u64>>(), name, status, ns(), ns()).prop_map(
+            |(interval_ns, boot, name, status, age_ns, busy_ns)| {
+                let beat = Beat { interval_ns, boot, status, age_ns, busy_ns, ..Beat::default() };
+                (beat, name.unwrap_or_default())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            (beat, name) in beats(), seq in 0..1_000_000_000_u64, second in 1_000_000_000..9_000_000_000_i64,
+        ) {
+            let name = (!name.is_empty()).then_some(name.as_bytes());
+            let written = Beat { name, ..beat };
+            let mut out = b"old".to_vec();
+            let wall_ns = second * crate::NS_PER_SECOND + 1000;
+            written.write(seq, wall_ns, &mut out);
+            let time = Some(SentAt::Unix(wall_ns));
+            let reading = Reading { seq: Some(seq), time };
+            prop_assert_eq!(Beat::read(&out), Beat { reading, ..written });
+        }
+
+        /// Whatever a network or an adversary makes of a beat, it is read without a panic.
+        #[test]
+        fn a_mutated_beat_is_read(
+            (beat, name) in beats(), cut: prop::sample::Index,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        ) {
+            let mut out = Vec::new();
+            Beat { name: Some(name.as_bytes()), ..beat }.write(17, T, &mut out);
+            for (at, byte) in flips {
+                let at = at.index(out.len());
+                out[at] = byte;
+            }
+            out.truncate(cut.index(out.len() + 1));
+            let read = Beat::read(&out);
+            prop_assert!(read.name.is_none_or(is_name));
+            prop_assert!(read.interval_ns.is_none_or(|ns| ns > 0));
+        }
+
+        /// The fast way and the liberal one agree wherever nothing is declared.
+        #[test]
+        fn the_fast_way_reads_what_the_liberal_one_does(
+            text in "([A-Za-z]{0,9}|[0-9]{1,3})[ \t]{0,2}[0-9]{0,20}[ ]{0,2}[0-9]{9,11}[.]?[0-9]{0,12}[ \n]{0,2}",
+        ) {
+            prop_assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()));
+        }
+
+        #[test]
+        fn any_bytes_are_read(datagram: Vec<u8>) {
+            let _ = Beat::read(&datagram);
+        }
+
+        #[test]
+        fn what_the_lab_writes_is_read(seq in 0..1_000_000_000_u64) {
+            let mut out = Vec::new();
+            Template::heartbeat().write(seq, T, &mut out);
+            prop_assert_eq!(Beat::read(&out), Beat { reading: reading(seq), ..Beat::default() });
+        }
+    }
+}

@@ -1,0 +1,319 @@
+"""The heartbeat: what clients declare, what the server makes of it, and honest observation."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy
+import pytest
+
+import udpulse
+from udpulse import HeartbeatClient, HeartbeatServer
+
+E = TypeVar("E")
+
+
+def wait_for(server: HeartbeatServer, kind: type[E]) -> E:
+    """The next event of a kind."""
+    for event in server:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError("the server ended")
+
+
+@pytest.fixture
+def server() -> Iterator[HeartbeatServer]:
+    with HeartbeatServer(port=0, every_beat=True) as server:
+        yield server
+
+
+def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.02, name="api-1"):
+        wait_for(server, udpulse.Up)
+        heard = [wait_for(server, udpulse.Heard) for _ in range(3)]
+        (peer,) = server.peers()
+    assert [event.name for event in heard] == ["api-1"] * 3
+    word, seq, sent = heard[1].message.split()
+    assert (int(seq), abs(float(sent) - time.time()) < 60) == (2, True)
+    assert word.startswith(b"Heartbeat;i=20;b=")
+    assert word.endswith(b";id=api-1")
+    assert (peer.name, peer.interval, peer.timeout) == ("api-1", 0.02, 0.1)
+    assert peer.boot is not None
+    assert peer.delay is not None
+    assert peer.delay >= 0
+
+
+def test_a_format_of_the_users_declares_nothing(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=9, format="Heartbeat {seq} {time}"):
+        heard = wait_for(server, udpulse.Heard)
+    assert heard.message.startswith(b"Heartbeat 1 ")
+    assert server.peers()[0].boot is None
+
+
+def test_leaving_says_goodbye_and_stopping_does_not(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.02) as client:
+        wait_for(server, udpulse.Heard)
+    stopped = wait_for(server, udpulse.Stopped)
+    assert stopped.address == client.address
+    with HeartbeatClient(*server.address, interval=0.02, name="crashes") as client:
+        while wait_for(server, udpulse.Heard).seq != 2:
+            pass
+        client.stop()
+    down = wait_for(server, udpulse.Down)
+    assert (down.name, down.cause, down.timeout) == ("crashes", "silence", 0.1)
+    assert down.silence >= down.timeout
+    assert down.expected == down.received == client.counters.sent
+
+
+def test_a_client_that_comes_back_is_recovered_or_restarted(server: HeartbeatServer) -> None:
+    client = HeartbeatClient(*server.address, interval=0.02, name="back")
+    for _ in range(2):
+        client.start()
+        while wait_for(server, udpulse.Heard).seq != 2:
+            pass
+        client.stop()
+    restarted = [event for event in server.next_batch() if isinstance(event, udpulse.Restarted)]
+    assert not restarted, "it was read on the way"
+    (peer,) = server.peers()
+    assert peer.received == client.counters.sent
+
+
+def test_several_servers_hear_each_beat() -> None:
+    with HeartbeatServer(port=0) as one, HeartbeatServer(port=0) as two:
+        client = HeartbeatClient(*one.address, also=[two.address], interval=0.02, name="both")
+        with client:
+            assert client.server == one.address
+            for server in (one, two):
+                assert wait_for(server, udpulse.Up).name == "both"
+        for server in (one, two):
+            wait_for(server, udpulse.Stopped)
+        assert client.counters.sent == one.counters.beats + two.counters.beats
+
+
+def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.02) as client:
+        client.busy(until=time.time() + 60)
+        busy = wait_for(server, udpulse.Busy)
+        assert 50 < busy.duration <= 60
+        client.progress()
+        assert wait_for(server, udpulse.Recovered).state == "busy"
+        with pytest.raises(ValueError, match=r"^until must be a time to come"):
+            client.busy(until=time.time() - 1)
+
+
+def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -> None:
+    client = HeartbeatClient(*server.address, interval=0.01)
+
+    @client.progress()
+    def work(value: int) -> int:
+        """Work."""
+        return value + 1
+
+    @client.progress()
+    async def wait(value: int) -> int:
+        return value + 2
+
+    assert (work(1), asyncio.run(wait(1)), work.__doc__) == (2, 3, "Work.")
+    with client:
+        while (before := server.peers()) == [] or before[0].age is None:
+            wait_for(server, udpulse.Heard)
+        while (server.peers()[0].age or 0) < 0.05:
+            wait_for(server, udpulse.Heard)
+        for mark in (lambda: work(1), lambda: asyncio.run(wait(1)), lambda: client.progress()):
+            old = server.peers()[0].age
+            assert old is not None
+            mark()
+            while (server.peers()[0].age or 0) >= old:
+                wait_for(server, udpulse.Heard)
+        with client.progress():
+            time.sleep(0)
+
+
+def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer) -> None:
+    held = 0.5
+    client = HeartbeatClient(*server.address, interval=0.02, stall_after=0.1)
+    with client:
+        client.progress()
+        wait_for(server, udpulse.Heard)
+        # A call into C that keeps the GIL: no thread of Python runs meanwhile.
+        ctypes.PyDLL(None).usleep(int(held * 1e6))
+        (peer,) = server.peers()
+        assert peer.state == "stalled"
+        assert peer.age is not None
+        assert peer.age > 0.1
+        stalled = wait_for(server, udpulse.Stalled)
+        assert stalled.age is not None
+        assert 0.1 < stalled.age < held
+        client.progress()
+        recovered = wait_for(server, udpulse.Recovered)
+        assert (recovered.state, recovered.duration > 0.2) == ("stalled", True)
+    assert not [event for event in server.next_batch() if isinstance(event, udpulse.Down)]
+
+
+FORK = """
+import os, sys, udpulse
+with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
+    client = udpulse.HeartbeatClient(*server.address, interval=0.01, name="parent")
+    with client:
+        for event in server:
+            if isinstance(event, udpulse.Heard):
+                break
+        child = os.fork()
+        if child == 0:
+            assert not client.running
+            client.stop()
+            client.stop()
+            # It goes as any program does: through the interpreter's end.
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert client.running
+        seen = client.counters.sent
+        while client.counters.sent < seen + 3:
+            pass
+    (peer,) = server.peers()
+    assert peer.received == server.counters.beats, "one boot, and no beat but the parent's"
+    assert server.counters.duplicates == 0
+print("whole")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_beat_in_its_parents_name() -> None:
+    program = [sys.executable, "-W", "ignore", "-c", FORK]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=30)
+    assert (ended.stdout, ended.returncode) == ("whole\n", 0), ended.stderr
+
+
+def test_text_by_hand_is_a_client(server: HeartbeatServer) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as netcat:
+        netcat.sendto(b"hb;id=by-hand;i=100\n", server.address)
+        assert wait_for(server, udpulse.Heard).name == "by-hand"
+        netcat.sendto(b"HB;ID=by-hand;I=100;S=BYE\n", server.address)
+        assert wait_for(server, udpulse.Stopped).name == "by-hand"
+
+
+def test_columns_are_the_peers(server: HeartbeatServer) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for beat in (b"hb;i=1000;id=a;b=f 7", b"hb;i=1000;id=a;b=f 9", b"3 1486420330.5"):
+            client.sendto(beat, server.address)
+            wait_for(server, udpulse.Heard)
+        columns = server.columns()
+        peers = {peer.name: peer for peer in server.peers()}
+    assert {len(column) for column in columns.values()} == {2}
+    a = list(columns["name"]).index("a")
+    assert columns["seq"].dtype == numpy.uint64
+    for field in ("seq", "received", "expected", "interval", "timeout", "last", "boot", "state"):
+        assert columns[field][a] == getattr(peers["a"], field), field
+    assert (columns["port"][a], columns["address"][a]) == (client_port(peers["a"]), "127.0.0.1")
+    assert numpy.isnan(columns["delay"][a])
+    assert columns["delay"][1 - a] == 0
+
+
+def client_port(peer: udpulse.Peer) -> int:
+    return peer.address[1]
+
+
+def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
+    with HeartbeatServer(port=0, timeout=60, every_beat=True) as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            total = 70_000
+            for start in range(0, total, 100):
+                for seq in range(start, start + 100):
+                    client.sendto(b"%d" % seq, server.address)
+                while server.counters.received < start + 100:
+                    pass
+        assert len(server.next_batch(10)) == 10
+        rest = 0
+        server.stop()
+        while batch := server.next_batch():
+            rest += len(batch)
+        # One Up and each beat.
+        assert 10 + rest + server.overflowed == total + 1
+        assert server.overflowed > 0
+        assert server.next_batch() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"detector": "best"}, "detector must be one of 'fixed', 'multiple', 'chen', 'two_window'"),
+        ({"timeout": 5, "down": 3}, "timeout must be None beside detector, suspect or down, not 5"),
+        ({"down": 0}, "down must be a finite number above 0, not 0"),
+        ({"suspect": 9}, "suspect must be at most down, which is 5, not 9"),
+    ],
+)
+def test_a_bad_judgement_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{text}"):
+        HeartbeatServer(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"name": "a b"}, "name must be 1 to 64 bytes"),
+        ({"name": ""}, "name must be 1 to 64 bytes"),
+        ({"spread": 0.6}, "spread must be a part of the interval from 0 to 0.5, not 0.6"),
+        ({"stall_after": 0}, "stall_after must be above 0 and below 9.2e9 seconds, not 0"),
+        ({"also": [("127.0.0.1", 0)]}, "port must be 1 to 65535, not 0"),
+    ],
+)
+def test_a_bad_client_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{text}"):
+        HeartbeatClient("127.0.0.1", **arguments)
+
+
+def test_each_detector_follows_a_client_to_its_end() -> None:
+    for detector in ("multiple", "chen", "two_window", "bertier", "phi", "phi_exp"):
+        with HeartbeatServer(port=0, detector=detector) as server:
+            with HeartbeatClient(*server.address, interval=0.01) as client:
+                while client.counters.sent < 10:
+                    pass
+                client.stop()
+            down = wait_for(server, udpulse.Down)
+            assert 0 < down.timeout < 1, detector
+
+
+OBSERVER = """
+import udpulse
+with udpulse.HeartbeatServer(port=0) as server:
+    print(*server.address, flush=True)
+    for event in server:
+        print(type(event).__name__, getattr(event, "name", None), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP here")
+def test_a_server_that_was_stopped_blames_nobody_who_lives() -> None:
+    program = [sys.executable, "-u", "-c", OBSERVER]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        host, port = next(lines).split()
+        # A timeout of one second; the stop is longer.
+        clients = [HeartbeatClient(host, int(port), interval=0.2, name=f"c{n}") for n in range(12)]
+        for client in clients:
+            client.start()
+        assert {next(lines) for _ in clients} == {f"Up c{n}\n" for n in range(12)}
+        process.send_signal(signal.SIGSTOP)
+        sent = clients[1].counters.sent
+        clients[0].stop()
+        while clients[1].counters.sent < sent + 10:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGCONT)
+        told = []
+        for line in lines:
+            told.append(line)
+            if line.startswith("Down"):
+                break
+        process.kill()
+        for client in clients:
+            client.stop()
+    assert "Paused None\n" in told
+    assert [line for line in told if line.startswith("Down")] == ["Down c0\n"]
