@@ -1,7 +1,7 @@
 """Stop-and-wait round trips on loopback: PingClient against sockperf and a plain socket client.
 
-Servers run on core 0, clients on core 1, all in turns; shown are the medians over the rounds of each
-client's median round trip, and the ratios within a round. Needs Linux, two cores and sockperf.
+Servers run on core 0, clients on core 1, all in turns; shown are the medians over the rounds of
+each client's median round trip, and the ratios within a round. Needs Linux, two cores and sockperf.
 """
 
 import os

@@ -32,6 +32,7 @@ from udpulse._core import (
     Up,
     __version__,
     ping,
+    ping_many,
 )
 from udpulse._errors import NotStartedError, UdpulseError
 
@@ -63,4 +64,5 @@ __all__ = [
     "Up",
     "__version__",
     "ping",
+    "ping_many",
 ]

@@ -1,6 +1,6 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -35,6 +35,7 @@ __all__ = [
     "_Waiter",
     "__version__",
     "ping",
+    "ping_many",
 ]
 
 VERDICTS: Final[list[str]]
@@ -290,6 +291,14 @@ def ping(
     ttl: int | None = None,
     dscp: int | None = None,
 ) -> PingReport: ...
+def ping_many(
+    targets: Iterable[tuple[str, int]],
+    *,
+    count: int = 3,
+    rate: float = 1000.0,
+    timeout: float = 1.0,
+    size: int = 64,
+) -> list[PingReport]: ...
 
 @final
 class HeartbeatClient:

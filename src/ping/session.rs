@@ -7,7 +7,7 @@ use crate::events::shown;
 use crate::impair::Random;
 use crate::machine::Outgoing;
 use crate::ping::kept::Row;
-use crate::ping::message::{Claim, Message};
+use crate::ping::message::{Claim, Message, Token};
 use crate::ping::schedule::Slots;
 use crate::ping::{Counters, Kept, Report, Schedule};
 use crate::{Events, Machine, Stamp};
@@ -200,6 +200,16 @@ impl Session {
         self.report.local_drops = drops;
     }
 
+    /// Gives up the probes whose time was up at `now`.
+    pub(super) fn expire(&mut self, now: Stamp) {
+        self.settle(now.mono_ns);
+    }
+
+    /// What nobody else knows and each of its probes carries.
+    pub(super) fn token(&self) -> Option<Token> {
+        self.message.token()
+    }
+
     fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Judged {
         if !same_host_and_port(from, self.config.target) {
             return Judged::Foreign;
@@ -332,6 +342,12 @@ impl Session {
         if self.slots.is_some() {
             self.report.send_error.add(now.mono_ns - slot_ns);
         }
+        self.send(now);
+    }
+
+    /// Sends the next probe.
+    pub(super) fn send(&mut self, now: Stamp) {
+        self.started.get_or_insert(now);
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.settled {
             let seq = self.forgotten() + 1;
             let Some(probe) = self.probes.front() else { break };

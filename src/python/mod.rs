@@ -10,6 +10,7 @@ mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
 mod ping_client;
+mod ping_many;
 mod ping_report;
 mod value;
 mod wait;
@@ -28,6 +29,8 @@ mod _core {
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]
     use super::ping_client::{PingClient, ping};
+    #[pymodule_export]
+    use super::ping_many::ping_many;
     #[pymodule_export]
     use super::ping_report::{Distribution, PingReport, Probe, Runs};
 
