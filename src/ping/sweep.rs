@@ -8,7 +8,7 @@ use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
 use crate::{Events, Machine, Stamp};
 
-/// So many probes may go out in a row before replies are looked at.
+/// So many probes may go out in a row once all replies are read.
 const BURST: u32 = 64;
 
 /// What a sweep is to do.
@@ -124,7 +124,8 @@ impl Machine for Sweep {
 
     fn on_datagram(&mut self, at: Stamp, _from: SocketAddr, datagram: &[u8]) {
         self.now = at;
-        self.burst = BURST;
+        // One in, one out: what has come is read before much more is asked for.
+        self.burst = 1;
         match token_of(datagram).and_then(|token| self.of_token.get(&token)) {
             Some(index) => {
                 let target = self.targets[*index];
