@@ -22,16 +22,16 @@ SECONDS = 0.5
 SERVER = """
 import os, sys, udpulse
 os.sched_setaffinity(0, {0})
-with udpulse.EchoServer(port=0) as server:
+with udpulse.EchoServer(sys.argv[1], 0) as server:
     print(server.address[1], flush=True)
     sys.stdin.read()
 """
 
 
 @contextmanager
-def echo_server() -> Iterator[int]:
+def echo_server(host: str = "127.0.0.1") -> Iterator[int]:
     """Run an EchoServer on core 0; give its port."""
-    command = [sys.executable, "-c", SERVER]
+    command = [sys.executable, "-c", SERVER, host]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
         assert server.stdout is not None

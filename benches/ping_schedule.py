@@ -1,8 +1,8 @@
 """How well a 1 ms schedule is kept: PingClient against Python's time.sleep to an absolute schedule.
 
 The server runs on core 0, the clients on core 1, all in turns; shown are the medians over the
-rounds of each median error, the ratios within a round, and how late the last probe was: no more
-than the others, where nothing drifts. Needs Linux and two cores.
+rounds of each median error, the ratios within a round, and how late the last probe was: as the
+others are, where nothing drifts. Needs Linux and two cores.
 """
 
 import os

@@ -219,6 +219,50 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
     assert report.answered > 0
 
 
+class TestMany:
+    def test_each_target_has_its_report_and_none_harms_another(self) -> None:
+        with (
+            EchoServer(port=0) as good,
+            EchoServer(port=0, loss=0.5, seed=1) as lossy,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead,
+        ):
+            dead.bind(("127.0.0.1", 0))
+            targets = [good.address, dead.getsockname(), lossy.address, ("127.0.0.2", 9)]
+            reports = udpulse.ping_many(targets, count=20, rate=5000, timeout=0.2)
+            assert reports[2].lost == lossy.counters.dropped > 0
+        assert all(adds_up(report) for report in reports)
+        assert [report.sent for report in reports] == [20] * 4
+        assert [report.answered for report in reports] == [20, 0, 20 - reports[2].lost, 0]
+        assert reports[0].rtt.median is not None
+        assert list(reports[0].columns()["seq"]) == list(range(1, 21))
+
+    def test_a_reply_may_come_from_another_address(self) -> None:
+        # Bound to all interfaces, it answers from the one that the route takes.
+        with EchoServer("", 0) as server:
+            port = server.address[1]
+            targets = [(f"127.0.1.{n}", port) for n in range(1, 101)]
+            reports = udpulse.ping_many(targets, count=2, rate=10_000)
+        assert [report.answered for report in reports] == [2] * 100
+
+    def test_none_is_none(self) -> None:
+        assert udpulse.ping_many([]) == []
+
+    @pytest.mark.parametrize(
+        ("targets", "options", "text"),
+        [
+            ([("127.0.0.1", 9), ("::1", 9)], {}, "targets must be of one family, IPv4 or IPv6"),
+            ([("127.0.0.1", 0)], {}, "port must be 1 to 65535, not 0"),
+            ([("127.0.0.1", 9)], {"rate": 0}, "rate must be a number per second above 0, not 0"),
+            ([("127.0.0.1", 9)], {"size": 63}, "size must be 64 to 65507, not 63"),
+        ],
+    )
+    def test_a_bad_argument_is_named(
+        self, targets: list[tuple[str, int]], options: dict[str, Any], text: str
+    ) -> None:
+        with pytest.raises(ValueError, match=f"^{text}"):
+            udpulse.ping_many(targets, **options)
+
+
 @pytest.mark.parametrize("timestamps", ["user", "receive", "kernel"])
 @pytest.mark.parametrize("precise", [False, True])
 def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bool) -> None:

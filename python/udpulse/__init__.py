@@ -54,6 +54,7 @@ from udpulse._core import (
     Up,
     __version__,
     ping,
+    ping_many,
 )
 from udpulse._errors import NotStartedError, UdpulseError
 
@@ -107,4 +108,5 @@ __all__ = [
     "Up",
     "__version__",
     "ping",
+    "ping_many",
 ]

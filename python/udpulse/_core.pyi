@@ -1,6 +1,6 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
@@ -58,6 +58,7 @@ __all__ = [
     "_Waiter",
     "__version__",
     "ping",
+    "ping_many",
 ]
 
 VERDICTS: Final[list[str]]
@@ -479,6 +480,14 @@ def ping(
     ttl: int | None = None,
     dscp: int | None = None,
 ) -> PingReport: ...
+def ping_many(
+    targets: Iterable[tuple[str, int]],
+    *,
+    count: int = 3,
+    rate: float = 1000.0,
+    timeout: float = 1.0,
+    size: int = 64,
+) -> list[PingReport]: ...
 
 @final
 class HeartbeatClient:

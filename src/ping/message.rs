@@ -20,6 +20,15 @@ pub(super) struct Message {
     said: Vec<u8>,
 }
 
+/// The hexadecimal digits of a random number.
+pub(super) type Token = [u8; 16];
+
+/// The token of a reply, where there is one where a probe has it: after three words.
+pub(super) fn token_of(reply: &[u8]) -> Option<Token> {
+    let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
+    beginning.splitn(5, |byte| *byte == b' ').nth(3)?.try_into().ok()
+}
+
 /// What a reply says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -41,6 +50,11 @@ impl Message {
         // In capitals, for the lab's server raises letters.
         let token = (size >= MIN_TOKEN_SIZE).then(|| format!("{:016X}", random.below(u64::MAX)));
         Self { template: Template::ping(), token, size, said: Vec::new() }
+    }
+
+    /// Its token, where it has one.
+    pub(super) fn token(&self) -> Option<Token> {
+        self.token.as_ref()?.as_bytes().try_into().ok()
     }
 
     /// Writes the probe with this number into `out`, replacing what was there.
@@ -116,6 +130,7 @@ mod tests {
             assert_eq!(out.len(), size.max(24));
             assert_eq!(message.claim(&out.to_ascii_uppercase()), Claim::Echo(7));
             assert!(message.fits(&out.to_ascii_uppercase(), 7, WALL_NS));
+            assert_eq!(token_of(&out.to_ascii_uppercase()), message.token());
         }
         let mut out = Vec::new();
         message(MIN_TOKEN_SIZE).0.write(u64::MAX, WALL_NS, &mut out);

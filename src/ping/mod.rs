@@ -7,6 +7,7 @@ mod report;
 mod schedule;
 mod session;
 mod steps;
+mod sweep;
 
 pub use driver::start;
 pub use kept::{Columns, Kept};
@@ -15,3 +16,4 @@ pub use report::{Counters, Report};
 pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};
 pub use steps::WallSteps;
+pub use sweep::{Sweep, SweepConfig};

@@ -7,7 +7,7 @@ use crate::events::shown;
 use crate::impair::Random;
 use crate::machine::Outgoing;
 use crate::ping::kept::Row;
-use crate::ping::message::{Claim, Message};
+use crate::ping::message::{Claim, Message, Token};
 use crate::ping::schedule::Slots;
 use crate::ping::{Counters, Kept, Report, Schedule};
 use crate::{Events, Machine, Stamp};
@@ -200,6 +200,16 @@ impl Session {
         self.report.local_drops = drops;
     }
 
+    /// Gives up the probes whose time was up at `now`.
+    pub(super) fn expire(&mut self, now: Stamp) {
+        self.settle(now.mono_ns);
+    }
+
+    /// What nobody else knows and each of its probes carries.
+    pub(super) fn token(&self) -> Option<Token> {
+        self.message.token()
+    }
+
     fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Judged {
         if !same_host_and_port(from, self.config.target) {
             return Judged::Foreign;
@@ -332,6 +342,12 @@ impl Session {
         if self.slots.is_some() {
             self.report.send_error.add(now.mono_ns - slot_ns);
         }
+        self.send(now);
+    }
+
+    /// Sends the next probe.
+    pub(super) fn send(&mut self, now: Stamp) {
+        self.started.get_or_insert(now);
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.settled {
             let seq = self.forgotten() + 1;
             let Some(probe) = self.probes.front() else { break };
@@ -654,6 +670,8 @@ mod tests {
         Refused { ago: Option<u64> },
         SendFailed,
         WallStep(i64),
+        Departed { ago: u64, before_ms: i64 },
+        Slot,
         Time,
     }
 
@@ -670,6 +688,9 @@ mod tests {
             1 => prop::option::of(0..8_u64).prop_map(|ago| Happens::Refused { ago }),
             1 => Just(Happens::SendFailed),
             1 => (-4_000_000..4_000_000_i64).prop_map(Happens::WallStep),
+            2 => (0..8_u64, -5..300_i64)
+                .prop_map(|(ago, before_ms)| Happens::Departed { ago, before_ms }),
+            2 => Just(Happens::Slot),
             8 => Just(Happens::Time),
         ]
     }
@@ -729,6 +750,11 @@ mod tests {
                     }
                     Happens::SendFailed => session.on_send_failed(),
                     Happens::WallStep(by_ms) => step_ms += by_ms,
+                    Happens::Departed { ago, before_ms } => {
+                        let seq = session.report.counters.sent.saturating_sub(ago);
+                        session.on_departed(seq, (ms - before_ms) * MS);
+                    }
+                    Happens::Slot => session.on_slot(now),
                     Happens::Time => session.on_time(now),
                 }
                 while let Some((_, datagram)) = session.transmit() {
@@ -745,6 +771,7 @@ mod tests {
                 prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
                 // Monotonic time alone makes a round trip.
                 prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
+                prop_assert!(report.kernel_rtt.max_ns() <= report.rtt.max_ns());
                 let runs = report.loss_runs;
                 prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
                 prop_assert!(session.settled <= c.sent - c.pending);

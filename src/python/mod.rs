@@ -12,6 +12,7 @@ mod heartbeat_client;
 mod heartbeat_server;
 mod link;
 mod ping_client;
+mod ping_many;
 mod ping_report;
 mod value;
 mod wait;
@@ -40,6 +41,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::ping_client::{PingClient, ping};
+    #[pymodule_export]
+    use super::ping_many::ping_many;
     #[pymodule_export]
     use super::ping_report::{Distribution, PingReport, Probe, Runs};
 

@@ -352,8 +352,8 @@ impl PingReport {
     }
 
     /// The probes kept, as read-only NumPy arrays of equal length, one row per probe in the order
-    /// that they were sent in (35 bytes per probe; see `keep`). The arrays own the engine's memory:
-    /// nothing is copied into Python, and each call gives the same ones.
+    /// that they were sent in (35 bytes per probe; see `keep`). The first call gathers them and hands
+    /// their memory to NumPy without a copy; later ones give the same arrays.
     ///
     /// seq: uint64, from 1.
     /// sent_ns: int64, nanoseconds since the Unix epoch on a clock that does not step.

@@ -1,0 +1,240 @@
+//! Many targets from one socket: a session for each, and one pace for all.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use crate::ping::message::{Token, token_of};
+use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
+use crate::time::NS_PER_SECOND;
+use crate::{Events, Machine, Stamp};
+
+/// So many probes may go out in a row once all replies are read.
+const BURST: u32 = 64;
+
+/// What a sweep is to do.
+#[derive(Clone, Debug)]
+pub struct SweepConfig {
+    /// Where the probes go.
+    pub targets: Vec<SocketAddr>,
+    /// How many to each.
+    pub count: u64,
+    /// How many per second in all.
+    pub rate: f64,
+    /// How long a reply is waited for.
+    pub timeout_ns: i64,
+    /// The payload of a probe in bytes, at least [`MIN_TOKEN_SIZE`].
+    pub size: usize,
+}
+
+/// One session per target, told apart by their tokens: a host may answer from another address than
+/// it was asked at.
+#[derive(Debug)]
+pub struct Sweep {
+    targets: Vec<SocketAddr>,
+    sessions: Vec<Session>,
+    of_token: HashMap<Token, usize>,
+    rate: f64,
+    timeout_ns: i64,
+    total: u64,
+    sent: u64,
+    started_ns: Option<i64>,
+    /// Which session sent when, in that order, while a reply may be in time.
+    waiting: VecDeque<(i64, usize)>,
+    /// What goes out next: of which session, and how many more in this row.
+    burst: u32,
+    last: usize,
+    now: Stamp,
+    foreign: u64,
+    events: Events<()>,
+}
+
+impl Sweep {
+    /// A sweep that has sent nothing yet.
+    #[must_use]
+    pub fn new(config: SweepConfig) -> Self {
+        let session = |target: &SocketAddr| {
+            Session::new(Config {
+                target: *target,
+                count: Some(config.count),
+                duration_ns: None,
+                schedule: Schedule::StopAndWait,
+                timeout_ns: config.timeout_ns,
+                size: config.size.max(MIN_TOKEN_SIZE),
+                keep: None,
+                events: 0,
+            })
+        };
+        let sessions: Vec<_> = config.targets.iter().map(session).collect();
+        let tokens = sessions.iter().map(Session::token).zip(0..);
+        Self {
+            of_token: tokens.filter_map(|(token, index)| Some((token?, index))).collect(),
+            total: config.count.saturating_mul(sessions.len() as u64),
+            targets: config.targets,
+            sessions,
+            rate: config.rate,
+            timeout_ns: config.timeout_ns,
+            sent: 0,
+            started_ns: None,
+            waiting: VecDeque::new(),
+            burst: 0,
+            last: 0,
+            now: Stamp::default(),
+            foreign: 0,
+            events: Events::new(0),
+        }
+    }
+
+    /// What is known of each target, in their order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        self.sessions.iter().map(Session::report).collect()
+    }
+
+    /// Datagrams that no session knows.
+    #[must_use]
+    pub fn foreign(&self) -> u64 {
+        self.foreign
+    }
+
+    /// When the next probe is due.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "it saturates"
+    )]
+    fn due_ns(&self) -> Option<i64> {
+        let since_ns = self.sent as f64 / self.rate * NS_PER_SECOND as f64;
+        (self.sent < self.total)
+            .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns as i64)))
+    }
+
+    fn settle(&mut self, now: Stamp) {
+        while let Some((sent_ns, index)) = self.waiting.front().copied() {
+            if now.mono_ns < sent_ns.saturating_add(self.timeout_ns) {
+                return;
+            }
+            self.sessions[index].expire(now);
+            self.waiting.pop_front();
+        }
+    }
+}
+
+impl Machine for Sweep {
+    type Event = ();
+
+    fn on_datagram(&mut self, at: Stamp, _from: SocketAddr, datagram: &[u8]) {
+        self.now = at;
+        // One in, one out: what has come is read before much more is asked for.
+        self.burst = 1;
+        match token_of(datagram).and_then(|token| self.of_token.get(&token)) {
+            Some(index) => {
+                let target = self.targets[*index];
+                self.sessions[*index].on_datagram(at, target, datagram);
+            }
+            None => self.foreign += 1,
+        }
+    }
+
+    fn on_refused(&mut self) {
+        // An unconnected socket is not told whose refusal it is.
+    }
+
+    fn on_time(&mut self, now: Stamp) {
+        self.started_ns.get_or_insert(now.mono_ns);
+        self.now = now;
+        self.burst = BURST;
+        self.settle(now);
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        let timeout_ns = self.waiting.front().map(|(ns, _)| ns.saturating_add(self.timeout_ns));
+        [self.due_ns(), timeout_ns].into_iter().flatten().min()
+    }
+
+    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let started = self.started_ns.is_some();
+        if !started || self.burst == 0 || self.due_ns().is_none_or(|ns| self.now.mono_ns < ns) {
+            return None;
+        }
+        self.burst -= 1;
+        self.last = usize::try_from(self.sent % self.sessions.len() as u64).ok()?;
+        self.sent += 1;
+        self.waiting.push_back((self.now.mono_ns, self.last));
+        let session = &mut self.sessions[self.last];
+        session.send(self.now);
+        session.transmit()
+    }
+
+    fn on_send_failed(&mut self) {
+        self.sessions[self.last].on_send_failed();
+    }
+
+    fn is_done(&self) -> bool {
+        self.sent >= self.total && self.waiting.is_empty()
+    }
+
+    fn events(&mut self) -> &mut Events<()> {
+        &mut self.events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn at(ms: i64) -> Stamp {
+        Stamp { mono_ns: ms * MS, wall_ns: 1_486_420_330_837_133_000 + ms * MS }
+    }
+
+    fn sweep(targets: usize, rate: f64) -> Sweep {
+        let target = |n| SocketAddr::from(([127, 0, 1, u8::try_from(n).unwrap()], 7));
+        Sweep::new(SweepConfig {
+            targets: (0..targets).map(target).collect(),
+            count: 2,
+            rate,
+            timeout_ns: 100 * MS,
+            size: 0,
+        })
+    }
+
+    fn sent(sweep: &mut Sweep, ms: i64) -> Vec<(SocketAddr, Vec<u8>)> {
+        sweep.on_time(at(ms));
+        let mut all = Vec::new();
+        while let Some((to, datagram)) = sweep.transmit() {
+            all.push((to, datagram.to_vec()));
+        }
+        all
+    }
+
+    #[test]
+    fn the_rate_is_that_of_all_and_targets_take_turns() {
+        let mut sweep = sweep(3, 1000.0);
+        let hosts: Vec<_> =
+            (0..6).flat_map(|ms| sent(&mut sweep, ms)).map(|(to, _)| to.ip().to_string()).collect();
+        assert_eq!(hosts[..3], ["127.0.1.0", "127.0.1.1", "127.0.1.2"]);
+        assert_eq!((hosts.len(), &hosts[..3]), (6, &hosts[3..]));
+        assert_eq!(sweep.deadline(), Some(100 * MS));
+        assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done());
+        assert!(sweep.reports().iter().all(|report| report.counters.lost == 2));
+    }
+
+    #[test]
+    fn a_reply_belongs_to_its_token_wherever_it_comes_from() {
+        let mut sweep = sweep(3, 1e9);
+        assert_eq!(sent(&mut sweep, 0).len(), 1);
+        let probes = sent(&mut sweep, 1);
+        let elsewhere = "192.0.2.1:9".parse().unwrap();
+        let (_, mut echo) = probes[0].clone();
+        sweep.on_datagram(at(5), elsewhere, &echo);
+        sweep.on_datagram(at(6), elsewhere, &echo);
+        sweep.on_datagram(at(6), elsewhere, b"PING 1 1486420330.837133");
+        echo[62] ^= 1;
+        sweep.on_datagram(at(7), elsewhere, &echo);
+        let counters: Vec<_> = sweep.reports().iter().map(|report| report.counters).collect();
+        assert_eq!((counters[1].answered, counters[1].duplicates), (1, 1));
+        assert_eq!((counters[1].corrupt, sweep.foreign()), (1, 1));
+        assert_eq!((counters[0].received, counters[2].received), (0, 0), "one harms no other");
+    }
+}

@@ -1,0 +1,89 @@
+//! `ping_many`.
+
+use std::net::SocketAddr;
+
+use pyo3::prelude::*;
+
+use crate::net::{Endpoint, Socket, resolve};
+use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig};
+use crate::python::args::{self, Integer, Seconds};
+use crate::python::ping_report::PingReport;
+use crate::python::wait::{aside, wait};
+use crate::wire::MAX_DATAGRAM;
+use crate::{Error, Result, Worker};
+
+/// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
+/// their order.
+///
+/// targets: (host, port) pairs, all IPv4 or all IPv6 once their names are resolved.
+/// count: how many probes to each, at least 1. The targets take turns.
+/// rate: how many probes per second in all.
+/// timeout: how long each reply is waited for, in seconds.
+/// size: the payload of a probe in bytes, 64 to 65507.
+///
+/// A reply is known by the token of its target's session, also where it comes from another address
+/// than the one asked. Refusals are counted as losses, for an unconnected socket is not told of
+/// them, and there are no kernel stamps. Blocks until the last probe is decided; Ctrl-C ends it at
+/// once.
+///
+/// Raises ValueError for an argument out of range, OSError where the system refuses the socket and
+/// socket.gaierror where a host has no address.
+#[pyfunction]
+#[pyo3(
+    signature = (
+        targets, *, count = Integer::new(3), rate = 1000.0, timeout = Seconds(1.0), size = Integer::new(64),
+    ),
+    text_signature = "(targets, *, count=3, rate=1000.0, timeout=1.0, size=64)",
+)]
+#[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+pub(super) fn ping_many(
+    py: Python<'_>,
+    targets: Bound<'_, PyAny>,
+    count: Integer,
+    rate: f64,
+    timeout: Seconds,
+    size: Integer,
+) -> PyResult<Vec<PingReport>> {
+    let mut endpoints = Vec::new();
+    for target in targets.try_iter()? {
+        let (host, port): (String, Integer) = target?.extract()?;
+        endpoints.push(args::remote(host, &port)?);
+    }
+    if !(rate.is_finite() && rate > 0.0) {
+        return Err(Error::argument("rate", rate, "a number per second above 0").into());
+    }
+    let config = SweepConfig {
+        targets: Vec::new(),
+        count: count.within("count", 1..=u64::from(u32::MAX))?,
+        rate,
+        timeout_ns: args::duration_ns("timeout", timeout)?,
+        size: size.within("size", MIN_TOKEN_SIZE as u64..=MAX_DATAGRAM as u64)?,
+    };
+    if endpoints.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = if endpoints.iter().all(|endpoint| endpoint.literal().is_some()) {
+        addresses(&endpoints)?
+    } else {
+        aside(py, move || addresses(&endpoints))??
+    };
+    let any: SocketAddr = match targets.first() {
+        Some(first) if first.is_ipv6() => "[::]:0",
+        _ => "0.0.0.0:0",
+    }
+    .parse()?;
+    let odd = targets.iter().find(|target| target.is_ipv4() != any.is_ipv4());
+    if let Some(odd) = odd {
+        let allowed = "of one family, IPv4 or IPv6";
+        return Err(Error::argument("targets", odd, allowed).into());
+    }
+    let sweep = Sweep::new(SweepConfig { targets, ..config });
+    let worker = Worker::start(Socket::bind(any)?, sweep)?;
+    wait(py, |slice| worker.wait(slice).then_some(()))?;
+    let reports = py.detach(|| worker.look(|sweep| sweep.reports()));
+    Ok(reports.into_iter().map(PingReport::new).collect())
+}
+
+fn addresses(endpoints: &[Endpoint]) -> Result<Vec<SocketAddr>> {
+    endpoints.iter().map(resolve).collect()
+}
