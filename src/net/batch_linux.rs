@@ -27,8 +27,8 @@ const SLOT: usize = 65_536 + 192;
 /// What the kernel is asked to keep of what was not read yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Where datagrams come one at a time, each so many calls ask for two.
-const PROBE: u32 = 8;
+/// Where datagrams come one at a time, one in so many calls asks for more.
+const PROBE: u32 = 4;
 
 /// A bound UDP socket that receives and sends many datagrams at once where the platform can.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl BatchSocket {
             self.depth = received.next_power_of_two();
             self.alone = 0;
         } else if self.depth > 1 || self.alone == PROBE {
-            self.depth = (2 * self.depth).min(MAX_BATCH);
+            self.depth = (4 * self.depth).min(MAX_BATCH);
         } else {
             self.alone += 1;
         }
@@ -372,7 +372,7 @@ mod tests {
             assert_eq!(socket.depth, 1);
             socket.adapt(1);
         }
-        assert_eq!(socket.depth, 2);
+        assert_eq!(socket.depth, 4);
         for _ in 0..20 {
             socket.adapt(socket.depth);
         }

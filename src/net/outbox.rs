@@ -77,6 +77,12 @@ impl Default for Outbox {
 }
 
 impl Outbox {
+    /// One that gives each datagram to the kernel alone.
+    #[must_use]
+    pub fn ungrouped() -> Self {
+        Self { grouping: false, ..Self::default() }
+    }
+
     /// Adds the datagram that lies `at` this place of the memory.
     pub fn push(&mut self, to: SocketAddr, from: Option<Local>, at: Range<usize>) {
         let length = at.len();

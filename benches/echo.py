@@ -1,0 +1,141 @@
+"""Echo servers side by side: udpulse, a Python loop, a naive Rust loop, sockperf where installed.
+
+Build first: cargo bench --no-run --no-default-features; maturin develop --release. Servers run on
+core 0 and the load on core 1, in turns; shown are medians of datagrams echoed per second, of the
+server's CPU time per datagram, and of the ratios to the other servers of the same round.
+"""
+
+import glob
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROUNDS = 3
+
+STDLIB = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    message, client = s.recvfrom(1024)
+    s.sendto(message.upper(), client)
+"""
+OURS = """
+import sys, udpulse
+with udpulse.EchoServer(port=0, %s) as server:
+    print(server.address[1], flush=True)
+    sys.stdin.read()
+"""
+HELPER = max(
+    (p for p in glob.glob("target/release/deps/echo-*") if os.access(p, os.X_OK)),
+    key=os.path.getmtime,
+    default="",
+)
+SERVERS: dict[str, list[str]] = {
+    "udpulse": [sys.executable, "-c", OURS % ""],
+    "udpulse lab+log": [sys.executable, "-c", OURS % 'loss="lab", seed=1, log=100_000'],
+    "stdlib": [sys.executable, "-c", STDLIB],
+    "naive": [HELPER, "naive"],
+}
+SOCKPERF = """
+import os, socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(("127.0.0.1", 0))
+    port = s.getsockname()[1]
+print(port, flush=True)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+os.execvp("sockperf", ["sockperf", "server", "-i", "127.0.0.1", "-p", str(port)])
+"""
+if shutil.which("sockperf"):
+    SERVERS["sockperf"] = [sys.executable, "-c", SOCKPERF]
+
+# Clients, window, datagrams, length, how the load sends, whether the queue is filled beforehand.
+LOADS: dict[str, tuple[int, int, int, int, str, bool]] = {
+    "1 client, window 64": (1, 64, 100_000, 64, "plain", False),
+    "1 client, window 1": (1, 1, 5_000, 64, "plain", False),
+    "64 clients, window 1": (64, 1, 50_000, 64, "plain", False),
+    "GSO+GRO client, window 200": (1, 200, 1_000_000, 64, "gso", False),
+    "full queue, 1 client": (1, 200, 20_000, 64, "plain", True),
+    "full queue, 8 clients": (8, 25, 20_000, 64, "plain", True),
+    "full queue, 200 clients": (200, 1, 20_000, 64, "plain", True),
+}
+
+
+@contextmanager
+def served(command: list[str]) -> Iterator[tuple[int, int]]:
+    """Run a server on core 0 and give its process and port."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(["taskset", "-c", "0", *command], stdin=pipe, stdout=pipe, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def measure(server: str, load: str) -> tuple[float, float]:
+    """Give datagrams per second and CPU nanoseconds per datagram."""
+    clients, window, count, length, how, full = LOADS[load]
+    # So slow a server that the run would take a minute gets less to do.
+    if how == "gso" and server in ("stdlib", "naive", "sockperf"):
+        count //= 20
+    with served(SERVERS[server]) as (pid, port):
+        numbers = [clients, window, count, length]
+        command = [
+            "taskset",
+            "-c",
+            "1",
+            HELPER,
+            "load",
+            f"127.0.0.1:{port}",
+            *map(str, numbers),
+            how,
+        ]
+        before = cpu_ns(pid)
+        ended = subprocess.run(
+            [*command, *([str(pid)] if full else [])], capture_output=True, text=True, check=True
+        )
+        used = cpu_ns(pid) - before
+        came, seconds = ended.stdout.split()
+    # The lab loses 4 of 11: what is charged for is what came in.
+    share = 7 / 11 if "lab" in server else 1
+    return int(came) / float(seconds), used / int(came) * share
+
+
+def main() -> None:
+    """Run all in turns."""
+    wanted = sys.argv[1:]
+    for load in LOADS:
+        if wanted and not any(word in load for word in wanted):
+            continue
+        # A window stands still where replies are lost.
+        servers = [name for name in SERVERS if LOADS[load][5] or "lab" not in name]
+        rounds = [{name: measure(name, load) for name in servers} for _ in range(ROUNDS)]
+        print(f"\n{load}")
+        for name in servers:
+            rate, cpu = (statistics.median(r[name][i] for r in rounds) for i in (0, 1))
+            ratios = []
+            for peer in servers:
+                if peer == name:
+                    continue
+                wall = statistics.median(r[name][0] / r[peer][0] for r in rounds)
+                work = statistics.median(r[name][1] / r[peer][1] for r in rounds)
+                ratios.append(f"{wall:.2f}x wall {work:.3f}x CPU of {peer}")
+            print(f"  {name}: {rate / 1000:.0f} kpps, {cpu:.0f} ns CPU; {'; '.join(ratios)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The pytest plugin: the fixture `echo_server`."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from udpulse._core import EchoServer
+
+LOG = 100_000
+SHOWN = 20
+
+_servers = pytest.StashKey[list[EchoServer]]()
+
+
+class EchoServerFactory(Protocol):
+    """Starts an EchoServer with these options for the length of a test."""
+
+    def __call__(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> EchoServer:
+        """Give a server that runs."""
+
+
+@pytest.fixture
+def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
+    """Start echo servers that live as long as the test: a factory.
+
+    It takes the arguments of EchoServer, with any free port and a log of the last 100,000 fates
+    unless told otherwise. After the test each server is stopped, and the test fails where the host
+    itself lost packets or replies: then the truth does not tell all. When a test fails, its report
+    tells what each server did.
+    """
+    servers = request.node.stash.setdefault(_servers, [])
+
+    def start(host: str = "127.0.0.1", port: int = 0, **options: Any) -> EchoServer:
+        server = EchoServer(host, port, **{"log": LOG, **options})
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+    for server in servers:
+        if server.counters.send_failed or server.truth.own_drops:
+            pytest.fail(f"the host itself lost packets or replies of {server}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the truth to the report of a test that failed."""
+    report = yield
+    if report.failed:
+        servers: list[EchoServer] = item.stash.get(_servers, [])
+        for number, server in enumerate(servers, 1):
+            report.sections.append((f"echo server {number}", "\n".join(_told(server))))
+    return report
+
+
+def _told(server: EchoServer) -> Iterator[str]:
+    """What a server did, in lines."""
+    yield repr(server)
+    yield repr(server.counters)
+    yield repr(server.truth)
+    fates = server.fates()
+    for fate in fates[-SHOWN:]:
+        yield repr(fate)
+    if len(fates) > SHOWN or server.overflowed:
+        yield f"({len(fates) - SHOWN} fates before these, and {server.overflowed} that fell off)"
