@@ -1,5 +1,6 @@
 """Ping as an instrument: schedules, verdicts, statistics and columns."""
 
+import os
 import socket
 import sys
 import threading
@@ -278,7 +279,7 @@ def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bo
     stamped = sum(probe.kernel_rtt is not None for probe in probes)
     assert report.kernel_rtt.count == report.overhead.count == stamped
     assert report.timestamps == ("kernel" if stamped else "user")
-    if timestamps == "user" or sys.platform != "linux":
+    if timestamps == "user" or sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ:
         assert stamped == 0
     else:
         assert stamped > 0

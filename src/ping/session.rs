@@ -180,7 +180,17 @@ impl Session {
 
     /// Sends what is due at `now`, though more may have arrived.
     pub fn on_slot(&mut self, now: Stamp) {
-        self.closed |= self.end_ns().is_some_and(|end_ns| now.mono_ns >= end_ns);
+        if let Some(end_ns) = self.end_ns()
+            && !self.closed
+            && now.mono_ns >= end_ns
+        {
+            self.closed = true;
+            if let Some(slots) = &mut self.slots
+                && slots.take(end_ns - 1).is_some()
+            {
+                slots.miss();
+            }
+        }
         if !self.closed && self.started.is_some() {
             self.send_due(now);
         }
