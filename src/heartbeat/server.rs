@@ -6,7 +6,7 @@ use crate::events::shown;
 use crate::heartbeat::peer::{Extra, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{
-    Arrival, Before, Cause, Detector, Estimate, Event, Gap, Kind, MAX_LISTED, Peer, Sequence,
+    Arrival, Before, Cause, Detector, Estimate, Event, Gap, Kind, MAX_LISTED, Peer, Sent, Sequence,
     Signal, State,
 };
 use crate::machine::Outgoing;
@@ -307,9 +307,7 @@ impl Server {
         }
         let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let mut record = Record::new(beat.reading.seq, at.mono_ns);
-        if let Some(lag_ns) = lag_ns {
-            record.set_difference_ns(*lag_ns);
-        }
+        record.set_newest(at.mono_ns, *lag_ns);
         let says = beat.name.is_some() || beat.boot.is_some();
         let extra = says.then(|| Extra {
             name: beat.name.map(Into::into),
@@ -326,7 +324,7 @@ impl Server {
         true
     }
 
-    /// Takes a further beat of a client; tells whether it is news.
+    /// Takes a further beat of a client; tells whether it is one of now.
     fn follow(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
         let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let seq = beat.reading.seq;
@@ -337,49 +335,81 @@ impl Server {
                 return self.follow_boot(place, beat_in, boot);
             }
         }
-        let record = self.table.record_mut(place);
-        let sent_later = lag_ns.zip(record.difference_ns()).map(|(lag_ns, newest_ns)| {
-            at.mono_ns.saturating_sub(lag_ns) > record.arrived_ns.saturating_sub(newest_ns)
-        });
         if beat.status == Some(Status::Bye) && self.table.address(place) != *from {
             // Who could say goodbye for another could silence the alarm.
             self.counters.stale += 1;
             return false;
         }
         let record = self.table.record_mut(place);
+        let sent = record.sent(at.mono_ns, *lag_ns);
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
-        let arrival = record.sequence.observe(seq, sent_later);
+        let arrival = record.sequence.observe(seq, sent);
         match arrival {
             Arrival::Duplicate => self.counters.duplicates += 1,
             Arrival::Stale => self.counters.stale += 1,
             _ => self.counters.beats += 1,
         }
         match arrival {
-            Arrival::Duplicate | Arrival::Stale => return false,
-            Arrival::Late => {
-                self.counters.late += 1;
-                self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
-                return false;
-            }
             Arrival::Restart => {
                 let before = self.before_of(place, &sequence);
                 self.restart(place, beat_in, Cause::Sequence, before);
+                true
             }
             Arrival::Next | Arrival::Gap { .. } => {
-                if !record.is_proven() {
-                    record.prove();
-                    self.unproven -= 1;
-                }
-                let silence_ns = at.mono_ns.saturating_sub(record.arrived_ns);
-                self.learn(place, beat_in, steps);
-                self.settle(place, beat_in, silence_ns);
+                self.advance(place, beat_in, steps);
                 if let Arrival::Gap { first, last } = arrival {
                     self.tell(place, *at, Signal::Lost { first, last });
                 }
+                true
+            }
+            // A client may repeat its number: only a beat that itself says that it is old is no
+            // sign of life.
+            Arrival::Duplicate if sent == Sent::Later => {
+                self.advance(place, beat_in, 1);
+                true
+            }
+            Arrival::Duplicate | Arrival::Late | Arrival::Stale => {
+                if sent.may_be_newer() {
+                    self.refresh(place, beat_in);
+                }
+                if arrival == Arrival::Late {
+                    self.counters.late += 1;
+                    self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
+                }
+                false
             }
         }
-        true
+    }
+
+    /// Takes a beat that is surely the newest.
+    fn advance(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
+        self.prove(place);
+        let silence_ns = beat_in.at.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
+        self.learn(place, beat_in, steps);
+        self.settle(place, beat_in, silence_ns);
+    }
+
+    /// Takes a beat that may be the newest: its client lives, and nothing is learned from when it
+    /// came. What a client has announced stands.
+    fn refresh(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        let record = self.table.record_mut(place);
+        if matches!(record.state, State::Stopped | State::Busy) {
+            return;
+        }
+        let silence_ns = beat_in.at.mono_ns.saturating_sub(record.arrived_ns);
+        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
+        self.prove(place);
+        self.follow_address(place, beat_in);
+        self.settle(place, beat_in, silence_ns);
+    }
+
+    fn prove(&mut self, place: usize) {
+        let record = self.table.record_mut(place);
+        if !record.is_proven() {
+            record.prove();
+            self.unproven -= 1;
+        }
     }
 
     /// Takes a beat of another boot than the one that is followed.
@@ -415,11 +445,7 @@ impl Server {
     fn restart(&mut self, place: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Before) {
         let record = self.table.record_mut(place);
         record.restart();
-        record.clear_difference();
-        record.arrived_ns = beat_in.at.mono_ns;
-        if let Some(lag_ns) = beat_in.lag_ns {
-            record.set_difference_ns(lag_ns);
-        }
+        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
         let state = if record.is_proven() { State::Learning } else { State::Unknown };
         if let Some(estimate) = self.table.estimate_mut(place) {
             *estimate = Estimate::default();
@@ -433,7 +459,7 @@ impl Server {
 
     /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
     fn learn(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        let BeatIn { at, from, lag_ns, .. } = beat_in;
+        let BeatIn { at, lag_ns, .. } = beat_in;
         let has_learned = self.has_learned(place);
         let record = self.table.record_mut(place);
         // The gap that follows a suspicion or an announced silence says nothing of the usual ones.
@@ -443,34 +469,29 @@ impl Server {
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
         let mut sent_gap_ns = gap_ns;
-        match (lag_ns, record.difference_ns()) {
-            (Some(lag_ns), Some(newest_ns)) => {
-                let more_ns = lag_ns.saturating_sub(newest_ns);
-                sent_gap_ns = gap_ns.saturating_sub(more_ns);
-                // Of a beat that was long under way the gap in sending is the usual one; where it
-                // is the gap in arriving, the sender's clock has jumped.
-                let off = |gap_ns: i64| {
-                    known_ns.map(|known_ns| {
-                        let steps = i64::try_from(steps).unwrap_or(i64::MAX);
-                        gap_ns.saturating_sub(known_ns.saturating_mul(steps)).saturating_abs()
-                    })
-                };
-                let jump_ns = more_ns.saturating_abs();
-                if jump_ns > STEP_NS
-                    && let (Some(sent), Some(arrived)) = (off(sent_gap_ns), off(gap_ns))
-                    && sent > arrived.saturating_add(jump_ns / 2)
-                {
-                    record.step_clock(more_ns);
-                    stepped = Some(more_ns.saturating_neg());
-                    sent_gap_ns = gap_ns;
-                }
-                record.let_least_rise(gap_ns);
-                record.set_difference_ns(*lag_ns);
+        if let (Some(lag_ns), Some(newest_ns)) = (lag_ns, record.difference_ns()) {
+            let more_ns = lag_ns.saturating_sub(newest_ns);
+            sent_gap_ns = gap_ns.saturating_sub(more_ns);
+            // Of a beat that was long under way the gap in sending is the usual one; where it
+            // is the gap in arriving, the sender's clock has jumped.
+            let off = |gap_ns: i64| {
+                known_ns.map(|known_ns| {
+                    let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+                    gap_ns.saturating_sub(known_ns.saturating_mul(steps)).saturating_abs()
+                })
+            };
+            let jump_ns = more_ns.saturating_abs();
+            if jump_ns > STEP_NS
+                && let (Some(sent), Some(arrived)) = (off(sent_gap_ns), off(gap_ns))
+                && sent > arrived.saturating_add(jump_ns / 2)
+            {
+                record.step_clock(more_ns);
+                stepped = Some(more_ns.saturating_neg());
+                sent_gap_ns = gap_ns;
             }
-            (Some(lag_ns), None) => record.set_difference_ns(*lag_ns),
-            (None, _) => record.clear_difference(),
+            record.let_least_rise(gap_ns);
         }
-        record.arrived_ns = at.mono_ns;
+        record.set_newest(at.mono_ns, *lag_ns);
         if usual {
             let gap_or_sent_ns = if sent_gap_ns > 0 { sent_gap_ns } else { gap_ns };
             record.learn_interval(gap_or_sent_ns, steps);
@@ -480,15 +501,19 @@ impl Server {
                 self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
             }
         }
-        let old = self.table.address(place);
-        if old != *from {
-            self.table.set_address(place, *from);
-            if self.table.extra(place).is_some_and(|extra| extra.name.is_some()) {
-                self.tell(place, *at, Signal::Moved { from: old });
-            }
-        }
+        self.follow_address(place, beat_in);
         if let Some(by_ns) = stepped {
             self.tell(place, *at, Signal::ClockStepped { by_ns });
+        }
+    }
+
+    fn follow_address(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        let old = self.table.address(place);
+        if old != beat_in.from {
+            self.table.set_address(place, beat_in.from);
+            if self.table.extra(place).is_some_and(|extra| extra.name.is_some()) {
+                self.tell(place, beat_in.at, Signal::Moved { from: old });
+            }
         }
     }
 
