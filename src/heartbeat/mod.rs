@@ -17,5 +17,5 @@ pub use driver::start;
 pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
 pub use peer::Peer;
 pub use progress::Progress;
-pub use sequence::{Arrival, Sequence};
+pub use sequence::{Arrival, Sent, Sequence};
 pub use server::{Server, ServerConfig, ServerCounters};

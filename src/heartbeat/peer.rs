@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::heartbeat::{Sequence, State};
+use crate::NS_PER_SECOND;
+use crate::heartbeat::{Sent, Sequence, State};
 use crate::wire::beat::Status;
 
 /// A client as it is shown.
@@ -47,6 +48,8 @@ pub(super) struct Record {
     delay_ns: f32,
     /// 0 where it is not known.
     interval_ns: f32,
+    /// The second in which the first beat of this run was sent, on the monotonic clock.
+    first_sent_s: i32,
     /// The key of what else is known, [`NONE`] where nothing is.
     pub(super) extra: u32,
     ip: Ipv4Addr,
@@ -101,6 +104,7 @@ impl Record {
             least_ns: 0,
             delay_ns: 0.0,
             interval_ns: 0.0,
+            first_sent_s: 0,
             extra: NONE,
             ip: Ipv4Addr::UNSPECIFIED,
             port: 0,
@@ -182,7 +186,7 @@ impl Record {
         }
     }
 
-    /// Forgets what a client that started again may do otherwise.
+    /// Forgets what a client that started again may do otherwise, and the times of its last run.
     pub(super) fn restart(&mut self) {
         self.flags &= PROVEN;
         self.interval_ns = 0.0;
@@ -207,8 +211,43 @@ impl Record {
         Some(self.least_ns.saturating_add(self.delay_ns()?))
     }
 
+    /// What the send time of a beat says that came at `at_ns` with such a difference.
+    pub(super) fn sent(&self, at_ns: i64, difference_ns: Option<i64>) -> Sent {
+        let (Some(difference_ns), Some(newest_ns)) = (difference_ns, self.difference_ns()) else {
+            return Sent::Unknown;
+        };
+        let sent_ns = at_ns.saturating_sub(difference_ns);
+        let after_ns = sent_ns.saturating_sub(self.arrived_ns.saturating_sub(newest_ns));
+        // What is lost of a delay in 24 bits.
+        let lost_ns = self.delay_ns().unwrap_or_default() >> 23;
+        if after_ns.saturating_abs() <= lost_ns {
+            return Sent::Same;
+        }
+        if after_ns > 0 {
+            return Sent::Later;
+        }
+        let before_s = i64::from(self.first_sent_s) - i64::from(to_seconds(sent_ns));
+        match u32::try_from(before_s) {
+            Err(_) | Ok(0) => Sent::Earlier,
+            Ok(before_s) => Sent::BeforeFirst(before_s),
+        }
+    }
+
+    /// Takes the newest beat: when it came, and its difference, where it carries a time.
+    pub(super) fn set_newest(&mut self, at_ns: i64, difference_ns: Option<i64>) {
+        self.arrived_ns = at_ns;
+        let Some(difference_ns) = difference_ns else {
+            self.set(TIMED, false);
+            return;
+        };
+        if !self.is(TIMED) {
+            self.first_sent_s = to_seconds(at_ns.saturating_sub(difference_ns));
+        }
+        self.set_difference_ns(difference_ns);
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "exact to 16 ms and for 24 bits beyond")]
-    pub(super) fn set_difference_ns(&mut self, difference_ns: i64) {
+    fn set_difference_ns(&mut self, difference_ns: i64) {
         if !self.is(TIMED) || difference_ns < self.least_ns {
             self.least_ns = difference_ns;
             self.set(TIMED, true);
@@ -225,12 +264,15 @@ impl Record {
     /// Takes a step of one of the clocks out of the delays.
     pub(super) fn step_clock(&mut self, by_ns: i64) {
         self.least_ns = self.least_ns.saturating_add(by_ns);
+        let first_sent_ns = i64::from(self.first_sent_s) * NS_PER_SECOND;
+        self.first_sent_s = to_seconds(first_sent_ns.saturating_sub(by_ns));
     }
+}
 
-    /// Forgets the differences of a client whose beats no longer carry times.
-    pub(super) fn clear_difference(&mut self) {
-        self.set(TIMED, false);
-    }
+/// Whole seconds, which last for 68 years to either side.
+fn to_seconds(ns: i64) -> i32 {
+    let seconds = ns.div_euclid(NS_PER_SECOND);
+    i32::try_from(seconds).unwrap_or(if seconds < 0 { i32::MIN } else { i32::MAX })
 }
 
 #[cfg(test)]
@@ -259,6 +301,24 @@ mod tests {
         record.declare_interval(100_000_000);
         record.learn_interval(1_000_000_000, 1);
         assert_eq!(record.interval_ns(), Some(100_000_000));
+    }
+
+    #[test]
+    fn send_times_are_told_apart_though_delays_are_rounded() {
+        const FAR: i64 = 1_700_000_000 * NS_PER_SECOND;
+        let mut record = Record::new(Some(1), 0);
+        assert_eq!(record.sent(5, Some(0)), Sent::Unknown);
+        record.set_newest(100 * NS_PER_SECOND, Some(FAR));
+        // 1234567891 ns are no number of 24 bits.
+        record.set_newest(102 * NS_PER_SECOND, Some(FAR + 1_234_567_891));
+        let sent = |sent_ns| record.sent(103 * NS_PER_SECOND, Some(103 * NS_PER_SECOND - sent_ns));
+        let newest = 102 * NS_PER_SECOND - FAR - 1_234_567_891;
+        assert_eq!(sent(newest), Sent::Same);
+        assert_eq!(sent(newest + 1000), Sent::Later);
+        assert_eq!(sent(newest - 1000), Sent::Earlier);
+        assert_eq!(sent(100 * NS_PER_SECOND - FAR), Sent::Earlier);
+        assert_eq!(sent(90 * NS_PER_SECOND - FAR), Sent::BeforeFirst(10));
+        assert_eq!(record.sent(103 * NS_PER_SECOND, None), Sent::Unknown);
     }
 
     #[test]

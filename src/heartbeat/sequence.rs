@@ -19,6 +19,32 @@ pub struct Sequence {
     numbered: bool,
 }
 
+/// What the send time of a beat says, beside those of the first and the newest beat of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It was sent so many seconds before the first: from a queue, or on a clock that was set back.
+    BeforeFirst(u32),
+    /// It was sent after the first and before the newest.
+    Earlier,
+    /// It was sent after the newest.
+    Later,
+    /// A coarse clock gave the newest the same time, or it is a copy of it.
+    Same,
+    /// One of the times is not known.
+    Unknown,
+}
+
+impl Sent {
+    /// Whether a beat may be newer than all that were heard: so it is unless it says otherwise.
+    #[must_use]
+    pub fn may_be_newer(self) -> bool {
+        matches!(self, Self::Later | Self::Unknown)
+    }
+}
+
+/// By how much the first packet heard may have overtaken another.
+const OVERTAKEN_S: u32 = 10;
+
 /// What the coming of a number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -92,9 +118,8 @@ impl Sequence {
         }
     }
 
-    /// Takes a number that came. `sent_later` tells whether it was sent after the highest one,
-    /// where that is known.
-    pub fn observe(&mut self, seq: Option<u64>, sent_later: Option<bool>) -> Arrival {
+    /// Takes a number that came, and what the send time of its beat says.
+    pub fn observe(&mut self, seq: Option<u64>, sent: Sent) -> Arrival {
         let Some(raw) = seq else {
             self.received = self.received.saturating_add(1);
             return Arrival::Next;
@@ -103,7 +128,8 @@ impl Sequence {
             *self = Self { received: self.received.saturating_add(1), ..Self::new(seq) };
             return Arrival::Next;
         }
-        if sent_later != Some(false) && raw < NEAR && self.bits == 0 {
+        let is_old = matches!(sent, Sent::Earlier | Sent::BeforeFirst(_));
+        if !is_old && raw < NEAR && self.bits == 0 {
             let ends = |bits: &u8| {
                 let end = (1_u64 << bits) - 1;
                 (end - NEAR..=end).contains(&self.highest)
@@ -119,17 +145,26 @@ impl Sequence {
         let bit = bit.filter(|_| seq >= self.first);
         let missing = bit.filter(|bit| self.seen & bit == 0);
         let from_the_start = raw <= 1 && seq < self.highest;
+        let (is_of_this_run, is_of_another) = match sent {
+            Sent::BeforeFirst(by_s) => {
+                let overtaken = seq < self.first && by_s <= OVERTAKEN_S;
+                (overtaken, !overtaken)
+            }
+            Sent::Earlier => (true, false),
+            Sent::Later => (false, true),
+            Sent::Same | Sent::Unknown => (false, false),
+        };
         if let Some(bit) = missing
-            && !(from_the_start && sent_later == Some(true))
+            && !(from_the_start && is_of_another)
         {
             self.seen |= bit;
             self.received = self.received.saturating_add(1);
             self.late = self.late.saturating_add(1);
             return Arrival::Late;
         }
-        // Without times, an old number says that the count started over rather than that a packet
-        // was delayed; with them, the time decides.
-        if sent_later != Some(false) {
+        // Where times do not decide, an old number says that the count started over rather than
+        // that a packet was delayed.
+        if !is_of_this_run {
             let in_sequence = self.restart != 0 && self.restart == low(raw);
             if from_the_start || in_sequence {
                 *self = Self::new(Some(raw));
@@ -182,16 +217,28 @@ fn low(number: u64) -> u16 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cmp::Ordering;
     use std::collections::BTreeSet;
 
     fn observe_all(numbers: &[u64]) -> (Sequence, Vec<Arrival>) {
         let mut sequence = Sequence::new(Some(numbers[0]));
-        let arrivals = numbers[1..].iter().map(|&seq| sequence.observe(Some(seq), None)).collect();
+        let arrivals =
+            numbers[1..].iter().map(|&seq| sequence.observe(Some(seq), Sent::Unknown)).collect();
         (sequence, arrivals)
     }
 
     fn counts(sequence: &Sequence) -> (u64, u64) {
         (sequence.received(), sequence.expected().unwrap())
+    }
+
+    fn any_sent() -> impl Strategy<Value = Sent> {
+        prop_oneof![
+            (0..20_u32).prop_map(Sent::BeforeFirst),
+            Just(Sent::Earlier),
+            Just(Sent::Later),
+            Just(Sent::Same),
+            Just(Sent::Unknown),
+        ]
     }
 
     #[test]
@@ -223,13 +270,35 @@ mod tests {
     #[test]
     fn an_old_packet_is_no_restart() {
         let mut sequence = Sequence::new(Some(1));
-        assert_eq!(sequence.observe(Some(2), Some(true)), Arrival::Next);
-        assert_eq!(sequence.observe(Some(1), Some(false)), Arrival::Duplicate);
-        assert_eq!(sequence.observe(Some(1), Some(true)), Arrival::Restart);
+        assert_eq!(sequence.observe(Some(2), Sent::Later), Arrival::Next);
+        assert_eq!(sequence.observe(Some(1), Sent::Earlier), Arrival::Duplicate);
+        assert_eq!(sequence.observe(Some(1), Sent::Later), Arrival::Restart);
         let mut sequence = Sequence::new(Some(0));
-        sequence.observe(Some(2), Some(true));
-        assert_eq!(sequence.clone().observe(Some(1), Some(false)), Arrival::Late);
-        assert_eq!(sequence.observe(Some(1), Some(true)), Arrival::Restart);
+        sequence.observe(Some(2), Sent::Later);
+        assert_eq!(sequence.clone().observe(Some(1), Sent::Earlier), Arrival::Late);
+        assert_eq!(sequence.observe(Some(1), Sent::Later), Arrival::Restart);
+    }
+
+    #[test]
+    fn a_clock_set_back_or_a_coarse_one_hides_no_restart() {
+        for sent in [Sent::BeforeFirst(1000), Sent::Same] {
+            let mut sequence = Sequence::new(Some(5));
+            sequence.observe(Some(6), Sent::Later);
+            assert_eq!(sequence.observe(Some(1), sent), Arrival::Restart);
+        }
+        let mut sequence = Sequence::new(Some(0));
+        sequence.observe(Some(2), Sent::Same);
+        assert_eq!(sequence.clone().observe(Some(1), Sent::Same), Arrival::Late);
+        assert_eq!(sequence.observe(Some(1), Sent::BeforeFirst(1)), Arrival::Restart);
+    }
+
+    #[test]
+    fn a_packet_overtaken_by_the_first_one_heard_is_no_restart() {
+        let mut sequence = Sequence::new(Some(2));
+        assert_eq!(sequence.observe(Some(1), Sent::BeforeFirst(OVERTAKEN_S)), Arrival::Stale);
+        assert_eq!(sequence.observe(Some(3), Sent::Later), Arrival::Next);
+        let restart = Sent::BeforeFirst(OVERTAKEN_S + 1);
+        assert_eq!(sequence.observe(Some(1), restart), Arrival::Restart);
     }
 
     #[test]
@@ -267,7 +336,7 @@ mod tests {
     #[test]
     fn beats_without_numbers_are_counted() {
         let mut sequence = Sequence::new(None);
-        assert_eq!(sequence.observe(None, None), Arrival::Next);
+        assert_eq!(sequence.observe(None, Sent::Unknown), Arrival::Next);
         assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (2, None, None));
     }
 
@@ -277,12 +346,17 @@ mod tests {
         fn counts_are_those_of_a_set(
             numbers in prop::collection::vec(1000..1064_u64, 1..300),
         ) {
-            // Send times that never rise rule out a restart.
             let mut sequence = Sequence::new(Some(numbers[0]));
             let mut set = BTreeSet::from([numbers[0]]);
             let mut duplicates = 0;
             for &seq in &numbers[1..] {
-                let arrival = sequence.observe(Some(seq), Some(false));
+                // Times of one run, in the order of the numbers.
+                let sent = match Some(seq).cmp(&sequence.highest()) {
+                    Ordering::Less => Sent::Earlier,
+                    Ordering::Equal => Sent::Same,
+                    Ordering::Greater => Sent::Later,
+                };
+                let arrival = sequence.observe(Some(seq), sent);
                 if seq < numbers[0] {
                     prop_assert_eq!(arrival, Arrival::Stale);
                     continue;
@@ -299,12 +373,12 @@ mod tests {
 
         #[test]
         fn any_numbers_are_taken(
-            numbers in prop::collection::vec((any::<Option<u64>>(), any::<Option<bool>>()), 1..50),
+            numbers in prop::collection::vec((any::<Option<u64>>(), any_sent()), 1..50),
         ) {
             let mut sequence = Sequence::new(numbers[0].0);
-            for &(seq, later) in &numbers {
+            for &(seq, sent) in &numbers {
                 prop_assert!(sequence.steps(seq) > 0);
-                sequence.observe(seq, later);
+                sequence.observe(seq, sent);
                 prop_assert!(sequence.expected().is_none_or(|expected| expected > 0));
             }
         }

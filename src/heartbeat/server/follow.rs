@@ -1,0 +1,273 @@
+//! What a further beat of a client means, and what is learned from it.
+
+use super::{BeatIn, STEP_NS, Server};
+use crate::NS_PER_SECOND;
+use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
+use crate::wire::beat::Status;
+
+/// Intervals are taken for no shorter and no longer than these.
+const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
+
+impl Server {
+    /// Takes a further beat of a client; tells whether it is one of now.
+    pub(super) fn follow(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
+        let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
+        let seq = beat.reading.seq;
+        if let Some(boot) = beat.boot {
+            let extra = self.table.extra_or_new(place);
+            let known = *extra.boot.get_or_insert(boot);
+            if known != boot {
+                return self.follow_boot(place, beat_in, boot);
+            }
+        }
+        if beat.status == Some(Status::Bye) && self.table.address(place) != *from {
+            // Who could say goodbye for another could silence the alarm.
+            self.counters.stale += 1;
+            return false;
+        }
+        let record = self.table.record_mut(place);
+        let sent = record.sent(at.mono_ns, *lag_ns);
+        let sequence = record.sequence.clone();
+        let steps = record.sequence.steps(seq);
+        let arrival = record.sequence.observe(seq, sent);
+        match arrival {
+            Arrival::Duplicate => self.counters.duplicates += 1,
+            Arrival::Stale => self.counters.stale += 1,
+            _ => self.counters.beats += 1,
+        }
+        match arrival {
+            Arrival::Restart => {
+                let before = self.before_of(place, &sequence);
+                self.restart(place, beat_in, Cause::Sequence, before);
+                true
+            }
+            Arrival::Next | Arrival::Gap { .. } => {
+                self.advance(place, beat_in, steps);
+                if let Arrival::Gap { first, last } = arrival {
+                    self.tell(place, *at, Signal::Lost { first, last });
+                }
+                true
+            }
+            // A client may repeat its number: only a beat that itself says that it is old is no
+            // sign of life.
+            Arrival::Duplicate if sent == Sent::Later => {
+                self.advance(place, beat_in, 1);
+                true
+            }
+            Arrival::Duplicate | Arrival::Late | Arrival::Stale => {
+                if sent.may_be_newer() {
+                    self.refresh(place, beat_in);
+                }
+                if arrival == Arrival::Late {
+                    self.counters.late += 1;
+                    self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
+                }
+                false
+            }
+        }
+    }
+
+    /// Takes a beat that is surely the newest.
+    fn advance(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
+        self.prove(place);
+        let silence_ns = beat_in.at.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
+        self.learn(place, beat_in, steps);
+        self.settle(place, beat_in, silence_ns);
+    }
+
+    /// Takes a beat that may be the newest: its client lives, and nothing is learned from when it
+    /// came. What a client has announced stands.
+    fn refresh(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        let record = self.table.record_mut(place);
+        if matches!(record.state, State::Stopped | State::Busy) {
+            return;
+        }
+        let silence_ns = beat_in.at.mono_ns.saturating_sub(record.arrived_ns);
+        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
+        self.prove(place);
+        self.follow_address(place, beat_in);
+        self.settle(place, beat_in, silence_ns);
+    }
+
+    fn prove(&mut self, place: usize) {
+        let record = self.table.record_mut(place);
+        if !record.is_proven() {
+            record.prove();
+            self.unproven -= 1;
+        }
+    }
+
+    /// Takes a beat of another boot than the one that is followed.
+    fn follow_boot(&mut self, place: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
+        let seq = beat_in.beat.reading.seq;
+        let before = self.before(place);
+        let extra = self.table.extra_or_new(place);
+        if let Some((old, highest)) = extra.before
+            && old == boot
+        {
+            // Leftovers of the boot before have old numbers. New ones say that it is alive.
+            self.counters.stale += 1;
+            if (seq > highest || seq.is_none()) && !extra.conflict {
+                extra.conflict = true;
+                self.tell(place, beat_in.at, Signal::Conflict { boot });
+            }
+            return false;
+        }
+        if beat_in.beat.status == Some(Status::Bye) {
+            self.counters.stale += 1;
+            return false;
+        }
+        let known = extra.boot.replace(boot);
+        extra.before = known.map(|known| (known, before.seq));
+        extra.conflict = false;
+        self.counters.beats += 1;
+        self.table.record_mut(place).sequence = Sequence::new(seq);
+        self.restart(place, beat_in, Cause::Boot, before);
+        true
+    }
+
+    /// Forgets what was learned of a client before it started again.
+    fn restart(&mut self, place: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Before) {
+        let record = self.table.record_mut(place);
+        record.restart();
+        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
+        let state = if record.is_proven() { State::Learning } else { State::Unknown };
+        if let Some(estimate) = self.table.estimate_mut(place) {
+            *estimate = Estimate::default();
+        }
+        self.table.set_address(place, beat_in.from);
+        self.enter(place, state);
+        let signal = Signal::Restarted { cause, seq: beat_in.beat.reading.seq };
+        self.tell_with(place, beat_in.at, before, signal);
+        self.settle(place, beat_in, 0);
+    }
+
+    /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
+    fn learn(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
+        let BeatIn { at, lag_ns, .. } = beat_in;
+        let has_learned = self.has_learned(place);
+        let record = self.table.record_mut(place);
+        // The gap that follows a suspicion or an announced silence says nothing of the usual ones.
+        let usual =
+            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled);
+        let gap_ns = at.mono_ns.saturating_sub(record.arrived_ns);
+        let known_ns = record.interval_ns().filter(|_| has_learned);
+        let mut stepped = None;
+        let mut sent_gap_ns = gap_ns;
+        if let (Some(lag_ns), Some(newest_ns)) = (lag_ns, record.difference_ns()) {
+            let more_ns = lag_ns.saturating_sub(newest_ns);
+            sent_gap_ns = gap_ns.saturating_sub(more_ns);
+            // Of a beat that was long under way the gap in sending is the usual one; where it
+            // is the gap in arriving, the sender's clock has jumped.
+            let off = |gap_ns: i64| {
+                known_ns.map(|known_ns| {
+                    let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+                    gap_ns.saturating_sub(known_ns.saturating_mul(steps)).saturating_abs()
+                })
+            };
+            let jump_ns = more_ns.saturating_abs();
+            if jump_ns > STEP_NS
+                && let (Some(sent), Some(arrived)) = (off(sent_gap_ns), off(gap_ns))
+                && sent > arrived.saturating_add(jump_ns / 2)
+            {
+                record.step_clock(more_ns);
+                stepped = Some(more_ns.saturating_neg());
+                sent_gap_ns = gap_ns;
+            }
+            record.let_least_rise(gap_ns);
+        }
+        record.set_newest(at.mono_ns, *lag_ns);
+        if usual {
+            let gap_or_sent_ns = if sent_gap_ns > 0 { sent_gap_ns } else { gap_ns };
+            record.learn_interval(gap_or_sent_ns, steps);
+            if let Some(interval_ns) = record.interval_ns()
+                && let Some(estimate) = self.table.estimate_mut(place)
+            {
+                self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
+            }
+        }
+        self.follow_address(place, beat_in);
+        if let Some(by_ns) = stepped {
+            self.tell(place, *at, Signal::ClockStepped { by_ns });
+        }
+    }
+
+    fn follow_address(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        let old = self.table.address(place);
+        if old != beat_in.from {
+            self.table.set_address(place, beat_in.from);
+            if self.table.extra(place).is_some_and(|extra| extra.name.is_some()) {
+                self.tell(place, beat_in.at, Signal::Moved { from: old });
+            }
+        }
+    }
+
+    /// Puts a client whose news have come after a silence into the state that they say, and sets
+    /// its deadline.
+    pub(super) fn settle(&mut self, place: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
+        let beat = beat_in.beat;
+        if let Some(interval_ns) = beat.interval_ns {
+            let (least_ns, most_ns) = INTERVALS_NS;
+            self.table.record_mut(place).declare_interval(interval_ns.clamp(least_ns, most_ns));
+        }
+        if beat.status.is_some() || beat.age_ns.is_some() {
+            let extra = self.table.extra_or_new(place);
+            (extra.status, extra.age_ns) = (beat.status, beat.age_ns);
+        }
+        let has_learned = self.has_learned(place);
+        let record = self.table.record_mut(place);
+        record.hold(false);
+        let old = record.state;
+        let new = match beat.status {
+            Some(Status::Bye) => State::Stopped,
+            Some(Status::Busy) => State::Busy,
+            Some(Status::Stalled) => State::Stalled,
+            _ if !record.is_proven() => State::Unknown,
+            _ if !has_learned => State::Learning,
+            _ => State::Up,
+        };
+        let due_ns = self.due_ns(place, beat_in, new);
+        if due_ns <= beat_in.at.mono_ns {
+            return;
+        }
+        if new != old {
+            self.change(place, beat_in, silence_ns, (old, new));
+        }
+        *self.table.deadline_mut(place) = due_ns;
+        self.expect(due_ns);
+    }
+
+    /// Tells of a change of state that a beat brought.
+    fn change(
+        &mut self,
+        place: usize,
+        beat_in: &BeatIn<'_>,
+        silence_ns: i64,
+        (old, new): (State, State),
+    ) {
+        let BeatIn { at, beat, .. } = beat_in;
+        let signal = match new {
+            State::Stopped => Some(Signal::Stopped),
+            State::Busy => Some(Signal::Busy { for_ns: beat.busy_ns.unwrap_or_default() }),
+            State::Stalled => Some(Signal::Stalled { age_ns: beat.age_ns }),
+            _ => match old {
+                State::Unknown | State::Learning | State::Up => None,
+                _ => {
+                    let since_ns = self.table.extra(place).map_or(0, |extra| extra.since_ns);
+                    let for_ns = match old {
+                        State::Suspect | State::Down => silence_ns,
+                        _ => at.mono_ns.saturating_sub(since_ns),
+                    };
+                    Some(Signal::Recovered { from: old, for_ns, seq: beat.reading.seq })
+                }
+            },
+        };
+        if matches!(new, State::Stopped | State::Busy | State::Stalled) {
+            self.table.extra_or_new(place).since_ns = at.mono_ns;
+        }
+        self.enter(place, new);
+        if let Some(signal) = signal {
+            self.tell(place, *at, signal);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What silence means: deadlines, verdicts, and what they are worth where the observer slept.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{BeatIn, STEP_NS, Server};
+use crate::heartbeat::{Before, Cause, MAX_LISTED, Signal, State};
+use crate::{NS_PER_SECOND, Stamp};
+
+/// How often deadlines are looked at when many clients have them close to each other, and how much
+/// less often for each client: a look takes a nanosecond or two of each, so that this stays some
+/// hundredths of a core, and a million clients are looked at every 50 ms.
+const SWEEP_NS: i64 = 10_000_000;
+const SWEEP_PER_CLIENT_NS: i64 = 50;
+/// How often they are looked at in any case, so that the server notices where it did not run.
+const WATCH_NS: i64 = NS_PER_SECOND;
+/// By how much later than it asked for it must be called to have been stopped or starved.
+const PAUSE_NS: i64 = 250_000_000;
+/// How many silent clients are many, and of how many alive each one of them is.
+const MANY: usize = 5;
+const OF_ALIVE: (usize, usize) = (3, 10);
+
+impl Server {
+    /// When a client that was heard becomes suspect next, or is down.
+    pub(super) fn due_ns(&self, place: usize, beat_in: &BeatIn<'_>, state: State) -> i64 {
+        let (suspect_ns, down_ns) = self.timeouts_ns(place);
+        let record = self.table.record(place);
+        match state {
+            State::Stopped => i64::MAX,
+            State::Busy => {
+                let for_ns = beat_in.beat.busy_ns.unwrap_or_default();
+                record.arrived_ns.saturating_add(for_ns).saturating_add(down_ns)
+            }
+            _ => {
+                let due_ns = record.arrived_ns.saturating_add(suspect_ns);
+                due_ns.saturating_sub(record.overdue_ns(suspect_ns))
+            }
+        }
+    }
+
+    /// Looks at the deadlines no later than at `deadline_ns`.
+    pub(super) fn expect(&mut self, deadline_ns: i64) {
+        if deadline_ns < i64::MAX {
+            let sweep_ns = self.sweep_ns.unwrap_or(deadline_ns);
+            self.sweep_ns = Some(sweep_ns.min(deadline_ns));
+        }
+    }
+
+    /// Notices what happened to this host itself.
+    pub(super) fn observe_self(&mut self, now: Stamp) {
+        let offset_ns = now.wall_ns.saturating_sub(now.mono_ns);
+        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        if let Some((_, known_ns)) = &mut self.offsets_ns {
+            let by_ns = offset_ns.saturating_sub(*known_ns);
+            *known_ns = offset_ns;
+            if by_ns.saturating_abs() > STEP_NS {
+                self.tell_of(here, None, now, Before::default(), Signal::ClockStepped { by_ns });
+            }
+        }
+        let stopped_ns = self.driven_ns;
+        self.driven_ns = now.mono_ns;
+        if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns - asked_ns <= PAUSE_NS) {
+            return;
+        }
+        let for_ns = now.mono_ns - stopped_ns;
+        for place in 0..self.len() {
+            // What this host slept through is nobody's silence.
+            let unwatched_ns = now.mono_ns - self.table.record(place).arrived_ns.max(stopped_ns);
+            let deadline = self.table.deadline_mut(place);
+            *deadline = deadline.saturating_add(unwatched_ns.max(0));
+        }
+        self.tell_of(here, None, now, Before::default(), Signal::Paused { for_ns });
+    }
+
+    /// Judges the clients whose deadlines have come.
+    pub(super) fn sweep(&mut self, now: Stamp) {
+        let mut due = Vec::new();
+        for (place, deadline_ns) in self.table.deadlines().iter().enumerate() {
+            if *deadline_ns <= now.mono_ns {
+                due.push((self.table.record(place).arrived_ns, place));
+            }
+        }
+        due.sort_unstable();
+        let (suspects, silent): (Vec<_>, Vec<_>) =
+            due.into_iter().map(|(_, place)| place).partition(|place| self.is_first_doubt(*place));
+        for place in suspects {
+            self.suspect(place, now);
+        }
+        self.end_silent(&silent, now);
+        let next_ns = self.table.deadlines().iter().copied().min().unwrap_or(i64::MAX);
+        self.sweep_ns = (next_ns < i64::MAX).then(|| {
+            let clients = i64::try_from(self.len()).unwrap_or(i64::MAX);
+            let pause_ns = clients.saturating_mul(SWEEP_PER_CLIENT_NS).clamp(SWEEP_NS, WATCH_NS);
+            let soon_ns = now.mono_ns.saturating_add(pause_ns);
+            next_ns.clamp(soon_ns, now.mono_ns.saturating_add(WATCH_NS))
+        });
+    }
+
+    /// Whether a deadline that has come means a suspicion and no more.
+    fn is_first_doubt(&self, place: usize) -> bool {
+        let (suspect_ns, down_ns) = self.timeouts_ns(place);
+        let doubted = matches!(self.table.record(place).state, State::Suspect | State::Busy);
+        suspect_ns < down_ns && !doubted
+    }
+
+    fn suspect(&mut self, place: usize, now: Stamp) {
+        let (suspect_ns, down_ns) = self.timeouts_ns(place);
+        let deadline = self.table.deadline_mut(place);
+        *deadline = deadline.saturating_add(down_ns - suspect_ns);
+        let silence_ns = now.mono_ns - self.table.record(place).arrived_ns;
+        self.enter(place, State::Suspect);
+        self.tell(place, now, Signal::Suspect { silence_ns });
+    }
+
+    /// Takes those whose silence has lasted for down, unless it is that of many at once: then that
+    /// is told, and they have as long again to come back.
+    fn end_silent(&mut self, silent: &[usize], now: Stamp) {
+        let is_suspect = |place: &&usize| self.table.record(**place).state == State::Suspect;
+        let others = silent.len() - silent.iter().filter(is_suspect).count();
+        let many = self.counts[State::Suspect as usize] + others;
+        let alive = self.len() - self.ended();
+        let mass = many >= MANY && many * OF_ALIVE.1 >= alive * OF_ALIVE.0;
+        let began = mass && !self.mass && !silent.is_empty();
+        self.mass = mass && (self.mass || began);
+        if began {
+            let all = self.table.records().iter().enumerate();
+            let suspects = all.filter(|(_, record)| record.state == State::Suspect);
+            let others = silent
+                .iter()
+                .copied()
+                .filter(|place| self.table.record(*place).state != State::Suspect);
+            let places = suspects.map(|(place, _)| place).chain(others).take(MAX_LISTED);
+            let listed = places.map(|place| self.table.address(place)).collect();
+            let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            let signal = Signal::MassSilence { silent: many, alive, listed };
+            self.tell_of(here, None, now, Before::default(), signal);
+        }
+        for &place in silent {
+            let (_, down_ns) = self.timeouts_ns(place);
+            let held = self.table.record(place).is_held();
+            if mass && !held {
+                self.table.record_mut(place).hold(true);
+                let deadline = self.table.deadline_mut(place);
+                *deadline = now.mono_ns.saturating_add(down_ns);
+            } else {
+                self.end(place, now, held);
+            }
+        }
+    }
+
+    fn end(&mut self, place: usize, now: Stamp, held: bool) {
+        let (suspect_ns, _) = self.timeouts_ns(place);
+        let record = self.table.record(place);
+        let silence_ns = now.mono_ns - record.arrived_ns;
+        let cause = match record.state {
+            _ if held => Cause::MassSilence,
+            State::Busy => Cause::BusyOver,
+            _ if record.overdue_ns(suspect_ns) > 0 => Cause::OldBeats,
+            _ => Cause::Silence,
+        };
+        *self.table.deadline_mut(place) = i64::MAX;
+        self.enter(place, State::Down);
+        self.tell(place, now, Signal::Down { cause, silence_ns });
+    }
+}
