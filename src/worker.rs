@@ -3,17 +3,34 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::net::{Interrupter, Received, Signal, Socket, now};
-use crate::{Error, Machine, Result};
+use crate::{Error, Events, Machine, Result};
+
+/// What has events for a reader.
+pub trait Watched: Send + 'static {
+    /// What happened.
+    type Event: Send;
+
+    /// The events that nobody has read yet.
+    fn unread(&mut self) -> &mut Events<Self::Event>;
+}
+
+impl<M: Machine> Watched for M {
+    type Event = M::Event;
+
+    fn unread(&mut self) -> &mut Events<M::Event> {
+        self.events()
+    }
+}
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]
-pub struct Worker<M: Machine> {
+pub struct Worker<M: Watched> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
@@ -43,7 +60,8 @@ pub(crate) struct Shared<M> {
     changed: Condvar,
     /// Whom to wake at the next change, once. Locked only while the machine is.
     waiting: Mutex<Vec<Arc<Signal>>>,
-    ended: AtomicBool,
+    /// How many of its threads have not ended; none where one failed.
+    working: AtomicUsize,
     failed: AtomicBool,
     /// Whether the machine may say farewell when it is stopped.
     leaving: AtomicBool,
@@ -60,19 +78,22 @@ impl<M: Machine> Worker<M> {
         let run = move |shared: &Shared<M>| run(shared, socket);
         Self::spawn(machine, ends, [(interrupter, run)])
     }
+}
 
-    /// Puts `machine` to work on threads of which each runs one of `runs` until it is interrupted;
-    /// `ends` are the addresses of its socket.
+impl<M: Watched> Worker<M> {
+    /// Puts `machine` to work on threads of which each runs one of `runs` until it is done or
+    /// interrupted; `ends` are the addresses of its first socket.
     pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
         machine: M,
         (address, peer): (SocketAddr, SocketAddr),
         runs: impl IntoIterator<Item = (Interrupter, R)>,
     ) -> Result<Self> {
+        let runs: Vec<_> = runs.into_iter().collect();
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
             waiting: Mutex::default(),
-            ended: AtomicBool::new(false),
+            working: AtomicUsize::new(runs.len()),
             failed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
         });
@@ -103,7 +124,7 @@ impl<M: Machine> Worker<M> {
 
     /// Whether the machine still works.
     pub fn is_running(&self) -> bool {
-        !self.is_elsewhere() && !self.shared.ended.load(Ordering::Acquire)
+        !self.is_elsewhere() && self.shared.working.load(Ordering::Acquire) > 0
     }
 
     /// Whether this process is a child, by `fork`, of the one that the thread runs in.
@@ -128,7 +149,7 @@ impl<M: Machine> Worker<M> {
             .shared
             .changed
             .wait_timeout_while(guard, patience, |machine| {
-                machine.events().is_empty() && self.is_running()
+                machine.unread().is_empty() && self.is_running()
             })
             .unwrap_or_else(PoisonError::into_inner);
         self.take(&mut machine)
@@ -149,7 +170,7 @@ impl<M: Machine> Worker<M> {
     }
 
     fn take(&self, machine: &mut M) -> Next<M::Event> {
-        match machine.events().pop() {
+        match machine.unread().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
             None if self.has_failed() => Next::Failed,
@@ -191,7 +212,7 @@ impl<M: Machine> Worker<M> {
     }
 }
 
-impl<M: Machine> Drop for Worker<M> {
+impl<M: Watched> Drop for Worker<M> {
     fn drop(&mut self) {
         self.stop();
     }
@@ -216,25 +237,29 @@ impl<M> Shared<M> {
     }
 }
 
-impl<M: Machine> Shared<M> {
+impl<M: Watched> Shared<M> {
     /// Tells those who wait for the events of the machine, which is locked, where there are any.
     pub(crate) fn tell(&self, machine: &mut M) {
-        if !machine.events().is_empty() {
+        if !machine.unread().is_empty() {
             self.wake();
         }
     }
 }
 
 /// Tells those who wait that the end has come, also when the thread panics.
-struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
+struct EndOnDrop<'a, M: Watched>(&'a Shared<M>);
 
-impl<M: Machine> Drop for EndOnDrop<'_, M> {
+impl<M: Watched> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Under the lock: a waiter is either before its check or already asleep.
         let machine = self.0.lock();
+        let working = self.0.working.load(Ordering::Acquire);
+        let left = if thread::panicking() { 0 } else { working.saturating_sub(1) };
         self.0.failed.fetch_or(thread::panicking(), Ordering::Release);
-        self.0.ended.store(true, Ordering::Release);
-        self.0.wake();
+        self.0.working.store(left, Ordering::Release);
+        if left == 0 {
+            self.0.wake();
+        }
         drop(machine);
     }
 }

@@ -220,6 +220,58 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
     assert report.answered > 0
 
 
+class TestFlows:
+    @pytest.mark.parametrize("options", [{}, {"interval": 0.001}, {"source": ("127.0.0.3", 0)}])
+    def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
+        with EchoServer(port=0, loss=0.3, seed=2, log=1000) as server:
+            report = udpulse.ping(*server.address, count=50, flows=4, timeout=0.1, **options)
+            lost = server.counters.dropped
+            clients = [next(server).client for _ in range(report.sent)]
+        assert adds_up(report)
+        assert all(adds_up(flow) for flow in report.flows)
+        sent = [flow.sent for flow in report.flows]
+        assert sorted(clients.count(client) for client in set(clients)) == sorted(sent)
+        assert (sent, report.sent, report.lost) == ([13, 13, 12, 12], 50, lost)
+        assert report.rtt.count == sum(flow.rtt.count for flow in report.flows) == report.answered
+        whole = np.concatenate([flow.columns()["sent_ns"] for flow in report.flows])
+        assert (report.columns()["sent_ns"] == whole).all()
+        assert not (report + report).flows
+
+    def test_their_slots_are_those_of_one_grid(self) -> None:
+        with EchoServer(port=0) as server:
+            report = udpulse.ping(*server.address, duration=0.09, interval=0.001, flows=3)
+        assert report.sent + report.missed == 90
+        assert [flow.sent + flow.missed for flow in report.flows] == [30] * 3
+
+    def test_a_probe_tells_its_flow(self) -> None:
+        with EchoServer(port=0) as server:
+            probes = list(PingClient(*server.address, count=7, flows=3))
+        numbers = sorted((probe.flow, probe.seq) for probe in probes)
+        assert numbers == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (2, 2)]
+
+    def test_stopping_ends_all(self) -> None:
+        with EchoServer(port=0) as server:
+            client = PingClient(*server.address, count=None, interval=0.001, flows=5)
+            iterator = iter(client)
+            while {next(iterator).flow for _ in range(50)} != set(range(5)):
+                pass
+            client.stop()
+            assert not client.running
+            sent = client.report().sent
+        assert client.report().sent == sent
+        assert adds_up(client.report())
+
+
+def test_a_family_is_taken_or_the_name_has_none() -> None:
+    with EchoServer(port=0) as server:
+        port = server.address[1]
+        assert udpulse.ping("localhost", port, count=1, family=4).answered == 1
+        with pytest.raises(socket.gaierror):
+            udpulse.ping("127.0.0.1", port, count=1, family=6)
+    with EchoServer("::1", 0) as server:
+        assert udpulse.ping(*server.address, count=1, family=6).answered == 1
+
+
 class TestMany:
     def test_each_target_has_its_report_and_none_harms_another(self) -> None:
         with (
@@ -317,6 +369,13 @@ def test_a_source_in_use_is_an_os_error() -> None:
         ({"keep": -1}, "keep must be 0 to 4294967295, not -1"),
         ({"timestamps": "x"}, "timestamps must be 'user', 'receive' or 'kernel', not 'x'"),
         ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
+        ({"flows": 0}, "flows must be 1 to 10, not 0"),
+        ({"flows": 65, "count": None}, "flows must be 1 to 64, not 65"),
+        ({"family": 5}, "family must be 4 or 6, not 5"),
+        (
+            {"flows": 3, "source": ("127.0.0.1", 65534)},
+            "source must be a port that 2 more can follow, not 65534",
+        ),
         ({"dscp": 64}, "dscp must be 0 to 63, not 64"),
         ({"source": ("x", 0)}, "source must be an address and a port of this host, not x:0"),
         ({"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),

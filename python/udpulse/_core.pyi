@@ -316,6 +316,8 @@ class PingClient:
         source: tuple[str, int] | None = None,
         ttl: int | None = None,
         dscp: int | None = None,
+        flows: int = 1,
+        family: Literal[4, 6] | None = None,
     ) -> Self: ...
     @property
     def server(self) -> _Address: ...
@@ -343,7 +345,7 @@ class PingClient:
 
 @final
 class Probe:
-    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent", "kernel_rtt")
+    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent", "kernel_rtt", "flow")
     @property
     def seq(self) -> int: ...
     @property
@@ -356,6 +358,8 @@ class Probe:
     def sent(self) -> float: ...
     @property
     def kernel_rtt(self) -> float | None: ...
+    @property
+    def flow(self) -> int: ...
 
 @final
 class Runs:
@@ -398,6 +402,8 @@ class PingReport:
         "send_failed",
         "pending",
     )
+    @property
+    def flows(self) -> list[PingReport]: ...
     @property
     def sent(self) -> int: ...
     @property
@@ -479,6 +485,8 @@ def ping(
     source: tuple[str, int] | None = None,
     ttl: int | None = None,
     dscp: int | None = None,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
 ) -> PingReport: ...
 def ping_many(
     targets: Iterable[tuple[str, int]],

@@ -28,7 +28,7 @@ pub use clock::now;
 pub use outbox::Outbox;
 pub use probe::{Arrival, ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
-pub use resolve::{Endpoint, resolve};
+pub use resolve::{Endpoint, Family, resolve};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;
 pub use socket::{Interrupter, Received, Socket};

@@ -3,9 +3,18 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use dns_lookup::getaddrinfo;
+use dns_lookup::{AddrFamily, AddrInfoHints, getaddrinfo};
 
 use crate::{Error, Result};
+
+/// The versions of the Internet Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
 
 /// A host and a port as a user names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +23,12 @@ pub struct Endpoint {
     pub host: String,
     /// The port; 0 for any free one where an address is bound.
     pub port: u16,
+    /// Which of its addresses; IPv4 before IPv6 where `None`.
+    pub family: Option<Family>,
 }
 
 impl Endpoint {
-    /// Its address, where the host is one and no name.
+    /// Its address, where the host is one of its family and no name.
     #[must_use]
     pub fn literal(&self) -> Option<SocketAddr> {
         let ip = if self.host.is_empty() {
@@ -25,7 +36,8 @@ impl Endpoint {
         } else {
             self.host.parse::<IpAddr>().ok()?
         };
-        Some(SocketAddr::new(ip, self.port))
+        let fits = self.family.is_none_or(|family| ip.is_ipv4() == (family == Family::V4));
+        fits.then(|| SocketAddr::new(ip, self.port))
     }
 }
 
@@ -42,17 +54,17 @@ impl fmt::Display for Endpoint {
 /// Finds the address of `endpoint`. Blocks while the system's resolver does.
 ///
 /// Of a name that has both, the IPv4 address is taken: the programs of the lab speak IPv4, also
-/// where `localhost` is `::1` first.
+/// where `localhost` is `::1` first. A family asked for is the only one.
 ///
 /// # Errors
 /// [`Error::Resolve`] where the name has no address.
 pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
-    let Endpoint { host, port } = endpoint;
+    let Endpoint { host, port, family } = endpoint;
     if let Some(address) = endpoint.literal() {
         return Ok(address);
     }
     let failed = |code, reason| Error::Resolve { host: host.clone(), code, reason };
-    let found: Vec<SocketAddr> = getaddrinfo(Some(host), None, None)
+    let found: Vec<SocketAddr> = getaddrinfo(Some(host), None, family.map(hints))
         .map_err(|error| failed(error.error_num(), explain(&error.to_string())))?
         .filter_map(|answer| answer.ok().map(|info| info.sockaddr))
         .collect();
@@ -66,6 +78,15 @@ pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
     Ok(address)
 }
 
+/// What tells the resolver to look for one family.
+fn hints(family: Family) -> AddrInfoHints {
+    let address = match family {
+        Family::V4 => AddrFamily::Inet,
+        Family::V6 => AddrFamily::Inet6,
+    };
+    AddrInfoHints { address: address.into(), ..AddrInfoHints::default() }
+}
+
 /// The resolver's own words, without what is put in front of them.
 fn explain(text: &str) -> String {
     text.rsplit(": ").next().unwrap_or(text).to_owned()
@@ -76,7 +97,7 @@ mod tests {
     use super::*;
 
     fn endpoint(host: &str) -> Endpoint {
-        Endpoint { host: host.to_owned(), port: 7 }
+        Endpoint { host: host.to_owned(), port: 7, family: None }
     }
 
     #[test]
@@ -90,6 +111,16 @@ mod tests {
     #[test]
     fn localhost_is_ipv4() {
         assert_eq!(resolve(&endpoint("localhost")).unwrap(), "127.0.0.1:7".parse().unwrap());
+    }
+
+    #[test]
+    fn a_family_is_taken_or_refused() {
+        let of = |host, family| resolve(&Endpoint { family: Some(family), ..endpoint(host) });
+        assert!(of("localhost", Family::V4).unwrap().is_ipv4());
+        // A host may have no IPv6; what it has is of no other family.
+        assert!(of("localhost", Family::V6).map_or(true, |address| address.is_ipv6()));
+        assert!(of("::1", Family::V6).is_ok() && of("::1", Family::V4).is_err());
+        assert!(of("127.0.0.1", Family::V4).is_ok() && of("127.0.0.1", Family::V6).is_err());
     }
 
     #[test]

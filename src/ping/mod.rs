@@ -1,6 +1,7 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each of them.
 
 mod driver;
+mod flows;
 mod kept;
 mod message;
 mod report;
@@ -10,6 +11,7 @@ mod steps;
 mod sweep;
 
 pub use driver::start;
+pub use flows::Flows;
 pub use kept::{Columns, Kept};
 pub use message::MIN_TOKEN_SIZE;
 pub use report::{Counters, Report};

@@ -29,6 +29,10 @@ pub struct Config {
     pub duration_ns: Option<i64>,
     /// When.
     pub schedule: Schedule,
+    /// When it starts; when it first runs where `None`.
+    pub start: Option<Stamp>,
+    /// How long after that the first slot is.
+    pub offset_ns: i64,
     /// How long a reply is waited for.
     pub timeout_ns: i64,
     /// The payload of a probe in bytes; the lab's message where that is longer.
@@ -409,8 +413,10 @@ impl Machine for Session {
     fn on_time(&mut self, now: Stamp) {
         self.report.wall_steps.observe(now);
         if self.started.is_none() {
-            self.started = Some(now);
-            self.slots = Slots::new(self.config.schedule, now.mono_ns);
+            let start = self.config.start.unwrap_or(now);
+            self.started = Some(start);
+            let first_ns = start.mono_ns.saturating_add(self.config.offset_ns);
+            self.slots = Slots::new(self.config.schedule, first_ns);
         }
         self.settle(now.mono_ns);
         self.on_slot(now);
@@ -490,6 +496,8 @@ mod tests {
             count: Some(count),
             duration_ns: None,
             schedule: Schedule::StopAndWait,
+            start: None,
+            offset_ns: 0,
             timeout_ns: 1000 * MS,
             size: 0,
             keep: None,

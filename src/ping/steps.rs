@@ -9,7 +9,7 @@ use crate::Stamp;
 const TOLERANCE_NS: u64 = 10_000_000;
 
 /// Steps of the wall clock against the monotonic one. A step counts once two readings agree on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallSteps {
     /// How many.
     pub count: u64,

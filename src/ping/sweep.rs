@@ -58,6 +58,8 @@ impl Sweep {
                 count: Some(config.count),
                 duration_ns: None,
                 schedule: Schedule::StopAndWait,
+                start: None,
+                offset_ns: 0,
                 timeout_ns: config.timeout_ns,
                 size: config.size.max(MIN_TOKEN_SIZE),
                 keep: None,

@@ -70,7 +70,7 @@ fn unless_too_large<T>(py: Python<'_>, value: PyResult<T>) -> PyResult<Option<T>
 
 /// The address of a server: port 0 is any free one.
 pub(super) fn local(host: String, port: &Integer) -> Result<Endpoint> {
-    Ok(Endpoint { host, port: port.within("port", 0..=65_535)? })
+    Ok(Endpoint { host, port: port.within("port", 0..=65_535)?, family: None })
 }
 
 /// The address of what a client talks to.
@@ -78,7 +78,7 @@ pub(super) fn remote(host: String, port: &Integer) -> Result<Endpoint> {
     if host.is_empty() {
         return Err(Error::argument("host", "empty", "an address or a name"));
     }
-    Ok(Endpoint { host, port: port.within("port", 1..=65_535)? })
+    Ok(Endpoint { host, port: port.within("port", 1..=65_535)?, family: None })
 }
 
 /// How many: at least one, or without end.

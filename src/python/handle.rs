@@ -12,10 +12,11 @@ use crate::net::{Endpoint, Receiver, Signal, Socket, resolve};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{aside, wait};
+use crate::worker::Watched;
 use crate::{Machine, Next, Result, Worker};
 
 /// The worker of a Python object: none before the first start, then the latest.
-pub(super) struct Handle<M: Machine> {
+pub(super) struct Handle<M: Watched> {
     class: &'static str,
     worker: Mutex<Option<Arc<Worker<M>>>>,
     starting: AtomicBool,
@@ -36,7 +37,7 @@ impl Drop for Starting<'_> {
     }
 }
 
-impl<M: Machine> Handle<M> {
+impl<M: Watched> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
         Self { class, worker: Mutex::new(None), starting: AtomicBool::new(false) }
     }
@@ -49,7 +50,10 @@ impl<M: Machine> Handle<M> {
         endpoint: &Endpoint,
         open: fn(SocketAddr) -> Result<Socket>,
         machine: impl FnOnce(&Socket) -> M,
-    ) -> PyResult<()> {
+    ) -> PyResult<()>
+    where
+        M: Machine,
+    {
         self.launch(py, endpoint, |address| {
             let socket = open(address)?;
             let machine = machine(&socket);
@@ -131,7 +135,7 @@ impl<M: Machine> Handle<M> {
 
     /// How many events fell off unread.
     pub(super) fn overflowed(&self, py: Python<'_>) -> u64 {
-        self.look(py, |machine| machine.events().overflowed())
+        self.look(py, |machine| machine.unread().overflowed())
     }
 
     /// What `look` sees of the machine; its default before the first start.

@@ -130,7 +130,7 @@ impl HeartbeatClient {
         let first = self.endpoint.clone();
         let first = aside(py, move || resolve(&first))??;
         let open = if also.is_empty() { Socket::connect } else { open_any };
-        let endpoint = Endpoint { host: first.ip().to_string(), port: first.port() };
+        let endpoint = Endpoint { host: first.ip().to_string(), port: first.port(), family: None };
         self.handle.start(py, &endpoint, open, |socket| {
             // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
             let first = if also.is_empty() { socket.peer_address() } else { first };

@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-use crate::net::{Endpoint, ProbeOptions, Timestamps};
-use crate::ping::{Config, Schedule, Session, start};
+use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
+use crate::ping::{Config, Flows, Schedule, start};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::ping_report::{PingReport, Probe};
@@ -53,9 +53,32 @@ pub(super) struct Options {
     source: Option<(String, Integer)>,
     ttl: Option<Integer>,
     dscp: Option<Integer>,
+    flows: Integer,
+    family: Option<Integer>,
 }
 
 impl Options {
+    /// Through how many source ports.
+    fn flows(&self, config: &Config, socket: &ProbeOptions) -> Result<u32> {
+        let flows: u32 = self.flows.within("flows", 1..=config.count.unwrap_or(64).min(64))?;
+        let port = socket.source.map_or(0, |source| source.port());
+        if port > 0 && u32::from(port) + flows > 65_536 {
+            let allowed = format!("a port that {} more can follow", flows - 1);
+            return Err(Error::argument("source", port, allowed));
+        }
+        Ok(flows)
+    }
+
+    /// Which addresses a name may have.
+    fn family(&self) -> Result<Option<Family>> {
+        match self.family.as_ref().map(|family| family.within::<u8>("family", 4..=6)).transpose()? {
+            None => Ok(None),
+            Some(4) => Ok(Some(Family::V4)),
+            Some(6) => Ok(Some(Family::V6)),
+            Some(other) => Err(Error::argument("family", other, "4 or 6")),
+        }
+    }
+
     /// How the probes are sent.
     fn socket(&self) -> Result<ProbeOptions> {
         let timestamps = match self.timestamps.as_str() {
@@ -122,6 +145,8 @@ impl Options {
             count,
             duration_ns,
             schedule,
+            start: None, // of all flows at once
+            offset_ns: 0,
             timeout_ns: args::duration_ns("timeout", self.timeout)?,
             size: self.size.within("size", 0..=MAX_DATAGRAM as u64)?,
             keep,
@@ -132,7 +157,8 @@ impl Options {
 
 /// A UDP ping client: sends numbered probes to a server that echoes them and matches the replies.
 ///
-/// host: the server's address or name; of a name that has both, the IPv4 address is taken.
+/// host: the server's address or name; of a name that has both, the IPv4 address is taken unless
+///     a family is asked for.
 /// port: the server's port, 1 to 65535.
 /// count: how many probes, at least 1 (10 unless a duration is given); None is without end, until
 ///     `stop`.
@@ -146,7 +172,8 @@ impl Options {
 /// duration: for how long probes are sent, in seconds.
 /// seed: makes the gaps of a Poisson schedule repeatable.
 /// size: the payload of a probe in bytes, up to 65507; a shorter one is the lab's message alone.
-/// keep: how many of the last probes the report has as columns, or "all"; 35 bytes each.
+/// keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. Each flow
+///     keeps its share.
 /// timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` where the platform has
 ///     them (Linux), "kernel" also its transmit stamps, "user" neither.
 /// precise: spins for the last 50 us before each slot and the first 50 us after each probe; takes
@@ -154,6 +181,11 @@ impl Options {
 /// source: the (address, port) to send from; port 0 is any.
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
+/// flows: how many source ports the session is spread over, 1 to 64 and at most `count`: routers
+///     choose among equal-cost paths by port. The probes go through them in turns and each flow
+///     numbers its own from 1; without an interval each flow waits for its own replies. A source
+///     port asked for is the first of as many in a row.
+/// family: 4 or 6 takes the address of that family; None takes what there is.
 ///
 /// A probe begins with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
 /// bytes on a random token follows that only this session knows: what does not have it is foreign,
@@ -170,22 +202,25 @@ pub(super) struct PingClient {
     endpoint: Endpoint,
     socket: ProbeOptions,
     config: Config,
-    handle: Handle<Session>,
+    flows: u32,
+    handle: Handle<Flows>,
 }
 
 impl PingClient {
     fn make(host: String, port: &Integer, options: &Options, events: usize) -> Result<Self> {
+        let (socket, config) = (options.socket()?, options.session(events)?);
         Ok(Self {
-            endpoint: args::remote(host, port)?,
-            socket: options.socket()?,
-            config: options.session(events)?,
+            endpoint: Endpoint { family: options.family()?, ..args::remote(host, port)? },
+            flows: options.flows(&config, &socket)?,
+            socket,
+            config,
             handle: Handle::new("PingClient"),
         })
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let config = self.config;
-        self.handle.launch(py, &self.endpoint, |target| start(target, &self.socket, config))
+        let start = |target| start(target, &self.socket, self.config, self.flows);
+        self.handle.launch(py, &self.endpoint, start)
     }
 }
 
@@ -197,11 +232,12 @@ running_object!(PingClient: Probe {
             interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
             size = Integer::new(0), keep = Keep::Last(Integer::new(0)),
             timestamps = "receive".to_owned(), precise = false, source = None, ttl = None,
-            dscp = None,
+            dscp = None, flows = Integer::new(1), family = None,
         ),
         text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                           schedule='periodic', duration=None, seed=None, size=0, keep=0, \
-                          timestamps='receive', precise=False, source=None, ttl=None, dscp=None)",
+                          timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
+                          flows=1, family=None)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     #[expect(clippy::too_many_arguments, reason = "each is an option by name")]
@@ -221,9 +257,11 @@ running_object!(PingClient: Probe {
         source: Option<(String, Integer)>,
         ttl: Option<Integer>,
         dscp: Option<Integer>,
+        flows: Integer,
+        family: Option<Integer>,
     ) -> Result<Self> {
         let options =
-            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp };
+            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, flows, family };
         Self::make(host, &port, &options, UNREAD)
     }
 
@@ -237,11 +275,11 @@ running_object!(PingClient: Probe {
 
     /// What was measured since the last start; consistent also while it runs.
     fn report(&self, py: Python<'_>) -> PingReport {
-        PingReport::new(self.handle.look(py, |session| session.report()))
+        PingReport::of_flows(self.handle.look(py, |flows| flows.reports()))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let counters = self.handle.look(py, |session| session.counters());
+        let counters = self.handle.look(py, |flows| flows.counters());
         let what = self.handle.describe(&self.endpoint);
         let (sent, answered) = (counters.sent, counters.answered);
         format!("{what}, to={}, sent={sent}, answered={answered})", self.endpoint)
@@ -262,10 +300,12 @@ running_object!(PingClient: Probe {
         interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
         size = Integer::new(0), keep = Keep::All("all".to_owned()),
         timestamps = "receive".to_owned(), precise = false, source = None, ttl = None, dscp = None,
+        flows = Integer::new(1), family = None,
     ),
     text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                       schedule='periodic', duration=None, seed=None, size=0, keep='all', \
-                      timestamps='receive', precise=False, source=None, ttl=None, dscp=None)",
+                      timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
+                          flows=1, family=None)",
 )]
 #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
 #[expect(clippy::too_many_arguments, reason = "each is an option by name")]
@@ -286,6 +326,8 @@ pub(super) fn ping(
     source: Option<(String, Integer)>,
     ttl: Option<Integer>,
     dscp: Option<Integer>,
+    flows: Integer,
+    family: Option<Integer>,
 ) -> PyResult<PingReport> {
     let options = Options {
         count,
@@ -301,6 +343,8 @@ pub(super) fn ping(
         source,
         ttl,
         dscp,
+        flows,
+        family,
     };
     let client = PingClient::make(host, &port, &options, 0)?;
     if client.config.count.is_none() && client.config.duration_ns.is_none() {

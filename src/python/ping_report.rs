@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::ping::{Report, Verdict};
+use crate::ping::{Flows, Report, Verdict};
 use crate::python::value::value;
 use crate::{seconds, stats};
 
@@ -20,7 +20,7 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
 value! {
     /// A probe that was decided.
     Probe {
-        /// Its number, from 1.
+        /// Its number in its flow, from 1.
         seq: u64,
         /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
         /// and the host said that nothing listens on the port) or "send_failed" (this host could
@@ -36,11 +36,13 @@ value! {
         /// The round-trip time by the kernel's stamps, in seconds: without the time that this host
         /// took to wake the program. None without such a stamp.
         kernel_rtt: Option<f64>,
+        /// Which of the session's flows it went through, from 0.
+        flow: u64,
     }
 }
 
-impl From<crate::ping::Probe> for Probe {
-    fn from(probe: crate::ping::Probe) -> Self {
+impl From<(usize, crate::ping::Probe)> for Probe {
+    fn from((flow, probe): (usize, crate::ping::Probe)) -> Self {
         Self {
             seq: probe.seq,
             verdict: verdict(probe.verdict),
@@ -48,6 +50,7 @@ impl From<crate::ping::Probe> for Probe {
             reply: probe.reply.map(Vec::from),
             sent: seconds(probe.sent.wall_ns),
             kernel_rtt: probe.kernel_rtt_ns.map(seconds),
+            flow: flow as u64,
         }
     }
 }
@@ -145,23 +148,41 @@ impl Distribution {
 #[pyclass(frozen, eq, module = "udpulse")]
 pub(super) struct PingReport {
     report: Report,
+    /// Where there are several.
+    flows: Vec<Report>,
     columns: PyOnceLock<Py<PyDict>>,
 }
 
 impl PingReport {
     pub(super) fn new(report: Report) -> Self {
-        Self { report, columns: PyOnceLock::new() }
+        Self { report, flows: Vec::new(), columns: PyOnceLock::new() }
+    }
+
+    /// The report of a session of which each flow has one.
+    pub(super) fn of_flows(mut flows: Vec<Report>) -> Self {
+        let report = Flows::total(&flows);
+        if flows.len() == 1 {
+            flows.clear();
+        }
+        Self { flows, ..Self::new(report) }
     }
 }
 
 impl PartialEq for PingReport {
     fn eq(&self, other: &Self) -> bool {
-        self.report == other.report
+        self.report == other.report && self.flows == other.flows
     }
 }
 
 #[pymethods]
 impl PingReport {
+    /// The report of each flow, in order of their numbers, of a session over several; empty of a
+    /// session over one and of a sum. The columns of the whole are theirs, one after the other.
+    #[getter]
+    fn flows(&self) -> Vec<Self> {
+        self.flows.iter().cloned().map(Self::new).collect()
+    }
+
     /// Probes sent.
     #[getter]
     fn sent(&self) -> u64 {

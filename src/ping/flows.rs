@@ -1,0 +1,168 @@
+//! One session spread over several source ports, for equal-cost paths are chosen by port.
+
+use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
+use crate::worker::Watched;
+use crate::{Events, Stamp};
+
+/// A session for each flow, all against one clock; their slots take turns.
+#[derive(Debug)]
+pub struct Flows {
+    sessions: Vec<Session>,
+    events: Events<(usize, Probe)>,
+}
+
+impl Flows {
+    /// Spreads what `config` asks for over `flows` sessions that start at `start`.
+    #[must_use]
+    pub fn new(config: Config, flows: u32, start: Stamp) -> Self {
+        let session =
+            |flow| Session::new(Config { start: Some(start), ..share(config, flows, flow) });
+        Self { sessions: (0..flows).map(session).collect(), events: Events::new(config.events) }
+    }
+
+    /// The session of a flow.
+    pub(super) fn session(&mut self, flow: usize) -> &mut Session {
+        &mut self.sessions[flow]
+    }
+
+    /// Takes over what a flow has decided.
+    pub(super) fn collect(&mut self, flow: usize) {
+        while let Some(probe) = crate::Machine::events(&mut self.sessions[flow]).pop() {
+            self.events.push((flow, probe));
+        }
+    }
+
+    /// What is known of each flow.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        self.sessions.iter().map(Session::report).collect()
+    }
+
+    /// How many of each so far, in all flows.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut total = Counters::default();
+        self.sessions.iter().for_each(|session| total += &session.counters());
+        total
+    }
+
+    /// The sum of the reports of all flows.
+    #[must_use]
+    pub fn total(reports: &[Report]) -> Report {
+        let mut total = reports.first().cloned().unwrap_or_default();
+        for report in reports.iter().skip(1) {
+            total += report;
+        }
+        // All flows see the same clock.
+        total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
+        total
+    }
+}
+
+impl Watched for Flows {
+    type Event = (usize, Probe);
+
+    fn unread(&mut self) -> &mut Events<(usize, Probe)> {
+        &mut self.events
+    }
+}
+
+/// The part of a session that one flow of several has.
+fn share(config: Config, flows: u32, flow: u32) -> Config {
+    let (all, this) = (i64::from(flows), i64::from(flow));
+    let (schedule, offset_ns) = match config.schedule {
+        Schedule::StopAndWait => (config.schedule, 0),
+        Schedule::Periodic { interval_ns } => (
+            Schedule::Periodic { interval_ns: interval_ns.saturating_mul(all) },
+            interval_ns.saturating_mul(this),
+        ),
+        // The sum of Poisson processes is one.
+        Schedule::Poisson { mean_ns, seed } => (
+            Schedule::Poisson {
+                mean_ns: mean_ns.saturating_mul(all),
+                seed: seed.map(|seed| seed.wrapping_add(u64::from(flow))),
+            },
+            mean_ns.saturating_mul(this),
+        ),
+    };
+    let count = config.count.map(|count| (count + u64::from(flows - 1 - flow)) / u64::from(flows));
+    let keep = config.keep.map(|keep| keep.div_ceil(flows as usize));
+    Config { count, schedule, offset_ns, keep, ..config }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Machine;
+
+    const MS: i64 = 1_000_000;
+
+    fn at(ms: i64) -> Stamp {
+        Stamp { mono_ns: ms * MS, wall_ns: ms * MS }
+    }
+
+    fn config(schedule: Schedule, count: Option<u64>) -> Config {
+        Config {
+            target: "127.0.0.1:12000".parse().unwrap(),
+            count,
+            duration_ns: None,
+            schedule,
+            start: None,
+            offset_ns: 0,
+            timeout_ns: 10 * MS,
+            size: 0,
+            keep: None,
+            events: 9,
+        }
+    }
+
+    #[test]
+    fn the_slots_of_a_grid_take_turns() {
+        let every = Schedule::Periodic { interval_ns: MS };
+        let mut flows = Flows::new(config(every, Some(8)), 3, at(5));
+        let mut turns = Vec::new();
+        for ms in 5..30 {
+            for flow in 0..3 {
+                let session = flows.session(flow);
+                session.on_time(at(ms));
+                turns.extend(session.transmit().map(|_| (ms, flow)));
+            }
+        }
+        let expected: Vec<_> = (5..13).zip([0, 1, 2].into_iter().cycle()).collect();
+        assert_eq!(turns, expected);
+        assert!((0..3).all(|flow| flows.session(flow).is_done()));
+        assert_eq!(Flows::total(&flows.reports()).counters.lost, 8);
+    }
+
+    #[test]
+    fn flows_of_poisson_probes_differ_and_keep_their_mean() {
+        let poisson = Schedule::Poisson { mean_ns: MS, seed: Some(1) };
+        let shares: Vec<_> =
+            (0..2).map(|flow| share(config(poisson, None), 2, flow).schedule).collect();
+        assert_eq!(shares[0], Schedule::Poisson { mean_ns: 2 * MS, seed: Some(1) });
+        assert_eq!(shares[1], Schedule::Poisson { mean_ns: 2 * MS, seed: Some(2) });
+    }
+
+    #[test]
+    fn a_clock_step_that_all_flows_see_is_one() {
+        let mut flows = Flows::new(config(Schedule::StopAndWait, Some(9)), 2, at(0));
+        for ms in [0, 1, 2] {
+            let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
+            (0..2).for_each(|flow| flows.session(flow).on_time(stepped));
+        }
+        assert_eq!(Flows::total(&flows.reports()).wall_steps.count, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn each_probe_has_one_flow(count in 1..1000_u64, flows in 1..64_u32) {
+            let all = config(Schedule::StopAndWait, Some(count));
+            let counts: Vec<_> =
+                (0..flows).filter_map(|flow| share(all, flows, flow).count).collect();
+            prop_assert_eq!(counts.iter().sum::<u64>(), count);
+            prop_assert!(counts[0] - counts[counts.len() - 1] <= 1);
+        }
+    }
+}
