@@ -137,9 +137,13 @@ impl<M: Watched> Worker<M> {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// Looks at the machine between two of its steps.
-    pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> R {
-        look(&mut self.shared.lock())
+    /// Looks at the machine between two of its steps; not in a child by `fork` where that step was
+    /// going on, for there it never ends.
+    pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
+        if self.is_elsewhere() {
+            return self.shared.machine.try_lock().ok().map(|mut machine| look(&mut machine));
+        }
+        Some(look(&mut self.shared.lock()))
     }
 
     /// Waits up to `patience` for an event.
@@ -323,5 +327,37 @@ pub(crate) fn flush<M: Machine>(
         if outcome.is_err() {
             machine.on_send_failed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::{Client, ClientConfig, Message};
+    use crate::wire::Template;
+
+    #[test]
+    fn a_child_does_not_wait_for_a_step_that_never_ends() {
+        let config = ClientConfig {
+            servers: Vec::new(),
+            interval_ns: 1,
+            spread: 0.0,
+            count: None,
+            fail_at: None,
+            fail_chance: 0.0,
+            loss: 0.0,
+            seed: None,
+            message: Message::Template(Template::heartbeat()),
+            events: 1,
+        };
+        let ends = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));
+        let no_runs = std::iter::empty::<(Interrupter, fn(&Shared<Client>))>();
+        let mut worker = Worker::spawn(Client::new(config), ends, no_runs).unwrap();
+        worker.process += 1;
+        let shared = Arc::clone(&worker.shared);
+        let step = shared.lock();
+        assert_eq!(worker.look(|_| ()), None);
+        drop(step);
+        assert_eq!(worker.look(|_| ()), Some(()));
     }
 }

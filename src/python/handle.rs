@@ -138,13 +138,14 @@ impl<M: Watched> Handle<M> {
         self.look(py, |machine| machine.unread().overflowed())
     }
 
-    /// What `look` sees of the machine; its default before the first start.
+    /// What `look` sees of the machine; its default before the first start, and in a forked child
+    /// that cannot look.
     pub(super) fn look<R: Default + Send>(
         &self,
         py: Python<'_>,
         look: impl FnOnce(&mut M) -> R + Send,
     ) -> R {
-        self.worker().map(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
+        self.worker().and_then(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
     }
 
     /// Waits for the next event; none when the worker has ended and all were read.

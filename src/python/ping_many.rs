@@ -81,7 +81,7 @@ pub(super) fn ping_many(
     let worker = Worker::start(Socket::bind(any)?, sweep)?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
     let reports = py.detach(|| worker.look(|sweep| sweep.reports()));
-    Ok(reports.into_iter().map(PingReport::new).collect())
+    Ok(reports.into_iter().flatten().map(PingReport::new).collect())
 }
 
 fn addresses(endpoints: &[Endpoint]) -> Result<Vec<SocketAddr>> {
