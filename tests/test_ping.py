@@ -297,6 +297,23 @@ class TestMany:
             reports = udpulse.ping_many(targets, count=2, rate=10_000)
         assert [report.answered for report in reports] == [2] * 100
 
+    def test_what_cannot_be_sent_says_so_and_harms_no_other(self) -> None:
+        # Nothing leaves to a broadcast address without the right to.
+        with EchoServer(port=0) as server:
+            targets = [("255.255.255.255", 9), server.address]
+            reports = udpulse.ping_many(targets, count=3, rate=100_000, timeout=0.2)
+        assert (reports[0].send_failed, reports[0].lost) == (3, 0)
+        assert reports[1].answered == 3
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's stamps")
+    def test_kernel_round_trips_lie_within_the_programs(self) -> None:
+        with EchoServer(port=0) as server:
+            (report,) = udpulse.ping_many([server.address], count=50, rate=20_000)
+        columns = report.columns()
+        stamped = columns["kernel_rtt_ns"] >= 0
+        assert report.kernel_rtt.count == stamped.sum() > 0
+        assert (columns["kernel_rtt_ns"] <= columns["rtt_ns"])[stamped].all()
+
     def test_none_is_none(self) -> None:
         assert udpulse.ping_many([]) == []
 

@@ -49,6 +49,9 @@ impl BatchSocket {
     /// Whether several can share an address.
     pub const CAN_SHARE: bool = true;
 
+    /// Whether the kernel stamps arrivals.
+    pub const STAMPS: bool = true;
+
     /// Binds `address`; port 0 takes any free one.
     ///
     /// # Errors

@@ -14,6 +14,9 @@ impl BatchSocket {
     /// Whether several can share an address.
     pub const CAN_SHARE: bool = false;
 
+    /// Whether the kernel stamps arrivals.
+    pub const STAMPS: bool = false;
+
     /// Binds `address`; port 0 takes any free one.
     ///
     /// # Errors

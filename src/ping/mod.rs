@@ -9,6 +9,7 @@ mod schedule;
 mod session;
 mod steps;
 mod sweep;
+mod sweep_driver;
 
 pub use driver::start;
 pub use flows::Flows;
@@ -19,3 +20,4 @@ pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};
 pub use steps::WallSteps;
 pub use sweep::{Sweep, SweepConfig};
+pub use sweep_driver::start_sweep;

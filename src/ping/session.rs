@@ -202,10 +202,19 @@ impl Session {
 
     /// Takes the news that this very datagram was refused.
     pub fn on_probe_refused(&mut self, datagram: &[u8]) {
+        self.explain_silence(datagram, Verdict::Refused);
+    }
+
+    /// Takes the news that this host could not send this very datagram.
+    pub fn on_probe_failed(&mut self, datagram: &[u8]) {
+        self.explain_silence(datagram, Verdict::SendFailed);
+    }
+
+    fn explain_silence(&mut self, datagram: &[u8], why: Verdict) {
         if let Claim::Echo(seq) = self.message.claim(datagram)
             && let Some(probe) = self.remembered(seq)
         {
-            probe.silence = Verdict::Refused;
+            probe.silence = why;
         }
     }
 

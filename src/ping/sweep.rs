@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
@@ -110,6 +111,38 @@ impl Sweep {
             .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns as i64)))
     }
 
+    /// Takes a datagram with the kernel's receive stamp, in monotonic nanoseconds.
+    pub fn on_stamped(&mut self, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
+        self.now = at;
+        // One in, one out: what has come is read before much more is asked for.
+        self.burst = (self.burst + 1).min(BURST);
+        match self.index_of(datagram) {
+            Some(index) => {
+                let target = self.targets[index];
+                self.sessions[index].on_stamped(at, kernel_ns, target, datagram);
+            }
+            None => self.foreign += 1,
+        }
+    }
+
+    /// Takes the news that this host could not send this probe.
+    pub fn on_probe_failed(&mut self, probe: &[u8]) {
+        if let Some(index) = self.index_of(probe) {
+            self.sessions[index].on_probe_failed(probe);
+        }
+    }
+
+    /// Whether more than one probe goes out in this time.
+    #[must_use]
+    pub fn is_faster_than(&self, time: Duration) -> bool {
+        self.rate * time.as_secs_f64() > 1.0
+    }
+
+    /// Whose token a datagram has.
+    fn index_of(&self, datagram: &[u8]) -> Option<usize> {
+        self.of_token.get(&token_of(datagram)?).copied()
+    }
+
     fn settle(&mut self, now: Stamp) {
         while let Some((sent_ns, index)) = self.waiting.front().copied() {
             if now.mono_ns < sent_ns.saturating_add(self.timeout_ns) {
@@ -125,16 +158,7 @@ impl Machine for Sweep {
     type Event = ();
 
     fn on_datagram(&mut self, at: Stamp, _from: SocketAddr, datagram: &[u8]) {
-        self.now = at;
-        // One in, one out: what has come is read before much more is asked for.
-        self.burst = 1;
-        match token_of(datagram).and_then(|token| self.of_token.get(&token)) {
-            Some(index) => {
-                let target = self.targets[*index];
-                self.sessions[*index].on_datagram(at, target, datagram);
-            }
-            None => self.foreign += 1,
-        }
+        self.on_stamped(at, None, datagram);
     }
 
     fn on_refused(&mut self) {
