@@ -1,0 +1,358 @@
+//! The session driven by hand.
+
+use super::*;
+use proptest::prelude::*;
+
+const MS: i64 = 1_000_000;
+
+fn target() -> SocketAddr {
+    "127.0.0.1:12000".parse().unwrap()
+}
+
+fn session(count: u64) -> Session {
+    Session::new(config(count))
+}
+
+fn config(count: u64) -> Config {
+    Config {
+        target: target(),
+        count: Some(count),
+        duration_ns: None,
+        schedule: Schedule::StopAndWait,
+        start: None,
+        offset_ns: 0,
+        timeout_ns: 1000 * MS,
+        size: 0,
+        keep: None,
+        events: 9,
+    }
+}
+
+fn at(ms: i64) -> Stamp {
+    Stamp { mono_ns: ms * MS, wall_ns: 1_486_420_330_837_133_000 + ms * MS }
+}
+
+fn sent(session: &mut Session, ms: i64) -> Option<String> {
+    session.on_time(at(ms));
+    session.transmit().map(|(_, datagram)| String::from_utf8(datagram.to_vec()).unwrap())
+}
+
+fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
+    std::iter::from_fn(|| session.events.pop()).map(|probe| (probe.seq, probe.verdict)).collect()
+}
+
+#[test]
+fn the_next_probe_waits_for_the_reply_or_the_timeout() {
+    let mut session = session(3);
+    assert_eq!(sent(&mut session, 0).unwrap(), "Ping 1 1486420330.837133");
+    assert_eq!(sent(&mut session, 1), None);
+    session.on_datagram(at(2), target(), b"PING 1 1486420330.837133");
+    assert_eq!(sent(&mut session, 2).unwrap(), "Ping 2 1486420330.839133");
+    assert_eq!(session.deadline(), Some(1002 * MS));
+    assert_eq!(sent(&mut session, 1001), None);
+    assert!(sent(&mut session, 1002).unwrap().starts_with("Ping 3 "));
+    session.on_datagram(at(1003), target(), b"pong");
+    assert!(session.is_done() && sent(&mut session, 1003).is_none());
+    let rtt = session.report().rtt;
+    assert_eq!((rtt.min_ns(), rtt.max_ns()), (Some(MS), Some(2 * MS)));
+    let expected = [(1, Verdict::Answered), (2, Verdict::Lost), (3, Verdict::Answered)];
+    assert_eq!(verdicts(&mut session), expected);
+}
+
+#[test]
+fn a_late_reply_belongs_to_its_own_probe() {
+    let mut session = session(2);
+    sent(&mut session, 0);
+    sent(&mut session, 1000);
+    session.on_datagram(at(1500), target(), b"PING 1 x");
+    let counters = session.report().counters;
+    assert_eq!((counters.late, counters.pending, counters.answered), (1, 1, 0));
+    session.on_datagram(at(1600), target(), b"PING 2 x");
+    assert_eq!(session.report().rtt.max_ns(), Some(600 * MS));
+    assert_eq!(session.report().counters.loss(), Some(0.5));
+}
+
+#[test]
+fn duplicates_and_strangers_answer_nothing() {
+    let mut session = session(2);
+    sent(&mut session, 0);
+    session.on_datagram(at(1), target(), b"PING 1 x");
+    sent(&mut session, 1);
+    session.on_datagram(at(2), target(), b"PING 1 x");
+    session.on_datagram(at(3), "127.0.0.1:1".parse().unwrap(), b"PING 2 x");
+    session.on_datagram(at(4), target(), b"PING 7 x");
+    let counters = session.report().counters;
+    assert_eq!((counters.duplicates, counters.foreign, counters.pending), (1, 2, 1));
+    assert_eq!(session.deadline(), Some(1001 * MS), "strangers do not lengthen the wait");
+}
+
+#[test]
+fn refused_and_unsent_probes_take_their_time() {
+    let mut session = session(2);
+    sent(&mut session, 0);
+    session.on_refused();
+    assert_eq!(session.deadline(), Some(1000 * MS));
+    sent(&mut session, 1000);
+    session.on_send_failed();
+    assert_eq!(sent(&mut session, 2000), None);
+    assert_eq!(verdicts(&mut session), [(1, Verdict::Refused), (2, Verdict::SendFailed)]);
+    assert!(session.is_done());
+}
+
+#[test]
+fn replies_delay_no_send_and_a_missed_slot_is_skipped() {
+    let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+    let mut session = Session::new(Config { schedule, ..config(4) });
+    assert!(sent(&mut session, 0).is_some());
+    assert_eq!((sent(&mut session, 9), session.deadline()), (None, Some(10 * MS)));
+    assert!(sent(&mut session, 10).unwrap().starts_with("Ping 2 "));
+    assert!(sent(&mut session, 43).unwrap().starts_with("Ping 3 "));
+    session.on_datagram(at(44), target(), b"PING 1 x");
+    session.on_datagram(at(45), target(), b"pong");
+    assert!(sent(&mut session, 50).is_some());
+    assert_eq!(session.deadline(), Some(1010 * MS));
+    session.on_time(at(1050));
+    let report = session.report();
+    assert_eq!((report.missed, report.send_error.max_ns()), (2, Some(3 * MS)));
+    let Counters { answered, lost, foreign, .. } = report.counters;
+    assert_eq!((answered, lost, foreign), (1, 3, 1), "a reply without a number fits two");
+    assert!(session.is_done());
+}
+
+#[test]
+fn a_duration_ends_the_sending() {
+    let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+    let limits = Config { schedule, duration_ns: Some(25 * MS), count: None, ..config(1) };
+    let mut session = Session::new(limits);
+    let numbers: Vec<_> = (0..40).filter_map(|ms| sent(&mut session, ms)).collect();
+    assert_eq!(numbers.len(), 3);
+    assert_eq!((session.deadline(), session.is_done()), (Some(1000 * MS), false));
+    session.on_time(at(1020));
+    assert!(session.is_done());
+}
+
+#[test]
+fn what_came_in_time_and_was_read_late_came_in_time() {
+    let mut session = session(1);
+    sent(&mut session, 0);
+    session.on_stamped(at(1500), Some(300 * MS), target(), b"PING 1 x");
+    let report = session.report();
+    assert_eq!((report.counters.answered, report.counters.late), (1, 0));
+    assert_eq!(report.kernel_rtt.max_ns(), Some(300 * MS));
+    assert_eq!(report.overhead.max_ns(), Some(1200 * MS));
+}
+
+#[test]
+fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
+    let mut session = session(1);
+    sent(&mut session, 500);
+    session.on_stamped(at(600), Some(100 * MS), target(), b"PING 1 x");
+    let report = session.report();
+    assert_eq!((report.rtt.max_ns(), report.kernel_rtt.count()), (Some(100 * MS), 0));
+}
+
+#[test]
+fn a_wrong_text_is_corrupt_and_answers_nothing() {
+    let mut session = Session::new(Config { size: 100, ..config(1) });
+    let mut echo = sent(&mut session, 0).unwrap().into_bytes();
+    echo[90] ^= 1;
+    session.on_datagram(at(1), target(), &echo);
+    session.on_datagram(at(1), target(), &echo[..60]);
+    session.on_datagram(at(1), target(), b"PING 1 1486420330.837133");
+    let counters = session.report().counters;
+    assert_eq!((counters.corrupt, counters.foreign, counters.pending), (2, 1, 1));
+    echo[90] ^= 1;
+    session.on_datagram(at(2), target(), &echo);
+    assert_eq!(session.report().counters.answered, 1);
+}
+
+#[test]
+fn a_refused_probe_is_known_by_its_text() {
+    let schedule = Schedule::Periodic { interval_ns: MS };
+    let mut session = Session::new(Config { schedule, ..config(3) });
+    let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
+    session.on_probe_refused(texts[1].as_bytes());
+    session.on_time(at(2000));
+    let verdicts: Vec<_> = verdicts(&mut session).into_iter().map(|(_, v)| v).collect();
+    assert_eq!(verdicts, [Verdict::Lost, Verdict::Refused, Verdict::Lost]);
+}
+
+#[test]
+fn columns_hold_what_is_kept() {
+    let mut session = Session::new(Config { keep: Some(2), ..config(3) });
+    for ms in [0, 10, 20] {
+        let echo = sent(&mut session, ms).unwrap();
+        session.on_datagram(at(ms + 3), target(), echo.as_bytes());
+    }
+    let columns = session.report().kept.columns();
+    assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3 * MS, 3 * MS]));
+    assert_eq!(columns.sent_ns, [at(10).wall_ns, at(20).wall_ns]);
+    assert_eq!((columns.verdict, columns.size), (vec![0, 0], vec![24, 24]));
+}
+
+#[test]
+fn memory_is_bounded_however_long_it_runs() {
+    let schedule = Schedule::Periodic { interval_ns: MS };
+    let limits = Config { schedule, count: None, keep: Some(0), ..config(1) };
+    let mut session = Session::new(limits);
+    for ms in 0..50_000 {
+        session.on_time(at(ms));
+    }
+    assert_eq!((session.probes.len(), session.report().counters.lost), (REMEMBERED, 49_000));
+}
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Echo { ago: u64, changed: Option<prop::sample::Index>, kernel_ms: Option<i64> },
+    Datagram { text: Vec<u8>, of_target: bool },
+    Numbered { ago: u64, of_target: bool },
+    Refused { ago: Option<u64> },
+    SendFailed,
+    WallStep(i64),
+    Departed { ago: u64, before_ms: i64 },
+    Slot,
+    Time,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let index = prop::option::weighted(0.2, any::<prop::sample::Index>());
+    prop_oneof![
+        8 => (0..8_u64, index, prop::option::of(-5..700_i64)).prop_map(
+            |(ago, changed, kernel_ms)| Happens::Echo { ago, changed, kernel_ms }
+        ),
+        2 => (prop::collection::vec(any::<u8>(), 0..40), any::<bool>())
+            .prop_map(|(text, of_target)| Happens::Datagram { text, of_target }),
+        2 => (0..8_u64, any::<bool>())
+            .prop_map(|(ago, of_target)| Happens::Numbered { ago, of_target }),
+        1 => prop::option::of(0..8_u64).prop_map(|ago| Happens::Refused { ago }),
+        1 => Just(Happens::SendFailed),
+        1 => (-4_000_000..4_000_000_i64).prop_map(Happens::WallStep),
+        2 => (0..8_u64, -5..300_i64)
+            .prop_map(|(ago, before_ms)| Happens::Departed { ago, before_ms }),
+        2 => Just(Happens::Slot),
+        8 => Just(Happens::Time),
+    ]
+}
+
+fn schedules() -> impl Strategy<Value = Schedule> {
+    prop_oneof![
+        Just(Schedule::StopAndWait),
+        (1..500_i64).prop_map(|ms| Schedule::Periodic { interval_ns: ms * MS }),
+        (1..500_i64, any::<u64>())
+            .prop_map(|(ms, seed)| Schedule::Poisson { mean_ns: ms * MS, seed: Some(seed) }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn numbers_add_up_at_every_moment(
+        schedule in schedules(),
+        size in prop::sample::select(vec![0_usize, 64, 200]),
+        duration_ms in prop::option::of(1..30_000_i64),
+        story in prop::collection::vec((0..300_i64, happens()), 0..200),
+    ) {
+        let duration_ns = duration_ms.map(|ms| ms * MS);
+        let mut session =
+            Session::new(Config { schedule, size, duration_ns, events: 1000, ..config(60) });
+        let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
+        for (passed, event) in story {
+            ms += passed;
+            let mut now = at(ms);
+            now.wall_ns += step_ms * MS;
+            let back = |ago: u64| texts.len().checked_sub(usize::try_from(ago).unwrap() + 1);
+            let from = |of_target| {
+                if of_target { target() } else { "127.0.0.1:1".parse().unwrap() }
+            };
+            match event {
+                Happens::Echo { ago, changed, kernel_ms } => {
+                    let Some(place) = back(ago) else { continue };
+                    let mut text = texts[place].to_ascii_uppercase();
+                    if let Some(index) = changed {
+                        let place = index.index(text.len());
+                        text[place] ^= 0x11;
+                    }
+                    let kernel_ns = kernel_ms.map(|before| (ms - before) * MS);
+                    session.on_stamped(now, kernel_ns, target(), &text);
+                }
+                Happens::Datagram { text, of_target } => {
+                    session.on_datagram(now, from(of_target), &text);
+                }
+                Happens::Numbered { ago, of_target } => {
+                    let seq = session.report.counters.sent.saturating_sub(ago);
+                    let text = format!("PONG {seq}");
+                    session.on_datagram(now, from(of_target), text.as_bytes());
+                }
+                Happens::Refused { ago: None } => session.on_refused(),
+                Happens::Refused { ago: Some(ago) } => {
+                    let Some(place) = back(ago) else { continue };
+                    session.on_probe_refused(&texts[place]);
+                }
+                Happens::SendFailed => session.on_send_failed(),
+                Happens::WallStep(by_ms) => step_ms += by_ms,
+                Happens::Departed { ago, before_ms } => {
+                    let seq = session.report.counters.sent.saturating_sub(ago);
+                    session.on_departed(seq, (ms - before_ms) * MS);
+                }
+                Happens::Slot => session.on_slot(now),
+                Happens::Time => session.on_time(now),
+            }
+            while let Some((_, datagram)) = session.transmit() {
+                texts.push(datagram.to_vec());
+            }
+            let report = session.report();
+            let c = report.counters;
+            let decided = c.answered + c.late + c.lost + c.refused + c.send_failed;
+            prop_assert_eq!(c.sent, decided + c.pending);
+            prop_assert_eq!(c.sent, texts.len() as u64);
+            let known = c.answered + c.late + c.duplicates + c.corrupt;
+            prop_assert_eq!(c.received, known + c.foreign);
+            prop_assert_eq!(c.answered, report.rtt.count());
+            prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
+            // Monotonic time alone makes a round trip.
+            prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
+            prop_assert!(report.kernel_rtt.max_ns() <= report.rtt.max_ns());
+            let runs = report.loss_runs;
+            prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
+            prop_assert!(session.settled <= c.sent - c.pending);
+            let columns = report.kept.columns();
+            for verdict in [Verdict::Answered, Verdict::Late, Verdict::Pending] {
+                let rows = columns.verdict.iter().filter(|v| **v == verdict as u8);
+                prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
+            }
+        }
+        // Each verdict is told once; what is told is not taken back.
+        let told = std::iter::from_fn(|| session.events.pop()).map(|probe| probe.seq);
+        let mut told: Vec<_> = told.collect();
+        let number = told.len();
+        told.sort_unstable();
+        told.dedup();
+        prop_assert_eq!(told.len(), number);
+        let counters = session.report.counters;
+        prop_assert_eq!(number as u64, counters.sent - counters.pending);
+    }
+
+    #[test]
+    fn a_sum_of_reports_adds_up(
+        one in 0..40_u64, other in 0..40_u64, answered in any::<u64>(),
+    ) {
+        let run = |count: u64| {
+            let mut session = session(count.max(1));
+            for n in 0..count {
+                let ms = i64::try_from(n).unwrap() * 2000;
+                let echo = sent(&mut session, ms).unwrap();
+                if answered >> n & 1 == 1 {
+                    session.on_datagram(at(ms + 5), target(), echo.as_bytes());
+                }
+            }
+            session.report()
+        };
+        let (one, other) = (run(one), run(other));
+        let mut sum = one.clone();
+        sum += &other;
+        let counters = sum.counters;
+        prop_assert_eq!(counters.sent, one.counters.sent + other.counters.sent);
+        prop_assert_eq!(sum.rtt.count(), counters.answered);
+        prop_assert_eq!(sum.kept.columns().len() as u64, counters.sent);
+        prop_assert_eq!(sum.rtt.max_ns(), one.rtt.max_ns().max(other.rtt.max_ns()));
+    }
+}
