@@ -21,6 +21,8 @@ pub struct Outbox {
     groups: Vec<Group>,
     pieces: Vec<Piece>,
     slots: Box<[Option<u32>]>,
+    /// The group that the last datagram joined.
+    latest: Option<u32>,
     grouping: bool,
 }
 
@@ -71,6 +73,7 @@ impl Default for Outbox {
             groups: Vec::new(),
             pieces: Vec::new(),
             slots: vec![None; SLOTS].into(),
+            latest: None,
             grouping: true,
         }
     }
@@ -86,11 +89,15 @@ impl Outbox {
     /// Adds the datagram that lies `at` this place of the memory.
     pub fn push(&mut self, to: SocketAddr, from: Option<Local>, at: Range<usize>) {
         let length = at.len();
-        let (slot, previous) = self.find(to, from);
-        let index = match previous {
-            Some(index) if self.grouping && self.groups[index as usize].takes(length) => index,
-            _ => self.open(to, from, length, slot, previous),
+        let index = match self.latest {
+            // Mostly one destination's come in a row.
+            Some(index) if self.can_join(index, to, from, length) => index,
+            _ => match self.find(to, from) {
+                (_, Some(index)) if self.can_join(index, to, from, length) => index,
+                (slot, previous) => self.open(to, from, length, slot, previous),
+            },
         };
+        self.latest = Some(index);
         let group = &mut self.groups[index as usize];
         group.count += 1;
         group.bytes += length;
@@ -118,6 +125,7 @@ impl Outbox {
         for slot in self.groups.iter().filter_map(|group| group.slot) {
             self.slots[slot] = None;
         }
+        self.latest = None;
         self.groups.clear();
         self.pieces.clear();
     }
@@ -157,6 +165,11 @@ impl Outbox {
             *next += 1;
         }
         Plan { groups: &self.groups, order, pieces, ends }
+    }
+
+    fn can_join(&self, index: u32, to: SocketAddr, from: Option<Local>, length: usize) -> bool {
+        let group = &self.groups[index as usize];
+        self.grouping && group.takes(length) && group.to == to && group.from == from
     }
 
     /// The slot of a destination and its latest group.
