@@ -1,6 +1,6 @@
 //! The echo server at work: threads that take batches, let the machine decide, and send the answers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::echo::server::is_one_of;
@@ -46,33 +46,18 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
         if socket.receive(&mut batch, deadline) == Waited::Interrupted {
             return;
         }
-        let (messages, memory) = batch.split();
         let mut echo = shared.lock();
         echo.on_time(now());
-        for message in messages {
-            let path = (message.from, message.to);
-            let loops = is_own(message.from, message.to.map(|local| local.ip));
-            for at in message.datagrams() {
-                let datagram = &mut memory[at.clone()];
-                if loops {
-                    echo.refuse(message.at, message.from, datagram);
-                } else if let Some(length) = echo.decide(message.at, path, datagram) {
-                    outbox.push(message.from, message.to, at.start..at.start + length);
-                }
-            }
-        }
+        answer(&mut echo, &mut batch, &mut outbox);
         if socket.overflowed() > own_drops {
             echo.on_own_drops(socket.overflowed() - own_drops);
             own_drops = socket.overflowed();
         }
         shared.tell(&mut echo);
+        deadline = echo.deadline();
         drop(echo);
-        let mut failed = 0;
-        socket.send(&mut outbox, memory, |_| failed += 1);
-        if failed > 0 {
-            shared.lock().on_sends_failed(failed);
-        }
-        deadline = loop {
+        send(shared, socket, &mut outbox, batch.memory());
+        while deadline.is_some() {
             let mut echo = shared.lock();
             let now = now();
             delayed.clear();
@@ -82,17 +67,41 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
                 delayed.extend_from_slice(&departure.payload);
                 outbox.push(departure.to, departure.from, start..delayed.len());
             }
+            deadline = echo.deadline();
             if outbox.is_empty() {
-                break echo.deadline();
+                break;
             }
             shared.tell(&mut echo);
             drop(echo);
-            let mut failed = 0;
-            socket.send(&mut outbox, &delayed, |_| failed += 1);
-            if failed > 0 {
-                shared.lock().on_sends_failed(failed);
+            send(shared, socket, &mut outbox, &delayed);
+        }
+    }
+}
+
+/// Decides what came and puts the answers that leave now into the outbox, made in the batch's memory.
+pub fn answer(echo: &mut Echo, batch: &mut Batch, outbox: &mut Outbox) {
+    let servers = SERVERS.read().unwrap_or_else(PoisonError::into_inner);
+    let (messages, memory) = batch.split();
+    for message in messages {
+        let path = (message.from, message.to);
+        // An answer to a server of this process, itself perhaps, would loop.
+        let loops = is_one_of(&servers, message.from, message.to.map(|local| local.ip));
+        for at in message.datagrams() {
+            let datagram = &mut memory[at.clone()];
+            if loops {
+                echo.refuse(message.at, message.from, datagram);
+            } else if let Some(length) = echo.decide(message.at, path, datagram) {
+                outbox.push(message.from, message.to, at.start..at.start + length);
             }
-        };
+        }
+    }
+}
+
+fn send(shared: &Shared<Echo>, socket: &mut BatchSocket, outbox: &mut Outbox, memory: &[u8]) {
+    let mut failed = 0;
+    socket.send(outbox, memory, |_| failed += 1);
+    if failed > 0 {
+        shared.lock().on_sends_failed(failed);
     }
 }
 
@@ -117,9 +126,4 @@ impl Drop for Registered {
             servers.swap_remove(place);
         }
     }
-}
-
-/// Whether an answer to `from` would go to a server of this process, itself perhaps.
-fn is_own(from: SocketAddr, to: Option<IpAddr>) -> bool {
-    is_one_of(&SERVERS.read().unwrap_or_else(PoisonError::into_inner), from, to)
 }

@@ -9,7 +9,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use driver::start;
+pub use driver::{answer, start};
 pub use fate::{Counters, Fate, LinkCounters, Outcome, Truth};
 pub use limiter::Limiter;
 pub use server::{Config, Echo, MAX_CLIENTS, Transform};
