@@ -1,28 +1,37 @@
-//! The two ends that `echo.py` needs besides the servers it compares: a naive server, and a load.
+//! What an echo costs, beside a naive server and the least that the kernel allows; and the two ends
+//! that `echo.py` needs besides the servers it compares.
 //!
-//! `naive` serves and says its port. `load HOST:PORT CLIENTS WINDOW COUNT LENGTH plain|gso [PID]` keeps
-//! WINDOW datagrams of each client under way until COUNT came back and says how many seconds that took. With
-//! the PID of the server it stops that while it sends, so that the server finds its queue full.
+//! `cargo bench --no-default-features --bench echo` fills a server's queue with 256 datagrams and lets it
+//! answer them, in one thread and in turns with the others; only the server's CPU time counts.
+//! `naive` serves and says its port. `load HOST:PORT CLIENTS WINDOW COUNT LENGTH plain|gso` keeps WINDOW
+//! datagrams of each client under way until COUNT came back and says how many seconds that took, and how
+//! many of them went by in sending.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 
 use udpulse::net::{Batch, BatchSocket, Options, Outbox, Waited, now};
 
-fn main() -> io::Result<()> {
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "echo/queue.rs"]
+mod queue;
+
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["naive"] => naive(),
-        ["load", server, clients, window, count, length, how, ref pid @ ..] => load(
-            server.parse().map_err(io::Error::other)?,
-            [clients, window, count, length].map(|n| n.parse().expect("a number")),
-            how == "gso",
-            pid.first().copied(),
-        ),
-        // Run by `cargo bench` or `cargo test` without arguments: nothing to do.
-        _ => Ok(()),
+        ["naive"] => naive()?,
+        ["load", server, clients, window, count, length, how] => {
+            let numbers = [clients, window, count, length].map(|n| n.parse().expect("a number"));
+            load(server.parse()?, numbers, how == "gso")?;
+        }
+        #[cfg(all(target_os = "linux", not(feature = "portable")))]
+        _ => queue::compare()?,
+        #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+        _ => {}
     }
+    Ok(())
 }
 
 /// What anybody would write.
@@ -31,21 +40,20 @@ fn naive() -> io::Result<()> {
     writeln!(io::stdout(), "{}", socket.local_addr()?.port())?;
     let mut buffer = [0; 2048];
     loop {
-        let (length, client) = socket.recv_from(&mut buffer)?;
-        buffer[..length].make_ascii_uppercase();
-        socket.send_to(&buffer[..length], client)?;
+        serve_one(&socket, &mut buffer)?;
     }
 }
 
-fn signal(pid: &str, name: &str) -> io::Result<()> {
-    std::process::Command::new("kill").args([name, pid]).status().map(|_| ())
+fn serve_one(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
+    let (length, client) = socket.recv_from(buffer)?;
+    buffer[..length].make_ascii_uppercase();
+    socket.send_to(&buffer[..length], client).map(drop)
 }
 
 fn load(
     server: SocketAddr,
     [clients, window, count, length]: [usize; 4],
     gso: bool,
-    pid: Option<&str>,
 ) -> io::Result<()> {
     let options = Options { offload: gso, ..Options::default() };
     let any = "127.0.0.1:0".parse().expect("an address");
@@ -59,58 +67,46 @@ fn load(
     let memory = message.repeat(window);
     let mut outbox = if gso { Outbox::default() } else { Outbox::ungrouped() };
     let mut batch = Batch::default();
+    let mut sending_ns = 0;
     let mut send = |socket: &mut BatchSocket, datagrams: usize| {
         for i in 0..datagrams {
             outbox.push(server, None, i * length..(i + 1) * length);
         }
+        let start = now();
         socket.send(&mut outbox, &memory, |_| {});
+        sending_ns += now().mono_ns - start.mono_ns;
     };
+    // sockperf says nothing when it is ready.
+    loop {
+        send(&mut sockets[0], 1);
+        if receive(&mut sockets[0], &mut batch, 100_000_000) > 0 {
+            break;
+        }
+    }
     let start = now();
     let mut came = 0;
-    if let Some(pid) = pid {
-        while came < count {
-            signal(pid, "-STOP")?;
-            // In turns: the server finds the clients interleaved.
-            for _ in 0..window {
-                for socket in &mut sockets {
-                    send(socket, 1);
-                }
-            }
-            signal(pid, "-CONT")?;
-            for socket in &mut sockets {
-                let mut left = window;
-                while left > 0 {
-                    // What the server loses on purpose does not come.
-                    let got = receive(socket, &mut batch, 10_000_000);
-                    left = if got == 0 { 0 } else { left.saturating_sub(got) };
-                    came += got;
-                }
-            }
-        }
-    } else {
+    for socket in &mut sockets {
+        send(socket, window);
+    }
+    while came < count {
         for socket in &mut sockets {
-            send(socket, window);
-        }
-        while came < count {
-            for socket in &mut sockets {
-                // Half a window at once: the load must not be what is slow.
-                let mut got = 0;
-                while got < window.div_ceil(2) {
-                    match receive(socket, &mut batch, 200_000_000) {
-                        // A loss must not stop the load.
-                        0 => got = window,
-                        more => {
-                            got += more;
-                            came += more;
-                        }
+            // Half a window at once: the load must not be what is slow.
+            let mut got = 0;
+            while got < window.div_ceil(2) {
+                match receive(socket, &mut batch, 200_000_000) {
+                    // A loss must not stop the load.
+                    0 => got = window,
+                    more => {
+                        got += more;
+                        came += more;
                     }
                 }
-                send(socket, got.min(window));
             }
+            send(socket, got.min(window));
         }
     }
     let seconds = udpulse::seconds(now().mono_ns - start.mono_ns);
-    writeln!(io::stdout(), "{came} {seconds}")
+    writeln!(io::stdout(), "{came} {seconds} {}", udpulse::seconds(sending_ns))
 }
 
 /// How many datagrams came, within so many nanoseconds. Spins: a load that sleeps measures wake-ups.
