@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -116,3 +118,50 @@ def test_a_cable_pulled_and_put_back() -> None:
     assert lost[2] == end[1]
     assert back - int(lost[2]) == int(lost[1])
     assert client.screen.taken == [f"Sending {seq}" for seq in range(1, back + 1)]
+
+
+SERVE = """
+import sys, udpulse
+with udpulse.EchoServer(sys.argv[1], 0) as server:
+    print(server.address[1], flush=True)
+    sys.stdin.read()
+    print(server.counters.replied, server.counters.send_failed)
+"""
+
+SEND_AT_ONCE = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(10)
+    client.connect((sys.argv[1], int(sys.argv[2])))
+    datagrams = [bytes([ord("A") + i]) * 2000 for i in range(26)]
+    for datagram in datagrams:
+        client.send(datagram)
+    print("sent", flush=True)
+    print([client.recv(4000) for _ in datagrams] == datagrams)
+"""
+
+
+@contextmanager
+def within(host: Host, script: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
+    """Run a Python script on a host, to be killed at the end."""
+    command = ["ip", "netns", "exec", host.name, sys.executable, "-c", script, *args]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_replies_that_a_short_path_takes_only_one_by_one_all_leave() -> None:
+    with within(SERVER, SERVE, SERVER.address) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        # It finds them together, and would send them in one piece.
+        server.send_signal(signal.SIGSTOP)
+        with within(CLIENT, SEND_AT_ONCE, SERVER.address, port) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "sent\n"
+            server.send_signal(signal.SIGCONT)
+            assert client.communicate(timeout=20)[0] == "True\n"
+        assert server.communicate(timeout=20)[0] == "26 0\n"
