@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -232,6 +233,41 @@ def test_two_servers_made_to_talk_to_each_other_do_not_loop(
             assert client.recv(10) == b"AFTER"
         assert (first.counters.received, first.truth.unanswerable) == (4, 3)
         assert (second.counters.received, second.truth.unanswerable) == (1, 0)
+
+
+OTHER_PROCESS = """
+import sys, udpulse
+with udpulse.EchoServer(port=0) as server:
+    print(server.address[1], flush=True)
+    for _ in sys.stdin:
+        print(server.counters.received, server.truth.unanswerable, flush=True)
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
+    reason="other systems do not tell how many hops a datagram has left",
+)
+def test_two_servers_of_two_processes_do_not_loop_for_ever() -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", OTHER_PROCESS]
+    with (
+        EchoServer(port=0) as ours,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other,
+    ):
+        assert other.stdin is not None
+        assert other.stdout is not None
+        theirs = ("127.0.0.1", int(other.stdout.readline()))
+        forge(b"loop", theirs, ours.address)
+        ended = 0
+        while ended == 0:
+            other.stdin.write("?\n")
+            other.stdin.flush()
+            received, refused = map(int, other.stdout.readline().split())
+            ended = refused + ours.truth.unanswerable
+            # Each bounce in turn: one in 64 calls of either looks for it.
+            assert received <= 64
+        assert ended == 1
 
 
 def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:

@@ -117,7 +117,8 @@ fn naive() -> io::Result<Peer> {
 
 fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options { offload: true, kernel_stamps: config.log > 0, ..Options::default() };
+    let options =
+        Options { offload: true, kernel_stamps: config.log > 0, answers: true, shared: false };
     let mut socket = BatchSocket::bind(any, options)?;
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let mut echo = Echo::new(config);

@@ -19,7 +19,12 @@ use crate::{Machine, Result, Worker};
 /// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
 pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Worker<Echo>> {
     let threads = if BatchSocket::CAN_SHARE { threads } else { 1 };
-    let options = Options { kernel_stamps: config.log > 0, offload: true, shared: threads > 1 };
+    let options = Options {
+        kernel_stamps: config.log > 0,
+        offload: true,
+        shared: threads > 1,
+        answers: true,
+    };
     let first = BatchSocket::bind(address, options)?;
     let address = first.local_address();
     let mut sockets = vec![first];
@@ -84,8 +89,9 @@ pub fn answer(echo: &mut Echo, batch: &mut Batch, outbox: &mut Outbox) {
     let (messages, memory) = batch.split();
     for message in messages {
         let path = (message.from, message.to);
-        // An answer to a server of this process, itself perhaps, would loop.
-        let loops = is_one_of(&servers, message.from, message.to.map(|local| local.ip));
+        // An answer to a server of this process, itself perhaps, or to another's would loop.
+        let loops = message.is_answer
+            || is_one_of(&servers, message.from, message.to.map(|local| local.ip));
         for at in message.datagrams() {
             let datagram = &mut memory[at.clone()];
             if loops {

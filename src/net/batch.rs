@@ -10,6 +10,7 @@ pub const MAX_BATCH: usize = 128;
 
 /// How a [`BatchSocket`](super::BatchSocket) is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask of a socket")]
 pub struct Options {
     /// Arrival is stamped by the kernel where it can, not when the datagram is read.
     pub kernel_stamps: bool,
@@ -17,6 +18,9 @@ pub struct Options {
     pub offload: bool,
     /// Several sockets of this process share the address; the kernel spreads the senders over them.
     pub shared: bool,
+    /// What it sends are answers, which no other socket of the kind should answer: see
+    /// [`Message::is_answer`].
+    pub answers: bool,
 }
 
 /// The address of this host that a datagram came to, and that an answer should leave from.
@@ -37,6 +41,9 @@ pub struct Message {
     pub from: SocketAddr,
     /// Where they came to, where the socket is bound to all addresses and the platform can tell.
     pub to: Option<Local>,
+    /// Whether they are seen to be answers of another socket with [`Options::answers`]. Only one call
+    /// in 64 looks, where the platform can: enough to end a loop.
+    pub is_answer: bool,
     pub(super) start: usize,
     pub(super) length: usize,
     /// The length of each datagram but the last, which may be shorter.
@@ -97,7 +104,8 @@ mod tests {
 
     fn ranges(length: usize, segment: usize) -> Vec<Range<usize>> {
         let from = "127.0.0.1:1".parse().unwrap();
-        let message = Message { at: Stamp::default(), from, to: None, start: 10, length, segment };
+        let (at, to) = (Stamp::default(), None);
+        let message = Message { at, from, to, is_answer: false, start: 10, length, segment };
         message.datagrams().collect()
     }
 

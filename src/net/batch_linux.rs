@@ -27,6 +27,12 @@ const SLOT: usize = 65_536 + 192;
 /// What the kernel is asked to keep of what was not read yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// The hops that an answer may take (TTL); no system lets its datagrams take so many by default.
+const ANSWER_HOPS: u8 = 200;
+
+/// In one call of so many the hops left are looked at.
+const WATCH_EVERY: u8 = 64;
+
 /// Where datagrams come one at a time, one in so many calls asks for more.
 const PROBE: u32 = 4;
 
@@ -37,6 +43,9 @@ pub struct BatchSocket {
     local: SocketAddr,
     opened: Stamp,
     interrupter: Interrupter,
+    /// Whether it looks for answers, and how many calls ago it did.
+    answers: bool,
+    unwatched: u8,
     /// How many messages the next call asks for.
     depth: usize,
     alone: u32,
@@ -67,6 +76,8 @@ impl BatchSocket {
                     udp,
                     local,
                     opened: now(),
+                    answers: options.answers,
+                    unwatched: 0,
                     depth: 1,
                     alone: 0,
                     overflowed: 0,
@@ -88,6 +99,13 @@ impl BatchSocket {
             match address {
                 SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
                 SocketAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
+            }
+        }
+        if options.answers {
+            let hops = ANSWER_HOPS.into();
+            match address {
+                SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4Ttl, &hops)?,
+                SocketAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6Ttl, &hops)?,
             }
         }
         // What follows makes it faster or better informed; without, it works all the same.
@@ -130,7 +148,7 @@ impl BatchSocket {
             Some(_) => MsgFlags::MSG_DONTWAIT,
         };
         loop {
-            let received = self.receive_now(batch, patience);
+            let received = self.receive_watchfully(batch, patience);
             if self.interrupter.is_used() {
                 return Waited::Interrupted;
             }
@@ -154,6 +172,30 @@ impl BatchSocket {
         }
     }
 
+    /// Asks the kernel to tell, or not, how many hops the datagrams have left.
+    fn watch_hops(&self, wanted: bool) {
+        // Without, a loop goes on, and nothing else is wrong.
+        let _ = match self.local {
+            SocketAddr::V4(_) => setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &wanted),
+            SocketAddr::V6(_) => setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &wanted),
+        };
+    }
+
+    /// Takes what has come as [`receive_now`](Self::receive_now) does, now and then with a look at
+    /// the hops left, which costs too much to be taken at each datagram.
+    fn receive_watchfully(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
+        self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
+        let watching = self.answers && self.unwatched == 0;
+        if watching {
+            self.watch_hops(true);
+        }
+        let received = self.receive_now(batch, patience);
+        if watching {
+            self.watch_hops(false);
+        }
+        received
+    }
+
     /// Takes what has come, up to `depth` messages, and adapts the depth.
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, messages } = batch;
@@ -166,7 +208,7 @@ impl BatchSocket {
             .map(|slot| [IoSliceMut::new(slot)])
             .collect();
         // Made anew each time: a call leaves them with the lengths of what it received.
-        let space = cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, u32);
+        let space = cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, libc::c_int, u32);
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
         let received =
             recvmmsg(self.udp.as_raw_fd(), &mut headers, slots.iter_mut(), patience, None)?;
@@ -174,8 +216,15 @@ impl BatchSocket {
         for (slot, message) in received.enumerate() {
             let Some(from) = message.address.as_ref().and_then(address) else { continue };
             let length = message.bytes;
-            let mut entry =
-                Message { at: now, from, to: None, start: slot * SLOT, length, segment: length };
+            let mut entry = Message {
+                at: now,
+                from,
+                to: None,
+                is_answer: false,
+                start: slot * SLOT,
+                length,
+                segment: length,
+            };
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {
@@ -190,6 +239,10 @@ impl BatchSocket {
                         entry.to = Some(Local { ip: ip.into(), interface: 0 });
                     }
                     ControlMessageOwned::Ipv6PacketInfo(info) => entry.to = local_v6(&info),
+                    ControlMessageOwned::Ipv4Ttl(left)
+                    | ControlMessageOwned::Ipv6HopLimit(left) => {
+                        entry.is_answer = is_answer(left);
+                    }
                     _ => {}
                 }
             }
@@ -356,6 +409,12 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
 }
 
+/// Whether a datagram with so many hops left is an answer, which took less than 32 of them.
+fn is_answer(hops_left: i32) -> bool {
+    let most = i32::from(ANSWER_HOPS);
+    (most - 31..=most).contains(&hops_left)
+}
+
 /// The kernel stamps with the wall clock: how long ago that was, on the monotonic one. A wall clock
 /// that was set meanwhile must not put it before the socket was or after `now`.
 fn arrival(wall: &TimeSpec, now: Stamp, opened: Stamp) -> Stamp {
@@ -385,6 +444,12 @@ mod tests {
         assert_eq!(socket.depth, 8);
         socket.adapt(1);
         assert_eq!(socket.depth, 1);
+    }
+
+    #[test]
+    fn an_answer_is_told_from_what_systems_send() {
+        assert!([200, 199, 169].into_iter().all(is_answer));
+        assert!([0, 32, 64, 128, 168, 201, 255].into_iter().all(|hops| !is_answer(hops)));
     }
 
     #[test]

@@ -56,8 +56,15 @@ impl BatchSocket {
                     let length = datagram.len();
                     batch.memory.clear();
                     batch.memory.extend_from_slice(datagram);
-                    let message = Message { at, from, to: None, start: 0, length, segment: length };
-                    batch.messages.push(message);
+                    batch.messages.push(Message {
+                        at,
+                        from,
+                        to: None,
+                        is_answer: false,
+                        start: 0,
+                        length,
+                        segment: length,
+                    });
                     return Waited::Received;
                 }
                 // Nobody waits for the answer any more.
