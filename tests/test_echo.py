@@ -56,7 +56,7 @@ def exchange(client: socket.socket, server: EchoServer, count: int) -> list[byte
     replies: list[bytes] = []
 
     def read(under_way: int) -> None:
-        while sent - server.counters.received + server.truth.pending > under_way:
+        while sent - server.counters.received + server.truth.delayed > under_way:
             client.setblocking(False)
             with suppress(BlockingIOError):
                 while True:

@@ -220,6 +220,7 @@ class EchoTruth:
         "downlink",
         "replies",
         "pending",
+        "delayed",
         "unanswerable",
         "limited",
         "overflowed",
@@ -234,6 +235,8 @@ class EchoTruth:
     def replies(self) -> int: ...
     @property
     def pending(self) -> int: ...
+    @property
+    def delayed(self) -> int: ...
     @property
     def unanswerable(self) -> int: ...
     @property

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::Stamp;
 use crate::impair::Flags;
 
-/// How many packets met which fate: `received = replied + dropped + send_failed` and what is still
-/// delayed.
+/// How many packets met which fate: `received = replied + dropped + send_failed`, and
+/// [`pending`](Truth::pending).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets that came in.
@@ -43,8 +43,10 @@ pub struct Truth {
     pub downlink: LinkCounters,
     /// Replies sent, copies included.
     pub replies: u64,
-    /// Packets of which a reply is still delayed.
+    /// Packets that are neither answered nor dropped yet: their replies are delayed.
     pub pending: u64,
+    /// Replies that are delayed, copies included.
+    pub delayed: u64,
     /// Packets dropped because an answer could have started a loop.
     pub unanswerable: u64,
     /// Packets dropped because their source sent too many.
@@ -120,5 +122,23 @@ impl Fate {
     #[must_use]
     pub fn dropped(&self) -> bool {
         self.outcome != Outcome::Replied
+    }
+
+    /// Takes a reply into account, which leaves at `now_ns`.
+    pub(super) fn leaves(
+        &mut self,
+        corrupted: bool,
+        now_ns: i64,
+        counters: &mut Counters,
+        truth: &mut Truth,
+    ) {
+        if self.replies == 0 {
+            self.outcome = Outcome::Replied;
+            self.left_ns = Some(now_ns);
+            counters.replied += 1;
+        }
+        self.replies += 1;
+        self.corrupted += u8::from(corrupted);
+        truth.replies += 1;
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use slab::Slab;
+
 use crate::echo::clients::{Client, Clients};
-use crate::echo::delay_line::DelayLine;
+use crate::echo::delay_line::{DelayLine, Reply};
 use crate::echo::fate::{Counters, Fate, Outcome, Truth};
 use crate::echo::limiter::Limiter;
 use crate::events::shown;
-use crate::impair::{Arrival, Corruption, Flags, Link, Random};
+use crate::impair::{Copied, Corruption, Flags, Link, Random};
 use crate::net::Local;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Events, Machine, Stamp};
@@ -71,6 +73,8 @@ impl Default for Config {
 struct Waiting {
     fate: Fate,
     outstanding: u8,
+    /// The place of its client.
+    client: u32,
 }
 
 /// The echo server as a state machine.
@@ -82,9 +86,11 @@ pub struct Echo {
     counters: Counters,
     truth: Truth,
     line: DelayLine,
-    /// The fates of what is in the line, and free places.
-    waiting: Vec<Option<Waiting>>,
-    free: Vec<usize>,
+    /// The fates of what is in the line.
+    waiting: Slab<Waiting>,
+    /// Whether packets wait in the line until they enter the way back: the way in gives them another
+    /// order, and the way back heeds it.
+    in_series: bool,
     log: Events<Fate>,
     now: Stamp,
     /// For drivers that take one datagram after the other.
@@ -117,8 +123,8 @@ impl Echo {
             counters: Counters::default(),
             truth: Truth::default(),
             line: DelayLine::new(config.delay_line),
-            waiting: Vec::new(),
-            free: Vec::new(),
+            waiting: Slab::new(),
+            in_series: config.uplink.takes_time() && config.downlink.queues(),
             log: Events::new(config.log),
             now: Stamp::default(),
             outgoing: VecDeque::new(),
@@ -137,7 +143,9 @@ impl Echo {
     #[must_use]
     pub fn truth(&self) -> Truth {
         let crowded = self.clients.as_ref().map_or(0, Clients::crowded);
-        Truth { crowded, ..self.truth }
+        let Counters { received, replied, dropped, send_failed } = self.counters;
+        let pending = received - replied - dropped - send_failed;
+        Truth { crowded, pending, delayed: self.line.len() as u64, ..self.truth }
     }
 
     /// The fates that are complete and that nobody has taken yet, from the oldest.
@@ -189,45 +197,44 @@ impl Echo {
             self.truth.replies += 1;
             return Some(length);
         };
-        let client = clients.get(from);
+        let place = clients.place(from);
+        let client = clients.at(place);
         client.packets += 1;
         let number = client.packets;
-        let decision = Decision::new(client, at.mono_ns, length);
-        self.truth.uplink.count(decision.uplink);
-        self.truth.downlink.count(decision.downlink);
-        let outcome = if decision.count == 0 { Outcome::Lost } else { Outcome::Replied };
+        let decision = Decision::new(client, at.mono_ns, length, self.in_series);
         let mut fate = Fate {
             at,
             client: from,
             message: Box::default(),
             size,
             number,
-            outcome,
+            outcome: Outcome::Lost,
             uplink: decision.uplink,
             downlink: decision.downlink,
             replies: 0,
             corrupted: 0,
             left_ns: None,
         };
+        self.truth.uplink.count(fate.uplink);
+        self.truth.downlink.count(fate.downlink);
         if self.log.wanted() {
             fate.message = shown(payload);
             self.config.transform.apply(&mut fate.message);
         }
         match decision.copies() {
             [] => {
-                self.counters.dropped += 1;
-                self.log.push(fate);
+                self.complete(fate);
                 None
             }
-            [copy] if copy.at_ns <= at.mono_ns => {
-                let corrupted = self.config.transform.answer(payload, copy);
+            [copy] if copy.ahead.is_none() && copy.at_ns <= at.mono_ns => {
+                let corrupted = self.config.transform.answer(payload, copy.flipped);
                 let now_ns = at.wall_ns.max(self.now.wall_ns);
-                self.count_reply(&mut fate, corrupted, now_ns);
-                self.log.push(fate);
+                fate.leaves(corrupted, now_ns, &mut self.counters, &mut self.truth);
+                self.complete(fate);
                 Some(length)
             }
             copies => {
-                self.delay(path, fate, payload, copies);
+                self.delay(path, (fate, place), payload, copies);
                 None
             }
         }
@@ -235,19 +242,50 @@ impl Echo {
 
     /// The next reply that is due at `now`.
     pub fn depart(&mut self, now: Stamp) -> Option<Departure> {
-        let reply = self.line.pop(now.mono_ns)?;
-        // Each reply in the line has a fate in its place.
-        let mut waiting = self.waiting[reply.fate].take()?;
-        self.count_reply(&mut waiting.fate, reply.corrupted, now.wall_ns);
+        loop {
+            let (due_ns, reply) = self.line.pop(now.mono_ns)?;
+            // Each reply in the line has a fate in its place.
+            let waiting = self.waiting.get_mut(reply.fate)?;
+            if let Some(copy) = reply.ahead {
+                self.enter_downlink(due_ns, reply, &copy);
+                continue;
+            }
+            waiting.fate.leaves(reply.corrupted, now.wall_ns, &mut self.counters, &mut self.truth);
+            self.settle(reply.fate);
+            return Some(Departure { to: reply.to, from: reply.from, payload: reply.payload });
+        }
+    }
+
+    /// Takes a copy that came out of the way in at `at_ns` over to the way back.
+    fn enter_downlink(&mut self, at_ns: i64, reply: Reply, copy: &Copied) {
+        let (Some(waiting), Some(clients)) = (self.waiting.get_mut(reply.fate), &mut self.clients)
+        else {
+            return;
+        };
+        let link = &mut clients.at(waiting.client).downlink.link;
+        let mut flags = Flags::default();
+        let leaves_ns = link.carry(at_ns, reply.payload.len(), copy, &mut flags);
+        self.truth.downlink.count(flags.without(waiting.fate.downlink));
+        waiting.fate.downlink.add(flags);
+        match leaves_ns {
+            Some(leaves_ns) => self.line.push(leaves_ns, Reply { ahead: None, ..reply }),
+            None => self.settle(reply.fate),
+        }
+    }
+
+    /// Completes the fate in this place where this was the last of its copies.
+    fn settle(&mut self, place: usize) {
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
         waiting.outstanding -= 1;
         if waiting.outstanding == 0 {
-            self.truth.pending -= 1;
-            self.free.push(reply.fate);
-            self.log.push(waiting.fate);
-        } else {
-            self.waiting[reply.fate] = Some(waiting);
+            let Waiting { fate, .. } = self.waiting.remove(place);
+            self.complete(fate);
         }
-        Some(Departure { to: reply.to, from: reply.from, payload: reply.payload })
+    }
+
+    fn complete(&mut self, fate: Fate) {
+        self.counters.dropped += u64::from(fate.dropped());
+        self.log.push(fate);
     }
 
     /// Takes the news that so many of the replies given out could not be sent.
@@ -260,47 +298,31 @@ impl Echo {
         self.counters.send_failed += count;
     }
 
-    fn count_reply(&mut self, fate: &mut Fate, corrupted: bool, now_ns: i64) {
-        if fate.replies == 0 {
-            self.counters.replied += 1;
-            fate.left_ns = Some(now_ns);
-        }
-        fate.replies += 1;
-        fate.corrupted += u8::from(corrupted);
-        self.truth.replies += 1;
-    }
-
     /// Puts the copies of a packet into the line, as far as there is room.
     fn delay(
         &mut self,
-        path: (SocketAddr, Option<Local>),
-        mut fate: Fate,
+        (to, from): (SocketAddr, Option<Local>),
+        (mut fate, client): (Fate, u32),
         payload: &[u8],
-        copies: &[Copied],
+        copies: &[Decided],
     ) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.waiting.push(None);
-            self.waiting.len() - 1
-        });
-        let mut outstanding = 0;
+        let (place, mut outstanding) = (self.waiting.vacant_key(), 0);
         for copy in copies {
             if !self.line.has_room(payload.len()) {
                 self.truth.overflowed += 1;
+                fate.outcome = Outcome::Overflowed;
                 continue;
             }
             let mut payload: Box<[u8]> = payload.into();
-            let corrupted = self.config.transform.answer(&mut payload, copy);
-            self.line.push(copy.at_ns, path, payload, place, corrupted);
+            let corrupted = self.config.transform.answer(&mut payload, copy.flipped);
+            let ahead = copy.ahead;
+            self.line.push(copy.at_ns, Reply { to, from, payload, fate: place, corrupted, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {
-            self.free.push(place);
-            self.counters.dropped += 1;
-            fate.outcome = Outcome::Overflowed;
-            self.log.push(fate);
+            self.complete(fate);
         } else {
-            self.truth.pending += 1;
-            self.waiting[place] = Some(Waiting { fate, outstanding });
+            self.waiting.insert(Waiting { fate, outstanding, client });
         }
     }
 
@@ -336,14 +358,14 @@ impl Transform {
     }
 
     /// Makes the answer of a request in its place; tells whether it differs from what it should be.
-    fn answer(self, payload: &mut [u8], copy: &Copied) -> bool {
-        if copy.flipped == [None, None] {
+    fn answer(self, payload: &mut [u8], flipped: [Option<usize>; 2]) -> bool {
+        if flipped == [None, None] {
             self.apply(payload);
             return false;
         }
         let mut right = payload.to_vec();
         self.apply(&mut right);
-        let [up, down] = copy.flipped;
+        let [up, down] = flipped;
         up.inspect(|&bit| Corruption::flip(payload, bit));
         self.apply(payload);
         down.inspect(|&bit| Corruption::flip(payload, bit));
@@ -351,39 +373,57 @@ impl Transform {
     }
 }
 
-/// A reply to be: when it leaves, and what was flipped on each way.
+/// A copy of a packet: what was flipped on each way, and when it leaves; where what is `ahead` of it
+/// on the way back is not decided yet, when it comes to that.
 #[derive(Clone, Copy, Debug, Default)]
-struct Copied {
+struct Decided {
     at_ns: i64,
     flipped: [Option<usize>; 2],
+    ahead: Option<Copied>,
 }
 
 /// What becomes of a packet on both ways.
 struct Decision {
-    copies: [Copied; 4],
+    copies: [Decided; 4],
     count: usize,
     uplink: Flags,
     downlink: Flags,
 }
 
 impl Decision {
-    fn new(client: &mut Client, at_ns: i64, length: usize) -> Self {
-        let up = client.uplink.link.pass(at_ns, length, &mut client.uplink.random);
+    /// Draws all that chance decides. The way back of what is `in_series` is decided no further.
+    fn new(client: &mut Client, at_ns: i64, length: usize, in_series: bool) -> Self {
+        let Client { uplink, downlink, .. } = client;
+        let up = uplink.link.draw(length, &mut uplink.random);
         let mut decision =
             Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
-        for Arrival { at_ns, flipped } in up.copies.into_iter().flatten() {
-            let down = client.downlink.link.pass(at_ns, length, &mut client.downlink.random);
+        for copy in up.copies.iter().flatten() {
+            // Drawn for what finds a queue full, too: whether it does depends on time.
+            let down = downlink.link.draw(length, &mut downlink.random);
+            let Some(at_ns) = uplink.link.carry(at_ns, length, copy, &mut decision.uplink) else {
+                continue;
+            };
             decision.downlink.add(down.flags);
-            for copy in down.copies.into_iter().flatten() {
-                decision.copies[decision.count] =
-                    Copied { at_ns: copy.at_ns, flipped: [flipped, copy.flipped] };
-                decision.count += 1;
+            for back in down.copies.iter().flatten() {
+                let flipped = [copy.flipped, back.flipped];
+                if in_series {
+                    decision.push(Decided { at_ns, flipped, ahead: Some(*back) });
+                } else if let Some(at_ns) =
+                    downlink.link.carry(at_ns, length, back, &mut decision.downlink)
+                {
+                    decision.push(Decided { at_ns, flipped, ahead: None });
+                }
             }
         }
         decision
     }
 
-    fn copies(&self) -> &[Copied] {
+    fn push(&mut self, copy: Decided) {
+        self.copies[self.count] = copy;
+        self.count += 1;
+    }
+
+    fn copies(&self) -> &[Decided] {
         &self.copies[..self.count]
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use crate::echo::{Config, Counters, Echo, Limiter, Outcome, Transform};
+use crate::echo::{Config, Counters, Echo, Fate, Limiter, Outcome, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
 use crate::{Machine, Stamp};
 
@@ -127,6 +127,95 @@ fn a_flip_that_the_capitals_hide_is_no_corruption() {
     // One bit of eight, in each letter, is the case.
     assert!((800..950).contains(&changed), "{changed}");
     assert!(echo.fates().all(|fate| fate.uplink.has(Flags::CORRUPTED)));
+}
+
+const MS: i64 = 1_000_000;
+
+/// Sends a packet of 72 bytes each millisecond over both links and gives when and in which order they
+/// leave, by their numbers, and the fates.
+fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
+    let transform = Transform::Echo;
+    let config =
+        Config { uplink, downlink, seed: Some(3), transform, log: 100, ..Config::default() };
+    let (mut echo, mut left) = (Echo::new(config), Vec::new());
+    for ms in 0..1000 {
+        echo.on_time(stamp(ms * MS));
+        if let Ok(number @ 0..100) = u8::try_from(ms) {
+            echo.on_datagram(stamp(ms * MS), client(5000), &[number; 72]);
+        }
+        while let Some((_, reply)) = echo.transmit() {
+            left.push((ms, reply[0]));
+        }
+    }
+    let fates = std::iter::from_fn(|| echo.events().pop()).collect();
+    (left, fates)
+}
+
+fn held(fates: &[Fate]) -> Vec<u8> {
+    let held = fates.iter().filter(|fate| fate.uplink.has(Flags::HELD));
+    held.map(|fate| fate.message[0]).collect()
+}
+
+/// Holds some packets back for half a second.
+fn holding() -> Link {
+    Link { reordering: Reordering::new(0.1, 500 * MS).unwrap(), ..Link::default() }
+}
+
+#[test]
+fn what_is_held_on_the_way_in_holds_up_nothing_on_the_way_back() {
+    let downlink = Link { delay: Delay::Fixed(20e6), keep_order: true, ..Link::default() };
+    let (left, fates) = leave(holding(), downlink);
+    let held = held(&fates);
+    assert!((5..20).contains(&held.len()) && held.is_sorted());
+    let direct = (0..100_u8).filter(|number| !held.contains(number));
+    let expected = direct.map(|number| (i64::from(number) + 20, number));
+    let expected = expected.chain(held.iter().map(|&number| (i64::from(number) + 520, number)));
+    assert_eq!(left, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
+    // A packet is 100 bytes, which take 2 milliseconds: the last leaves at the 200th.
+    let rate = |queue| Some(Rate::new(400_000, queue).unwrap());
+    let (left, fates) = leave(holding(), Link { rate: rate(10_000), ..Link::default() });
+    let held = held(&fates);
+    let mut expected: Vec<_> = (0..100_u8).filter(|number| !held.contains(number)).collect();
+    let mut times: Vec<_> = (2..).step_by(2).take(expected.len()).collect();
+    expected.extend(&held);
+    times.extend(held.iter().map(|&number| i64::from(number) + 500 + 2));
+    // Those held back come a few milliseconds apart; where they do not, they queue.
+    for pair in 1..times.len() {
+        times[pair] = times[pair].max(times[pair - 1] + 2);
+    }
+    assert_eq!(left, times.into_iter().zip(expected).collect::<Vec<_>>());
+
+    // A queue of ten packets is full when half of those beyond it have come; not for those held.
+    let (left, fates) = leave(holding(), Link { rate: rate(1000), ..Link::default() });
+    let full: Vec<_> = fates.iter().filter(|fate| fate.downlink.has(Flags::QUEUE_FULL)).collect();
+    assert!(!full.is_empty());
+    assert_eq!(left.len() + full.len(), 100);
+    assert!(full.iter().all(|fate| fate.outcome == Outcome::Lost && fate.uplink == Flags(0)));
+}
+
+#[test]
+fn what_chance_decides_does_not_depend_on_time() {
+    let fates = |gap_ns| {
+        let (_, echo) = drive(&vec![(gap_ns, 0, 100); 2000], 1, None);
+        let mut fates: Vec<_> = echo.fates().cloned().collect();
+        fates.sort_unstable_by_key(|fate| fate.number);
+        fates
+    };
+    let mut filled = 0;
+    for (dense, sparse) in fates(10_000).iter().zip(fates(1_000_000)) {
+        assert!(!(sparse.uplink.has(Flags::QUEUE_FULL) || sparse.downlink.has(Flags::QUEUE_FULL)));
+        if dense.uplink.has(Flags::QUEUE_FULL) || dense.downlink.has(Flags::QUEUE_FULL) {
+            filled += 1;
+        } else {
+            let what = |fate: &Fate| (fate.uplink, fate.downlink, fate.replies, fate.corrupted);
+            assert_eq!(what(dense), what(&sparse));
+        }
+    }
+    assert!((100..1900).contains(&filled), "{filled}");
 }
 
 /// Drives a server through packets of three clients and gives what came out, and its end.

@@ -15,7 +15,7 @@ mod reordering;
 pub use corruption::Corruption;
 pub use delay::{Delay, MAX_DELAY_NS};
 pub use gilbert_elliott::GilbertElliott;
-pub use link::{Arrival, Flags, Link, Passage};
+pub use link::{Copied, Drawn, Flags, Link};
 pub use loss::{Loss, probability};
 pub use pattern::Pattern;
 pub use random::Random;

@@ -191,7 +191,8 @@ impl DelayArg {
     }
 }
 
-/// One way of a path and its impairments, in the order in which a packet meets them.
+/// One way of a path and its impairments, in the order in which a packet meets them: first those of
+/// chance, then those of time, in the order in which packets enter the link.
 ///
 /// loss: a probability, "lab", a GilbertElliott or a LossPattern.
 /// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
