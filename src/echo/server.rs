@@ -290,12 +290,13 @@ impl Echo {
 
     /// Takes the news that so many of the replies given out could not be sent.
     ///
-    /// Each counts for a packet of its own: the log, which is read by then, and the second copies of
-    /// packets keep what was decided.
+    /// Each counts for a packet of its own, as far as there are: the log, which is read by then, and
+    /// the second copies of packets keep what was decided.
     pub fn on_sends_failed(&mut self, count: u64) {
         self.truth.replies -= count;
-        self.counters.replied -= count;
-        self.counters.send_failed += count;
+        let packets = count.min(self.counters.replied);
+        self.counters.replied -= packets;
+        self.counters.send_failed += packets;
     }
 
     /// Puts the copies of a packet into the line, as far as there is room.

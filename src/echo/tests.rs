@@ -81,6 +81,21 @@ fn a_failed_answer_is_no_answer() {
 }
 
 #[test]
+fn no_more_packets_fail_than_were_answered() {
+    let downlink = Link { duplication: 1.0, delay: Delay::Fixed(5.0), ..Link::default() };
+    let mut echo = Echo::new(Config { downlink, ..Config::default() });
+    assert_eq!(answer(&mut echo, b"x"), None);
+    assert_eq!((echo.truth().pending, echo.truth().delayed), (1, 2));
+    echo.on_time(stamp(5));
+    for _ in 0..2 {
+        assert!(echo.transmit().is_some());
+        echo.on_send_failed();
+    }
+    let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
+    assert_eq!((echo.counters(), echo.truth().replies, echo.truth().pending), (expected, 0, 0));
+}
+
+#[test]
 fn sources_that_would_answer_are_not_answered() {
     let mut echo = Echo::new(Config { log: 10, ..Config::default() });
     for port in [0, 7, 13, 17, 19, 37] {
