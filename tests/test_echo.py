@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,15 @@ def numbered(number: int) -> bytes:
     """A datagram in which any flipped bit shows."""
     content = NUMBER.pack(number, number * MAGIC % 2**64)
     return (content * (SIZE // len(content) + 1))[:SIZE]
+
+
+def with_flipped(datagram: bytes, *bits: int) -> bytes:
+    """A datagram with these bits flipped; those below 0 are none."""
+    flipped = bytearray(datagram)
+    for bit in bits:
+        if bit >= 0:
+            flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)
 
 
 def number_in(datagram: bytes) -> int | None:
@@ -101,6 +111,20 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
     assert len(columns) == counters.received == count
     assert counters.received == counters.replied + counters.dropped
     assert columns.clients == [client.getsockname()]
+
+    # Reply by reply, bit by bit, in the order in which they came.
+    copies = columns.copies
+    numbers_sent = columns.number[copies.fate] - 1
+    bits = zip(numbers_sent, copies.uplink_bit, copies.downlink_bit, strict=True)
+    assert replies == [with_flipped(numbered(int(number)), *ways) for number, *ways in bits]
+    assert (np.diff(copies.left_ns) >= 0).all()
+    objects = sorted(
+        (copy for fate in server.fates() for copy in fate.copies), key=attrgetter("number")
+    )
+    assert [copy.downlink_bit for copy in objects] == [
+        None if bit < 0 else bit for bit in copies.downlink_bit
+    ]
+    assert [copy.corrupted for copy in objects] == copies.corrupted.tolist()
 
     told = np.zeros(count, int)
     changed = np.zeros(count, int)

@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
+use crate::echo::fate::Damage;
 use crate::impair::Copied;
 use crate::net::Local;
 
@@ -24,19 +25,18 @@ pub(super) struct DelayLine {
 struct Entry {
     due_ns: i64,
     number: u64,
-    reply: Reply,
+    reply: Delayed,
 }
 
 /// A reply that leaves later.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct Delayed {
     pub(super) to: SocketAddr,
     pub(super) from: Option<Local>,
     pub(super) payload: Box<[u8]>,
     /// Where the server keeps the fate that it is part of.
     pub(super) fate: usize,
-    /// Whether it differs from what an unimpaired answer is.
-    pub(super) corrupted: bool,
+    pub(super) damage: Damage,
     /// What becomes of it on the way back, where it is still on the way in.
     pub(super) ahead: Option<Copied>,
 }
@@ -58,7 +58,7 @@ impl DelayLine {
     }
 
     /// Adds a reply that fits; what is next is due at `due_ns`.
-    pub(super) fn push(&mut self, due_ns: i64, reply: Reply) {
+    pub(super) fn push(&mut self, due_ns: i64, reply: Delayed) {
         self.bytes += reply.payload.len() + OVERHEAD;
         self.entries.push(Reverse(Entry { due_ns, number: self.came, reply }));
         self.came += 1;
@@ -70,7 +70,7 @@ impl DelayLine {
     }
 
     /// Takes the next that is due at `now_ns`, and tells since when.
-    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Reply)> {
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Delayed)> {
         if self.next_ns()? > now_ns {
             return None;
         }
@@ -107,7 +107,8 @@ mod tests {
 
     fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
         let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
-        let reply = Reply { to, from: None, payload, fate, corrupted: false, ahead: None };
+        let damage = Damage::default();
+        let reply = Delayed { to, from: None, payload, fate, damage, ahead: None };
         line.push(due_ns, reply);
     }
 

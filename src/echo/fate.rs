@@ -109,12 +109,31 @@ pub struct Fate {
     pub uplink: Flags,
     /// What happened on the way back, of several copies to any.
     pub downlink: Flags,
-    /// How many replies were sent.
-    pub replies: u8,
-    /// How many of them differ from what an unimpaired answer is.
-    pub corrupted: u8,
-    /// When the first reply was sent, on the wall clock.
-    pub left_ns: Option<i64>,
+    /// The first reply.
+    pub first: Option<Reply>,
+    /// The others in the order in which they left.
+    pub others: Vec<Reply>,
+}
+
+/// A reply that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its number among all replies of the server, from 1, in the order in which they left.
+    pub number: u64,
+    /// When it was sent, on the wall clock.
+    pub left_ns: i64,
+    /// What happened to its payload.
+    pub damage: Damage,
+}
+
+/// What happened to the payload of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The bit that was flipped on the way in, and that on the way back: counted from the first byte's
+    /// lowest.
+    pub flipped: [Option<u32>; 2],
+    /// Whether it differs from what an unimpaired answer is.
+    pub corrupted: bool,
 }
 
 impl Fate {
@@ -124,21 +143,8 @@ impl Fate {
         self.outcome != Outcome::Replied
     }
 
-    /// Takes a reply into account, which leaves at `now_ns`.
-    pub(super) fn leaves(
-        &mut self,
-        corrupted: bool,
-        now_ns: i64,
-        counters: &mut Counters,
-        truth: &mut Truth,
-    ) {
-        if self.replies == 0 {
-            self.outcome = Outcome::Replied;
-            self.left_ns = Some(now_ns);
-            counters.replied += 1;
-        }
-        self.replies += 1;
-        self.corrupted += u8::from(corrupted);
-        truth.replies += 1;
+    /// All replies in the order in which they left; at most four.
+    pub fn replies(&self) -> impl Iterator<Item = &Reply> {
+        self.first.iter().chain(&self.others)
     }
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use slab::Slab;
 
 use crate::echo::clients::{Client, Clients};
-use crate::echo::delay_line::{DelayLine, Reply};
-use crate::echo::fate::{Counters, Fate, Outcome, Truth};
+use crate::echo::delay_line::{DelayLine, Delayed};
+use crate::echo::fate::{Counters, Damage, Fate, Outcome, Reply, Truth};
 use crate::echo::limiter::Limiter;
 use crate::events::shown;
 use crate::impair::{Copied, Corruption, Flags, Link, Random};
@@ -91,6 +91,8 @@ pub struct Echo {
     /// Whether packets wait in the line until they enter the way back: the way in gives them another
     /// order, and the way back heeds it.
     in_series: bool,
+    /// How many replies left, also where they could not be sent.
+    left: u64,
     log: Events<Fate>,
     now: Stamp,
     /// For drivers that take one datagram after the other.
@@ -125,6 +127,7 @@ impl Echo {
             line: DelayLine::new(config.delay_line),
             waiting: Slab::new(),
             in_series: config.uplink.takes_time() && config.downlink.queues(),
+            left: 0,
             log: Events::new(config.log),
             now: Stamp::default(),
             outgoing: VecDeque::new(),
@@ -211,9 +214,8 @@ impl Echo {
             outcome: Outcome::Lost,
             uplink: decision.uplink,
             downlink: decision.downlink,
-            replies: 0,
-            corrupted: 0,
-            left_ns: None,
+            first: None,
+            others: Vec::new(),
         };
         self.truth.uplink.count(fate.uplink);
         self.truth.downlink.count(fate.downlink);
@@ -227,9 +229,11 @@ impl Echo {
                 None
             }
             [copy] if copy.ahead.is_none() && copy.at_ns <= at.mono_ns => {
-                let corrupted = self.config.transform.answer(payload, copy.flipped);
-                let now_ns = at.wall_ns.max(self.now.wall_ns);
-                fate.leaves(corrupted, now_ns, &mut self.counters, &mut self.truth);
+                let damage = self.config.transform.answer(payload, copy.flipped);
+                let left_ns = at.wall_ns.max(self.now.wall_ns);
+                fate.first = Some(self.reply(damage, left_ns));
+                fate.outcome = Outcome::Replied;
+                self.counters.replied += 1;
                 self.complete(fate);
                 Some(length)
             }
@@ -243,33 +247,49 @@ impl Echo {
     /// The next reply that is due at `now`.
     pub fn depart(&mut self, now: Stamp) -> Option<Departure> {
         loop {
-            let (due_ns, reply) = self.line.pop(now.mono_ns)?;
-            // Each reply in the line has a fate in its place.
-            let waiting = self.waiting.get_mut(reply.fate)?;
-            if let Some(copy) = reply.ahead {
-                self.enter_downlink(due_ns, reply, &copy);
+            let (due_ns, delayed) = self.line.pop(now.mono_ns)?;
+            if let Some(copy) = delayed.ahead {
+                self.enter_downlink(due_ns, delayed, &copy);
                 continue;
             }
-            waiting.fate.leaves(reply.corrupted, now.wall_ns, &mut self.counters, &mut self.truth);
-            self.settle(reply.fate);
-            return Some(Departure { to: reply.to, from: reply.from, payload: reply.payload });
+            let reply = self.reply(delayed.damage, now.wall_ns);
+            // Each reply in the line has a fate in its place.
+            let fate = &mut self.waiting.get_mut(delayed.fate)?.fate;
+            if fate.first.is_none() {
+                fate.first = Some(reply);
+                fate.outcome = Outcome::Replied;
+                self.counters.replied += 1;
+            } else {
+                fate.others.push(reply);
+            }
+            self.settle(delayed.fate);
+            let Delayed { to, from, payload, .. } = delayed;
+            return Some(Departure { to, from, payload });
         }
     }
 
+    /// The reply that leaves next.
+    fn reply(&mut self, damage: Damage, left_ns: i64) -> Reply {
+        self.left += 1;
+        self.truth.replies += 1;
+        Reply { number: self.left, left_ns, damage }
+    }
+
     /// Takes a copy that came out of the way in at `at_ns` over to the way back.
-    fn enter_downlink(&mut self, at_ns: i64, reply: Reply, copy: &Copied) {
-        let (Some(waiting), Some(clients)) = (self.waiting.get_mut(reply.fate), &mut self.clients)
+    fn enter_downlink(&mut self, at_ns: i64, delayed: Delayed, copy: &Copied) {
+        let (Some(waiting), Some(clients)) =
+            (self.waiting.get_mut(delayed.fate), &mut self.clients)
         else {
             return;
         };
         let link = &mut clients.at(waiting.client).downlink.link;
         let mut flags = Flags::default();
-        let leaves_ns = link.carry(at_ns, reply.payload.len(), copy, &mut flags);
+        let leaves_ns = link.carry(at_ns, delayed.payload.len(), copy, &mut flags);
         self.truth.downlink.count(flags.without(waiting.fate.downlink));
         waiting.fate.downlink.add(flags);
         match leaves_ns {
-            Some(leaves_ns) => self.line.push(leaves_ns, Reply { ahead: None, ..reply }),
-            None => self.settle(reply.fate),
+            Some(leaves_ns) => self.line.push(leaves_ns, Delayed { ahead: None, ..delayed }),
+            None => self.settle(delayed.fate),
         }
     }
 
@@ -315,9 +335,9 @@ impl Echo {
                 continue;
             }
             let mut payload: Box<[u8]> = payload.into();
-            let corrupted = self.config.transform.answer(&mut payload, copy.flipped);
+            let damage = self.config.transform.answer(&mut payload, copy.flipped);
             let ahead = copy.ahead;
-            self.line.push(copy.at_ns, Reply { to, from, payload, fate: place, corrupted, ahead });
+            self.line.push(copy.at_ns, Delayed { to, from, payload, fate: place, damage, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {
@@ -342,9 +362,8 @@ impl Echo {
                 outcome,
                 uplink: Flags::default(),
                 downlink: Flags::default(),
-                replies: 0,
-                corrupted: 0,
-                left_ns: None,
+                first: None,
+                others: Vec::new(),
             });
         }
     }
@@ -358,11 +377,11 @@ impl Transform {
         }
     }
 
-    /// Makes the answer of a request in its place; tells whether it differs from what it should be.
-    fn answer(self, payload: &mut [u8], flipped: [Option<usize>; 2]) -> bool {
+    /// Makes the answer of a request in its place.
+    fn answer(self, payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
         if flipped == [None, None] {
             self.apply(payload);
-            return false;
+            return Damage::default();
         }
         let mut right = payload.to_vec();
         self.apply(&mut right);
@@ -370,7 +389,7 @@ impl Transform {
         up.inspect(|&bit| Corruption::flip(payload, bit));
         self.apply(payload);
         down.inspect(|&bit| Corruption::flip(payload, bit));
-        right != payload
+        Damage { flipped, corrupted: right != payload }
     }
 }
 
@@ -379,7 +398,7 @@ impl Transform {
 #[derive(Clone, Copy, Debug, Default)]
 struct Decided {
     at_ns: i64,
-    flipped: [Option<usize>; 2],
+    flipped: [Option<u32>; 2],
     ahead: Option<Copied>,
 }
 

@@ -25,6 +25,14 @@ fn answer(echo: &mut Echo, datagram: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+fn replies(fate: &Fate) -> u64 {
+    fate.replies().count() as u64
+}
+
+fn corrupted(fate: &Fate) -> u64 {
+    fate.replies().filter(|reply| reply.damage.corrupted).count() as u64
+}
+
 /// All impairments at once, on one way.
 fn rough() -> Link {
     Link {
@@ -138,7 +146,7 @@ fn a_flip_that_the_capitals_hide_is_no_corruption() {
     for _ in 0..1000 {
         changed += u64::from(answer(&mut echo, b"aB").unwrap() != b"AB");
     }
-    assert_eq!(echo.fates().map(|fate| u64::from(fate.corrupted)).sum::<u64>(), changed);
+    assert_eq!(echo.fates().map(corrupted).sum::<u64>(), changed);
     // One bit of eight, in each letter, is the case.
     assert!((800..950).contains(&changed), "{changed}");
     assert!(echo.fates().all(|fate| fate.uplink.has(Flags::CORRUPTED)));
@@ -226,7 +234,7 @@ fn what_chance_decides_does_not_depend_on_time() {
         if dense.uplink.has(Flags::QUEUE_FULL) || dense.downlink.has(Flags::QUEUE_FULL) {
             filled += 1;
         } else {
-            let what = |fate: &Fate| (fate.uplink, fate.downlink, fate.replies, fate.corrupted);
+            let what = |fate: &Fate| (fate.uplink, fate.downlink, replies(fate), corrupted(fate));
             assert_eq!(what(dense), what(&sparse));
         }
     }
@@ -287,11 +295,11 @@ fn drive(
 }
 
 /// What is the same however packets are batched: the decisions, in the order of arrival.
-fn decisions(echo: &Echo, port: u16) -> Vec<(u64, u8, u8, u8, u8)> {
+fn decisions(echo: &Echo, port: u16) -> Vec<(u64, u8, u8, u64, u64)> {
     let host = [127, 0, 0, u8::try_from(port).unwrap() + 1];
     let fates = echo.fates().filter(|fate| fate.client.ip() == std::net::IpAddr::from(host));
     let mut decisions: Vec<_> =
-        fates.map(|f| (f.number, f.uplink.0, f.downlink.0, f.replies, f.corrupted)).collect();
+        fates.map(|f| (f.number, f.uplink.0, f.downlink.0, replies(f), corrupted(f))).collect();
     decisions.sort_unstable();
     decisions
 }
@@ -324,7 +332,7 @@ proptest! {
         prop_assert_eq!((truth.replies, truth.pending), (out.len() as u64, 0));
         prop_assert_eq!(echo.fates().len(), packets.len());
         let mut received = [(); 3].map(|()| std::collections::HashMap::<u64, (u8, Vec<u8>)>::new());
-        let mut corrupted = 0;
+        let mut changed = 0;
         for (_, port, reply) in &out {
             let number = u64::from_be_bytes(reply[..8].try_into().unwrap());
             // A flipped bit may be in the number: then it is nobody's reply.
@@ -332,24 +340,25 @@ proptest! {
             if intact {
                 received[usize::from(*port)].entry(number).or_default().0 += 1;
             }
-            corrupted += u8::from(!intact);
+            changed += u64::from(!intact);
         }
-        let told: u64 = echo.fates().map(|fate| u64::from(fate.corrupted)).sum();
-        prop_assert!(u64::from(corrupted) <= told);
+        let told: u64 = echo.fates().map(corrupted).sum();
+        prop_assert!(changed <= told);
         for fate in echo.fates() {
-            prop_assert_eq!(fate.dropped(), fate.replies == 0);
-            prop_assert_eq!(fate.left_ns.is_none(), fate.replies == 0);
+            prop_assert_eq!(fate.dropped(), fate.first.is_none());
             if fate.uplink.has(Flags::LOST) {
-                prop_assert_eq!((fate.replies, fate.downlink), (0, Flags(0)));
+                prop_assert_eq!((fate.first, fate.downlink), (None, Flags(0)));
             }
-            if let Some(left_ns) = fate.left_ns {
-                prop_assert!(left_ns >= fate.at.wall_ns);
+            for reply in fate.replies() {
+                prop_assert!(reply.left_ns >= fate.at.wall_ns);
+                let (left_ns, ..) = out[usize::try_from(reply.number).unwrap() - 1];
+                prop_assert_eq!(reply.left_ns, stamp(left_ns).wall_ns);
             }
             if told == 0 {
                 let std::net::IpAddr::V4(ip) = fate.client.ip() else { unreachable!() };
                 let of_client = &received[usize::from(ip.octets()[3]) - 1];
                 let got = of_client.get(&(fate.number - 1)).map_or(0, |(count, _)| *count);
-                prop_assert_eq!(got, fate.replies);
+                prop_assert_eq!(u64::from(got), replies(fate));
             }
         }
     }

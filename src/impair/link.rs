@@ -76,7 +76,7 @@ pub struct Drawn {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// The bit that is flipped on the way.
-    pub flipped: Option<usize>,
+    pub flipped: Option<u32>,
     delay_ns: i64,
     held_ns: Option<i64>,
 }

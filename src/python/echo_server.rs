@@ -211,8 +211,8 @@ running_object!(EchoServer: Fate {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }
 
-    /// The same as NumPy arrays, which take over the memory that they were gathered in.
-    fn columns(&self, py: Python<'_>) -> FateColumns {
+    /// The same as NumPy arrays.
+    fn columns(&self, py: Python<'_>) -> PyResult<FateColumns> {
         self.handle.look(py, |echo| Columns::of(echo.fates())).into_python(py)
     }
 
