@@ -17,6 +17,7 @@ from udpulse import (
     EchoServer,
     Exponential,
     GilbertElliott,
+    HeartbeatServer,
     Link,
     LossPattern,
     Normal,
@@ -241,13 +242,14 @@ def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> N
         raw.sendto(ip + udp, (target[0], 0))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "", "::"])
 def test_two_servers_made_to_talk_to_each_other_do_not_loop(
     host: str, client: socket.socket
 ) -> None:
     with EchoServer(host, 0) as first, EchoServer(host, 0) as second:
         ours, theirs = (("127.0.0.1", server.address[1]) for server in (first, second))
-        for source in (theirs, ours, ("127.0.0.1", 7)):
+        also_theirs = ("127.0.0.1" if host == "127.0.0.1" else "127.0.0.2", theirs[1])
+        for source in (also_theirs, ours, ("127.0.0.1", 7)):
             forge(b"loop", source, ours)
         # What is sent after it is answered after it: by then a loop would have begun.
         for address in (ours, theirs):
@@ -255,6 +257,14 @@ def test_two_servers_made_to_talk_to_each_other_do_not_loop(
             assert client.recv(10) == b"AFTER"
         assert (first.counters.received, first.truth.unanswerable) == (4, 3)
         assert (second.counters.received, second.truth.unanswerable) == (1, 0)
+
+
+def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) -> None:
+    with EchoServer(port=0) as server, HeartbeatServer(port=0, reply=True) as other:
+        forge(b"1", other.address, server.address)
+        client.sendto(b"after", server.address)
+        assert client.recv(10) == b"AFTER"
+        assert (server.truth.unanswerable, other.counters.received) == (1, 0)
 
 
 def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:

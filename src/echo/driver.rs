@@ -1,11 +1,12 @@
 //! The echo server at work: threads that take batches, let the machine decide, and send the answers.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::echo::server::is_one_of;
 use crate::echo::{Config, Echo};
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::net::{
+    Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Waited, is_server, now,
+};
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
@@ -51,7 +52,7 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
         echo.on_time(now());
         for message in messages {
             let path = (message.from, message.to);
-            let loops = is_own(message.from, message.to.map(|local| local.ip));
+            let loops = is_server(message.from);
             for at in message.datagrams() {
                 let datagram = &mut memory[at.clone()];
                 if loops {
@@ -94,32 +95,4 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
             }
         };
     }
-}
-
-/// The addresses of all servers of this process.
-static SERVERS: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
-
-/// A server's place among [`SERVERS`].
-#[derive(Debug)]
-struct Registered(SocketAddr);
-
-impl Registered {
-    fn new(address: SocketAddr) -> Self {
-        SERVERS.write().unwrap_or_else(PoisonError::into_inner).push(address);
-        Self(address)
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        let mut servers = SERVERS.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = servers.iter().position(|address| *address == self.0) {
-            servers.swap_remove(place);
-        }
-    }
-}
-
-/// Whether an answer to `from` would go to a server of this process, itself perhaps.
-fn is_own(from: SocketAddr, to: Option<IpAddr>) -> bool {
-    is_one_of(&SERVERS.read().unwrap_or_else(PoisonError::into_inner), from, to)
 }

@@ -1,7 +1,7 @@
 //! The echo's decision and its log of what it did.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use slab::Slab;
 
@@ -485,14 +485,4 @@ impl Machine for Echo {
     fn events(&mut self) -> &mut Events<Fate> {
         &mut self.log
     }
-}
-
-/// Whether `from` is an address of this host's that one of `servers` is bound to; `to` is where the
-/// datagram came to.
-pub(super) fn is_one_of(servers: &[SocketAddr], from: SocketAddr, to: Option<IpAddr>) -> bool {
-    servers.iter().any(|server| {
-        let local = from.ip().is_loopback() || to == Some(from.ip());
-        server.port() == from.port()
-            && (server.ip() == from.ip() || server.ip().is_unspecified() && local)
-    })
 }

@@ -99,7 +99,7 @@ impl From<echo::LinkCounters> for LinkCounters {
 /// The ways are links in series: a packet enters the downlink when it comes out of the uplink, and what
 /// is held there holds up nothing here. All random choices are made when it comes, in the order of
 /// arrival, and do not depend on time. No answer goes to source ports where it could start a loop (0, 7,
-/// 13, 17, 19, 37) or to an EchoServer of this process.
+/// 13, 17, 19, 37) or to a server of this process that answers.
 /// Iterating gives each packet's Fate as it is complete: when its last reply has left.
 ///
 /// Raises ValueError for an argument out of range.
