@@ -33,6 +33,13 @@ mod confidence {
         assert!((share - p).abs() <= 4.0 * sigma, "{share} for {p}, sigma {sigma}");
     }
 
+    /// How long each run of losses is.
+    pub(super) fn bursts(losses: &[bool]) -> Vec<f64> {
+        let bursts = losses.split(|lost| !lost).filter(|burst| !burst.is_empty());
+        #[expect(clippy::cast_precision_loss, reason = "bursts are short")]
+        bursts.map(|burst| burst.len() as f64).collect()
+    }
+
     /// The mean of values with standard deviation `deviation` lies within 4 standard errors.
     pub(super) fn assert_mean(values: &[f64], mean: f64, deviation: f64) {
         #[expect(clippy::cast_precision_loss, reason = "few enough")]
