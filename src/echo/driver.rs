@@ -14,7 +14,8 @@ use crate::{Machine, Result, Worker};
 ///
 /// Each thread has a socket of its own where several can share an address, and the kernel gives all
 /// packets of a client to one of them. They share one machine, which they lock for the decisions of
-/// a batch and never while they receive or send.
+/// a batch and never while they receive or send. What a thread delays it sends itself: all that a
+/// client gets leaves in order.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
@@ -28,19 +29,19 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         sockets.push(BatchSocket::bind(address, options)?);
     }
     let registered = Arc::new(Registered::new(address));
-    let runs = sockets.into_iter().map(|mut socket| {
+    let runs = sockets.into_iter().enumerate().map(|(thread, mut socket)| {
         let registered = Arc::clone(&registered);
         let interrupter = socket.interrupter();
         let run = move |shared: &Shared<Echo>| {
-            run(shared, &mut socket);
+            run(shared, thread, &mut socket);
             drop(registered);
         };
         (interrupter, run)
     });
-    Worker::spawn(Echo::new(config), (address, address), runs)
+    Worker::spawn(Echo::shared(config, threads), (address, address), runs)
 }
 
-fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
+fn run(shared: &Shared<Echo>, thread: usize, socket: &mut BatchSocket) {
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut delayed, mut deadline, mut own_drops) = (Vec::new(), None, 0);
     loop {
@@ -57,7 +58,7 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
                 let datagram = &mut memory[at.clone()];
                 if loops {
                     echo.refuse(message.at, message.from, datagram);
-                } else if let Some(length) = echo.decide(message.at, path, datagram) {
+                } else if let Some(length) = echo.decide(thread, message.at, path, datagram) {
                     outbox.push(message.from, message.to, at.start..at.start + length);
                 }
             }
@@ -78,13 +79,13 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
             let now = now();
             delayed.clear();
             for _ in 0..MAX_BATCH {
-                let Some(departure) = echo.depart(now) else { break };
+                let Some(departure) = echo.depart(thread, now) else { break };
                 let start = delayed.len();
                 delayed.extend_from_slice(&departure.payload);
                 outbox.push(departure.to, departure.from, start..delayed.len());
             }
             if outbox.is_empty() {
-                break echo.deadline();
+                break echo.next_ns(thread);
             }
             shared.tell(&mut echo);
             drop(echo);

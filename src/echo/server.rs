@@ -85,8 +85,9 @@ pub struct Echo {
     clients: Option<Clients>,
     counters: Counters,
     truth: Truth,
-    line: DelayLine,
-    /// The fates of what is in the line.
+    /// One for each thread: what is delayed leaves from it in order, and so does all that a client gets.
+    lines: Vec<DelayLine>,
+    /// The fates of what is in the lines.
     waiting: Slab<Waiting>,
     /// Whether packets wait in the line until they enter the way back: the way in gives them another
     /// order, and the way back heeds it.
@@ -112,9 +113,16 @@ pub struct Departure {
 }
 
 impl Echo {
-    /// A server that has seen nothing yet.
+    /// A server that has seen nothing yet, for one thread.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::shared(config, 1)
+    }
+
+    /// A server that has seen nothing yet, for so many threads, to each of which come all packets of a
+    /// client. What may be delayed is shared out among them.
+    #[must_use]
+    pub fn shared(config: Config, threads: usize) -> Self {
         let plain = config.uplink == Link::default() && config.downlink == Link::default();
         let clients = (!plain || config.log > 0).then(|| {
             let seed = config.seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
@@ -124,7 +132,7 @@ impl Echo {
             clients,
             counters: Counters::default(),
             truth: Truth::default(),
-            line: DelayLine::new(config.delay_line),
+            lines: (0..threads).map(|_| DelayLine::new(config.delay_line / threads)).collect(),
             waiting: Slab::new(),
             in_series: config.uplink.takes_time() && config.downlink.queues(),
             left: 0,
@@ -148,7 +156,8 @@ impl Echo {
         let crowded = self.clients.as_ref().map_or(0, Clients::crowded);
         let Counters { received, replied, dropped, send_failed } = self.counters;
         let pending = received - replied - dropped - send_failed;
-        Truth { crowded, pending, delayed: self.line.len() as u64, ..self.truth }
+        let delayed = self.lines.iter().map(DelayLine::len).sum::<usize>() as u64;
+        Truth { pending, delayed, crowded, ..self.truth }
     }
 
     /// The fates that are complete and that nobody has taken yet, from the oldest.
@@ -168,12 +177,14 @@ impl Echo {
         self.drop_unheard(at, from, datagram, Outcome::Unanswerable);
     }
 
-    /// Decides a packet that came `at` this time over this `path`: from a client to a local address.
+    /// Decides a packet that came to a thread `at` this time over this `path`: from a client to a local
+    /// address.
     ///
     /// Where the answer leaves now, it is in `datagram`, as long as is returned. What leaves later, or
     /// twice, comes with [`depart`](Self::depart).
     pub fn decide(
         &mut self,
+        thread: usize,
         at: Stamp,
         path: (SocketAddr, Option<Local>),
         datagram: &mut [u8],
@@ -228,7 +239,12 @@ impl Echo {
                 self.complete(fate);
                 None
             }
-            [copy] if copy.ahead.is_none() && copy.at_ns <= at.mono_ns => {
+            // What is due before it and has not left yet is not overtaken.
+            [copy]
+                if copy.ahead.is_none()
+                    && copy.at_ns <= at.mono_ns
+                    && self.lines[thread].next_ns().is_none_or(|ns| ns > copy.at_ns) =>
+            {
                 let damage = self.config.transform.answer(payload, copy.flipped);
                 let left_ns = at.wall_ns.max(self.now.wall_ns);
                 fate.first = Some(self.reply(damage, left_ns));
@@ -238,18 +254,24 @@ impl Echo {
                 Some(length)
             }
             copies => {
-                self.delay(path, (fate, place), payload, copies);
+                self.delay(thread, path, (fate, place), payload, copies);
                 None
             }
         }
     }
 
-    /// The next reply that is due at `now`.
-    pub fn depart(&mut self, now: Stamp) -> Option<Departure> {
+    /// When a thread has to look for replies that are due.
+    #[must_use]
+    pub fn next_ns(&self, thread: usize) -> Option<i64> {
+        self.lines[thread].next_ns()
+    }
+
+    /// The next reply of a thread that is due at `now`.
+    pub fn depart(&mut self, thread: usize, now: Stamp) -> Option<Departure> {
         loop {
-            let (due_ns, delayed) = self.line.pop(now.mono_ns)?;
+            let (due_ns, delayed) = self.lines[thread].pop(now.mono_ns)?;
             if let Some(copy) = delayed.ahead {
-                self.enter_downlink(due_ns, delayed, &copy);
+                self.enter_downlink(thread, due_ns, delayed, &copy);
                 continue;
             }
             let reply = self.reply(delayed.damage, now.wall_ns);
@@ -276,7 +298,7 @@ impl Echo {
     }
 
     /// Takes a copy that came out of the way in at `at_ns` over to the way back.
-    fn enter_downlink(&mut self, at_ns: i64, delayed: Delayed, copy: &Copied) {
+    fn enter_downlink(&mut self, thread: usize, at_ns: i64, delayed: Delayed, copy: &Copied) {
         let (Some(waiting), Some(clients)) =
             (self.waiting.get_mut(delayed.fate), &mut self.clients)
         else {
@@ -288,7 +310,9 @@ impl Echo {
         self.truth.downlink.count(flags.without(waiting.fate.downlink));
         waiting.fate.downlink.add(flags);
         match leaves_ns {
-            Some(leaves_ns) => self.line.push(leaves_ns, Delayed { ahead: None, ..delayed }),
+            Some(leaves_ns) => {
+                self.lines[thread].push(leaves_ns, Delayed { ahead: None, ..delayed });
+            }
             None => self.settle(delayed.fate),
         }
     }
@@ -322,14 +346,16 @@ impl Echo {
     /// Puts the copies of a packet into the line, as far as there is room.
     fn delay(
         &mut self,
+        thread: usize,
         (to, from): (SocketAddr, Option<Local>),
         (mut fate, client): (Fate, u32),
         payload: &[u8],
         copies: &[Decided],
     ) {
         let (place, mut outstanding) = (self.waiting.vacant_key(), 0);
+        let line = &mut self.lines[thread];
         for copy in copies {
-            if !self.line.has_room(payload.len()) {
+            if !line.has_room(payload.len()) {
                 self.truth.overflowed += 1;
                 fate.outcome = Outcome::Overflowed;
                 continue;
@@ -337,7 +363,7 @@ impl Echo {
             let mut payload: Box<[u8]> = payload.into();
             let damage = self.config.transform.answer(&mut payload, copy.flipped);
             let ahead = copy.ahead;
-            self.line.push(copy.at_ns, Delayed { to, from, payload, fate: place, damage, ahead });
+            line.push(copy.at_ns, Delayed { to, from, payload, fate: place, damage, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {
@@ -453,7 +479,7 @@ impl Machine for Echo {
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         let mut answer = datagram.to_vec();
-        if let Some(length) = self.decide(at, (from, None), &mut answer) {
+        if let Some(length) = self.decide(0, at, (from, None), &mut answer) {
             answer.truncate(length);
             self.outgoing.push_back((from, answer));
         }
@@ -466,12 +492,12 @@ impl Machine for Echo {
     }
 
     fn deadline(&self) -> Option<i64> {
-        self.line.next_ns()
+        self.next_ns(0)
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
         let (to, datagram) = self.outgoing.pop_front().or_else(|| {
-            let departure = self.depart(self.now)?;
+            let departure = self.depart(0, self.now)?;
             Some((departure.to, departure.payload.into()))
         })?;
         self.last_sent = datagram;

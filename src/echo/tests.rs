@@ -221,6 +221,43 @@ fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
 }
 
 #[test]
+fn what_leaves_at_once_overtakes_nothing_that_was_due() {
+    let uplink = Link { reordering: Reordering::new(0.1, MS / 2).unwrap(), ..Link::default() };
+    let config = Config { uplink, seed: Some(3), log: 100, ..Config::default() };
+    let (mut echo, mut left) = (Echo::new(config), Vec::new());
+    // All is read late, when what was held back for half the time was due.
+    for number in 0..50_u8 {
+        echo.on_datagram(stamp(i64::from(number) * MS), client(5000), &[number]);
+    }
+    echo.on_time(stamp(50 * MS));
+    while let Some((_, reply)) = echo.transmit() {
+        left.push(reply[0]);
+    }
+    assert!(echo.truth().uplink.flags[3] > 0);
+    assert_eq!(left, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_thread_sends_what_came_to_it() {
+    let downlink = Link { delay: Delay::Fixed(5.0), ..Link::default() };
+    let mut echo = Echo::shared(Config { downlink, delay_line: 4000, ..Config::default() }, 2);
+    for number in 0..40_u16 {
+        let thread = usize::from(number % 2);
+        echo.decide(thread, stamp(0), (client(5000 + number), None), &mut [0; 10]);
+    }
+    let mut left = 0;
+    for thread in [0, 1] {
+        assert_eq!(echo.next_ns(thread), Some(5));
+        while let Some(departure) = echo.depart(thread, stamp(5)) {
+            assert_eq!(usize::from(departure.to.port() % 2), thread);
+            left += 1;
+        }
+    }
+    assert_eq!((left + echo.truth().overflowed, echo.truth().delayed), (40, 0));
+    assert!(echo.truth().overflowed > 0);
+}
+
+#[test]
 fn what_chance_decides_does_not_depend_on_time() {
     let fates = |gap_ns| {
         let (_, echo) = drive(&vec![(gap_ns, 0, 100); 2000], 1, None);
