@@ -310,3 +310,11 @@ def test_models_compare_and_show_themselves() -> None:
     assert repr(Uniform(0.1, 0.5)) == "Uniform(low=0.1, high=0.5)"
     assert repr(LossPattern([True, False])) == "LossPattern(1 of 2 lost)"
     assert Link(loss=0.1) == Link(loss=0.1) != Link(loss=0.2)
+    assert repr(Link()) == "Link()"
+    assert repr(Link(loss="lab", delay=Uniform(0, 0.5), keep_order=True)) == (
+        "Link(loss='lab', delay=Uniform(low=0, high=0.5), keep_order=True)"
+    )
+    rough = Link(loss=0.1, duplication=0.2, corruption=0.3, rate=RateLimit(9), delay=0.4)
+    assert repr(rough) == (
+        "Link(loss=0.1, duplication=0.2, corruption=0.3, rate=RateLimit(9, queue=65536), delay=0.4)"
+    )

@@ -60,7 +60,7 @@ value! {
         unanswerable: u64,
         /// Packets dropped because their source sent more than max_rate.
         limited: u64,
-        /// Copies dropped because 64 MiB were delayed already.
+        /// Copies dropped because 64 MiB were delayed already, an equal share of it for each thread.
         overflowed: u64,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
         crowded: u64,
