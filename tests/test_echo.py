@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from udpulse import (
     EchoServer,
     Exponential,
     GilbertElliott,
+    HeartbeatServer,
     Link,
     LossPattern,
     Normal,
@@ -35,6 +37,15 @@ def numbered(number: int) -> bytes:
     """A datagram in which any flipped bit shows."""
     content = NUMBER.pack(number, number * MAGIC % 2**64)
     return (content * (SIZE // len(content) + 1))[:SIZE]
+
+
+def with_flipped(datagram: bytes, *bits: int) -> bytes:
+    """A datagram with these bits flipped; those below 0 are none."""
+    flipped = bytearray(datagram)
+    for bit in bits:
+        if bit >= 0:
+            flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)
 
 
 def number_in(datagram: bytes) -> int | None:
@@ -57,7 +68,7 @@ def exchange(client: socket.socket, server: EchoServer, count: int) -> list[byte
     replies: list[bytes] = []
 
     def read(under_way: int) -> None:
-        while sent - server.counters.received + server.truth.pending > under_way:
+        while sent - server.counters.received + server.truth.delayed > under_way:
             client.setblocking(False)
             with suppress(BlockingIOError):
                 while True:
@@ -102,6 +113,19 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
     assert len(columns) == counters.received == count
     assert counters.received == counters.replied + counters.dropped
     assert columns.clients == [client.getsockname()]
+
+    # Reply by reply, bit by bit, in the order in which they came.
+    copies = columns.copies
+    numbers_sent = columns.number[copies.fate] - 1
+    bits = zip(numbers_sent, copies.uplink_bit, copies.downlink_bit, strict=True)
+    assert replies == [with_flipped(numbered(int(number)), *ways) for number, *ways in bits]
+    objects = sorted(
+        (copy for fate in server.fates() for copy in fate.copies), key=attrgetter("number")
+    )
+    assert [copy.downlink_bit for copy in objects] == [
+        None if bit < 0 else bit for bit in copies.downlink_bit
+    ]
+    assert [copy.corrupted for copy in objects] == copies.corrupted.tolist()
 
     told = np.zeros(count, int)
     changed = np.zeros(count, int)
@@ -219,13 +243,14 @@ def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> N
         raw.sendto(ip + udp, (target[0], 0))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "", "::"])
 def test_two_servers_made_to_talk_to_each_other_do_not_loop(
     host: str, client: socket.socket
 ) -> None:
     with EchoServer(host, 0) as first, EchoServer(host, 0) as second:
         ours, theirs = (("127.0.0.1", server.address[1]) for server in (first, second))
-        for source in (theirs, ours, ("127.0.0.1", 7)):
+        also_theirs = ("127.0.0.1" if host == "127.0.0.1" else "127.0.0.2", theirs[1])
+        for source in (also_theirs, ours, ("127.0.0.1", 7)):
             forge(b"loop", source, ours)
         # What is sent after it is answered after it: by then a loop would have begun.
         for address in (ours, theirs):
@@ -268,6 +293,14 @@ def test_two_servers_of_two_processes_do_not_loop_for_ever() -> None:
             # Each bounce in turn: one in 64 calls of either looks for it.
             assert received <= 64
         assert ended == 1
+
+
+def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) -> None:
+    with EchoServer(port=0) as server, HeartbeatServer(port=0, reply=True) as other:
+        forge(b"1", other.address, server.address)
+        client.sendto(b"after", server.address)
+        assert client.recv(10) == b"AFTER"
+        assert (server.truth.unanswerable, other.counters.received) == (1, 0)
 
 
 def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:
@@ -313,3 +346,11 @@ def test_models_compare_and_show_themselves() -> None:
     assert repr(Uniform(0.1, 0.5)) == "Uniform(low=0.1, high=0.5)"
     assert repr(LossPattern([True, False])) == "LossPattern(1 of 2 lost)"
     assert Link(loss=0.1) == Link(loss=0.1) != Link(loss=0.2)
+    assert repr(Link()) == "Link()"
+    assert repr(Link(loss="lab", delay=Uniform(0, 0.5), keep_order=True)) == (
+        "Link(loss='lab', delay=Uniform(low=0, high=0.5), keep_order=True)"
+    )
+    rough = Link(loss=0.1, duplication=0.2, corruption=0.3, rate=RateLimit(9), delay=0.4)
+    assert repr(rough) == (
+        "Link(loss=0.1, duplication=0.2, corruption=0.3, rate=RateLimit(9, queue=65536), delay=0.4)"
+    )

@@ -127,7 +127,7 @@ fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
         while done < datagrams {
             assert_eq!(socket.receive(&mut batch, None), Waited::Received);
             echo.on_time(now());
-            answer(&mut echo, &mut batch, &mut outbox);
+            answer(&mut echo, 0, &mut batch, &mut outbox);
             done += batch.datagrams().count();
             socket.send(&mut outbox, batch.memory(), |_| panic!("a loopback address takes all"));
         }

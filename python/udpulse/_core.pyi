@@ -48,6 +48,8 @@ __all__ = [
     "RateLimit",
     "Recovered",
     "Reordering",
+    "Reply",
+    "ReplyColumns",
     "Restarted",
     "Runs",
     "Stalled",
@@ -143,6 +145,7 @@ class Fate:
         "replies",
         "corrupted",
         "left",
+        "copies",
     )
     @property
     def time(self) -> float: ...
@@ -168,6 +171,8 @@ class Fate:
     def corrupted(self) -> int: ...
     @property
     def left(self) -> float | None: ...
+    @property
+    def copies(self) -> list[Reply]: ...
 
 @final
 class FateColumns:
@@ -190,7 +195,43 @@ class FateColumns:
     @property
     def corrupted(self) -> NDArray[np.uint8]: ...
     @property
+    def copies(self) -> ReplyColumns: ...
+    @property
     def clients(self) -> list[_Address]: ...
+    def __len__(self) -> int: ...
+
+@final
+class Reply:
+    __match_args__: Final = (
+        "number",
+        "left",
+        "uplink_bit",
+        "downlink_bit",
+        "corrupted",
+    )
+    @property
+    def number(self) -> int: ...
+    @property
+    def left(self) -> float: ...
+    @property
+    def uplink_bit(self) -> int | None: ...
+    @property
+    def downlink_bit(self) -> int | None: ...
+    @property
+    def corrupted(self) -> bool: ...
+
+@final
+class ReplyColumns:
+    @property
+    def fate(self) -> NDArray[np.uint32]: ...
+    @property
+    def left_ns(self) -> NDArray[np.int64]: ...
+    @property
+    def uplink_bit(self) -> NDArray[np.int32]: ...
+    @property
+    def downlink_bit(self) -> NDArray[np.int32]: ...
+    @property
+    def corrupted(self) -> NDArray[np.bool_]: ...
     def __len__(self) -> int: ...
 
 @final
@@ -220,6 +261,7 @@ class EchoTruth:
         "downlink",
         "replies",
         "pending",
+        "delayed",
         "unanswerable",
         "limited",
         "overflowed",
@@ -234,6 +276,8 @@ class EchoTruth:
     def replies(self) -> int: ...
     @property
     def pending(self) -> int: ...
+    @property
+    def delayed(self) -> int: ...
     @property
     def unanswerable(self) -> int: ...
     @property

@@ -61,13 +61,18 @@ impl Clients {
         clients
     }
 
-    /// The client at `address`.
-    pub(super) fn get(&mut self, address: SocketAddr) -> &mut Client {
+    /// The place of the client at `address`, for ever.
+    pub(super) fn place(&mut self, address: SocketAddr) -> u32 {
         let place = match self.last {
             Some((last, place)) if last == address => place,
             _ => self.find(address),
         };
         self.last = Some((address, place));
+        place
+    }
+
+    /// The client in a place.
+    pub(super) fn at(&mut self, place: u32) -> &mut Client {
         &mut self.entries[place as usize]
     }
 
@@ -120,8 +125,13 @@ mod tests {
         Clients::new(7, Link::default(), Link::default(), capacity)
     }
 
+    fn get<'a>(clients: &'a mut Clients, address: &str) -> &'a mut Client {
+        let place = clients.place(address.parse().unwrap());
+        clients.at(place)
+    }
+
     fn draw(clients: &mut Clients, address: &str) -> u64 {
-        clients.get(address.parse().unwrap()).uplink.random.below(u64::MAX)
+        get(clients, address).uplink.random.below(u64::MAX)
     }
 
     #[test]
@@ -135,7 +145,7 @@ mod tests {
         draw(&mut busy, "127.0.0.9:2");
         assert_eq!([first, draw(&mut busy, "127.0.0.1:700")], expected[..2]);
         assert_ne!(expected[0], expected[2]);
-        let both = alone.get("127.0.0.1:3".parse().unwrap());
+        let both = get(&mut alone, "127.0.0.1:3");
         assert_ne!(both.uplink.random.below(u64::MAX), both.downlink.random.below(u64::MAX));
     }
 
@@ -144,11 +154,11 @@ mod tests {
         let mut clients = clients(100);
         draw(&mut clients, "127.0.0.1:1");
         for i in 0..100_000_u32 {
-            clients.get(SocketAddr::from((i.to_be_bytes(), 9)));
+            clients.place(SocketAddr::from((i.to_be_bytes(), 9)));
         }
         assert_eq!((clients.entries.len(), clients.index.len()), (101, 100));
         assert_eq!((clients.ports.len(), clients.crowded()), (100, 100_000 - 99));
-        clients.get("127.0.0.1:1".parse().unwrap()).packets = 5;
+        get(&mut clients, "127.0.0.1:1").packets = 5;
         assert_eq!(clients.entries[1].packets, 5);
     }
 }

@@ -1,42 +1,55 @@
-//! Replies that are under way.
+//! Packets that are under way.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
+use crate::echo::fate::Damage;
+use crate::impair::Copied;
 use crate::net::Local;
 
-/// What a reply takes besides its payload, in bytes.
-const OVERHEAD: usize = size_of::<Reply>();
+/// What an entry takes besides its payload, in bytes.
+const OVERHEAD: usize = size_of::<Entry>();
 
-/// Replies in the order in which they are due, those due at once in the order in which they came;
-/// bounded in bytes.
+/// Packets in the order in which something is due to happen to them, those due at once in the order
+/// in which they came; bounded in bytes.
 #[derive(Debug)]
 pub(super) struct DelayLine {
-    replies: BinaryHeap<Reverse<Reply>>,
+    entries: BinaryHeap<Reverse<Entry>>,
     came: u64,
     bytes: usize,
     capacity: usize,
 }
 
+#[derive(Debug)]
+struct Entry {
+    due_ns: i64,
+    number: u64,
+    reply: Delayed,
+}
+
 /// A reply that leaves later.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) due_ns: i64,
-    number: u64,
+pub(super) struct Delayed {
     pub(super) to: SocketAddr,
     pub(super) from: Option<Local>,
     pub(super) payload: Box<[u8]>,
     /// Where the server keeps the fate that it is part of.
     pub(super) fate: usize,
-    /// Whether it differs from what an unimpaired answer is.
-    pub(super) corrupted: bool,
+    pub(super) damage: Damage,
+    /// What becomes of it on the way back, where it is still on the way in.
+    pub(super) ahead: Option<Copied>,
 }
 
 impl DelayLine {
     /// A line that holds `capacity` bytes.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { replies: BinaryHeap::new(), came: 0, bytes: 0, capacity }
+        Self { entries: BinaryHeap::new(), came: 0, bytes: 0, capacity }
+    }
+
+    /// How many replies are in it.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Whether a payload of `length` still fits.
@@ -44,56 +57,48 @@ impl DelayLine {
         self.bytes + length + OVERHEAD <= self.capacity
     }
 
-    /// Adds a reply that fits.
-    pub(super) fn push(
-        &mut self,
-        due_ns: i64,
-        (to, from): (SocketAddr, Option<Local>),
-        payload: Box<[u8]>,
-        fate: usize,
-        corrupted: bool,
-    ) {
-        self.bytes += payload.len() + OVERHEAD;
-        let number = self.came;
+    /// Adds a reply that fits; what is next is due at `due_ns`.
+    pub(super) fn push(&mut self, due_ns: i64, reply: Delayed) {
+        self.bytes += reply.payload.len() + OVERHEAD;
+        self.entries.push(Reverse(Entry { due_ns, number: self.came, reply }));
         self.came += 1;
-        self.replies.push(Reverse(Reply { due_ns, number, to, from, payload, fate, corrupted }));
     }
 
-    /// When the next reply is due.
+    /// When the next is due.
     pub(super) fn next_ns(&self) -> Option<i64> {
-        self.replies.peek().map(|Reverse(reply)| reply.due_ns)
+        self.entries.peek().map(|Reverse(entry)| entry.due_ns)
     }
 
-    /// Takes the next reply that is due at `now_ns`.
-    pub(super) fn pop(&mut self, now_ns: i64) -> Option<Reply> {
+    /// Takes the next that is due at `now_ns`, and tells since when.
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Delayed)> {
         if self.next_ns()? > now_ns {
             return None;
         }
-        let Reverse(reply) = self.replies.pop()?;
+        let Reverse(Entry { due_ns, reply, .. }) = self.entries.pop()?;
         self.bytes -= reply.payload.len() + OVERHEAD;
-        Some(reply)
+        Some((due_ns, reply))
     }
 }
 
-impl Ord for Reply {
+impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due_ns, self.number).cmp(&(other.due_ns, other.number))
     }
 }
 
-impl PartialOrd for Reply {
+impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Reply {
+impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Reply {}
+impl Eq for Entry {}
 
 #[cfg(test)]
 mod tests {
@@ -101,8 +106,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
-        let to = ("127.0.0.1:1".parse().unwrap(), None);
-        line.push(due_ns, to, vec![0; length].into(), fate, false);
+        let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
+        let damage = Damage::default();
+        let reply = Delayed { to, from: None, payload, fate, damage, ahead: None };
+        line.push(due_ns, reply);
     }
 
     #[test]
@@ -113,7 +120,7 @@ mod tests {
         push(&mut line, 6, 3, 1);
         assert!(!line.has_room(0));
         assert!(line.pop(4).is_none());
-        assert_eq!(line.pop(5).unwrap().fate, 0);
+        assert_eq!(line.pop(5).unwrap().1.fate, 0);
         assert!(line.has_room(7));
     }
 
@@ -128,9 +135,9 @@ mod tests {
             expected.sort_unstable();
             let mut left = Vec::new();
             for now_ns in 0..20 {
-                while let Some(reply) = line.pop(now_ns) {
-                    prop_assert_eq!(reply.due_ns, now_ns);
-                    left.push((reply.due_ns, reply.fate));
+                while let Some((due_ns, reply)) = line.pop(now_ns) {
+                    prop_assert_eq!(due_ns, now_ns);
+                    left.push((due_ns, reply.fate));
                 }
             }
             prop_assert_eq!(left, expected);

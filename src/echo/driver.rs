@@ -1,11 +1,12 @@
 //! The echo server at work: threads that take batches, let the machine decide, and send the answers.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use crate::echo::server::is_one_of;
 use crate::echo::{Config, Echo};
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::net::{
+    Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Servers, Waited, now,
+};
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
@@ -13,7 +14,8 @@ use crate::{Machine, Result, Worker};
 ///
 /// Each thread has a socket of its own where several can share an address, and the kernel gives all
 /// packets of a client to one of them. They share one machine, which they lock for the decisions of
-/// a batch and never while they receive or send.
+/// a batch and never while they receive or send. What a thread delays it sends itself: all that a
+/// client gets leaves in order.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
@@ -32,19 +34,19 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         sockets.push(BatchSocket::bind(address, options)?);
     }
     let registered = Arc::new(Registered::new(address));
-    let runs = sockets.into_iter().map(|mut socket| {
+    let runs = sockets.into_iter().enumerate().map(|(thread, mut socket)| {
         let registered = Arc::clone(&registered);
         let interrupter = socket.interrupter();
         let run = move |shared: &Shared<Echo>| {
-            run(shared, &mut socket);
+            run(shared, thread, &mut socket);
             drop(registered);
         };
         (interrupter, run)
     });
-    Worker::spawn(Echo::new(config), (address, address), runs)
+    Worker::spawn(Echo::shared(config, threads), (address, address), runs)
 }
 
-fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
+fn run(shared: &Shared<Echo>, thread: usize, socket: &mut BatchSocket) {
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut delayed, mut deadline, mut own_drops) = (Vec::new(), None, 0);
     loop {
@@ -53,13 +55,13 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
         }
         let mut echo = shared.lock();
         echo.on_time(now());
-        answer(&mut echo, &mut batch, &mut outbox);
+        answer(&mut echo, thread, &mut batch, &mut outbox);
         if socket.overflowed() > own_drops {
             echo.on_own_drops(socket.overflowed() - own_drops);
             own_drops = socket.overflowed();
         }
         shared.tell(&mut echo);
-        deadline = echo.deadline();
+        deadline = echo.next_ns(thread);
         drop(echo);
         send(shared, socket, &mut outbox, batch.memory());
         while deadline.is_some() {
@@ -67,36 +69,36 @@ fn run(shared: &Shared<Echo>, socket: &mut BatchSocket) {
             let now = now();
             delayed.clear();
             for _ in 0..MAX_BATCH {
-                let Some(departure) = echo.depart(now) else { break };
+                let Some(departure) = echo.depart(thread, now) else { break };
                 let start = delayed.len();
                 delayed.extend_from_slice(&departure.payload);
                 outbox.push(departure.to, departure.from, start..delayed.len());
             }
-            deadline = echo.deadline();
+            deadline = echo.next_ns(thread);
+            shared.tell(&mut echo);
+            drop(echo);
             if outbox.is_empty() {
                 break;
             }
-            shared.tell(&mut echo);
-            drop(echo);
             send(shared, socket, &mut outbox, &delayed);
         }
     }
 }
 
-/// Decides what came and puts the answers that leave now into the outbox, made in the batch's memory.
-pub fn answer(echo: &mut Echo, batch: &mut Batch, outbox: &mut Outbox) {
-    let servers = SERVERS.read().unwrap_or_else(PoisonError::into_inner);
+/// Decides what came to a thread, and puts the answers that leave now into the outbox; they are made in
+/// the batch's memory.
+pub fn answer(echo: &mut Echo, thread: usize, batch: &mut Batch, outbox: &mut Outbox) {
+    let servers = Servers::look();
     let (messages, memory) = batch.split();
     for message in messages {
         let path = (message.from, message.to);
         // An answer to a server of this process, itself perhaps, or to another's would loop.
-        let loops = message.is_answer
-            || is_one_of(&servers, message.from, message.to.map(|local| local.ip));
+        let loops = message.is_answer || servers.has(message.from);
         for at in message.datagrams() {
             let datagram = &mut memory[at.clone()];
             if loops {
                 echo.refuse(message.at, message.from, datagram);
-            } else if let Some(length) = echo.decide(message.at, path, datagram) {
+            } else if let Some(length) = echo.decide(thread, message.at, path, datagram) {
                 outbox.push(message.from, message.to, at.start..at.start + length);
             }
         }
@@ -108,28 +110,5 @@ fn send(shared: &Shared<Echo>, socket: &mut BatchSocket, outbox: &mut Outbox, me
     socket.send(outbox, memory, |_| failed += 1);
     if failed > 0 {
         shared.lock().on_sends_failed(failed);
-    }
-}
-
-/// The addresses of all servers of this process.
-static SERVERS: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
-
-/// A server's place among [`SERVERS`].
-#[derive(Debug)]
-struct Registered(SocketAddr);
-
-impl Registered {
-    fn new(address: SocketAddr) -> Self {
-        SERVERS.write().unwrap_or_else(PoisonError::into_inner).push(address);
-        Self(address)
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        let mut servers = SERVERS.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = servers.iter().position(|address| *address == self.0) {
-            servers.swap_remove(place);
-        }
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::Stamp;
 use crate::impair::Flags;
 
-/// How many packets met which fate: `received = replied + dropped + send_failed` and what is still
-/// delayed.
+/// How many packets met which fate: `received = replied + dropped + send_failed`, and
+/// [`pending`](Truth::pending).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets that came in.
@@ -43,8 +43,10 @@ pub struct Truth {
     pub downlink: LinkCounters,
     /// Replies sent, copies included.
     pub replies: u64,
-    /// Packets of which a reply is still delayed.
+    /// Packets that are neither answered nor dropped yet: their replies are delayed.
     pub pending: u64,
+    /// Replies that are delayed, copies included.
+    pub delayed: u64,
     /// Packets dropped because an answer could have started a loop.
     pub unanswerable: u64,
     /// Packets dropped because their source sent too many.
@@ -107,12 +109,31 @@ pub struct Fate {
     pub uplink: Flags,
     /// What happened on the way back, of several copies to any.
     pub downlink: Flags,
-    /// How many replies were sent.
-    pub replies: u8,
-    /// How many of them differ from what an unimpaired answer is.
-    pub corrupted: u8,
-    /// When the first reply was sent, on the wall clock.
-    pub left_ns: Option<i64>,
+    /// The first reply.
+    pub first: Option<Reply>,
+    /// The others in the order in which they left.
+    pub others: Vec<Reply>,
+}
+
+/// A reply that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its number among all replies of the server, from 1, in the order in which they left.
+    pub number: u64,
+    /// When it was sent, on the wall clock.
+    pub left_ns: i64,
+    /// What happened to its payload.
+    pub damage: Damage,
+}
+
+/// What happened to the payload of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The bit that was flipped on the way in, and that on the way back: counted from the first byte's
+    /// lowest.
+    pub flipped: [Option<u32>; 2],
+    /// Whether it differs from what an unimpaired answer is.
+    pub corrupted: bool,
 }
 
 impl Fate {
@@ -120,5 +141,10 @@ impl Fate {
     #[must_use]
     pub fn dropped(&self) -> bool {
         self.outcome != Outcome::Replied
+    }
+
+    /// All replies in the order in which they left; at most four.
+    pub fn replies(&self) -> impl Iterator<Item = &Reply> {
+        self.first.iter().chain(&self.others)
     }
 }

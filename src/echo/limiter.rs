@@ -17,6 +17,8 @@ pub struct Limiter {
     sources: HashMap<IpAddr, i64, foldhash::fast::RandomState>,
     /// The same of all that the table has no room for.
     crowd: i64,
+    /// When those were forgotten last whose allowance is full again.
+    swept_ns: i64,
 }
 
 impl Limiter {
@@ -30,21 +32,37 @@ impl Limiter {
         }
         #[expect(clippy::cast_possible_truncation, reason = "a year of nanoseconds fits")]
         let cost_ns = (1e9 / per_second) as i64;
-        Ok(Self { cost_ns, sources: HashMap::default(), crowd: i64::MIN })
+        Ok(Self { cost_ns, sources: HashMap::default(), crowd: i64::MIN, swept_ns: i64::MIN })
     }
 
     /// Whether a packet that comes at `at_ns` is within what its source may send.
     pub fn admits(&mut self, source: IpAddr, at_ns: i64) -> bool {
-        let known = self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source);
-        let empty_ns =
-            if known { self.sources.entry(source).or_insert(i64::MIN) } else { &mut self.crowd };
         let full_ns = at_ns.saturating_sub(NS_PER_SECOND.max(self.cost_ns));
+        let empty_ns = if self.has_place(source, at_ns, full_ns) {
+            self.sources.entry(source).or_insert(i64::MIN)
+        } else {
+            &mut self.crowd
+        };
         let then_ns = (*empty_ns).max(full_ns).saturating_add(self.cost_ns);
         let admitted = then_ns <= at_ns;
         if admitted {
             *empty_ns = then_ns;
         }
         admitted
+    }
+
+    /// Whether a source is in the table or there is room for it, made where need be by forgetting those
+    /// whose allowance was empty at `full_ns`: it is full again, as that of a source unknown.
+    fn has_place(&mut self, source: IpAddr, at_ns: i64, full_ns: i64) -> bool {
+        if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
+            return true;
+        }
+        // Not for each packet of a flood.
+        if self.swept_ns <= full_ns {
+            self.swept_ns = at_ns;
+            self.sources.retain(|_, empty_ns| *empty_ns > full_ns);
+        }
+        self.sources.len() < MAX_SOURCES
     }
 }
 
@@ -80,6 +98,19 @@ mod tests {
         let mut limiter = Limiter::new(1.0).unwrap();
         let admitted = (0..100_000).filter(|&i| limiter.admits(source(i), 0)).count();
         assert_eq!((admitted, limiter.sources.len()), (MAX_SOURCES + 1, MAX_SOURCES));
+        // Those of a flood have places no longer than the rest of what they may send.
+        let later = (200_000..200_100).filter(|&i| limiter.admits(source(i), 2 * SECOND)).count();
+        assert_eq!((later, limiter.sources.len()), (100, 100));
+    }
+
+    #[test]
+    fn who_is_over_the_rate_is_not_forgotten() {
+        let mut limiter = Limiter::new(1.0).unwrap();
+        assert!(limiter.admits(source(u32::MAX), SECOND / 2));
+        for i in 0..100_000 {
+            limiter.admits(source(i), SECOND);
+        }
+        assert!(!limiter.admits(source(u32::MAX), SECOND * 5 / 4));
     }
 
     #[test]

@@ -10,6 +10,6 @@ mod server;
 mod tests;
 
 pub use driver::{answer, start};
-pub use fate::{Counters, Fate, LinkCounters, Outcome, Truth};
+pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply, Truth};
 pub use limiter::Limiter;
 pub use server::{Config, Echo, MAX_CLIENTS, Transform};

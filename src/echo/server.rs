@@ -1,14 +1,16 @@
 //! The echo's decision and its log of what it did.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+
+use slab::Slab;
 
 use crate::echo::clients::{Client, Clients};
-use crate::echo::delay_line::DelayLine;
-use crate::echo::fate::{Counters, Fate, Outcome, Truth};
+use crate::echo::delay_line::{DelayLine, Delayed};
+use crate::echo::fate::{Counters, Damage, Fate, Outcome, Reply, Truth};
 use crate::echo::limiter::Limiter;
 use crate::events::shown;
-use crate::impair::{Arrival, Corruption, Flags, Link, Random};
+use crate::impair::{Copied, Corruption, Flags, Link, Random};
 use crate::net::Local;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Events, Machine, Stamp};
@@ -71,6 +73,8 @@ impl Default for Config {
 struct Waiting {
     fate: Fate,
     outstanding: u8,
+    /// The place of its client.
+    client: u32,
 }
 
 /// The echo server as a state machine.
@@ -81,10 +85,15 @@ pub struct Echo {
     clients: Option<Clients>,
     counters: Counters,
     truth: Truth,
-    line: DelayLine,
-    /// The fates of what is in the line, and free places.
-    waiting: Vec<Option<Waiting>>,
-    free: Vec<usize>,
+    /// One for each thread: what is delayed leaves from it in order, and so does all that a client gets.
+    lines: Vec<DelayLine>,
+    /// The fates of what is in the lines.
+    waiting: Slab<Waiting>,
+    /// Whether packets wait in the line until they enter the way back: the way in gives them another
+    /// order, and the way back heeds it.
+    in_series: bool,
+    /// How many replies left, also where they could not be sent.
+    left: u64,
     log: Events<Fate>,
     now: Stamp,
     /// For drivers that take one datagram after the other.
@@ -104,9 +113,16 @@ pub struct Departure {
 }
 
 impl Echo {
-    /// A server that has seen nothing yet.
+    /// A server that has seen nothing yet, for one thread.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::shared(config, 1)
+    }
+
+    /// A server that has seen nothing yet, for so many threads, to each of which come all packets of a
+    /// client. What may be delayed is shared out among them.
+    #[must_use]
+    pub fn shared(config: Config, threads: usize) -> Self {
         let plain = config.uplink == Link::default() && config.downlink == Link::default();
         let clients = (!plain || config.log > 0).then(|| {
             let seed = config.seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
@@ -116,9 +132,10 @@ impl Echo {
             clients,
             counters: Counters::default(),
             truth: Truth::default(),
-            line: DelayLine::new(config.delay_line),
-            waiting: Vec::new(),
-            free: Vec::new(),
+            lines: (0..threads).map(|_| DelayLine::new(config.delay_line / threads)).collect(),
+            waiting: Slab::new(),
+            in_series: config.uplink.takes_time() && config.downlink.queues(),
+            left: 0,
             log: Events::new(config.log),
             now: Stamp::default(),
             outgoing: VecDeque::new(),
@@ -137,7 +154,10 @@ impl Echo {
     #[must_use]
     pub fn truth(&self) -> Truth {
         let crowded = self.clients.as_ref().map_or(0, Clients::crowded);
-        Truth { crowded, ..self.truth }
+        let Counters { received, replied, dropped, send_failed } = self.counters;
+        let pending = received - replied - dropped - send_failed;
+        let delayed = self.lines.iter().map(DelayLine::len).sum::<usize>() as u64;
+        Truth { pending, delayed, crowded, ..self.truth }
     }
 
     /// The fates that are complete and that nobody has taken yet, from the oldest.
@@ -157,12 +177,14 @@ impl Echo {
         self.drop_unheard(at, from, datagram, Outcome::Unanswerable);
     }
 
-    /// Decides a packet that came `at` this time over this `path`: from a client to a local address.
+    /// Decides a packet that came to a thread `at` this time over this `path`: from a client to a local
+    /// address.
     ///
     /// Where the answer leaves now, it is in `datagram`, as long as is returned. What leaves later, or
     /// twice, comes with [`depart`](Self::depart).
     pub fn decide(
         &mut self,
+        thread: usize,
         at: Stamp,
         path: (SocketAddr, Option<Local>),
         datagram: &mut [u8],
@@ -189,118 +211,165 @@ impl Echo {
             self.truth.replies += 1;
             return Some(length);
         };
-        let client = clients.get(from);
+        let place = clients.place(from);
+        let client = clients.at(place);
         client.packets += 1;
         let number = client.packets;
-        let decision = Decision::new(client, at.mono_ns, length);
-        self.truth.uplink.count(decision.uplink);
-        self.truth.downlink.count(decision.downlink);
-        let outcome = if decision.count == 0 { Outcome::Lost } else { Outcome::Replied };
+        let decision = Decision::new(client, at.mono_ns, length, self.in_series);
         let mut fate = Fate {
             at,
             client: from,
             message: Box::default(),
             size,
             number,
-            outcome,
+            outcome: Outcome::Lost,
             uplink: decision.uplink,
             downlink: decision.downlink,
-            replies: 0,
-            corrupted: 0,
-            left_ns: None,
+            first: None,
+            others: Vec::new(),
         };
+        self.truth.uplink.count(fate.uplink);
+        self.truth.downlink.count(fate.downlink);
         if self.log.wanted() {
             fate.message = shown(payload);
             self.config.transform.apply(&mut fate.message);
         }
         match decision.copies() {
             [] => {
-                self.counters.dropped += 1;
-                self.log.push(fate);
+                self.complete(fate);
                 None
             }
-            [copy] if copy.at_ns <= at.mono_ns => {
-                let corrupted = self.config.transform.answer(payload, copy);
-                let now_ns = at.wall_ns.max(self.now.wall_ns);
-                self.count_reply(&mut fate, corrupted, now_ns);
-                self.log.push(fate);
+            // What is due before it and has not left yet is not overtaken.
+            [copy]
+                if copy.ahead.is_none()
+                    && copy.at_ns <= at.mono_ns
+                    && self.lines[thread].next_ns().is_none_or(|ns| ns > copy.at_ns) =>
+            {
+                let damage = self.config.transform.answer(payload, copy.flipped);
+                let left_ns = at.wall_ns.max(self.now.wall_ns);
+                fate.first = Some(self.reply(damage, left_ns));
+                fate.outcome = Outcome::Replied;
+                self.counters.replied += 1;
+                self.complete(fate);
                 Some(length)
             }
             copies => {
-                self.delay(path, fate, payload, copies);
+                self.delay(thread, path, (fate, place), payload, copies);
                 None
             }
         }
     }
 
-    /// The next reply that is due at `now`.
-    pub fn depart(&mut self, now: Stamp) -> Option<Departure> {
-        let reply = self.line.pop(now.mono_ns)?;
-        // Each reply in the line has a fate in its place.
-        let mut waiting = self.waiting[reply.fate].take()?;
-        self.count_reply(&mut waiting.fate, reply.corrupted, now.wall_ns);
+    /// When a thread has to look for replies that are due.
+    #[must_use]
+    pub fn next_ns(&self, thread: usize) -> Option<i64> {
+        self.lines[thread].next_ns()
+    }
+
+    /// The next reply of a thread that is due at `now`.
+    pub fn depart(&mut self, thread: usize, now: Stamp) -> Option<Departure> {
+        loop {
+            let (due_ns, delayed) = self.lines[thread].pop(now.mono_ns)?;
+            if let Some(copy) = delayed.ahead {
+                self.enter_downlink(thread, due_ns, delayed, &copy);
+                continue;
+            }
+            let reply = self.reply(delayed.damage, now.wall_ns);
+            // Each reply in the line has a fate in its place.
+            let fate = &mut self.waiting.get_mut(delayed.fate)?.fate;
+            if fate.first.is_none() {
+                fate.first = Some(reply);
+                fate.outcome = Outcome::Replied;
+                self.counters.replied += 1;
+            } else {
+                fate.others.push(reply);
+            }
+            self.settle(delayed.fate);
+            let Delayed { to, from, payload, .. } = delayed;
+            return Some(Departure { to, from, payload });
+        }
+    }
+
+    /// The reply that leaves next.
+    fn reply(&mut self, damage: Damage, left_ns: i64) -> Reply {
+        self.left += 1;
+        self.truth.replies += 1;
+        Reply { number: self.left, left_ns, damage }
+    }
+
+    /// Takes a copy that came out of the way in at `at_ns` over to the way back.
+    fn enter_downlink(&mut self, thread: usize, at_ns: i64, delayed: Delayed, copy: &Copied) {
+        let (Some(waiting), Some(clients)) =
+            (self.waiting.get_mut(delayed.fate), &mut self.clients)
+        else {
+            return;
+        };
+        let link = &mut clients.at(waiting.client).downlink.link;
+        let mut flags = Flags::default();
+        let leaves_ns = link.carry(at_ns, delayed.payload.len(), copy, &mut flags);
+        self.truth.downlink.count(flags.without(waiting.fate.downlink));
+        waiting.fate.downlink.add(flags);
+        match leaves_ns {
+            Some(leaves_ns) => {
+                self.lines[thread].push(leaves_ns, Delayed { ahead: None, ..delayed });
+            }
+            None => self.settle(delayed.fate),
+        }
+    }
+
+    /// Completes the fate in this place where this was the last of its copies.
+    fn settle(&mut self, place: usize) {
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
         waiting.outstanding -= 1;
         if waiting.outstanding == 0 {
-            self.truth.pending -= 1;
-            self.free.push(reply.fate);
-            self.log.push(waiting.fate);
-        } else {
-            self.waiting[reply.fate] = Some(waiting);
+            let Waiting { fate, .. } = self.waiting.remove(place);
+            self.complete(fate);
         }
-        Some(Departure { to: reply.to, from: reply.from, payload: reply.payload })
+    }
+
+    fn complete(&mut self, fate: Fate) {
+        self.counters.dropped += u64::from(fate.dropped());
+        self.log.push(fate);
     }
 
     /// Takes the news that so many of the replies given out could not be sent.
     ///
-    /// Each counts for a packet of its own: the log, which is read by then, and the second copies of
-    /// packets keep what was decided.
+    /// Each counts for a packet of its own, as far as there are: the log, which is read by then, and
+    /// the second copies of packets keep what was decided.
     pub fn on_sends_failed(&mut self, count: u64) {
         self.truth.replies -= count;
-        self.counters.replied -= count;
-        self.counters.send_failed += count;
-    }
-
-    fn count_reply(&mut self, fate: &mut Fate, corrupted: bool, now_ns: i64) {
-        if fate.replies == 0 {
-            self.counters.replied += 1;
-            fate.left_ns = Some(now_ns);
-        }
-        fate.replies += 1;
-        fate.corrupted += u8::from(corrupted);
-        self.truth.replies += 1;
+        let packets = count.min(self.counters.replied);
+        self.counters.replied -= packets;
+        self.counters.send_failed += packets;
     }
 
     /// Puts the copies of a packet into the line, as far as there is room.
     fn delay(
         &mut self,
-        path: (SocketAddr, Option<Local>),
-        mut fate: Fate,
+        thread: usize,
+        (to, from): (SocketAddr, Option<Local>),
+        (mut fate, client): (Fate, u32),
         payload: &[u8],
-        copies: &[Copied],
+        copies: &[Decided],
     ) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.waiting.push(None);
-            self.waiting.len() - 1
-        });
-        let mut outstanding = 0;
+        let (place, mut outstanding) = (self.waiting.vacant_key(), 0);
+        let line = &mut self.lines[thread];
         for copy in copies {
-            if !self.line.has_room(payload.len()) {
+            if !line.has_room(payload.len()) {
                 self.truth.overflowed += 1;
+                fate.outcome = Outcome::Overflowed;
                 continue;
             }
             let mut payload: Box<[u8]> = payload.into();
-            let corrupted = self.config.transform.answer(&mut payload, copy);
-            self.line.push(copy.at_ns, path, payload, place, corrupted);
+            let damage = self.config.transform.answer(&mut payload, copy.flipped);
+            let ahead = copy.ahead;
+            line.push(copy.at_ns, Delayed { to, from, payload, fate: place, damage, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {
-            self.free.push(place);
-            self.counters.dropped += 1;
-            fate.outcome = Outcome::Overflowed;
-            self.log.push(fate);
+            self.complete(fate);
         } else {
-            self.truth.pending += 1;
-            self.waiting[place] = Some(Waiting { fate, outstanding });
+            self.waiting.insert(Waiting { fate, outstanding, client });
         }
     }
 
@@ -319,9 +388,8 @@ impl Echo {
                 outcome,
                 uplink: Flags::default(),
                 downlink: Flags::default(),
-                replies: 0,
-                corrupted: 0,
-                left_ns: None,
+                first: None,
+                others: Vec::new(),
             });
         }
     }
@@ -335,55 +403,73 @@ impl Transform {
         }
     }
 
-    /// Makes the answer of a request in its place; tells whether it differs from what it should be.
-    fn answer(self, payload: &mut [u8], copy: &Copied) -> bool {
-        if copy.flipped == [None, None] {
+    /// Makes the answer of a request in its place.
+    fn answer(self, payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
+        if flipped == [None, None] {
             self.apply(payload);
-            return false;
+            return Damage::default();
         }
         let mut right = payload.to_vec();
         self.apply(&mut right);
-        let [up, down] = copy.flipped;
+        let [up, down] = flipped;
         up.inspect(|&bit| Corruption::flip(payload, bit));
         self.apply(payload);
         down.inspect(|&bit| Corruption::flip(payload, bit));
-        right != payload
+        Damage { flipped, corrupted: right != payload }
     }
 }
 
-/// A reply to be: when it leaves, and what was flipped on each way.
+/// A copy of a packet: what was flipped on each way, and when it leaves; where what is `ahead` of it
+/// on the way back is not decided yet, when it comes to that.
 #[derive(Clone, Copy, Debug, Default)]
-struct Copied {
+struct Decided {
     at_ns: i64,
-    flipped: [Option<usize>; 2],
+    flipped: [Option<u32>; 2],
+    ahead: Option<Copied>,
 }
 
 /// What becomes of a packet on both ways.
 struct Decision {
-    copies: [Copied; 4],
+    copies: [Decided; 4],
     count: usize,
     uplink: Flags,
     downlink: Flags,
 }
 
 impl Decision {
-    fn new(client: &mut Client, at_ns: i64, length: usize) -> Self {
-        let up = client.uplink.link.pass(at_ns, length, &mut client.uplink.random);
+    /// Draws all that chance decides. The way back of what is `in_series` is decided no further.
+    fn new(client: &mut Client, at_ns: i64, length: usize, in_series: bool) -> Self {
+        let Client { uplink, downlink, .. } = client;
+        let up = uplink.link.draw(length, &mut uplink.random);
         let mut decision =
             Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
-        for Arrival { at_ns, flipped } in up.copies.into_iter().flatten() {
-            let down = client.downlink.link.pass(at_ns, length, &mut client.downlink.random);
+        for copy in up.copies.iter().flatten() {
+            // Drawn for what finds a queue full, too: whether it does depends on time.
+            let down = downlink.link.draw(length, &mut downlink.random);
+            let Some(at_ns) = uplink.link.carry(at_ns, length, copy, &mut decision.uplink) else {
+                continue;
+            };
             decision.downlink.add(down.flags);
-            for copy in down.copies.into_iter().flatten() {
-                decision.copies[decision.count] =
-                    Copied { at_ns: copy.at_ns, flipped: [flipped, copy.flipped] };
-                decision.count += 1;
+            for back in down.copies.iter().flatten() {
+                let flipped = [copy.flipped, back.flipped];
+                if in_series {
+                    decision.push(Decided { at_ns, flipped, ahead: Some(*back) });
+                } else if let Some(at_ns) =
+                    downlink.link.carry(at_ns, length, back, &mut decision.downlink)
+                {
+                    decision.push(Decided { at_ns, flipped, ahead: None });
+                }
             }
         }
         decision
     }
 
-    fn copies(&self) -> &[Copied] {
+    fn push(&mut self, copy: Decided) {
+        self.copies[self.count] = copy;
+        self.count += 1;
+    }
+
+    fn copies(&self) -> &[Decided] {
         &self.copies[..self.count]
     }
 }
@@ -393,7 +479,7 @@ impl Machine for Echo {
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         let mut answer = datagram.to_vec();
-        if let Some(length) = self.decide(at, (from, None), &mut answer) {
+        if let Some(length) = self.decide(0, at, (from, None), &mut answer) {
             answer.truncate(length);
             self.outgoing.push_back((from, answer));
         }
@@ -406,12 +492,12 @@ impl Machine for Echo {
     }
 
     fn deadline(&self) -> Option<i64> {
-        self.line.next_ns()
+        self.next_ns(0)
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
         let (to, datagram) = self.outgoing.pop_front().or_else(|| {
-            let departure = self.depart(self.now)?;
+            let departure = self.depart(0, self.now)?;
             Some((departure.to, departure.payload.into()))
         })?;
         self.last_sent = datagram;
@@ -425,14 +511,4 @@ impl Machine for Echo {
     fn events(&mut self) -> &mut Events<Fate> {
         &mut self.log
     }
-}
-
-/// Whether `from` is an address of this host's that one of `servers` is bound to; `to` is where the
-/// datagram came to.
-pub(super) fn is_one_of(servers: &[SocketAddr], from: SocketAddr, to: Option<IpAddr>) -> bool {
-    servers.iter().any(|server| {
-        let local = from.ip().is_loopback() || to == Some(from.ip());
-        server.port() == from.port()
-            && (server.ip() == from.ip() || server.ip().is_unspecified() && local)
-    })
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use crate::echo::{Config, Counters, Echo, Limiter, Outcome, Transform};
+use crate::echo::{Config, Counters, Echo, Fate, Limiter, Outcome, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
 use crate::{Machine, Stamp};
 
@@ -23,6 +23,14 @@ fn answer(echo: &mut Echo, datagram: &[u8]) -> Option<Vec<u8>> {
         assert_eq!(to, client(5000));
         reply.to_vec()
     })
+}
+
+fn replies(fate: &Fate) -> u64 {
+    fate.replies().count() as u64
+}
+
+fn corrupted(fate: &Fate) -> u64 {
+    fate.replies().filter(|reply| reply.damage.corrupted).count() as u64
 }
 
 /// All impairments at once, on one way.
@@ -81,6 +89,21 @@ fn a_failed_answer_is_no_answer() {
 }
 
 #[test]
+fn no_more_packets_fail_than_were_answered() {
+    let downlink = Link { duplication: 1.0, delay: Delay::Fixed(5.0), ..Link::default() };
+    let mut echo = Echo::new(Config { downlink, ..Config::default() });
+    assert_eq!(answer(&mut echo, b"x"), None);
+    assert_eq!((echo.truth().pending, echo.truth().delayed), (1, 2));
+    echo.on_time(stamp(5));
+    for _ in 0..2 {
+        assert!(echo.transmit().is_some());
+        echo.on_send_failed();
+    }
+    let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
+    assert_eq!((echo.counters(), echo.truth().replies, echo.truth().pending), (expected, 0, 0));
+}
+
+#[test]
 fn sources_that_would_answer_are_not_answered() {
     let mut echo = Echo::new(Config { log: 10, ..Config::default() });
     for port in [0, 7, 13, 17, 19, 37] {
@@ -123,10 +146,136 @@ fn a_flip_that_the_capitals_hide_is_no_corruption() {
     for _ in 0..1000 {
         changed += u64::from(answer(&mut echo, b"aB").unwrap() != b"AB");
     }
-    assert_eq!(echo.fates().map(|fate| u64::from(fate.corrupted)).sum::<u64>(), changed);
+    assert_eq!(echo.fates().map(corrupted).sum::<u64>(), changed);
     // One bit of eight, in each letter, is the case.
     assert!((800..950).contains(&changed), "{changed}");
     assert!(echo.fates().all(|fate| fate.uplink.has(Flags::CORRUPTED)));
+}
+
+const MS: i64 = 1_000_000;
+
+/// Sends a packet of 72 bytes each millisecond over both links and gives when and in which order they
+/// leave, by their numbers, and the fates.
+fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
+    let transform = Transform::Echo;
+    let config =
+        Config { uplink, downlink, seed: Some(3), transform, log: 100, ..Config::default() };
+    let (mut echo, mut left) = (Echo::new(config), Vec::new());
+    for ms in 0..1000 {
+        echo.on_time(stamp(ms * MS));
+        if let Ok(number @ 0..100) = u8::try_from(ms) {
+            echo.on_datagram(stamp(ms * MS), client(5000), &[number; 72]);
+        }
+        while let Some((_, reply)) = echo.transmit() {
+            left.push((ms, reply[0]));
+        }
+    }
+    let fates = std::iter::from_fn(|| echo.events().pop()).collect();
+    (left, fates)
+}
+
+fn held(fates: &[Fate]) -> Vec<u8> {
+    let held = fates.iter().filter(|fate| fate.uplink.has(Flags::HELD));
+    held.map(|fate| fate.message[0]).collect()
+}
+
+/// Holds some packets back for half a second.
+fn holding() -> Link {
+    Link { reordering: Reordering::new(0.1, 500 * MS).unwrap(), ..Link::default() }
+}
+
+#[test]
+fn what_is_held_on_the_way_in_holds_up_nothing_on_the_way_back() {
+    let downlink = Link { delay: Delay::Fixed(20e6), keep_order: true, ..Link::default() };
+    let (left, fates) = leave(holding(), downlink);
+    let held = held(&fates);
+    assert!((5..20).contains(&held.len()) && held.is_sorted());
+    let direct = (0..100_u8).filter(|number| !held.contains(number));
+    let expected = direct.map(|number| (i64::from(number) + 20, number));
+    let expected = expected.chain(held.iter().map(|&number| (i64::from(number) + 520, number)));
+    assert_eq!(left, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
+    // A packet is 100 bytes, which take 2 milliseconds: the last leaves at the 200th.
+    let rate = |queue| Some(Rate::new(400_000, queue).unwrap());
+    let (left, fates) = leave(holding(), Link { rate: rate(10_000), ..Link::default() });
+    let held = held(&fates);
+    let mut expected: Vec<_> = (0..100_u8).filter(|number| !held.contains(number)).collect();
+    let mut times: Vec<_> = (2..).step_by(2).take(expected.len()).collect();
+    expected.extend(&held);
+    times.extend(held.iter().map(|&number| i64::from(number) + 500 + 2));
+    // Those held back come a few milliseconds apart; where they do not, they queue.
+    for pair in 1..times.len() {
+        times[pair] = times[pair].max(times[pair - 1] + 2);
+    }
+    assert_eq!(left, times.into_iter().zip(expected).collect::<Vec<_>>());
+
+    // A queue of ten packets is full when half of those beyond it have come; not for those held.
+    let (left, fates) = leave(holding(), Link { rate: rate(1000), ..Link::default() });
+    let full: Vec<_> = fates.iter().filter(|fate| fate.downlink.has(Flags::QUEUE_FULL)).collect();
+    assert!(!full.is_empty());
+    assert_eq!(left.len() + full.len(), 100);
+    assert!(full.iter().all(|fate| fate.outcome == Outcome::Lost && fate.uplink == Flags(0)));
+}
+
+#[test]
+fn what_leaves_at_once_overtakes_nothing_that_was_due() {
+    let uplink = Link { reordering: Reordering::new(0.1, MS / 2).unwrap(), ..Link::default() };
+    let config = Config { uplink, seed: Some(3), log: 100, ..Config::default() };
+    let (mut echo, mut left) = (Echo::new(config), Vec::new());
+    // All is read late, when what was held back for half the time was due.
+    for number in 0..50_u8 {
+        echo.on_datagram(stamp(i64::from(number) * MS), client(5000), &[number]);
+    }
+    echo.on_time(stamp(50 * MS));
+    while let Some((_, reply)) = echo.transmit() {
+        left.push(reply[0]);
+    }
+    assert!(echo.truth().uplink.flags[3] > 0);
+    assert_eq!(left, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_thread_sends_what_came_to_it() {
+    let downlink = Link { delay: Delay::Fixed(5.0), ..Link::default() };
+    let mut echo = Echo::shared(Config { downlink, delay_line: 4000, ..Config::default() }, 2);
+    for number in 0..40_u16 {
+        let thread = usize::from(number % 2);
+        echo.decide(thread, stamp(0), (client(5000 + number), None), &mut [0; 10]);
+    }
+    let mut left = 0;
+    for thread in [0, 1] {
+        assert_eq!(echo.next_ns(thread), Some(5));
+        while let Some(departure) = echo.depart(thread, stamp(5)) {
+            assert_eq!(usize::from(departure.to.port() % 2), thread);
+            left += 1;
+        }
+    }
+    assert_eq!((left + echo.truth().overflowed, echo.truth().delayed), (40, 0));
+    assert!(echo.truth().overflowed > 0);
+}
+
+#[test]
+fn what_chance_decides_does_not_depend_on_time() {
+    let fates = |gap_ns| {
+        let (_, echo) = drive(&vec![(gap_ns, 0, 100); 2000], 1, None);
+        let mut fates: Vec<_> = echo.fates().cloned().collect();
+        fates.sort_unstable_by_key(|fate| fate.number);
+        fates
+    };
+    let mut filled = 0;
+    for (dense, sparse) in fates(10_000).iter().zip(fates(1_000_000)) {
+        assert!(!(sparse.uplink.has(Flags::QUEUE_FULL) || sparse.downlink.has(Flags::QUEUE_FULL)));
+        if dense.uplink.has(Flags::QUEUE_FULL) || dense.downlink.has(Flags::QUEUE_FULL) {
+            filled += 1;
+        } else {
+            let what = |fate: &Fate| (fate.uplink, fate.downlink, replies(fate), corrupted(fate));
+            assert_eq!(what(dense), what(&sparse));
+        }
+    }
+    assert!((100..1900).contains(&filled), "{filled}");
 }
 
 /// Drives a server through packets of three clients and gives what came out, and its end.
@@ -183,11 +332,11 @@ fn drive(
 }
 
 /// What is the same however packets are batched: the decisions, in the order of arrival.
-fn decisions(echo: &Echo, port: u16) -> Vec<(u64, u8, u8, u8, u8)> {
+fn decisions(echo: &Echo, port: u16) -> Vec<(u64, u8, u8, u64, u64)> {
     let host = [127, 0, 0, u8::try_from(port).unwrap() + 1];
     let fates = echo.fates().filter(|fate| fate.client.ip() == std::net::IpAddr::from(host));
     let mut decisions: Vec<_> =
-        fates.map(|f| (f.number, f.uplink.0, f.downlink.0, f.replies, f.corrupted)).collect();
+        fates.map(|f| (f.number, f.uplink.0, f.downlink.0, replies(f), corrupted(f))).collect();
     decisions.sort_unstable();
     decisions
 }
@@ -220,7 +369,7 @@ proptest! {
         prop_assert_eq!((truth.replies, truth.pending), (out.len() as u64, 0));
         prop_assert_eq!(echo.fates().len(), packets.len());
         let mut received = [(); 3].map(|()| std::collections::HashMap::<u64, (u8, Vec<u8>)>::new());
-        let mut corrupted = 0;
+        let mut changed = 0;
         for (_, port, reply) in &out {
             let number = u64::from_be_bytes(reply[..8].try_into().unwrap());
             // A flipped bit may be in the number: then it is nobody's reply.
@@ -228,24 +377,25 @@ proptest! {
             if intact {
                 received[usize::from(*port)].entry(number).or_default().0 += 1;
             }
-            corrupted += u8::from(!intact);
+            changed += u64::from(!intact);
         }
-        let told: u64 = echo.fates().map(|fate| u64::from(fate.corrupted)).sum();
-        prop_assert!(u64::from(corrupted) <= told);
+        let told: u64 = echo.fates().map(corrupted).sum();
+        prop_assert!(changed <= told);
         for fate in echo.fates() {
-            prop_assert_eq!(fate.dropped(), fate.replies == 0);
-            prop_assert_eq!(fate.left_ns.is_none(), fate.replies == 0);
+            prop_assert_eq!(fate.dropped(), fate.first.is_none());
             if fate.uplink.has(Flags::LOST) {
-                prop_assert_eq!((fate.replies, fate.downlink), (0, Flags(0)));
+                prop_assert_eq!((fate.first, fate.downlink), (None, Flags(0)));
             }
-            if let Some(left_ns) = fate.left_ns {
-                prop_assert!(left_ns >= fate.at.wall_ns);
+            for reply in fate.replies() {
+                prop_assert!(reply.left_ns >= fate.at.wall_ns);
+                let (left_ns, ..) = out[usize::try_from(reply.number).unwrap() - 1];
+                prop_assert_eq!(reply.left_ns, stamp(left_ns).wall_ns);
             }
             if told == 0 {
                 let std::net::IpAddr::V4(ip) = fate.client.ip() else { unreachable!() };
                 let of_client = &received[usize::from(ip.octets()[3]) - 1];
                 let got = of_client.get(&(fate.number - 1)).map_or(0, |(count, _)| *count);
-                prop_assert_eq!(got, fate.replies);
+                prop_assert_eq!(u64::from(got), replies(fate));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::heartbeat::{Server, ServerConfig};
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Waited, now};
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
@@ -25,7 +25,11 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
     let mut socket = BatchSocket::bind(address, options)?;
     let address = socket.local_address();
     let interrupter = socket.interrupter();
-    let run = move |shared: &Shared<Server>| run(shared, &mut socket);
+    let registered = config.reply.then(|| Registered::new(address));
+    let run = move |shared: &Shared<Server>| {
+        run(shared, &mut socket);
+        drop(registered);
+    };
     Worker::spawn(Server::new(config), (address, address), [(interrupter, run)])
 }
 

@@ -17,17 +17,17 @@ impl Corruption {
     }
 
     /// Decides the next packet: which bit of `length` bytes is flipped, if one is.
-    pub fn bit(&self, length: usize, random: &mut Random) -> Option<usize> {
+    pub fn bit(&self, length: usize, random: &mut Random) -> Option<u32> {
         if self.0 == 0.0 || !random.chance(self.0) || length == 0 {
             return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "less than the bits of a datagram")]
-        Some(random.below(8 * length as u64) as usize)
+        Some(random.below(8 * length as u64) as u32)
     }
 
     /// Flips a bit.
-    pub fn flip(payload: &mut [u8], bit: usize) {
-        payload[bit / 8] ^= 1 << (bit % 8);
+    pub fn flip(payload: &mut [u8], bit: u32) {
+        payload[bit as usize / 8] ^= 1 << (bit % 8);
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
         let (corruption, mut random) = (Corruption::new(0.2).unwrap(), Random::new(Some(3)));
         let mut bits = [0; 32];
         for bit in (0..64_000).filter_map(|_| corruption.bit(4, &mut random)) {
-            bits[bit] += 1;
+            bits[bit as usize] += 1;
         }
         let corrupted = bits.iter().sum();
         assert_share(corrupted, 64_000, 0.2);

@@ -46,19 +46,13 @@ impl GilbertElliott {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::impair::confidence::{assert_mean, assert_share};
+    use crate::impair::confidence::{assert_mean, assert_share, bursts};
 
     const N: u32 = 400_000;
 
     fn losses(mut model: GilbertElliott) -> Vec<bool> {
         let mut random = Random::new(Some(11));
         (0..N).map(|_| model.loses(&mut random)).collect()
-    }
-
-    fn bursts(losses: &[bool]) -> Vec<f64> {
-        let bursts = losses.split(|lost| !lost).filter(|burst| !burst.is_empty());
-        #[expect(clippy::cast_precision_loss, reason = "bursts are short")]
-        bursts.map(|burst| burst.len() as f64).collect()
     }
 
     #[test]

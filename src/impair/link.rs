@@ -4,7 +4,9 @@ use crate::impair::{Corruption, Delay, Loss, Random, Rate, Reordering};
 
 /// The impairments of one way, in the order in which a packet meets them; by default none.
 ///
-/// Each copy of a duplicated packet meets what follows on its own.
+/// Each copy of a duplicated packet meets what follows on its own. What chance decides, up to how long
+/// a packet is delayed and held, is drawn in the order of the packets; what depends on those before it,
+/// rate and order, is decided when it enters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
     /// Which packets are lost.
@@ -48,6 +50,12 @@ impl Flags {
         self.0 |= other.0;
     }
 
+    /// Those that `other` has not.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether it has all of `other`.
     #[must_use]
     pub fn has(self, other: Self) -> bool {
@@ -55,53 +63,57 @@ impl Flags {
     }
 }
 
-/// A copy of a packet that comes out of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// When.
-    pub at_ns: i64,
-    /// The bit that was flipped on the way.
-    pub flipped: Option<usize>,
-}
-
-/// What a link made of a packet.
+/// What chance decided of a packet on one way, whenever it enters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passage {
-    /// The copies that come out.
-    pub copies: [Option<Arrival>; 2],
-    /// What happened.
+pub struct Drawn {
+    /// The copies; none where it is lost.
+    pub copies: [Option<Copied>; 2],
+    /// Whether it is lost or duplicated.
     pub flags: Flags,
 }
 
+/// What chance decided of a copy of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// The bit that is flipped on the way.
+    pub flipped: Option<u32>,
+    delay_ns: i64,
+    held_ns: Option<i64>,
+}
+
 impl Link {
-    /// Decides a packet of `length` bytes that enters at `at_ns`.
-    pub fn pass(&mut self, at_ns: i64, length: usize, random: &mut Random) -> Passage {
-        let mut passage = Passage::default();
+    /// Draws what becomes of a packet of `length` bytes.
+    ///
+    /// The draws depend on the packets before it and not on when any of them enters the link.
+    pub fn draw(&mut self, length: usize, random: &mut Random) -> Drawn {
+        let mut drawn = Drawn::default();
         if self.loss.loses(random) {
-            passage.flags.add(Flags::LOST);
-            return passage;
+            drawn.flags.add(Flags::LOST);
+            return drawn;
         }
         let twice = self.duplication > 0.0 && random.chance(self.duplication);
         if twice {
-            passage.flags.add(Flags::DUPLICATED);
+            drawn.flags.add(Flags::DUPLICATED);
         }
-        for copy in &mut passage.copies[..=usize::from(twice)] {
-            *copy = self.carry(at_ns, length, random, &mut passage.flags);
+        for copy in &mut drawn.copies[..=usize::from(twice)] {
+            *copy = Some(Copied {
+                flipped: self.corruption.bit(length, random),
+                delay_ns: self.delay.draw_ns(random),
+                held_ns: self.reordering.holds(random),
+            });
         }
-        passage
+        drawn
     }
 
-    /// Decides one copy.
-    fn carry(
+    /// Carries a copy of `length` bytes that enters at `at_ns`, which others entered before: when it
+    /// comes out; `None` where it finds the queue full.
+    pub fn carry(
         &mut self,
         at_ns: i64,
         length: usize,
-        random: &mut Random,
+        copy: &Copied,
         flags: &mut Flags,
-    ) -> Option<Arrival> {
-        let flipped = self.corruption.bit(length, random);
-        let delay_ns = self.delay.draw_ns(random);
-        let held_ns = self.reordering.holds(random);
+    ) -> Option<i64> {
         let sent_ns = match &mut self.rate {
             None => Some(at_ns),
             Some(rate) => rate.leaves(at_ns, length),
@@ -110,18 +122,30 @@ impl Link {
             flags.add(Flags::QUEUE_FULL);
             return None;
         };
-        if flipped.is_some() {
+        if copy.flipped.is_some() {
             flags.add(Flags::CORRUPTED);
         }
-        let mut at_ns = sent_ns.saturating_add(delay_ns);
-        if let Some(held_ns) = held_ns {
+        let mut out_ns = sent_ns.saturating_add(copy.delay_ns);
+        if let Some(held_ns) = copy.held_ns {
             flags.add(Flags::HELD);
-            at_ns = at_ns.saturating_add(held_ns);
+            out_ns = out_ns.saturating_add(held_ns);
         } else if self.keep_order {
-            at_ns = at_ns.max(self.last_ns);
-            self.last_ns = at_ns;
+            out_ns = out_ns.max(self.last_ns);
+            self.last_ns = out_ns;
         }
-        Some(Arrival { at_ns, flipped })
+        Some(out_ns)
+    }
+
+    /// Whether a packet may come out later than it enters.
+    #[must_use]
+    pub fn takes_time(&self) -> bool {
+        self.rate.is_some() || self.delay != Delay::None || self.reordering != Reordering::default()
+    }
+
+    /// Whether when a packet comes out depends on those that entered before it.
+    #[must_use]
+    pub fn queues(&self) -> bool {
+        self.rate.is_some() || self.keep_order
     }
 }
 
@@ -132,17 +156,22 @@ mod tests {
 
     const N: u32 = 20_000;
 
-    fn arrivals(mut link: Link) -> Vec<Passage> {
+    /// When the copies of packets come out that enter one a microsecond, and what happened to them.
+    fn arrivals(mut link: Link) -> Vec<(Vec<i64>, Flags)> {
         let mut random = Random::new(Some(5));
-        (0..N).map(|i| link.pass(i64::from(i) * 1000, 100, &mut random)).collect()
+        let mut pass = |at_ns| {
+            let Drawn { copies, mut flags } = link.draw(100, &mut random);
+            let copies = copies.iter().flatten();
+            let out = copies.filter_map(|copy| link.carry(at_ns, 100, copy, &mut flags)).collect();
+            (out, flags)
+        };
+        (0..N).map(|i| pass(i64::from(i) * 1000)).collect()
     }
 
     #[test]
     fn a_link_without_impairments_does_nothing() {
-        for (i, passage) in arrivals(Link::default()).into_iter().enumerate() {
-            let at_ns = i64::try_from(i).unwrap() * 1000;
-            let copies = [Some(Arrival { at_ns, flipped: None }), None];
-            assert_eq!(passage, Passage { copies, flags: Flags::default() });
+        for (i, arrival) in arrivals(Link::default()).into_iter().enumerate() {
+            assert_eq!(arrival, (vec![i64::try_from(i).unwrap() * 1000], Flags::default()));
         }
     }
 
@@ -150,9 +179,7 @@ mod tests {
     fn a_loss_takes_all_copies_and_the_rest_is_duplicated_at_its_rate() {
         let loss = Loss::Bernoulli(0.25);
         let passages = arrivals(Link { loss, duplication: 0.1, ..Link::default() });
-        let count = |copies: usize| {
-            passages.iter().filter(|p| p.copies.iter().flatten().count() == copies).count()
-        };
+        let count = |copies: usize| passages.iter().filter(|(out, _)| out.len() == copies).count();
         let [none, _, two] = [0, 1, 2].map(|copies| u32::try_from(count(copies)).unwrap());
         assert_share(none, N, 0.25);
         assert_share(two, N - none, 0.1);
@@ -161,10 +188,7 @@ mod tests {
     #[test]
     fn order_is_kept_on_demand_and_broken_on_demand() {
         let delay = Delay::Exponential(50_000.0);
-        let times = |link| {
-            let copies = arrivals(link).into_iter().map(|passage| passage.copies[0].unwrap().at_ns);
-            copies.collect::<Vec<_>>()
-        };
+        let times = |link| arrivals(link).into_iter().map(|(out, _)| out[0]).collect::<Vec<_>>();
         assert!(!times(Link { delay: delay.clone(), ..Link::default() }).is_sorted());
         let kept = Link { delay: delay.clone(), keep_order: true, ..Link::default() };
         assert!(times(kept.clone()).is_sorted());
@@ -177,8 +201,8 @@ mod tests {
         let rate = Some(Rate::new(512_000_000, 1280).unwrap());
         // 128 bytes take 2 microseconds, one comes each: half are lost in the long run.
         let passages = arrivals(Link { rate, ..Link::default() });
-        let lost = passages.iter().filter(|p| p.flags.has(Flags::QUEUE_FULL)).count();
-        assert_eq!(lost, passages.iter().filter(|p| p.copies[0].is_none()).count());
+        let lost = passages.iter().filter(|(_, flags)| flags.has(Flags::QUEUE_FULL)).count();
+        assert_eq!(lost, passages.iter().filter(|(out, _)| out.is_empty()).count());
         assert!((9_980..=10_000).contains(&lost), "{lost}");
     }
 }

@@ -55,12 +55,17 @@ pub fn probability(name: &'static str, p: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::impair::confidence::assert_share;
+    use crate::impair::confidence::{assert_mean, assert_share, bursts};
 
     fn assert_rate(mut loss: Loss, p: f64) {
         let (n, mut random) = (100_000, Random::new(Some(42)));
-        let count = (0..n).filter(|_| loss.loses(&mut random)).count();
+        let losses: Vec<_> = (0..n).map(|_| loss.loses(&mut random)).collect();
+        let count = losses.iter().filter(|lost| **lost).count();
         assert_share(u32::try_from(count).unwrap(), n, p);
+        if p > 0.0 && p < 1.0 {
+            // What came of the others changes nothing: bursts are geometric.
+            assert_mean(&bursts(&losses), 1.0 / (1.0 - p), p.sqrt() / (1.0 - p));
+        }
     }
 
     #[test]

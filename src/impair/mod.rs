@@ -15,7 +15,7 @@ mod reordering;
 pub use corruption::Corruption;
 pub use delay::{Delay, MAX_DELAY_NS};
 pub use gilbert_elliott::GilbertElliott;
-pub use link::{Arrival, Flags, Link, Passage};
+pub use link::{Copied, Drawn, Flags, Link};
 pub use loss::{Loss, probability};
 pub use pattern::Pattern;
 pub use random::Random;
@@ -31,6 +31,13 @@ mod confidence {
         let (share, sigma) =
             (f64::from(count) / f64::from(n), (p * (1.0 - p) / f64::from(n)).sqrt());
         assert!((share - p).abs() <= 4.0 * sigma, "{share} for {p}, sigma {sigma}");
+    }
+
+    /// How long each run of losses is.
+    pub(super) fn bursts(losses: &[bool]) -> Vec<f64> {
+        let bursts = losses.split(|lost| !lost).filter(|burst| !burst.is_empty());
+        #[expect(clippy::cast_precision_loss, reason = "bursts are short")]
+        bursts.map(|burst| burst.len() as f64).collect()
     }
 
     /// The mean of values with standard deviation `deviation` lies within 4 standard errors.

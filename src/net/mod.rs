@@ -19,6 +19,7 @@ mod probe_socket;
 #[path = "probe_portable.rs"]
 mod probe_socket;
 mod resolve;
+mod servers;
 mod signal;
 mod socket;
 
@@ -29,6 +30,7 @@ pub use outbox::Outbox;
 pub use probe::{Arrival, ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
 pub use resolve::{Endpoint, Family, resolve};
+pub use servers::{Registered, Servers};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;
 pub use socket::{Interrupter, Received, Socket};

@@ -28,9 +28,9 @@ pub struct Counters {
     pub received: u64,
     /// Replies to a probe that had one already (RFC 5560).
     pub duplicates: u64,
-    /// Replies to a probe remembered whose content is not what it must be.
+    /// Replies whose content is that of no probe: to a probe remembered, or with the session's token.
     pub corrupt: u64,
-    /// Datagrams that are no reply to any probe remembered.
+    /// All other datagrams: those that do not know the token, and replies to probes forgotten.
     pub foreign: u64,
 }
 

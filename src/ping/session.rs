@@ -245,6 +245,7 @@ impl Session {
             Claim::Damaged => return Judged::Corrupt,
             Claim::Unnumbered | Claim::Foreign => return Judged::Foreign,
         };
+        let damaged = self.token().is_some() && !(1..=self.report.counters.sent).contains(&seq);
         match self.remembered(seq) {
             Some(&mut Sent { at, verdict, .. }) if verdict != Verdict::SendFailed => {
                 if echo && !self.message.fits(datagram, seq, at.wall_ns) {
@@ -252,6 +253,8 @@ impl Session {
                 }
                 Judged::Reply(seq)
             }
+            // It knows the token: it is ours, and was sent with another number.
+            None if damaged => Judged::Corrupt,
             _ => Judged::Foreign,
         }
     }

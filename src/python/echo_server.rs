@@ -13,8 +13,8 @@ use crate::python::value::value;
 use crate::{Error, Result};
 
 value! {
-    /// How many packets met which fate: received = replied + dropped + send_failed, and what is still
-    /// delayed.
+    /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
+    /// `truth`.
     EchoCounters {
         /// Packets that came in.
         received: u64,
@@ -52,13 +52,15 @@ value! {
         downlink: LinkCounters,
         /// Replies sent, copies included.
         replies: u64,
-        /// Packets of which a reply is still delayed.
+        /// Packets that are neither answered nor dropped yet: their replies are delayed.
         pending: u64,
+        /// Replies that are delayed, copies included.
+        delayed: u64,
         /// Packets dropped because an answer could have started a loop.
         unanswerable: u64,
         /// Packets dropped because their source sent more than max_rate.
         limited: u64,
-        /// Copies dropped because 64 MiB were delayed already.
+        /// Copies dropped because 64 MiB were delayed already, an equal share of it for each thread.
         overflowed: u64,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
         crowded: u64,
@@ -94,10 +96,12 @@ impl From<echo::LinkCounters> for LinkCounters {
 /// threads: how many threads serve, each with a socket of its own; more than one only on Linux.
 /// log: how many of the last fates are kept; `fates` and `columns` read them, iterating takes them.
 ///
-/// A packet's decisions on both ways are made when it comes, in the order of arrival. No answer goes to
-/// source ports where it could start a loop (0, 7, 13, 17, 19, 37) or to an EchoServer of this process.
+/// The ways are links in series: a packet enters the downlink when it comes out of the uplink, and what
+/// is held there holds up nothing here. All random choices are made when it comes, in the order of
+/// arrival, and do not depend on time. No answer goes to source ports where it could start a loop (0, 7,
+/// 13, 17, 19, 37) or to a server of this process that answers.
 /// On Linux answers leave with a TTL of 200, and in one of 64 calls what comes with 169 to 200 hops left
-/// is taken for an answer of another EchoServer and gets none: a loop of two ends.
+/// is taken for an answer of another process's server and gets none: a loop of two ends.
 /// Iterating gives each packet's Fate as it is complete: when its last reply has left.
 ///
 /// Raises ValueError for an argument out of range.
@@ -187,12 +191,13 @@ running_object!(EchoServer: Fate {
     fn truth(&self, py: Python<'_>) -> EchoTruth {
         let truth = self.handle.look(py, |echo| echo.truth());
         let echo::Truth { replies, pending, unanswerable, limited, overflowed, .. } = truth;
-        let echo::Truth { uplink, downlink, crowded, own_drops, .. } = truth;
+        let echo::Truth { uplink, downlink, delayed, crowded, own_drops, .. } = truth;
         EchoTruth {
             uplink: uplink.into(),
             downlink: downlink.into(),
             replies,
             pending,
+            delayed,
             unanswerable,
             limited,
             overflowed,
@@ -208,8 +213,8 @@ running_object!(EchoServer: Fate {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }
 
-    /// The same as NumPy arrays, which take over the memory that they were gathered in.
-    fn columns(&self, py: Python<'_>) -> FateColumns {
+    /// The same as NumPy arrays.
+    fn columns(&self, py: Python<'_>) -> PyResult<FateColumns> {
         self.handle.look(py, |echo| Columns::of(echo.fates())).into_python(py)
     }
 

@@ -1,4 +1,4 @@
-//! Ground truth: `Fate` and `FateColumns`.
+//! Ground truth: `Fate`, `Reply` and their columns.
 
 use std::collections::HashMap;
 
@@ -36,11 +36,39 @@ value! {
         /// What happened on the way back, of several copies to any.
         downlink: Vec<&'static str>,
         /// How many replies were sent.
-        replies: u8,
+        replies: usize,
         /// How many of them differ from what an unimpaired answer is.
-        corrupted: u8,
+        corrupted: usize,
         /// When the first reply was sent, in seconds since the Unix epoch; None where none was.
         left: Option<f64>,
+        /// The replies in the order in which they left.
+        copies: Vec<Reply>,
+    }
+}
+
+value! {
+    /// A reply that an EchoServer sent.
+    Reply {
+        /// Its number among all replies of the server, from 1, in the order in which they left.
+        number: u64,
+        /// When it was sent, in seconds since the Unix epoch.
+        left: f64,
+        /// The bit of the payload that was flipped on the way in, counted from the lowest of the first
+        /// byte; None where none was.
+        uplink_bit: Option<u32>,
+        /// The same on the way back.
+        downlink_bit: Option<u32>,
+        /// Whether it differs from what an unimpaired answer is.
+        corrupted: bool,
+    }
+}
+
+impl From<&echo::Reply> for Reply {
+    fn from(reply: &echo::Reply) -> Self {
+        let echo::Reply { number, left_ns, damage } = *reply;
+        let [uplink_bit, downlink_bit] = damage.flipped;
+        let corrupted = damage.corrupted;
+        Self { number, left: seconds(left_ns), uplink_bit, downlink_bit, corrupted }
     }
 }
 
@@ -62,9 +90,10 @@ impl From<&echo::Fate> for Fate {
             outcome: fate.outcome.name(),
             uplink: names(fate.uplink),
             downlink: names(fate.downlink),
-            replies: fate.replies,
-            corrupted: fate.corrupted,
-            left: fate.left_ns.map(seconds),
+            replies: fate.replies().count(),
+            corrupted: fate.replies().filter(|reply| reply.damage.corrupted).count(),
+            left: fate.first.map(|reply| seconds(reply.left_ns)),
+            copies: fate.replies().map(Reply::from).collect(),
         }
     }
 }
@@ -85,6 +114,7 @@ fn names(flags: Flags) -> Vec<&'static str> {
 ///     8 held, 16 queue_full.
 /// replies: how many were sent (uint8).
 /// corrupted: how many of them differ from an unimpaired answer (uint8).
+/// copies: the replies themselves, as ReplyColumns.
 /// clients: the list of (host, port).
 #[pyclass(frozen, get_all, module = "udpulse")]
 pub(super) struct FateColumns {
@@ -97,7 +127,24 @@ pub(super) struct FateColumns {
     downlink: Py<PyArray1<u8>>,
     replies: Py<PyArray1<u8>>,
     corrupted: Py<PyArray1<u8>>,
+    copies: Py<ReplyColumns>,
     clients: Vec<Address>,
+}
+
+/// Replies as NumPy arrays of one length, in the order in which they left.
+///
+/// fate: the packet that each answers, as an index into the FateColumns (uint32).
+/// left_ns: when it was sent, in nanoseconds since the Unix epoch (int64).
+/// uplink_bit, downlink_bit: the bit of the payload that was flipped on each way, counted from the lowest
+///     of the first byte (int32); -1 where none was.
+/// corrupted: whether it differs from an unimpaired answer (bool).
+#[pyclass(frozen, get_all, module = "udpulse")]
+pub(super) struct ReplyColumns {
+    fate: Py<PyArray1<u32>>,
+    left_ns: Py<PyArray1<i64>>,
+    uplink_bit: Py<PyArray1<i32>>,
+    downlink_bit: Py<PyArray1<i32>>,
+    corrupted: Py<PyArray1<bool>>,
 }
 
 /// The same before NumPy takes it over, which copies nothing.
@@ -112,6 +159,7 @@ pub(super) struct Columns {
     downlink: Vec<u8>,
     replies: Vec<u8>,
     corrupted: Vec<u8>,
+    copies: Vec<(u32, echo::Reply)>,
     clients: Vec<Address>,
 }
 
@@ -119,27 +167,34 @@ impl Columns {
     pub(super) fn of<'a>(fates: impl Iterator<Item = &'a echo::Fate>) -> Self {
         let mut columns = Self::default();
         let mut places = HashMap::new();
-        for fate in fates {
+        for (index, fate) in (0..).zip(fates) {
             let clients = &mut columns.clients;
             let place = *places.entry(fate.client).or_insert_with(|| {
                 clients.push(address(fate.client));
                 u32::try_from(clients.len() - 1).unwrap_or(u32::MAX)
             });
             columns.time_ns.push(fate.at.wall_ns);
-            columns.left_ns.push(fate.left_ns.unwrap_or(-1));
+            columns.left_ns.push(fate.first.map_or(-1, |reply| reply.left_ns));
             columns.client.push(place);
             columns.number.push(fate.number);
             columns.size.push(u32::try_from(fate.size).unwrap_or(u32::MAX));
             columns.uplink.push(fate.uplink.0);
             columns.downlink.push(fate.downlink.0);
-            columns.replies.push(fate.replies);
-            columns.corrupted.push(fate.corrupted);
+            let (mut replies, mut corrupted) = (0, 0);
+            for reply in fate.replies() {
+                replies += 1;
+                corrupted += u8::from(reply.damage.corrupted);
+                columns.copies.push((index, *reply));
+            }
+            columns.replies.push(replies);
+            columns.corrupted.push(corrupted);
         }
+        columns.copies.sort_unstable_by_key(|(_, reply)| reply.number);
         columns
     }
 
-    pub(super) fn into_python(self, py: Python<'_>) -> FateColumns {
-        FateColumns {
+    pub(super) fn into_python(self, py: Python<'_>) -> PyResult<FateColumns> {
+        Ok(FateColumns {
             time_ns: self.time_ns.into_pyarray(py).unbind(),
             left_ns: self.left_ns.into_pyarray(py).unbind(),
             client: self.client.into_pyarray(py).unbind(),
@@ -149,8 +204,35 @@ impl Columns {
             downlink: self.downlink.into_pyarray(py).unbind(),
             replies: self.replies.into_pyarray(py).unbind(),
             corrupted: self.corrupted.into_pyarray(py).unbind(),
+            copies: Py::new(py, ReplyColumns::of(&self.copies, py))?,
             clients: self.clients,
+        })
+    }
+}
+
+impl ReplyColumns {
+    fn of(copies: &[(u32, echo::Reply)], py: Python<'_>) -> Self {
+        let bit = |way: usize| {
+            let flipped = copies.iter().map(|(_, reply)| reply.damage.flipped[way]);
+            let bits = flipped.map(|bit| bit.and_then(|bit| i32::try_from(bit).ok()).unwrap_or(-1));
+            PyArray1::from_iter(py, bits).unbind()
+        };
+        let left_ns = copies.iter().map(|(_, reply)| reply.left_ns);
+        let corrupted = copies.iter().map(|(_, reply)| reply.damage.corrupted);
+        Self {
+            fate: PyArray1::from_iter(py, copies.iter().map(|(fate, _)| *fate)).unbind(),
+            left_ns: PyArray1::from_iter(py, left_ns).unbind(),
+            uplink_bit: bit(0),
+            downlink_bit: bit(1),
+            corrupted: PyArray1::from_iter(py, corrupted).unbind(),
         }
+    }
+}
+
+#[pymethods]
+impl ReplyColumns {
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.left_ns.bind(py).as_any().len()
     }
 }
 

@@ -13,7 +13,7 @@ macro_rules! model {
         #[pyclass(frozen, eq, from_py_object, module = "udpulse")]
         #[derive(Clone, PartialEq)]
         pub(super) struct $class {
-            model: $model,
+            pub(super) model: $model,
             text: String,
         }
 
@@ -153,6 +153,17 @@ pub(super) enum LossArg {
 }
 
 impl LossArg {
+    /// What it shows of itself; nothing where it is the default.
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Probability(0.0) => None,
+            Self::Probability(p) => Some(p.to_string()),
+            Self::Name(name) => Some(format!("'{name}'")),
+            Self::Bursts(bursts) => Some(bursts.__repr__()),
+            Self::Pattern(pattern) => Some(pattern.__repr__()),
+        }
+    }
+
     pub(super) fn model(self) -> Result<Loss> {
         match self {
             Self::Probability(0.0) => Ok(Loss::Never),
@@ -179,6 +190,18 @@ enum DelayArg {
 }
 
 impl DelayArg {
+    /// What it shows of itself; nothing where it is the default.
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Fixed(0.0) => None,
+            Self::Fixed(seconds) => Some(seconds.to_string()),
+            Self::Uniform(delay) => Some(delay.__repr__()),
+            Self::Normal(delay) => Some(delay.__repr__()),
+            Self::Exponential(delay) => Some(delay.__repr__()),
+            Self::Pareto(delay) => Some(delay.__repr__()),
+        }
+    }
+
     fn model(self) -> Result<Delay> {
         match self {
             Self::Fixed(0.0) => Ok(Delay::None),
@@ -191,28 +214,22 @@ impl DelayArg {
     }
 }
 
-/// One way of a path and its impairments, in the order in which a packet meets them.
-///
-/// loss: a probability, "lab", a GilbertElliott or a LossPattern.
-/// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
-/// corruption: the probability that one bit of the payload, any as likely, is flipped.
-/// rate: a RateLimit.
-/// delay: seconds, or a Uniform, Normal, Exponential or Pareto.
-/// keep_order: whether a packet waits for those before it though its own delay is over.
-/// reordering: a Reordering, which takes packets out of the order whatever keep_order says.
-///
-/// Each client has a link of its own: its own state, queue and random choices.
-///
-/// Raises ValueError for an argument out of range.
-#[pyclass(frozen, eq, from_py_object, module = "udpulse")]
-#[derive(Clone, PartialEq)]
-pub(super) struct Link {
-    pub(super) model: impair::Link,
-}
-
-#[pymethods]
-impl Link {
-    #[new]
+model! {
+    /// One way of a path and its impairments, in the order in which a packet meets them: first those of
+    /// chance, then those of time, in the order in which packets enter the link.
+    ///
+    /// loss: a probability, "lab", a GilbertElliott or a LossPattern.
+    /// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
+    /// corruption: the probability that one bit of the payload, any as likely, is flipped.
+    /// rate: a RateLimit.
+    /// delay: seconds, or a Uniform, Normal, Exponential or Pareto.
+    /// keep_order: whether a packet waits for those before it though its own delay is over.
+    /// reordering: a Reordering, which takes packets out of the order whatever keep_order says.
+    ///
+    /// Each client has a link of its own: its own state, queue and random choices.
+    ///
+    /// Raises ValueError for an argument out of range.
+    Link(impair::Link)
     #[pyo3(
         signature = (
             *, loss = LossArg::Probability(0.0), duplication = 0.0, corruption = 0.0, rate = None,
@@ -230,6 +247,16 @@ impl Link {
         keep_order: bool,
         reordering: Option<Reordering>,
     ) -> Result<Self> {
+        let texts = [
+            ("loss", loss.text()),
+            ("duplication", (duplication != 0.0).then(|| duplication.to_string())),
+            ("corruption", (corruption != 0.0).then(|| corruption.to_string())),
+            ("rate", rate.as_ref().map(RateLimit::__repr__)),
+            ("delay", delay.text()),
+            ("keep_order", keep_order.then(|| "True".to_owned())),
+            ("reordering", reordering.as_ref().map(Reordering::__repr__)),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", text?)));
         let model = impair::Link {
             loss: loss.model()?,
             duplication: probability("duplication", duplication)?,
@@ -240,6 +267,6 @@ impl Link {
             reordering: reordering.map(|reordering| reordering.model).unwrap_or_default(),
             ..impair::Link::default()
         };
-        Ok(Self { model })
+        Ok(Self { model, text: texts.collect::<Vec<_>>().join(", ") })
     }
 }

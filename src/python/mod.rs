@@ -27,7 +27,7 @@ mod _core {
         Recovered, Restarted, Stalled, Stopped, Suspect, Up,
     };
     #[pymodule_export]
-    use super::fates::{Fate, FateColumns};
+    use super::fates::{Fate, FateColumns, Reply, ReplyColumns};
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]

@@ -237,13 +237,13 @@ impl PingReport {
         self.report.counters.duplicates
     }
 
-    /// Replies to a probe remembered whose content is not what was sent.
+    /// Replies whose content is not what was sent: to a probe remembered, or with the session's token.
     #[getter]
     fn corrupt(&self) -> u64 {
         self.report.counters.corrupt
     }
 
-    /// Datagrams that are no reply to any probe remembered.
+    /// All other datagrams: those that do not know the token, and replies to probes forgotten.
     #[getter]
     fn foreign(&self) -> u64 {
         self.report.counters.foreign

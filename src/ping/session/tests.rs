@@ -152,6 +152,19 @@ fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
 }
 
 #[test]
+fn what_knows_the_token_and_was_never_sent_is_corrupt() {
+    let mut session = Session::new(Config { size: 64, ..config(9) });
+    let probe = sent(&mut session, 0).unwrap();
+    for number in ["0", "3", "99999999999999999999"] {
+        let reply = probe.replacen('1', number, 1);
+        session.on_datagram(at(1), target(), reply.as_bytes());
+    }
+    session.on_datagram(at(1), target(), b"Ping 3 1486420330.837133");
+    let counters = session.report().counters;
+    assert_eq!((counters.corrupt, counters.foreign, counters.pending), (3, 1, 1));
+}
+
+#[test]
 fn a_wrong_text_is_corrupt_and_answers_nothing() {
     let mut session = Session::new(Config { size: 100, ..config(1) });
     let mut echo = sent(&mut session, 0).unwrap().into_bytes();

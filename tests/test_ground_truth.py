@@ -1,0 +1,156 @@
+"""What our ping measures over a rough path is, probe by probe, what the echo server did."""
+
+import os
+
+import numpy as np
+import pytest
+
+import udpulse
+from udpulse import (
+    VERDICTS,
+    EchoServer,
+    Exponential,
+    Fate,
+    GilbertElliott,
+    Link,
+    LossPattern,
+    PingReport,
+    RateLimit,
+    Reordering,
+    Reply,
+    Uniform,
+)
+
+# Each flow is to the server a client of its own, with choices of its own, and has a receive queue
+# that a busy host does not let run over. None sends more probes than a ping remembers.
+FLOWS = 16
+EACH = 6_250
+# So many more of each flow are all lost: all that is held on the way has come when the ping ends.
+LAST = 1000
+COUNT = FLOWS * (EACH + LAST)
+INTERVAL = 0.00008
+# What is held on the way back comes after the timeout, and all else long before.
+TIMEOUT = 1.0
+HELD = 1.1
+PORTABLE = "UDPULSE_PORTABLE" in os.environ
+
+
+def rough_path(seed: int) -> tuple[Link, Link]:
+    """Both ways with every impairment there is."""
+    lost = np.random.default_rng(seed).random(EACH) < 0.02
+    uplink = Link(
+        loss=LossPattern([*lost.tolist(), *[True] * LAST]),
+        duplication=0.02,
+        corruption=0.01,
+        # A copy makes the queue run over.
+        rate=RateLimit(1_200_000, queue=250),
+        delay=Exponential(0.002),
+        keep_order=True,
+        reordering=Reordering(0.01, 0.01),
+    )
+    downlink = Link(
+        loss=GilbertElliott(p=0.01, r=0.4),
+        duplication=0.02,
+        corruption=0.01,
+        rate=RateLimit(5_000_000, queue=500),
+        delay=Uniform(0, 0.003),
+        keep_order=True,
+        reordering=Reordering(0.01, HELD),
+    )
+    return uplink, downlink
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -> None:
+    uplink, downlink = rough_path(seed)
+    with EchoServer(
+        port=0, transform="echo", uplink=uplink, downlink=downlink, seed=seed, log=COUNT
+    ) as server:
+        report = udpulse.ping(
+            *server.address,
+            count=COUNT,
+            interval=INTERVAL,
+            size=128,
+            timeout=TIMEOUT,
+            flows=FLOWS,
+        )
+        fates, columns = server.fates(), server.columns()
+        counters, truth = server.counters, server.truth
+
+    # Each probe and each reply is accounted for: this host lost none that it does not tell of.
+    assert (report.sent, report.send_failed, report.refused) == (COUNT, 0, 0)
+    assert (truth.delayed, truth.overflowed, server.overflowed, counters.send_failed) == (0,) * 4
+    assert COUNT - counters.received == truth.own_drops or PORTABLE
+    assert counters.received == counters.replied + counters.dropped == len(fates)
+    assert report.received == truth.replies == len(columns.copies)
+    assert report.local_drops == 0
+
+    # Each impairment occurs on each way, and the counters count what the columns hold.
+    for way, column in ((truth.uplink, columns.uplink), (truth.downlink, columns.downlink)):
+        seen = [int((column >> bit & 1).sum()) for bit in range(5)]
+        assert seen == [way.lost, way.duplicated, way.corrupted, way.held, way.queue_full]
+        assert min(seen) > 0
+    assert min(report.late, report.duplicates, report.corrupt, report.foreign) > 0
+    assert report.reordered > 0
+
+    of_client: dict[tuple[str, int], list[Fate]] = {}
+    for fate in fates:
+        of_client.setdefault(fate.client, []).append(fate)
+    # Which client a flow is, is told by when it began.
+    starts = {min(map(sent, its)): its for its in of_client.values()}
+    for flow in report.flows:
+        began = flow.columns()["sent_ns"][0] / 1e9
+        check(flow, starts.pop(min(starts, key=lambda start: abs(start - began))))
+    assert not starts
+
+
+def check(flow: PingReport, fates: list[Fate]) -> None:
+    """Hold what a flow of the ping measured against what the server did to its probes."""
+    columns = flow.columns()
+    replies = sorted(
+        (copy.number, seq(fate), copy.left, reading(fate, copy))
+        for fate in fates
+        for copy in fate.copies
+    )
+    readings = [what for *_, what in replies]
+    assert flow.received == len(replies)
+    assert flow.corrupt == readings.count("corrupt")
+    assert flow.foreign == readings.count("foreign")
+
+    first: dict[int, float] = {}
+    for _, number, left, what in replies:
+        if what == "sound":
+            first.setdefault(number, left)
+    assert flow.duplicates == readings.count("sound") - len(first)
+    verdicts = ["lost"] * flow.sent
+    for number, left in first.items():
+        in_time = left - columns["sent_ns"][number - 1] / 1e9 <= TIMEOUT
+        verdicts[number - 1] = "answered" if in_time else "late"
+    assert [VERDICTS[verdict] for verdict in columns["verdict"]] == verdicts
+    # RFC 4737, section 3.3: in the order in which they left, which is that of arrival here.
+    order = np.array(list(first))
+    assert flow.reordered == (order < np.maximum.accumulate(order)).sum()
+
+
+def reading(fate: Fate, copy: Reply) -> str:
+    """What a ping must take a reply for."""
+    reply = bytearray(fate.message)
+    for bit in (copy.uplink_bit, copy.downlink_bit):
+        if bit is not None:
+            reply[bit // 8] ^= 1 << bit % 8
+    assert copy.corrupted == (reply != fate.message)
+    token = fate.message.split()[3]
+    if token not in reply:
+        return "foreign"
+    # The case of a letter says nothing: servers of the lab raise it.
+    return "sound" if reply.lower() == fate.message.lower() else "corrupt"
+
+
+def seq(fate: Fate) -> int:
+    """The number of a probe as the ping counts; the server's own leaves out what it never read."""
+    return int(fate.message.split()[1])
+
+
+def sent(fate: Fate) -> float:
+    """When a probe was sent, as it says."""
+    return float(fate.message.split()[2])
