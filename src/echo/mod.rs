@@ -1,6 +1,7 @@
 //! The echo server: answers, impairs both ways on purpose, and knows what it did to each packet.
 
 mod clients;
+mod decision;
 mod delay_line;
 mod driver;
 mod fate;
