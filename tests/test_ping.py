@@ -1,5 +1,6 @@
 """Ping as an instrument: schedules, verdicts, statistics and columns."""
 
+import inspect
 import os
 import socket
 import sys
@@ -80,6 +81,20 @@ def test_a_duration_ends_it() -> None:
         report = udpulse.ping(*server.address, duration=0.1, interval=0.001)
     assert report.sent + report.missed == 100
     assert report.answered == report.sent
+
+
+def test_a_call_takes_what_a_client_takes() -> None:
+    call, client = (
+        dict(inspect.signature(taker).parameters) for taker in (udpulse.ping, PingClient)
+    )
+    assert (call.pop("keep").default, client.pop("keep").default) == ("all", 0)
+    assert call == client
+    defaults = {name: parameter.default for name, parameter in call.items() if name != "host"}
+    with EchoServer(port=0) as server:
+        host, defaults["port"] = server.address
+        assert udpulse.ping(host, **defaults).answered == 10
+        with pytest.raises(TypeError, match="unexpected keyword argument 'no'"):
+            udpulse.ping(host, no=1)  # type: ignore[call-arg]
 
 
 def test_a_run_without_end_is_no_call() -> None:

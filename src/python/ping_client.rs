@@ -1,6 +1,7 @@
 //! `PingClient` and `ping`.
 
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
 use crate::ping::{Config, Flows, Schedule, start};
@@ -108,7 +109,7 @@ impl Options {
     }
 
     /// What the session does.
-    fn session(&self, events: usize) -> Result<Config> {
+    fn session(&self) -> Result<Config> {
         let duration_ns =
             self.duration.map(|duration| args::duration_ns("duration", duration)).transpose()?;
         let count = match &self.count {
@@ -150,7 +151,7 @@ impl Options {
             timeout_ns: args::duration_ns("timeout", self.timeout)?,
             size: self.size.within("size", 0..=MAX_DATAGRAM as u64)?,
             keep,
-            events,
+            events: UNREAD,
         })
     }
 }
@@ -207,8 +208,8 @@ pub(super) struct PingClient {
 }
 
 impl PingClient {
-    fn make(host: String, port: &Integer, options: &Options, events: usize) -> Result<Self> {
-        let (socket, config) = (options.socket()?, options.session(events)?);
+    fn make(host: String, port: &Integer, options: &Options) -> Result<Self> {
+        let (socket, config) = (options.socket()?, options.session()?);
         Ok(Self {
             endpoint: Endpoint { family: options.family()?, ..args::remote(host, port)? },
             flows: options.flows(&config, &socket)?,
@@ -219,7 +220,11 @@ impl PingClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let start = |target| start(target, &self.socket, self.config, self.flows);
+        self.launch(py, self.config)
+    }
+
+    fn launch(&self, py: Python<'_>, config: Config) -> PyResult<()> {
+        let start = |target| start(target, &self.socket, config, self.flows);
         self.handle.launch(py, &self.endpoint, start)
     }
 }
@@ -262,7 +267,7 @@ running_object!(PingClient: Probe {
     ) -> Result<Self> {
         let options =
             Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, flows, family };
-        Self::make(host, &port, &options, UNREAD)
+        Self::make(host, &port, &options)
     }
 
     /// The (host, port) that the pings go to.
@@ -295,62 +300,29 @@ running_object!(PingClient: Probe {
 /// system refuses the address and socket.gaierror where the host has none.
 #[pyfunction]
 #[pyo3(
-    signature = (
-        host, port = Integer::new(12_000), *, count = Count::Unsaid, timeout = Seconds(1.0),
-        interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
-        size = Integer::new(0), keep = Keep::All("all".to_owned()),
-        timestamps = "receive".to_owned(), precise = false, source = None, ttl = None, dscp = None,
-        flows = Integer::new(1), family = None,
-    ),
+    signature = (*arguments, **options),
     text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                       schedule='periodic', duration=None, seed=None, size=0, keep='all', \
                       timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                          flows=1, family=None)",
+                      flows=1, family=None)",
 )]
-#[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-#[expect(clippy::too_many_arguments, reason = "each is an option by name")]
 pub(super) fn ping(
     py: Python<'_>,
-    host: String,
-    port: Integer,
-    count: Count,
-    timeout: Seconds,
-    interval: Option<Seconds>,
-    schedule: String,
-    duration: Option<Seconds>,
-    seed: Option<Integer>,
-    size: Integer,
-    keep: Keep,
-    timestamps: String,
-    precise: bool,
-    source: Option<(String, Integer)>,
-    ttl: Option<Integer>,
-    dscp: Option<Integer>,
-    flows: Integer,
-    family: Option<Integer>,
+    arguments: &Bound<'_, PyTuple>,
+    options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PingReport> {
-    let options = Options {
-        count,
-        timeout,
-        interval,
-        schedule,
-        duration,
-        seed,
-        size,
-        keep,
-        timestamps,
-        precise,
-        source,
-        ttl,
-        dscp,
-        flows,
-        family,
-    };
-    let client = PingClient::make(host, &port, &options, 0)?;
+    let all = PyDict::new(py);
+    all.set_item("keep", "all")?;
+    if let Some(options) = options {
+        all.update(options.as_mapping())?;
+    }
+    let client = py.get_type::<PingClient>().call(arguments, Some(&all))?;
+    let client = client.cast::<PingClient>()?.get();
     if client.config.count.is_none() && client.config.duration_ns.is_none() {
         return Err(Error::argument("count", "None", "1 or more where no duration is given").into());
     }
-    client.run(py)?;
+    // Nobody reads the probes one by one.
+    client.launch(py, Config { events: 0, ..client.config })?;
     client.handle.join(py)?;
     Ok(client.report(py))
 }
