@@ -3,6 +3,7 @@
 import inspect
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -370,6 +371,41 @@ def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bo
         assert stamped == 0
     else:
         assert stamped > 0
+
+
+@pytest.mark.skipif(sys.platform == "linux", reason="it can")
+def test_a_platform_that_cannot_keep_probes_whole_says_so() -> None:
+    with pytest.raises(OSError, match="dont_fragment is not supported on this platform"):
+        udpulse.ping("127.0.0.1", dont_fragment=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a network namespace")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_probe_is_kept_whole_or_not_sent(host: str) -> None:
+    # A loopback of its own that takes packets of 1500 bytes, gone with the process.
+    script = f"""
+import udpulse
+
+with udpulse.EchoServer({host!r}, 0) as server:
+    for size in (1400, 2000):
+        for whole in (False, True):
+            # What cannot be sent is not worth a wait.
+            timeout = 0.01 if whole and size == 2000 else 10
+            report = udpulse.ping(
+                *server.address, count=20, size=size, dont_fragment=whole, timeout=timeout
+            )
+            print(report.answered, report.send_failed)
+"""
+    link = 'ip link set lo mtu 1500 up && exec "$0" -c "$1"'
+    rights = ["--map-root-user"] if os.geteuid() else []
+    space = ["unshare", *rights, "--net"]
+    try:
+        subprocess.run([*space, "ip", "link"], check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.CalledProcessError) as refusal:
+        pytest.skip(f"no right to make a network namespace: {refusal}")
+    command = [*space, "sh", "-c", link, sys.executable, script]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    assert ran.stdout.splitlines() == ["20 0", "20 0", "20 0", "0 20"]
 
 
 def test_refusals_belong_to_their_own_probes() -> None:

@@ -133,9 +133,10 @@ impl ProbeSocket {
     /// The system's.
     pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         let mut sent = self.udp.send(datagram);
+        // An error may have more to tell; unread it takes room that replies need.
+        self.news |= sent.is_err();
         if sent.as_ref().is_err_and(is_refusal) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
-            self.news = true;
             sent = self.udp.send(datagram);
         }
         if self.precise {

@@ -54,6 +54,7 @@ pub(super) struct Options {
     source: Option<(String, Integer)>,
     ttl: Option<Integer>,
     dscp: Option<Integer>,
+    dont_fragment: bool,
     flows: Integer,
     family: Option<Integer>,
 }
@@ -103,6 +104,7 @@ impl Options {
             source: source.transpose()?,
             ttl: within("ttl", &self.ttl, 1..=255)?,
             dscp: within("dscp", &self.dscp, 0..=63)?,
+            dont_fragment: self.dont_fragment,
             timestamps,
             precise: self.precise,
         })
@@ -182,6 +184,10 @@ impl Options {
 /// source: the (address, port) to send from; port 0 is any.
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
+/// dont_fragment: sends each probe in one piece or not at all (RFC 1191). One longer than the path
+///     is known to take is not sent and its verdict send_failed; one that a router finds too long
+///     is lost, and this host then knows. False leaves it to the system, which cuts what is too
+///     long for its own link. OSError at the start where the platform cannot (Linux can).
 /// flows: how many source ports the session is spread over, 1 to 64 and at most `count`: routers
 ///     choose among equal-cost paths by port. The probes go through them in turns and each flow
 ///     numbers its own from 1; without an interval each flow waits for its own replies. A source
@@ -237,12 +243,12 @@ running_object!(PingClient: Probe {
             interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
             size = Integer::new(0), keep = Keep::Last(Integer::new(0)),
             timestamps = "receive".to_owned(), precise = false, source = None, ttl = None,
-            dscp = None, flows = Integer::new(1), family = None,
+            dscp = None, dont_fragment = false, flows = Integer::new(1), family = None,
         ),
         text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                           schedule='periodic', duration=None, seed=None, size=0, keep=0, \
                           timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                          flows=1, family=None)",
+                          dont_fragment=False, flows=1, family=None)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     #[expect(clippy::too_many_arguments, reason = "each is an option by name")]
@@ -262,11 +268,12 @@ running_object!(PingClient: Probe {
         source: Option<(String, Integer)>,
         ttl: Option<Integer>,
         dscp: Option<Integer>,
+        dont_fragment: bool,
         flows: Integer,
         family: Option<Integer>,
     ) -> Result<Self> {
         let options =
-            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, flows, family };
+            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, dont_fragment, flows, family };
         Self::make(host, &port, &options)
     }
 
@@ -304,7 +311,7 @@ running_object!(PingClient: Probe {
     text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                       schedule='periodic', duration=None, seed=None, size=0, keep='all', \
                       timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                      flows=1, family=None)",
+                      dont_fragment=False, flows=1, family=None)",
 )]
 pub(super) fn ping(
     py: Python<'_>,
