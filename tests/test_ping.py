@@ -316,6 +316,17 @@ class TestMany:
             reports = udpulse.ping_many(targets, count=2, rate=10_000)
         assert [report.answered for report in reports] == [2] * 100
 
+    @pytest.mark.parametrize("rate", [1000, 100_000])
+    def test_both_families_are_pinged_in_one_call(self, rate: float) -> None:
+        with EchoServer(port=0) as v4, EchoServer("::1", 0) as v6:
+            targets = [v4.address, v6.address, ("127.0.0.2", 9), v6.address]
+            reports = udpulse.ping_many(targets, count=5, rate=rate, timeout=0.3)
+            assert (v4.counters.received, v6.counters.received) == (5, 10)
+        assert [report.answered for report in reports] == [5, 5, 0, 5]
+        assert [report.kernel_rtt.count for report in reports] == (
+            [5, 5, 0, 5] if KERNEL_STAMPS else [0] * 4
+        )
+
     def test_what_cannot_be_sent_says_so_and_harms_no_other(self) -> None:
         # Nothing leaves to a broadcast address without the right to.
         with EchoServer(port=0) as server:
@@ -339,7 +350,6 @@ class TestMany:
     @pytest.mark.parametrize(
         ("targets", "options", "text"),
         [
-            ([("127.0.0.1", 9), ("::1", 9)], {}, "targets must be of one family, IPv4 or IPv6"),
             ([("127.0.0.1", 0)], {}, "port must be 1 to 65535, not 0"),
             ([("127.0.0.1", 9)], {"rate": 0}, "rate must be a number per second above 0, not 0"),
             ([("127.0.0.1", 9)], {"size": 63}, "size must be 64 to 65507, not 63"),

@@ -87,6 +87,12 @@ impl Sweep {
         }
     }
 
+    /// Where the probes go.
+    #[must_use]
+    pub fn targets(&self) -> &[SocketAddr] {
+        &self.targets
+    }
+
     /// What is known of each target, in their order.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
 /// their order.
 ///
-/// targets: (host, port) pairs, all IPv4 or all IPv6 once their names are resolved.
+/// targets: (host, port) pairs, IPv4 and IPv6 as they come.
 /// count: how many probes to each, at least 1. The targets take turns.
 /// rate: how many probes per second in all.
 /// timeout: how long each reply is waited for, in seconds.
@@ -68,18 +68,7 @@ pub(super) fn ping_many(
     } else {
         aside(py, move || addresses(&endpoints))??
     };
-    let any: SocketAddr = match targets.first() {
-        Some(first) if first.is_ipv6() => "[::]:0",
-        _ => "0.0.0.0:0",
-    }
-    .parse()?;
-    let odd = targets.iter().find(|target| target.is_ipv4() != any.is_ipv4());
-    if let Some(odd) = odd {
-        let allowed = "of one family, IPv4 or IPv6";
-        return Err(Error::argument("targets", odd, allowed).into());
-    }
-    let sweep = Sweep::new(SweepConfig { targets, ..config });
-    let worker = start_sweep(any, sweep)?;
+    let worker = start_sweep(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
     let reports = py.detach(|| worker.look(|sweep| sweep.reports()));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
