@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -416,6 +417,36 @@ with udpulse.EchoServer({host!r}, 0) as server:
     command = [*space, "sh", "-c", link, sys.executable, script]
     ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
     assert ran.stdout.splitlines() == ["20 0", "20 0", "20 0", "0 20"]
+
+
+@pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux tells")
+def test_what_a_full_receive_queue_drops_is_counted() -> None:
+    script = """
+import sys, udpulse
+
+report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3, timeout=0.5)
+print(report.sent, report.received, report.local_drops)
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(30)
+        host, port = server.getsockname()
+        command = [sys.executable, "-c", script, host, str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            probe, address = server.recvfrom(1024)
+            # While it sleeps more comes than its queue takes.
+            client.send_signal(signal.SIGSTOP)
+            os.waitpid(client.pid, os.WUNTRACED)
+            for _ in range(10_000):
+                server.sendto(probe, address)
+            client.send_signal(signal.SIGCONT)
+            # The first timeout comes after all that was queued, and the reply after that tells.
+            for _ in range(2):
+                server.sendto(*server.recvfrom(1024))
+            output, _ = client.communicate(timeout=30)
+    sent, received, drops = map(int, output.split())
+    assert (sent, received + drops) == (3, 10_002)
+    assert drops > 0
 
 
 def test_refusals_belong_to_their_own_probes() -> None:
