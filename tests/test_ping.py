@@ -241,10 +241,13 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
 
 
 class TestFlows:
-    @pytest.mark.parametrize("options", [{}, {"interval": 0.001}, {"source": ("127.0.0.3", 0)}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"interval": 0.001, "timeout": 2.0}, {"source": ("127.0.0.3", 0)}]
+    )
     def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
         with EchoServer(port=0, loss=0.3, seed=2, log=1000) as server:
-            report = udpulse.ping(*server.address, count=50, flows=4, timeout=0.1, **options)
+            options = {"timeout": 0.3, **options}
+            report = udpulse.ping(*server.address, count=50, flows=4, **options)
             lost = server.counters.dropped
             clients = [next(server).client for _ in range(report.sent)]
         assert adds_up(report)
