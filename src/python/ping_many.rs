@@ -1,7 +1,5 @@
 //! `ping_many`.
 
-use std::net::SocketAddr;
-
 use pyo3::prelude::*;
 
 use crate::net::{Endpoint, resolve};
@@ -24,8 +22,8 @@ use crate::{Error, Result};
 /// A reply is known by the token of its target's session, also where it comes from another address
 /// than the one asked. Refusals are counted as losses, for an unconnected socket is not told of
 /// them. Above 2000 probes per second they go out, and their replies are taken, several at once
-/// every half a millisecond: `rtt` has that wait in it, `kernel_rtt` (Linux) has not. Blocks until the last probe is decided; Ctrl-C ends it at
-/// once.
+/// every half a millisecond: `rtt` has that wait in it, `kernel_rtt` (Linux) has not.
+/// Blocks until the last probe is decided; Ctrl-C ends it at once.
 ///
 /// Raises ValueError for an argument out of range, OSError where the system refuses the socket and
 /// socket.gaierror where a host has no address.
@@ -63,17 +61,12 @@ pub(super) fn ping_many(
     if endpoints.is_empty() {
         return Ok(Vec::new());
     }
-    let targets = if endpoints.iter().all(|endpoint| endpoint.literal().is_some()) {
-        addresses(&endpoints)?
-    } else {
-        aside(py, move || addresses(&endpoints))??
+    let targets = match endpoints.iter().map(Endpoint::literal).collect::<Option<Vec<_>>>() {
+        Some(addresses) => addresses,
+        None => aside(py, move || endpoints.iter().map(resolve).collect::<Result<_>>())??,
     };
     let worker = start_sweep(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
-    let reports = py.detach(|| worker.look(|sweep| sweep.reports()));
+    let reports = py.detach(|| worker.look(Sweep::take_reports));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
-}
-
-fn addresses(endpoints: &[Endpoint]) -> Result<Vec<SocketAddr>> {
-    endpoints.iter().map(resolve).collect()
 }
