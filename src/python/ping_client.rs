@@ -179,8 +179,9 @@ impl Options {
 ///     keeps its share.
 /// timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` where the platform has
 ///     them (Linux), "kernel" also its transmit stamps, "user" neither.
-/// precise: spins for the last 50 us before each slot and the first 50 us after each probe; takes
-///     some per cent of a core and a few microseconds off each error (Linux).
+/// precise: spins for the last 50 us before each slot and the first 50 us after each probe, which
+///     takes some per cent of a core (Linux). Without it a sleep before a slot ends earlier by what
+///     the last ones were late in the median, at most 50 us, and what is left is spun.
 /// source: the (address, port) to send from; port 0 is any.
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
