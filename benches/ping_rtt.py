@@ -1,7 +1,9 @@
 """Stop-and-wait round trips on loopback: PingClient against sockperf and a plain socket client.
 
 Servers run on core 0, clients on core 1, all in turns; shown are the medians over the rounds of
-each client's median round trip, and the ratios within a round. Needs Linux, two cores and sockperf.
+each client's median round trip, and the ratios within a round. With two cores most of it is their
+waking up, which all pay; so PingClient and the plain client also run with the server on their own
+core, which never idles. Needs Linux, two cores and sockperf.
 """
 
 import os
@@ -21,7 +23,9 @@ ROUNDS = 7
 SECONDS = 0.5
 SERVER = """
 import os, sys, udpulse
-os.sched_setaffinity(0, {0})
+os.sched_setaffinity(0, {int(sys.argv[2])})
+if sys.argv[3] == "first":
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 with udpulse.EchoServer(sys.argv[1], 0) as server:
     print(server.address[1], flush=True)
     sys.stdin.read()
@@ -29,9 +33,9 @@ with udpulse.EchoServer(sys.argv[1], 0) as server:
 
 
 @contextmanager
-def echo_server(host: str = "127.0.0.1") -> Iterator[int]:
-    """Run an EchoServer on core 0; give its port."""
-    command = [sys.executable, "-c", SERVER, host]
+def echo_server(host: str = "127.0.0.1", *, core: int = 0, first: bool = False) -> Iterator[int]:
+    """Run an EchoServer on a core, before all else that wants it or not; give its port."""
+    command = [sys.executable, "-c", SERVER, host, str(core), "first" if first else "fair"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
         assert server.stdout is not None
@@ -95,7 +99,7 @@ def main() -> None:
     if shutil.which("sockperf") is None:
         sys.exit("sockperf is not installed")
     os.sched_setaffinity(0, {1})
-    with echo_server() as ours, sockperf_server() as theirs:
+    with echo_server() as ours, echo_server(core=1) as near, sockperf_server() as theirs:
         runs: dict[str, Callable[[], float]] = {
             "sockperf": lambda: with_sockperf(theirs),
             "stdlib": lambda: with_stdlib(ours),
@@ -104,15 +108,19 @@ def main() -> None:
             "udpulse, kernel RTT": lambda: median(
                 with_udpulse(ours, timestamps="kernel").kernel_rtt
             ),
+            "stdlib, one core": lambda: with_stdlib(near),
+            "udpulse, one core": lambda: median(with_udpulse(near).rtt),
         }
         rounds = [{name: run() for name, run in runs.items()} for _ in range(ROUNDS)]
     for name in runs:
         time_us = statistics.median(one[name] for one in rounds) * 1e6
-        ratios = [
-            statistics.median(one[name] / one[peer] for one in rounds)
-            for peer in ("sockperf", "stdlib")
-        ]
-        print(f"{name}: {time_us:.1f} us, {ratios[0]:.2f} x sockperf, {ratios[1]:.2f} x stdlib")
+        near_peers = ["stdlib, one core"]
+        peers = near_peers if name.endswith("one core") else ["sockperf", "stdlib"]
+        ratios = ", ".join(
+            f"{statistics.median(one[name] / one[peer] for one in rounds):.2f} x {peer}"
+            for peer in peers
+        )
+        print(f"{name}: {time_us:.1f} us, {ratios}")
 
 
 if __name__ == "__main__":

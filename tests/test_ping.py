@@ -1,7 +1,10 @@
 """Ping as an instrument: schedules, verdicts, statistics and columns."""
 
+import inspect
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -80,6 +83,20 @@ def test_a_duration_ends_it() -> None:
         report = udpulse.ping(*server.address, duration=0.1, interval=0.001)
     assert report.sent + report.missed == 100
     assert report.answered == report.sent
+
+
+def test_a_call_takes_what_a_client_takes() -> None:
+    call, client = (
+        dict(inspect.signature(taker).parameters) for taker in (udpulse.ping, PingClient)
+    )
+    assert (call.pop("keep").default, client.pop("keep").default) == ("all", 0)
+    assert call == client
+    defaults = {name: parameter.default for name, parameter in call.items() if name != "host"}
+    with EchoServer(port=0) as server:
+        host, defaults["port"] = server.address
+        assert udpulse.ping(host, **defaults).answered == 10
+        with pytest.raises(TypeError, match="unexpected keyword argument 'no'"):
+            udpulse.ping(host, no=1)  # type: ignore[call-arg]
 
 
 def test_a_run_without_end_is_no_call() -> None:
@@ -224,10 +241,13 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
 
 
 class TestFlows:
-    @pytest.mark.parametrize("options", [{}, {"interval": 0.001}, {"source": ("127.0.0.3", 0)}])
+    @pytest.mark.parametrize(
+        "options", [{}, {"interval": 0.001, "timeout": 2.0}, {"source": ("127.0.0.3", 0)}]
+    )
     def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
         with EchoServer(port=0, loss=0.3, seed=2, log=1000) as server:
-            report = udpulse.ping(*server.address, count=50, flows=4, timeout=0.1, **options)
+            options = {"timeout": 0.3, **options}
+            report = udpulse.ping(*server.address, count=50, flows=4, **options)
             lost = server.counters.dropped
             clients = [next(server).client for _ in range(report.sent)]
         assert adds_up(report)
@@ -300,6 +320,17 @@ class TestMany:
             reports = udpulse.ping_many(targets, count=2, rate=10_000)
         assert [report.answered for report in reports] == [2] * 100
 
+    @pytest.mark.parametrize("rate", [1000, 100_000])
+    def test_both_families_are_pinged_in_one_call(self, rate: float) -> None:
+        with EchoServer(port=0) as v4, EchoServer("::1", 0) as v6:
+            targets = [v4.address, v6.address, ("127.0.0.2", 9), v6.address]
+            reports = udpulse.ping_many(targets, count=5, rate=rate, timeout=0.3)
+            assert (v4.counters.received, v6.counters.received) == (5, 10)
+        assert [report.answered for report in reports] == [5, 5, 0, 5]
+        assert [report.kernel_rtt.count for report in reports] == (
+            [5, 5, 0, 5] if KERNEL_STAMPS else [0] * 4
+        )
+
     def test_what_cannot_be_sent_says_so_and_harms_no_other(self) -> None:
         # Nothing leaves to a broadcast address without the right to.
         with EchoServer(port=0) as server:
@@ -323,7 +354,6 @@ class TestMany:
     @pytest.mark.parametrize(
         ("targets", "options", "text"),
         [
-            ([("127.0.0.1", 9), ("::1", 9)], {}, "targets must be of one family, IPv4 or IPv6"),
             ([("127.0.0.1", 0)], {}, "port must be 1 to 65535, not 0"),
             ([("127.0.0.1", 9)], {"rate": 0}, "rate must be a number per second above 0, not 0"),
             ([("127.0.0.1", 9)], {"size": 63}, "size must be 64 to 65507, not 63"),
@@ -355,6 +385,71 @@ def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bo
         assert stamped == 0
     else:
         assert stamped > 0
+
+
+@pytest.mark.skipif(sys.platform == "linux", reason="it can")
+def test_a_platform_that_cannot_keep_probes_whole_says_so() -> None:
+    with pytest.raises(OSError, match="dont_fragment is not supported on this platform"):
+        udpulse.ping("127.0.0.1", dont_fragment=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a network namespace")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_probe_is_kept_whole_or_not_sent(host: str) -> None:
+    # A loopback of its own that takes packets of 1500 bytes, gone with the process.
+    script = f"""
+import udpulse
+
+with udpulse.EchoServer({host!r}, 0) as server:
+    for size in (1400, 2000):
+        for whole in (False, True):
+            # What cannot be sent is not worth a wait.
+            timeout = 0.01 if whole and size == 2000 else 10
+            report = udpulse.ping(
+                *server.address, count=20, size=size, dont_fragment=whole, timeout=timeout
+            )
+            print(report.answered, report.send_failed)
+"""
+    link = 'ip link set lo mtu 1500 up && exec "$0" -c "$1"'
+    rights = ["--map-root-user"] if os.geteuid() else []
+    space = ["unshare", *rights, "--net"]
+    try:
+        subprocess.run([*space, "ip", "link"], check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.CalledProcessError) as refusal:
+        pytest.skip(f"no right to make a network namespace: {refusal}")
+    command = [*space, "sh", "-c", link, sys.executable, script]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    assert ran.stdout.splitlines() == ["20 0", "20 0", "20 0", "0 20"]
+
+
+@pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux tells")
+def test_what_a_full_receive_queue_drops_is_counted() -> None:
+    script = """
+import sys, udpulse
+
+report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3, timeout=0.5)
+print(report.sent, report.received, report.local_drops)
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(30)
+        host, port = server.getsockname()
+        command = [sys.executable, "-c", script, host, str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            probe, address = server.recvfrom(1024)
+            # While it sleeps more comes than its queue takes.
+            client.send_signal(signal.SIGSTOP)
+            os.waitpid(client.pid, os.WUNTRACED)
+            for _ in range(10_000):
+                server.sendto(probe, address)
+            client.send_signal(signal.SIGCONT)
+            # The first timeout comes after all that was queued, and the reply after that tells.
+            for _ in range(2):
+                server.sendto(*server.recvfrom(1024))
+            output, _ = client.communicate(timeout=30)
+    sent, received, drops = map(int, output.split())
+    assert (sent, received + drops) == (3, 10_002)
+    assert drops > 0
 
 
 def test_refusals_belong_to_their_own_probes() -> None:

@@ -360,6 +360,7 @@ class PingClient:
         source: tuple[str, int] | None = None,
         ttl: int | None = None,
         dscp: int | None = None,
+        dont_fragment: bool = False,
         flows: int = 1,
         family: Literal[4, 6] | None = None,
     ) -> Self: ...
@@ -529,6 +530,7 @@ def ping(
     source: tuple[str, int] | None = None,
     ttl: int | None = None,
     dscp: int | None = None,
+    dont_fragment: bool = False,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
 ) -> PingReport: ...

@@ -17,6 +17,14 @@ impl Random {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// So many numbers that nobody can guess, whatever others of them he knows.
+    #[must_use]
+    pub fn secrets(count: usize) -> Vec<u64> {
+        let mut bytes = vec![0; 8 * count];
+        let _ = SysRng.try_fill_bytes(&mut bytes);
+        bytes.as_chunks().0.iter().copied().map(u64::from_ne_bytes).collect()
+    }
+
     /// A stream of its own for whoever `words` name, whatever other streams of `seed` there are.
     #[must_use]
     pub fn stream(seed: u64, words: &[u64]) -> Self {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use socket2::{Domain, Protocol, SockRef, Type};
+use socket2::{Domain, Protocol, Type};
 
 use crate::Stamp;
 
@@ -28,6 +28,8 @@ pub struct ProbeOptions {
     pub ttl: Option<u32>,
     /// The differentiated services code point (RFC 2474), 0 to 63.
     pub dscp: Option<u32>,
+    /// Neither this host nor a router on the way may cut a probe in pieces.
+    pub dont_fragment: bool,
     /// Which stamps.
     pub timestamps: Timestamps,
     /// Spins for the last microseconds before a deadline and the first after a sending.
@@ -69,12 +71,12 @@ pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<Ud
     };
     let socket = socket2::Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
     socket.bind(&options.source.unwrap_or(any).into())?;
-    mark(&SockRef::from(&socket), peer, options)?;
+    mark(&socket, peer, options)?;
     socket.connect(&peer.into())?;
     Ok(socket.into())
 }
 
-fn mark(socket: &SockRef<'_>, peer: SocketAddr, options: &ProbeOptions) -> io::Result<()> {
+fn mark(socket: &socket2::Socket, peer: SocketAddr, options: &ProbeOptions) -> io::Result<()> {
     if let Some(ttl) = options.ttl {
         match peer {
             SocketAddr::V4(_) => socket.set_ttl_v4(ttl)?,
@@ -91,12 +93,36 @@ fn mark(socket: &SockRef<'_>, peer: SocketAddr, options: &ProbeOptions) -> io::R
             SocketAddr::V6(_) => return Err(io::ErrorKind::Unsupported.into()),
         }
     }
+    if options.dont_fragment {
+        keep_whole(socket, peer)?;
+    }
     Ok(())
+}
+
+/// Forbids fragments: what is longer than the path is known to take is not sent (RFC 1191).
+#[cfg(target_os = "linux")]
+fn keep_whole(socket: &socket2::Socket, peer: SocketAddr) -> io::Result<()> {
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    };
+    match peer {
+        SocketAddr::V4(_) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DO)?,
+        SocketAddr::V6(_) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DO)?,
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_whole(_: &socket2::Socket, _: SocketAddr) -> io::Result<()> {
+    let reason = "dont_fragment is not supported on this platform";
+    Err(io::Error::new(io::ErrorKind::Unsupported, reason))
 }
 
 #[cfg(test)]
 mod tests {
     use std::thread;
+
+    use socket2::SockRef;
 
     use super::*;
     use crate::net::{ProbeSocket, now};
@@ -148,7 +174,8 @@ mod tests {
         for precise in [false, true] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };
             let (_server, mut client) = pair(&options);
-            for ns in [-1, 0, 20_000, 3_000_000, 60_000_000] {
+            // Many short ones, for a socket may learn how early to wake.
+            for ns in [-1, 0, 20_000, 3_000_000, 60_000_000].into_iter().chain([200_000; 200]) {
                 let deadline = now().mono_ns + ns;
                 assert!(matches!(client.receive(Some(deadline)), Arrival::Nothing));
                 assert!(now().mono_ns >= deadline);

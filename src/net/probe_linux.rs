@@ -21,6 +21,9 @@ use crate::{Error, Result, Stamp};
 /// How long a precise wait spins, after a sending and before a deadline.
 const SPIN_NS: i64 = 50_000;
 
+/// How far one late awakening moves the lead of the next.
+const LEAD_STEP_NS: i64 = 500;
+
 /// A blocking receive ends at a tick of the kernel. A longer wait begins with one, for it costs one
 /// call instead of three, and ends with a poll.
 const TICKS_NS: i64 = 20_000_000;
@@ -36,6 +39,8 @@ pub struct ProbeSocket {
     precise: bool,
     /// Whether the error queue may hold something.
     news: bool,
+    /// How long before a deadline a sleep is to end: so late is every other, and the rest is spun.
+    lead_ns: i64,
     /// What a blocking receive waits for at most.
     patience_ns: i64,
     drops: u64,
@@ -92,6 +97,7 @@ impl ProbeSocket {
             timestamps: options.timestamps,
             precise: options.precise,
             news: false,
+            lead_ns: if options.precise { SPIN_NS } else { 0 },
             patience_ns: 0,
             drops: 0,
             sent_ns: i64::MIN,
@@ -133,9 +139,10 @@ impl ProbeSocket {
     /// The system's.
     pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         let mut sent = self.udp.send(datagram);
+        // An error may have more to tell; unread it takes room that replies need.
+        self.news |= sent.is_err();
         if sent.as_ref().is_err_and(is_refusal) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
-            self.news = true;
             sent = self.udp.send(datagram);
         }
         if self.precise {
@@ -175,8 +182,8 @@ impl ProbeSocket {
             // What has come is taken before the deadline is looked at: a late look loses nothing.
             let mono_ns = now().mono_ns;
             let left_ns = deadline.map_or(i64::MAX, |deadline| deadline.saturating_sub(mono_ns));
-            let spins = self.precise
-                && (left_ns <= SPIN_NS || mono_ns.saturating_sub(self.sent_ns) < SPIN_NS);
+            let spins = left_ns <= self.lead_ns
+                || (self.precise && mono_ns.saturating_sub(self.sent_ns) < SPIN_NS);
             let blocks = !spins && left_ns >= 2 * TICKS_NS && self.be_patient(left_ns);
             match self.take(if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }) {
                 Ok(_) if self.interrupter.is_used() => return Arrival::Interrupted,
@@ -190,9 +197,7 @@ impl ProbeSocket {
                 Err(Errno::EAGAIN) if blocks => {}
                 Err(Errno::EAGAIN) if left_ns <= 0 => return Arrival::Nothing,
                 Err(Errno::EAGAIN) if spins => std::hint::spin_loop(),
-                Err(Errno::EAGAIN) => {
-                    self.sleep(if self.precise { left_ns - SPIN_NS } else { left_ns });
-                }
+                Err(Errno::EAGAIN) => self.sleep(mono_ns, left_ns - self.lead_ns),
                 Err(Errno::EINTR) => {}
                 Err(_) => self.news = true,
             }
@@ -261,12 +266,18 @@ impl ProbeSocket {
         true
     }
 
-    /// Waits for a datagram or news.
-    fn sleep(&mut self, ns: i64) {
+    /// Waits for a datagram or news for so long from `mono_ns` on.
+    fn sleep(&mut self, mono_ns: i64, ns: i64) {
         let timeout = TimeSpec::new(ns / NS_PER_SECOND, ns % NS_PER_SECOND);
         let mut polled = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
         // The only error is an interruption by a signal: look again.
-        let _ = ppoll(&mut polled, Some(timeout), None);
+        let woken = ppoll(&mut polled, Some(timeout), None);
+        if woken == Ok(0) && !self.precise {
+            // A running median of how late it is.
+            let late_ns = now().mono_ns - mono_ns - ns;
+            let step_ns = LEAD_STEP_NS * (late_ns - self.lead_ns).signum();
+            self.lead_ns = (self.lead_ns + step_ns).clamp(0, SPIN_NS);
+        }
         let [polled] = polled;
         self.news |= polled.revents().is_some_and(|events| events.contains(PollFlags::POLLERR));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Type};
 
 use crate::net::now;
 use crate::wire::MAX_DATAGRAM;
@@ -134,7 +135,15 @@ impl Socket {
     }
 
     fn new(address: SocketAddr) -> io::Result<Self> {
-        Self::of(UdpSocket::bind(address)?)
+        let domain = Domain::for_address(address);
+        let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            // All interfaces, of IPv4, too, as is usual where nothing is said but on Windows.
+            udp.set_only_v6(false)?;
+        }
+        udp.bind(&address.into())?;
+        udp.set_nonblocking(true)?;
+        Self::of(UdpSocket::from_std(udp.into()))
     }
 
     fn of(mut udp: UdpSocket) -> io::Result<Self> {
@@ -238,6 +247,15 @@ mod tests {
             };
             assert_eq!((from, datagram.len()), (sender.local_address(), length));
         }
+    }
+
+    #[test]
+    fn all_interfaces_of_ipv6_are_those_of_ipv4() {
+        let mut receiver = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = receiver.local_address().port();
+        let sender = Socket::connect((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+        sender.send(sender.peer_address(), b"4").unwrap();
+        assert!(matches!(receiver.receive(None), Received::Datagram { datagram: b"4", .. }));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The text of a probe, and what a reply proves.
 
-use crate::impair::Random;
+use std::io::Write;
+use std::sync::LazyLock;
+
 use crate::wire::{self, Template};
 
 /// The smallest payload that carries a token: the lab's message with its longest number leaves room.
@@ -13,12 +15,14 @@ const SEARCHED: usize = 1024;
 /// else knows, and by dots up to the size.
 #[derive(Debug)]
 pub(super) struct Message {
-    template: Template,
-    token: Option<String>,
+    token: Option<Token>,
     size: usize,
     /// What the probe in question said.
     said: Vec<u8>,
 }
+
+/// What all begin with.
+static LAB: LazyLock<Template> = LazyLock::new(Template::ping);
 
 /// The hexadecimal digits of a random number.
 pub(super) type Token = [u8; 16];
@@ -45,24 +49,29 @@ pub(super) enum Claim {
 }
 
 impl Message {
-    /// Messages of `size` bytes, longer where the lab's is; `random` gives the token.
-    pub(super) fn new(size: usize, random: &mut Random) -> Self {
-        // In capitals, for the lab's server raises letters.
-        let token = (size >= MIN_TOKEN_SIZE).then(|| format!("{:016X}", random.below(u64::MAX)));
-        Self { template: Template::ping(), token, size, said: Vec::new() }
+    /// Messages of `size` bytes, longer where the lab's is; `secret` is their token's number.
+    pub(super) fn new(size: usize, secret: u64) -> Self {
+        let token = (size >= MIN_TOKEN_SIZE).then(|| {
+            let mut token = [0; 16];
+            // In capitals, for the lab's server raises letters; 16 digits are what fits.
+            let _ = write!(&mut token[..], "{secret:016X}");
+            token
+        });
+        Self { token, size, said: Vec::new() }
     }
 
     /// Its token, where it has one.
     pub(super) fn token(&self) -> Option<Token> {
-        self.token.as_ref()?.as_bytes().try_into().ok()
+        self.token
     }
 
     /// Writes the probe with this number into `out`, replacing what was there.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
-        self.template.write(seq, wall_ns, out);
+        out.reserve(self.size.max(MIN_TOKEN_SIZE));
+        LAB.write(seq, wall_ns, out);
         if let Some(token) = &self.token {
             out.push(b' ');
-            out.extend_from_slice(token.as_bytes());
+            out.extend_from_slice(token);
         }
         if out.len() < self.size {
             out.push(b' ');
@@ -73,9 +82,9 @@ impl Message {
     /// Reads what a reply says of itself.
     pub(super) fn claim(&self, reply: &[u8]) -> Claim {
         let beginning = &reply[..reply.len().min(SEARCHED)];
-        let knows = |token: &String| {
+        let knows = |token: &Token| {
             let mut places = beginning[..beginning.len().min(2 * MIN_TOKEN_SIZE)].windows(16);
-            places.any(|place| place == token.as_bytes())
+            places.any(|place| place == token)
         };
         match (&self.token, echoed(beginning)) {
             (Some(token), _) if !knows(token) => Claim::Foreign,
@@ -116,7 +125,7 @@ mod tests {
     const WALL_NS: i64 = 1_486_420_330_837_133_000;
 
     fn message(size: usize) -> (Message, Vec<u8>) {
-        let message = Message::new(size, &mut Random::new(Some(1)));
+        let message = Message::new(size, 0x1234_5678_9ABC_DEF0);
         let mut out = Vec::new();
         message.write(7, WALL_NS, &mut out);
         (message, out)
@@ -141,7 +150,7 @@ mod tests {
     fn a_forged_reply_does_not_know_the_token() {
         let (message, out) = message(64);
         assert_eq!(message.claim(&out[..24]), Claim::Foreign);
-        let other = Message::new(64, &mut Random::new(Some(2)));
+        let other = Message::new(64, 2);
         assert_eq!(other.claim(&out), Claim::Foreign);
     }
 

@@ -121,8 +121,13 @@ impl Session {
     /// A session that has sent nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::with_secret(config, Random::secrets(1)[0])
+    }
+
+    /// One whose token nobody else can guess, for `secret` was drawn for it.
+    pub(super) fn with_secret(config: Config, secret: u64) -> Self {
         Self {
-            message: Message::new(config.size, &mut Random::new(None)),
+            message: Message::new(config.size, secret),
             report: Report { kept: Kept::new(config.keep), ..Report::default() },
             slots: None,
             started: None,
@@ -138,10 +143,21 @@ impl Session {
     /// What is known so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        let mut report = self.report.clone();
+        self.completed(self.report.clone())
+    }
+
+    /// What is known at the end.
+    pub(super) fn into_report(mut self) -> Report {
+        let report = std::mem::take(&mut self.report);
+        self.completed(report)
+    }
+
+    /// Its report with what is asked of its parts.
+    fn completed(&self, mut report: Report) -> Report {
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.kept.wanted() {
-            for (seq, probe) in (self.forgotten() + 1..).zip(&self.probes) {
+            let forgotten = report.counters.sent - self.probes.len() as u64;
+            for (seq, probe) in (forgotten + 1..).zip(&self.probes) {
                 report.kept.push(self.row(seq, probe));
             }
         }

@@ -1,9 +1,12 @@
 //! Many targets from one socket: a session for each, and one pace for all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use foldhash::HashMap;
+
+use crate::impair::Random;
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
@@ -53,9 +56,9 @@ impl Sweep {
     /// A sweep that has sent nothing yet.
     #[must_use]
     pub fn new(config: SweepConfig) -> Self {
-        let session = |target: &SocketAddr| {
-            Session::new(Config {
-                target: *target,
+        let session = |(&target, secret)| {
+            let config = Config {
+                target,
                 count: Some(config.count),
                 duration_ns: None,
                 schedule: Schedule::StopAndWait,
@@ -65,9 +68,11 @@ impl Sweep {
                 size: config.size.max(MIN_TOKEN_SIZE),
                 keep: None,
                 events: 0,
-            })
+            };
+            Session::with_secret(config, secret)
         };
-        let sessions: Vec<_> = config.targets.iter().map(session).collect();
+        let secrets = Random::secrets(config.targets.len());
+        let sessions: Vec<_> = config.targets.iter().zip(secrets).map(session).collect();
         let tokens = sessions.iter().map(Session::token).zip(0..);
         Self {
             of_token: tokens.filter_map(|(token, index)| Some((token?, index))).collect(),
@@ -87,10 +92,18 @@ impl Sweep {
         }
     }
 
-    /// What is known of each target, in their order.
+    /// Where the probes go.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
-        self.sessions.iter().map(Session::report).collect()
+    pub fn targets(&self) -> &[SocketAddr] {
+        &self.targets
+    }
+
+    /// Ends it; gives what is known of each target, in their order.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        self.total = self.sent;
+        self.waiting.clear();
+        self.of_token.clear();
+        std::mem::take(&mut self.sessions).into_iter().map(Session::into_report).collect()
     }
 
     /// Datagrams that no session knows.
@@ -120,6 +133,7 @@ impl Sweep {
             Some(index) => {
                 let target = self.targets[index];
                 self.sessions[index].on_stamped(at, kernel_ns, target, datagram);
+                self.forget_decided();
             }
             None => self.foreign += 1,
         }
@@ -144,11 +158,20 @@ impl Sweep {
     }
 
     fn settle(&mut self, now: Stamp) {
-        while let Some((sent_ns, index)) = self.waiting.front().copied() {
-            if now.mono_ns < sent_ns.saturating_add(self.timeout_ns) {
-                return;
-            }
+        while let Some((sent_ns, index)) = self.waiting.front().copied()
+            && now.mono_ns >= sent_ns.saturating_add(self.timeout_ns)
+        {
             self.sessions[index].expire(now);
+            self.waiting.pop_front();
+        }
+        self.forget_decided();
+    }
+
+    /// Waits no longer where all were answered.
+    fn forget_decided(&mut self) {
+        while let Some((_, index)) = self.waiting.front()
+            && self.sessions[*index].counters().pending == 0
+        {
             self.waiting.pop_front();
         }
     }
@@ -243,7 +266,19 @@ mod tests {
         assert_eq!((hosts.len(), &hosts[..3]), (6, &hosts[3..]));
         assert_eq!(sweep.deadline(), Some(100 * MS));
         assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done());
-        assert!(sweep.reports().iter().all(|report| report.counters.lost == 2));
+        assert!(sweep.take_reports().iter().all(|report| report.counters.lost == 2));
+    }
+
+    #[test]
+    fn it_ends_with_the_last_reply() {
+        let mut sweep = sweep(2, 1e9);
+        let probes: Vec<_> = (0..4).flat_map(|ms| sent(&mut sweep, ms)).collect();
+        for (to, echo) in probes.iter().rev() {
+            assert!(!sweep.is_done());
+            sweep.on_datagram(at(9), *to, echo);
+        }
+        assert!(sweep.is_done());
+        assert!(sweep.take_reports().iter().all(|report| report.counters.answered == 2));
     }
 
     #[test]
@@ -258,7 +293,7 @@ mod tests {
         sweep.on_datagram(at(6), elsewhere, b"PING 1 1486420330.837133");
         echo[62] ^= 1;
         sweep.on_datagram(at(7), elsewhere, &echo);
-        let counters: Vec<_> = sweep.reports().iter().map(|report| report.counters).collect();
+        let counters: Vec<_> = sweep.take_reports().iter().map(|report| report.counters).collect();
         assert_eq!((counters[1].answered, counters[1].duplicates), (1, 1));
         assert_eq!((counters[1].corrupt, sweep.foreign()), (1, 1));
         assert_eq!((counters[0].received, counters[2].received), (0, 0), "one harms no other");

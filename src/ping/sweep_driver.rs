@@ -1,6 +1,6 @@
 //! The thread that joins a sweep to a socket of batches.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -13,11 +13,17 @@ use crate::{Machine, Result, Worker};
 /// have the kernel's stamps, and a thread that is woken for each costs several times as much.
 const GATHER: Duration = Duration::from_micros(500);
 
-/// Starts a sweep from `address`.
+/// Starts a sweep from any port.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
-pub fn start_sweep(address: SocketAddr, sweep: Sweep) -> Result<Worker<Sweep>> {
+/// [`Error::Io`](crate::Error::Io) where the system refuses a socket or a thread.
+pub fn start_sweep(sweep: Sweep) -> Result<Worker<Sweep>> {
+    // A socket of IPv6 reaches IPv4, too.
+    let address = if sweep.targets().iter().all(SocketAddr::is_ipv4) {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+    } else {
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+    };
     let options = Options { kernel_stamps: true, ..Options::default() };
     let mut socket = BatchSocket::bind(address, options)?;
     let address = socket.local_address();
@@ -26,7 +32,16 @@ pub fn start_sweep(address: SocketAddr, sweep: Sweep) -> Result<Worker<Sweep>> {
     Worker::spawn(sweep, (address, address), [(interrupter, run)])
 }
 
+/// The address of `target` on a socket of IPv6: an IPv4 address is mapped (RFC 4291 section 2.5.5.2).
+fn on_ipv6(target: SocketAddr) -> SocketAddr {
+    match target {
+        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) => target,
+    }
+}
+
 fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
+    let ipv6 = socket.local_address().is_ipv6();
     let (mut batch, mut outbox, mut probes) = (Batch::default(), Outbox::default(), Vec::new());
     let mut deadline = shared.lock().deadline();
     loop {
@@ -49,7 +64,7 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
         while let Some((to, probe)) = sweep.transmit() {
             let start = probes.len();
             probes.extend_from_slice(probe);
-            outbox.push(to, None, start..probes.len());
+            outbox.push(if ipv6 { on_ipv6(to) } else { to }, None, start..probes.len());
         }
         let sent = !outbox.is_empty();
         let mut failed = Vec::new();
@@ -66,5 +81,20 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
         if gathers && (sent || received > 0) && received < MAX_BATCH / 2 {
             thread::sleep(GATHER);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV6;
+
+    use super::*;
+
+    #[test]
+    fn ipv4_is_mapped_and_a_scope_is_kept() {
+        let v4 = "192.0.2.1:7".parse().unwrap();
+        assert_eq!(on_ipv6(v4), "[::ffff:192.0.2.1]:7".parse().unwrap());
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 3).into();
+        assert_eq!(on_ipv6(link_local), link_local);
     }
 }

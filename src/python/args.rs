@@ -1,5 +1,6 @@
 //! Checking arguments: what is wrong names the argument, its value and what is allowed.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use pyo3::exceptions::PyOverflowError;
@@ -9,14 +10,11 @@ use crate::net::Endpoint;
 use crate::{Error, Result, nanoseconds};
 
 /// A Python integer of any size, so that one out of range is a `ValueError` that shows it.
-pub(super) struct Integer {
-    value: Option<i128>,
-    text: String,
-}
+pub(super) struct Integer(std::result::Result<i128, String>);
 
 impl Integer {
     pub(super) fn new(value: i64) -> Self {
-        Self { value: Some(value.into()), text: value.to_string() }
+        Self(Ok(value.into()))
     }
 
     /// The value, where it lies in `range`.
@@ -26,13 +24,15 @@ impl Integer {
         range: RangeInclusive<u64>,
     ) -> Result<T> {
         let allowed = i128::from(*range.start())..=i128::from(*range.end());
-        self.value
-            .filter(|value| allowed.contains(value))
-            .and_then(|value| T::try_from(value).ok())
-            .ok_or_else(|| {
-                let allowed = format!("{} to {}", range.start(), range.end());
-                Error::argument(name, &self.text, allowed)
-            })
+        let refuse = |value: &dyn Display| {
+            let allowed = format!("{} to {}", range.start(), range.end());
+            Error::argument(name, value, allowed)
+        };
+        match &self.0 {
+            Ok(value) if allowed.contains(value) => T::try_from(*value).map_err(|_| refuse(value)),
+            Ok(value) => Err(refuse(value)),
+            Err(text) => Err(refuse(text)),
+        }
     }
 }
 
@@ -42,8 +42,8 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let value = unless_too_large(object.py(), object.extract::<i128>())?;
         // Python refuses to write a number of thousands of digits.
-        let text = object.str().map_or_else(|_| "so large a number".to_owned(), |t| t.to_string());
-        Ok(Self { value, text })
+        let text = || object.str().map_or("so large a number".to_owned(), |text| text.to_string());
+        Ok(Self(value.ok_or_else(text)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `PingClient` and `ping`.
 
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
 use crate::ping::{Config, Flows, Schedule, start};
@@ -53,6 +54,7 @@ pub(super) struct Options {
     source: Option<(String, Integer)>,
     ttl: Option<Integer>,
     dscp: Option<Integer>,
+    dont_fragment: bool,
     flows: Integer,
     family: Option<Integer>,
 }
@@ -102,13 +104,14 @@ impl Options {
             source: source.transpose()?,
             ttl: within("ttl", &self.ttl, 1..=255)?,
             dscp: within("dscp", &self.dscp, 0..=63)?,
+            dont_fragment: self.dont_fragment,
             timestamps,
             precise: self.precise,
         })
     }
 
     /// What the session does.
-    fn session(&self, events: usize) -> Result<Config> {
+    fn session(&self) -> Result<Config> {
         let duration_ns =
             self.duration.map(|duration| args::duration_ns("duration", duration)).transpose()?;
         let count = match &self.count {
@@ -150,7 +153,7 @@ impl Options {
             timeout_ns: args::duration_ns("timeout", self.timeout)?,
             size: self.size.within("size", 0..=MAX_DATAGRAM as u64)?,
             keep,
-            events,
+            events: UNREAD,
         })
     }
 }
@@ -176,11 +179,16 @@ impl Options {
 ///     keeps its share.
 /// timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` where the platform has
 ///     them (Linux), "kernel" also its transmit stamps, "user" neither.
-/// precise: spins for the last 50 us before each slot and the first 50 us after each probe; takes
-///     some per cent of a core and a few microseconds off each error (Linux).
+/// precise: spins for the last 50 us before each slot and the first 50 us after each probe, which
+///     takes some per cent of a core (Linux). Without it a sleep before a slot ends earlier by what
+///     the last ones were late in the median, at most 50 us, and what is left is spun.
 /// source: the (address, port) to send from; port 0 is any.
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
+/// dont_fragment: sends each probe in one piece or not at all (RFC 1191). One longer than the path
+///     is known to take is not sent and its verdict send_failed; one that a router finds too long
+///     is lost, and this host then knows. False leaves it to the system, which cuts what is too
+///     long for its own link. OSError at the start where the platform cannot (Linux can).
 /// flows: how many source ports the session is spread over, 1 to 64 and at most `count`: routers
 ///     choose among equal-cost paths by port. The probes go through them in turns and each flow
 ///     numbers its own from 1; without an interval each flow waits for its own replies. A source
@@ -207,8 +215,8 @@ pub(super) struct PingClient {
 }
 
 impl PingClient {
-    fn make(host: String, port: &Integer, options: &Options, events: usize) -> Result<Self> {
-        let (socket, config) = (options.socket()?, options.session(events)?);
+    fn make(host: String, port: &Integer, options: &Options) -> Result<Self> {
+        let (socket, config) = (options.socket()?, options.session()?);
         Ok(Self {
             endpoint: Endpoint { family: options.family()?, ..args::remote(host, port)? },
             flows: options.flows(&config, &socket)?,
@@ -219,7 +227,11 @@ impl PingClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let start = |target| start(target, &self.socket, self.config, self.flows);
+        self.launch(py, self.config)
+    }
+
+    fn launch(&self, py: Python<'_>, config: Config) -> PyResult<()> {
+        let start = |target| start(target, &self.socket, config, self.flows);
         self.handle.launch(py, &self.endpoint, start)
     }
 }
@@ -232,12 +244,12 @@ running_object!(PingClient: Probe {
             interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
             size = Integer::new(0), keep = Keep::Last(Integer::new(0)),
             timestamps = "receive".to_owned(), precise = false, source = None, ttl = None,
-            dscp = None, flows = Integer::new(1), family = None,
+            dscp = None, dont_fragment = false, flows = Integer::new(1), family = None,
         ),
         text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                           schedule='periodic', duration=None, seed=None, size=0, keep=0, \
                           timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                          flows=1, family=None)",
+                          dont_fragment=False, flows=1, family=None)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     #[expect(clippy::too_many_arguments, reason = "each is an option by name")]
@@ -257,12 +269,13 @@ running_object!(PingClient: Probe {
         source: Option<(String, Integer)>,
         ttl: Option<Integer>,
         dscp: Option<Integer>,
+        dont_fragment: bool,
         flows: Integer,
         family: Option<Integer>,
     ) -> Result<Self> {
         let options =
-            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, flows, family };
-        Self::make(host, &port, &options, UNREAD)
+            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, dont_fragment, flows, family };
+        Self::make(host, &port, &options)
     }
 
     /// The (host, port) that the pings go to.
@@ -295,62 +308,29 @@ running_object!(PingClient: Probe {
 /// system refuses the address and socket.gaierror where the host has none.
 #[pyfunction]
 #[pyo3(
-    signature = (
-        host, port = Integer::new(12_000), *, count = Count::Unsaid, timeout = Seconds(1.0),
-        interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
-        size = Integer::new(0), keep = Keep::All("all".to_owned()),
-        timestamps = "receive".to_owned(), precise = false, source = None, ttl = None, dscp = None,
-        flows = Integer::new(1), family = None,
-    ),
+    signature = (*arguments, **options),
     text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
                       schedule='periodic', duration=None, seed=None, size=0, keep='all', \
                       timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                          flows=1, family=None)",
+                      dont_fragment=False, flows=1, family=None)",
 )]
-#[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-#[expect(clippy::too_many_arguments, reason = "each is an option by name")]
 pub(super) fn ping(
     py: Python<'_>,
-    host: String,
-    port: Integer,
-    count: Count,
-    timeout: Seconds,
-    interval: Option<Seconds>,
-    schedule: String,
-    duration: Option<Seconds>,
-    seed: Option<Integer>,
-    size: Integer,
-    keep: Keep,
-    timestamps: String,
-    precise: bool,
-    source: Option<(String, Integer)>,
-    ttl: Option<Integer>,
-    dscp: Option<Integer>,
-    flows: Integer,
-    family: Option<Integer>,
+    arguments: &Bound<'_, PyTuple>,
+    options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<PingReport> {
-    let options = Options {
-        count,
-        timeout,
-        interval,
-        schedule,
-        duration,
-        seed,
-        size,
-        keep,
-        timestamps,
-        precise,
-        source,
-        ttl,
-        dscp,
-        flows,
-        family,
-    };
-    let client = PingClient::make(host, &port, &options, 0)?;
+    let all = PyDict::new(py);
+    all.set_item("keep", "all")?;
+    if let Some(options) = options {
+        all.update(options.as_mapping())?;
+    }
+    let client = py.get_type::<PingClient>().call(arguments, Some(&all))?;
+    let client = client.cast::<PingClient>()?.get();
     if client.config.count.is_none() && client.config.duration_ns.is_none() {
         return Err(Error::argument("count", "None", "1 or more where no duration is given").into());
     }
-    client.run(py)?;
+    // Nobody reads the probes one by one.
+    client.launch(py, Config { events: 0, ..client.config })?;
     client.handle.join(py)?;
     Ok(client.report(py))
 }

@@ -1,7 +1,5 @@
 //! `ping_many`.
 
-use std::net::SocketAddr;
-
 use pyo3::prelude::*;
 
 use crate::net::{Endpoint, resolve};
@@ -15,7 +13,7 @@ use crate::{Error, Result};
 /// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
 /// their order.
 ///
-/// targets: (host, port) pairs, all IPv4 or all IPv6 once their names are resolved.
+/// targets: (host, port) pairs, IPv4 and IPv6 as they come.
 /// count: how many probes to each, at least 1. The targets take turns.
 /// rate: how many probes per second in all.
 /// timeout: how long each reply is waited for, in seconds.
@@ -24,8 +22,8 @@ use crate::{Error, Result};
 /// A reply is known by the token of its target's session, also where it comes from another address
 /// than the one asked. Refusals are counted as losses, for an unconnected socket is not told of
 /// them. Above 2000 probes per second they go out, and their replies are taken, several at once
-/// every half a millisecond: `rtt` has that wait in it, `kernel_rtt` (Linux) has not. Blocks until the last probe is decided; Ctrl-C ends it at
-/// once.
+/// every half a millisecond: `rtt` has that wait in it, `kernel_rtt` (Linux) has not.
+/// Blocks until the last probe is decided; Ctrl-C ends it at once.
 ///
 /// Raises ValueError for an argument out of range, OSError where the system refuses the socket and
 /// socket.gaierror where a host has no address.
@@ -63,28 +61,12 @@ pub(super) fn ping_many(
     if endpoints.is_empty() {
         return Ok(Vec::new());
     }
-    let targets = if endpoints.iter().all(|endpoint| endpoint.literal().is_some()) {
-        addresses(&endpoints)?
-    } else {
-        aside(py, move || addresses(&endpoints))??
+    let targets = match endpoints.iter().map(Endpoint::literal).collect::<Option<Vec<_>>>() {
+        Some(addresses) => addresses,
+        None => aside(py, move || endpoints.iter().map(resolve).collect::<Result<_>>())??,
     };
-    let any: SocketAddr = match targets.first() {
-        Some(first) if first.is_ipv6() => "[::]:0",
-        _ => "0.0.0.0:0",
-    }
-    .parse()?;
-    let odd = targets.iter().find(|target| target.is_ipv4() != any.is_ipv4());
-    if let Some(odd) = odd {
-        let allowed = "of one family, IPv4 or IPv6";
-        return Err(Error::argument("targets", odd, allowed).into());
-    }
-    let sweep = Sweep::new(SweepConfig { targets, ..config });
-    let worker = start_sweep(any, sweep)?;
+    let worker = start_sweep(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
-    let reports = py.detach(|| worker.look(|sweep| sweep.reports()));
+    let reports = py.detach(|| worker.look(Sweep::take_reports));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
-}
-
-fn addresses(endpoints: &[Endpoint]) -> Result<Vec<SocketAddr>> {
-    endpoints.iter().map(resolve).collect()
 }

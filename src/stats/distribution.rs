@@ -24,7 +24,7 @@ pub struct Distribution {
 enum Values {
     Few(Vec<u64>),
     /// As wide as the largest value asks for.
-    Many(Histogram<u64>),
+    Many(Box<Histogram<u64>>),
 }
 
 /// So many values take less room than a histogram.
@@ -45,7 +45,7 @@ impl Values {
                     .expect("1 to 5 digits are allowed, and 3 were asked for");
                 histogram.auto(true);
                 let values = std::mem::take(values);
-                *self = Self::Many(histogram);
+                *self = Self::Many(Box::new(histogram));
                 for value in values {
                     self.record(value, 1);
                 }
@@ -59,7 +59,7 @@ impl Values {
     fn add(&mut self, other: &Self) {
         match (self, other) {
             (mine, Self::Few(values)) => values.iter().for_each(|value| mine.record(*value, 1)),
-            (Self::Many(mine), Self::Many(theirs)) => drop(mine.add(theirs)),
+            (Self::Many(mine), Self::Many(theirs)) => drop(mine.add(&**theirs)),
             (mine @ Self::Few(_), Self::Many(theirs)) => {
                 let few = std::mem::replace(mine, Self::Many(theirs.clone()));
                 mine.add(&few);

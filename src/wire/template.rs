@@ -1,5 +1,6 @@
 //! Writing messages that carry a sequence number and the time.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::time::NS_PER_SECOND;
@@ -16,7 +17,7 @@ const MAX_TEXT: usize = 1400;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Seq,
-    Text(String),
+    Text(Cow<'static, str>),
     Time,
 }
 
@@ -33,9 +34,8 @@ impl Template {
         Self::lab("Ping ")
     }
 
-    fn lab(word: &str) -> Self {
-        let text = |text: &str| Piece::Text(text.to_owned());
-        Self(vec![text(word), Piece::Seq, text(" "), Piece::Time])
+    fn lab(word: &'static str) -> Self {
+        Self(vec![Piece::Text(word.into()), Piece::Seq, Piece::Text(" ".into()), Piece::Time])
     }
 
     /// Compiles `text`, an argument called `name`.
@@ -56,7 +56,7 @@ impl Template {
         while let Some(open) = rest.find(['{', '}']) {
             let (before, braces) = rest.split_at(open);
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(Piece::Text(before.to_owned().into()));
             }
             let (piece, after) = if let Some(after) = braces.strip_prefix("{seq}") {
                 (Piece::Seq, after)
@@ -69,7 +69,7 @@ impl Template {
             rest = after;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(Piece::Text(rest.to_owned().into()));
         }
         Ok(Self(pieces))
     }

@@ -216,15 +216,32 @@ fn memory_is_bounded_however_long_it_runs() {
 
 #[derive(Clone, Debug)]
 enum Happens {
-    Echo { ago: u64, changed: Option<prop::sample::Index>, kernel_ms: Option<i64> },
-    Datagram { text: Vec<u8>, of_target: bool },
-    Numbered { ago: u64, of_target: bool },
-    Refused { ago: Option<u64> },
+    Echo {
+        ago: u64,
+        changed: Option<prop::sample::Index>,
+        kernel_ms: Option<i64>,
+    },
+    Datagram {
+        text: Vec<u8>,
+        of_target: bool,
+    },
+    Numbered {
+        ago: u64,
+        of_target: bool,
+    },
+    Refused {
+        ago: Option<u64>,
+    },
     SendFailed,
     WallStep(i64),
-    Departed { ago: u64, before_ms: i64 },
+    Departed {
+        ago: u64,
+        before_ms: i64,
+    },
     Slot,
     Time,
+    /// Stopped, and started anew.
+    Stop,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -244,7 +261,16 @@ fn happens() -> impl Strategy<Value = Happens> {
             .prop_map(|(ago, before_ms)| Happens::Departed { ago, before_ms }),
         2 => Just(Happens::Slot),
         8 => Just(Happens::Time),
+        1 => Just(Happens::Stop),
     ]
+}
+
+/// Each verdict is told once; what is told is not taken back.
+fn told_once(session: &mut Session) -> bool {
+    let told: Vec<_> = verdicts(session).into_iter().map(|(seq, _)| seq).collect();
+    let unique: std::collections::HashSet<_> = told.iter().collect();
+    let Counters { sent, pending, .. } = session.report.counters;
+    told.len() == unique.len() && told.len() as u64 == sent - pending
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
@@ -265,8 +291,10 @@ proptest! {
         story in prop::collection::vec((0..300_i64, happens()), 0..200),
     ) {
         let duration_ns = duration_ms.map(|ms| ms * MS);
-        let mut session =
-            Session::new(Config { schedule, size, duration_ns, events: 1000, ..config(60) });
+        let limits = Config { schedule, size, duration_ns, events: 1000, ..config(60) };
+        let mut session = Session::new(limits);
+        // What the sessions stopped so far knew, and how many probes they had sent.
+        let (mut before, mut stopped_at) = (Report::default(), 0);
         let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
         for (passed, event) in story {
             ms += passed;
@@ -308,17 +336,32 @@ proptest! {
                 }
                 Happens::Slot => session.on_slot(now),
                 Happens::Time => session.on_time(now),
+                Happens::Stop => {
+                    before += &session.report();
+                    prop_assert!(told_once(&mut session));
+                    session = Session::new(limits);
+                    // Replies to the old probes may still come.
+                    stopped_at = texts.len();
+                }
             }
             while let Some((_, datagram)) = session.transmit() {
                 texts.push(datagram.to_vec());
             }
             let report = session.report();
+            let mut total = before.clone();
+            total += &report;
+            for (c, sent) in [
+                (report.counters, texts.len() - stopped_at),
+                (total.counters, texts.len()),
+            ] {
+                let decided = c.answered + c.late + c.lost + c.refused + c.send_failed;
+                prop_assert_eq!(c.sent, decided + c.pending);
+                prop_assert_eq!(c.sent, sent as u64);
+                let known = c.answered + c.late + c.duplicates + c.corrupt;
+                prop_assert_eq!(c.received, known + c.foreign);
+            }
+            prop_assert_eq!(total.counters.answered, total.rtt.count());
             let c = report.counters;
-            let decided = c.answered + c.late + c.lost + c.refused + c.send_failed;
-            prop_assert_eq!(c.sent, decided + c.pending);
-            prop_assert_eq!(c.sent, texts.len() as u64);
-            let known = c.answered + c.late + c.duplicates + c.corrupt;
-            prop_assert_eq!(c.received, known + c.foreign);
             prop_assert_eq!(c.answered, report.rtt.count());
             prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
             // Monotonic time alone makes a round trip.
@@ -333,15 +376,7 @@ proptest! {
                 prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
             }
         }
-        // Each verdict is told once; what is told is not taken back.
-        let told = std::iter::from_fn(|| session.events.pop()).map(|probe| probe.seq);
-        let mut told: Vec<_> = told.collect();
-        let number = told.len();
-        told.sort_unstable();
-        told.dedup();
-        prop_assert_eq!(told.len(), number);
-        let counters = session.report.counters;
-        prop_assert_eq!(number as u64, counters.sent - counters.pending);
+        prop_assert!(told_once(&mut session));
     }
 
     #[test]
