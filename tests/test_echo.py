@@ -273,17 +273,18 @@ with udpulse.EchoServer(port=0) as server:
     sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
     reason="other systems do not tell how many hops a datagram has left",
 )
-def test_two_servers_of_two_processes_do_not_loop_for_ever() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_two_servers_of_two_processes_do_not_loop_for_ever(host: str) -> None:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", OTHER_PROCESS]
     with (
-        EchoServer(port=0) as ours,
+        EchoServer(host, 0) as ours,
         subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other,
     ):
         assert other.stdin is not None
         assert other.stdout is not None
         theirs = ("127.0.0.1", int(other.stdout.readline()))
-        forge(b"loop", theirs, ours.address)
+        forge(b"loop", theirs, ("127.0.0.1", ours.address[1]))
         ended = 0
         while ended == 0:
             other.stdin.write("?\n")

@@ -28,7 +28,7 @@ const SLOT: usize = 65_536 + 192;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The hops that an answer may take (TTL); no system lets its datagrams take so many by default.
-const ANSWER_HOPS: u8 = 200;
+const ANSWER_HOPS: i32 = 200;
 
 /// In one call of so many the hops left are looked at.
 const WATCH_EVERY: u8 = 64;
@@ -98,14 +98,17 @@ impl BatchSocket {
         if address.ip().is_unspecified() {
             match address {
                 SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
-                SocketAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
+                SocketAddr::V6(_) => {
+                    setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
+                    setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
+                }
             }
         }
         if options.answers {
-            let hops = ANSWER_HOPS.into();
-            match address {
-                SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4Ttl, &hops)?,
-                SocketAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6Ttl, &hops)?,
+            // An IPv6 socket may have IPv4 clients.
+            setsockopt(&fd, sockopt::Ipv4Ttl, &ANSWER_HOPS)?;
+            if address.is_ipv6() {
+                setsockopt(&fd, sockopt::Ipv6Ttl, &ANSWER_HOPS)?;
             }
         }
         // What follows makes it faster or better informed; without, it works all the same.
@@ -175,10 +178,10 @@ impl BatchSocket {
     /// Asks the kernel to tell, or not, how many hops the datagrams have left.
     fn watch_hops(&self, wanted: bool) {
         // Without, a loop goes on, and nothing else is wrong.
-        let _ = match self.local {
-            SocketAddr::V4(_) => setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &wanted),
-            SocketAddr::V6(_) => setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &wanted),
-        };
+        let _ = setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &wanted);
+        if self.local.is_ipv6() {
+            let _ = setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &wanted);
+        }
     }
 
     /// Takes what has come as [`receive_now`](Self::receive_now) does, now and then with a look at
@@ -411,8 +414,7 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
 
 /// Whether a datagram with so many hops left is an answer, which took less than 32 of them.
 fn is_answer(hops_left: i32) -> bool {
-    let most = i32::from(ANSWER_HOPS);
-    (most - 31..=most).contains(&hops_left)
+    (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
 }
 
 /// The kernel stamps with the wall clock: how long ago that was, on the monotonic one. A wall clock
