@@ -111,6 +111,17 @@ def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
             client.busy(until=time.time() - 1)
 
 
+def test_an_announced_silence_and_its_end_do_not_wait_for_a_turn(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=3600) as client:
+        wait_for(server, udpulse.Up)
+        for _ in range(2):
+            client.busy(until=time.time() + 60)
+            wait_for(server, udpulse.Busy)
+            client.progress()
+            assert wait_for(server, udpulse.Recovered).state == "busy"
+        assert server.peers()[0].received == 5
+
+
 def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -> None:
     client = HeartbeatClient(*server.address, interval=0.01)
 

@@ -31,4 +31,4 @@ pub use probe_socket::ProbeSocket;
 pub use resolve::{Endpoint, Family, resolve};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;
-pub use socket::{Interrupter, Received, Socket};
+pub use socket::{Interrupter, Received, Socket, Waker};

@@ -89,7 +89,7 @@ pub(super) struct HeartbeatClient {
 /// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
 /// call of a function that it decorates, also a coroutine function.
 #[pyclass(frozen, module = "udpulse")]
-pub(super) struct Progress(Arc<heartbeat::Progress>);
+pub(super) struct Progress(Py<HeartbeatClient>);
 
 #[pymethods]
 impl Progress {
@@ -99,7 +99,7 @@ impl Progress {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
-        self.0.mark(now().mono_ns);
+        self.0.get().mark();
     }
 
     /// Decorate a function.
@@ -121,6 +121,12 @@ fn open_any(first: SocketAddr) -> Result<Socket> {
 }
 
 impl HeartbeatClient {
+    fn mark(&self) {
+        if self.progress.mark(now().mono_ns) {
+            self.handle.prompt();
+        }
+    }
+
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let mut also = Vec::new();
         for endpoint in &self.also {
@@ -232,14 +238,14 @@ running_object!(HeartbeatClient: Beat {
     /// It is also a context manager that marks progress at its end, and a decorator that does after
     /// each call: `with beat.progress(): ...`, `@beat.progress()`. Where the interpreter or the event
     /// loop that calls it is stuck, the beats go on and say for how long.
-    fn progress(&self) -> Progress {
-        self.progress.mark(now().mono_ns);
-        Progress(Arc::clone(&self.progress))
+    fn progress(slf: Bound<'_, Self>) -> Progress {
+        slf.get().mark();
+        Progress(slf.unbind())
     }
 
-    /// Announce that there may be silence, from the next beat on.
+    /// Announce that there may be silence, at once: the next beat does not wait for its turn.
     ///
-    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before.
+    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before, at once, too.
     ///
     /// The server holds its verdict until then and its timeout. Raises ValueError where `until` is not
     /// a time to come.
@@ -251,6 +257,7 @@ running_object!(HeartbeatClient: Beat {
             Error::argument("until", until, "a time to come in seconds since the Unix epoch")
         })?;
         self.progress.announce_silence(now.mono_ns.saturating_add(until_ns - now.wall_ns));
+        self.handle.prompt();
         Ok(())
     }
 

@@ -144,12 +144,14 @@ impl Server {
 
     /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
     fn learn(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        let BeatIn { at, lag_ns, .. } = beat_in;
+        let BeatIn { at, lag_ns, beat, .. } = beat_in;
         let has_learned = self.has_learned(place);
         let record = self.table.record_mut(place);
-        // The gap that follows a suspicion or an announced silence says nothing of the usual ones.
+        // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
+        // nor does the one before an announcement, which comes out of turn.
         let usual =
-            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled);
+            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
+                && beat.status != Some(Status::Busy);
         let gap_ns = at.mono_ns.saturating_sub(record.arrived_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
