@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -183,6 +184,43 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
         recovered = wait_for(server, udpulse.Recovered)
         assert (recovered.state, recovered.duration > 0.2) == ("stalled", True)
     assert not [event for event in server.next_batch() if isinstance(event, udpulse.Down)]
+
+
+def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
+    seen = threading.Event()
+
+    def watch() -> udpulse.Stalled:
+        stalled = wait_for(server, udpulse.Stalled)
+        seen.set()
+        return stalled
+
+    async def work() -> tuple[udpulse.Stalled, udpulse.Recovered]:
+        async with HeartbeatClient(*server.address, interval=0.02, stall_after=0.2) as client:
+            assert client.running
+            watched = asyncio.get_running_loop().run_in_executor(None, watch)
+            assert seen.wait(30), "the loop stands until the server has seen it"
+            return await watched, await asyncio.to_thread(wait_for, server, udpulse.Recovered)
+
+    stalled, recovered = asyncio.run(work())
+    assert stalled.age is not None
+    assert stalled.age > 0.2
+    assert recovered.state == "stalled"
+    wait_for(server, udpulse.Stopped)
+
+
+def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
+    server: HeartbeatServer,
+) -> None:
+    async def turn() -> bytes:
+        async with HeartbeatClient(*server.address, interval=0.02) as client:
+            await asyncio.to_thread(wait_for, server, udpulse.Up)
+            client.busy(until=time.time() + 60)
+            await asyncio.to_thread(wait_for, server, udpulse.Busy)
+            old = await asyncio.to_thread(told_age, server)
+            await asyncio.to_thread(wait_for_drop, server, old)
+            return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).message
+
+    assert b";s=busy" in asyncio.run(turn())
 
 
 FORK = """

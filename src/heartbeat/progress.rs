@@ -25,10 +25,15 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// What the application runs on ran at `now_ns` on the monotonic clock.
+    pub fn tick(&self, now_ns: i64) {
+        self.last_ns.store(now_ns, Ordering::Release);
+    }
+
     /// The application got somewhere at `now_ns` on the monotonic clock, and is not busy any more.
     /// Tells whether that ended an announced silence, which is news.
     pub fn mark(&self, now_ns: i64) -> bool {
-        self.last_ns.store(now_ns, Ordering::Release);
+        self.tick(now_ns);
         // Mostly there is nothing to end, and to see that is all that it costs.
         if self.busy_until_ns.load(Ordering::Acquire) == NEVER {
             return false;
