@@ -6,7 +6,7 @@ mod judge;
 use std::net::SocketAddr;
 
 use crate::events::shown;
-use crate::heartbeat::peer::{Extra, Record};
+use crate::heartbeat::peer::{Extra, NONE, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
 use crate::machine::Outgoing;
@@ -136,9 +136,9 @@ impl Server {
     ) {
         let mut all = Vec::with_capacity(MAX_BATCH);
         all.extend(datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)));
-        self.table.touch(all.iter().map(|read| read.hash));
-        for read in &all {
-            self.take(read);
+        let touched = self.table.touch(all.iter().map(|read| read.hash));
+        for (read, touched) in all.iter().zip(touched) {
+            self.take(read, touched);
         }
     }
 
@@ -165,8 +165,8 @@ impl Server {
         BeatIn { at, from, datagram, beat, lag_ns, hash }
     }
 
-    fn take(&mut self, beat_in: &BeatIn<'_>) {
-        let BeatIn { at, from, datagram, beat, hash, .. } = *beat_in;
+    fn take(&mut self, beat_in: &BeatIn<'_>, touched: u32) {
+        let BeatIn { at, from, datagram, hash, ref beat, .. } = *beat_in;
         self.counters.received += 1;
         if !beat.is_beat() {
             self.counters.ignored += 1;
@@ -177,7 +177,7 @@ impl Server {
             return;
         }
         let key = self.table.key(from, beat.name);
-        let fresh = match self.table.find(hash, &key) {
+        let fresh = match self.table.find(hash, &key, touched as usize) {
             Some(place) => self.follow(place, beat_in),
             None if self.welcome(hash, beat_in) => true,
             None => return,
@@ -350,7 +350,7 @@ impl Machine for Server {
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         let read = self.read(at, from, datagram);
-        self.take(&read);
+        self.take(&read, NONE);
     }
 
     fn on_refused(&mut self) {}

@@ -207,7 +207,7 @@ impl Server {
     /// Puts a client whose news have come after a silence into the state that they say, and sets
     /// its deadline.
     pub(super) fn settle(&mut self, place: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
-        let beat = beat_in.beat;
+        let beat = &beat_in.beat;
         if let Some(interval_ns) = beat.interval_ns {
             let (least_ns, most_ns) = INTERVALS_NS;
             self.table.record_mut(place).declare_interval(interval_ns.clamp(least_ns, most_ns));
