@@ -189,8 +189,8 @@ fn lab(rest: &[u8]) -> Option<Reading> {
     // To the nanosecond, and no more digits than that.
     let unit_ns = *TENS.get(9_usize.checked_sub(digits)?)?;
     let clean = digits > 0 && fraction[digits..].iter().all(u8::is_ascii_whitespace);
-    let ns = seconds * TENS[9] + part * unit_ns;
-    clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns.cast_signed())) })
+    let ns = i64::try_from(seconds * TENS[9] + part * unit_ns).ok()?;
+    clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns)) })
 }
 
 /// The powers of ten up to a second in nanoseconds.
@@ -372,6 +372,14 @@ mod tests {
                 (beat, name.unwrap_or_default())
             },
         )
+    }
+
+    #[test]
+    fn a_time_beyond_64_bits_is_left_to_the_liberal_reader() {
+        for text in ["hb 1 9223372036.854775807", "hb 1 9223372036.854775808", "hb 1 9300000000.0"]
+        {
+            assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()), "{text}");
+        }
     }
 
     proptest! {
