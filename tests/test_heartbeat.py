@@ -306,6 +306,25 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
         assert server.next_batch() == []
 
 
+def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
+    with HeartbeatServer(port=0, every_beat=True) as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
+            for seq in (1, 2):
+                dead.sendto(b"hb;id=dead;i=1 %d" % seq, server.address)
+        total = 8000
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as alive:
+            for seq in range(total):
+                alive.sendto(b"hb;id=alive;i=1000 %d" % seq, server.address)
+        while server.counters.received + server.counters.own_drops < 2 + total:
+            pass
+        server.stop()
+        events = []
+        while batch := server.next_batch():
+            events += batch
+    down = [isinstance(event, udpulse.Down) for event in events].index(True)
+    assert any(isinstance(event, udpulse.Heard) for event in events[down:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
