@@ -5,6 +5,9 @@ use crate::NS_PER_SECOND;
 use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
 use crate::wire::beat::Status;
 
+/// What comes so soon after a beat with the same number may be a copy of it that the network made.
+const COPY_NS: i64 = 100_000_000;
+
 /// Intervals are taken for no shorter and no longer than these.
 const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
 
@@ -27,6 +30,7 @@ impl Server {
         }
         let record = self.table.record_mut(place);
         let sent = record.sent(at.mono_ns, *lag_ns);
+        let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < COPY_NS;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
         let arrival = record.sequence.observe(seq, sent);
@@ -53,6 +57,11 @@ impl Server {
             Arrival::Duplicate if sent == Sent::Later => {
                 self.advance(place, beat_in, 1);
                 true
+            }
+            // One that never counts is known by when its beats come.
+            Arrival::Duplicate if sent == Sent::Unknown && sequence.is_constant() && !is_soon => {
+                self.advance(place, beat_in, 1);
+                false
             }
             Arrival::Duplicate | Arrival::Late | Arrival::Stale => {
                 if sent.may_be_newer() {
