@@ -21,6 +21,8 @@ use udpulse::{Machine, NS_PER_SECOND, Stamp};
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;
 const BEATS: u32 = 200_000;
+/// How many beats of each client the table is filled with.
+const FILLED: u32 = 2;
 const PYTHON_CLIENTS: u32 = 100_000;
 
 const PYTHON: &str = r#"
@@ -58,13 +60,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "clients", "receive", "server", "ratio", "Python", "ratio"
     );
     for clients in [1000, 100_000, 1_000_000] {
-        let mut rig = Rig::new(clients)?;
+        let mut rig = Rig::new()?;
         let mut server = server();
-        rig.fill_table(&mut server);
+        rig.fill_table(&mut server, clients);
+        let (mut idle, mut heard) = (Turns::new(clients), Turns::new(clients));
         let (mut floors, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            floors.push(rig.round(|_| {}));
-            ours.push(rig.round(|batch| hear(&mut server, batch)));
+            floors.push(rig.round(&mut idle, |_| {}));
+            ours.push(rig.round(&mut heard, |batch| hear(&mut server, batch)));
         }
         let (floor, ours, theirs) = (median(&mut floors), median(&mut ours), median(&mut python));
         let ratios = (ours / floor, ours / theirs);
@@ -105,51 +108,64 @@ fn address(client: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + client)
 }
 
+/// Whose turn it is to beat: steps that visit all clients in no order that a cache could follow.
+struct Turns {
+    clients: u32,
+    client: u32,
+    sent: u32,
+}
+
+impl Turns {
+    fn new(clients: u32) -> Self {
+        Self { clients, client: 0, sent: 0 }
+    }
+
+    /// The next client, and the number of its beat: none is left out.
+    fn next(&mut self) -> (u32, u32) {
+        self.client = (self.client + 382_853) % self.clients;
+        self.sent += 1;
+        (self.client, FILLED + (self.sent - 1) / self.clients)
+    }
+}
+
 /// A socket whose queue is filled from many addresses by the thread that empties it.
 struct Rig {
     receiver: BatchSocket,
     sender: BatchSocket,
     outbox: Outbox,
     batch: Batch,
-    clients: u32,
-    /// Which client's turn it is: steps that visit all in no order that a cache could follow.
-    next: u32,
-    sent: u32,
 }
 
 impl Rig {
-    fn new(clients: u32) -> Result<Self, Box<dyn Error>> {
+    fn new() -> Result<Self, Box<dyn Error>> {
         let options = Options { kernel_stamps: true, ..Options::default() };
         Ok(Self {
             receiver: BatchSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), options)?,
             sender: BatchSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into(), Options::default())?,
             outbox: Outbox::default(),
             batch: Batch::default(),
-            clients,
-            next: 0,
-            sent: 0,
         })
     }
 
     /// Has the server know each client, without the way through the kernel.
-    fn fill_table(&mut self, server: &mut Server) {
+    fn fill_table(&self, server: &mut Server, clients: u32) {
         let port = self.sender.local_address().port();
         let wall_ns = now().wall_ns;
-        for seq in 0..2 {
-            for client in 0..self.clients {
+        for seq in 0..FILLED {
+            for client in 0..clients {
                 let at = Stamp { mono_ns: now().mono_ns, wall_ns };
                 let text = format!("Heartbeat;i=10000 {seq} {}.000000", wall_ns / NS_PER_SECOND);
                 server.on_datagram(at, (address(client), port).into(), text.as_bytes());
             }
         }
-        assert_eq!(server.len(), self.clients as usize);
+        assert_eq!(server.len(), clients as usize);
     }
 
     /// Sends and takes `BEATS` beats; gives the nanoseconds that taking one took.
-    fn round(&mut self, mut take: impl FnMut(&Batch)) -> f64 {
+    fn round(&mut self, turns: &mut Turns, mut take: impl FnMut(&Batch)) -> f64 {
         let (mut spent, mut taken) = (0, 0_u64);
         for _ in 0..BEATS / QUEUE {
-            self.fill_queue();
+            self.fill_queue(turns);
             let start = Instant::now();
             // The deadline has passed: it returns when the queue is empty.
             while self.receiver.receive(&mut self.batch, Some(0)) == udpulse::net::Waited::Received
@@ -162,18 +178,15 @@ impl Rig {
         spent as f64 / taken as f64
     }
 
-    fn fill_queue(&mut self) {
+    fn fill_queue(&mut self, turns: &mut Turns) {
         let mut memory = Vec::new();
         for _ in 0..QUEUE {
-            self.next = (self.next + 382_853) % self.clients;
-            self.sent += 1;
+            let (client, seq) = turns.next();
             let start = memory.len();
             let seconds = now().wall_ns / NS_PER_SECOND;
-            // Each client in turn: no number is left out.
-            let seq = 2 + (self.sent - 1) / self.clients;
             let text = format!("Heartbeat;i=10000 {seq} {seconds}.123456");
             memory.extend_from_slice(text.as_bytes());
-            let from = Local { ip: IpAddr::V4(address(self.next)), interface: 0 };
+            let from = Local { ip: IpAddr::V4(address(client)), interface: 0 };
             self.outbox.push(self.receiver.local_address(), Some(from), start..memory.len());
         }
         self.sender.send(&mut self.outbox, &memory, |_| panic!("a beat could not be sent"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::net::{Interrupter, Received, Signal, Socket, now};
+use crate::net::{Interrupter, Received, Signal, Socket, Waker, now};
 use crate::{Error, Events, Machine, Result};
 
 /// What has events for a reader.
@@ -34,6 +34,8 @@ pub struct Worker<M: Watched> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
+    /// None of drivers that nobody prompts.
+    waker: Option<Waker>,
     address: SocketAddr,
     peer: SocketAddr,
     /// The process that the thread is in; a child of it has none.
@@ -74,9 +76,18 @@ impl<M: Machine> Worker<M> {
     /// [`Error::Io`] where the system gives no thread.
     pub fn start(socket: Socket, machine: M) -> Result<Self> {
         let ends = (socket.local_address(), socket.peer_address());
-        let interrupter = socket.interrupter();
+        let (interrupter, waker) = (socket.interrupter(), socket.waker());
         let run = move |shared: &Shared<M>| run(shared, socket);
-        Self::spawn(machine, ends, [(interrupter, run)])
+        let mut worker = Self::spawn(machine, ends, [(interrupter, run)])?;
+        worker.waker = Some(waker);
+        Ok(worker)
+    }
+
+    /// Has the driver come round to the machine at once: something that it tells of has changed.
+    pub fn prompt(&self) {
+        if let Some(waker) = self.waker.as_ref().filter(|_| !self.is_elsewhere()) {
+            waker.wake();
+        }
     }
 }
 
@@ -99,8 +110,8 @@ impl<M: Watched> Worker<M> {
         });
         let ours = Arc::clone(&shared);
         // Dropped where a thread cannot be had, it ends those that run.
-        let worker =
-            Self { shared, threads: Mutex::default(), address, peer, process: process::id() };
+        let (threads, process) = (Mutex::default(), process::id());
+        let worker = Self { shared, threads, waker: None, address, peer, process };
         for (interrupter, run) in runs {
             let shared = Arc::clone(&ours);
             let thread = thread::Builder::new()

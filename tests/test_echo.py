@@ -304,6 +304,16 @@ def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) 
         assert (server.truth.unanswerable, other.counters.received) == (1, 0)
 
 
+def test_two_heartbeat_servers_that_reply_do_not_loop(client: socket.socket) -> None:
+    with HeartbeatServer(port=0, reply=True) as first, HeartbeatServer(port=0, reply=True) as other:
+        forge(b"beat 1", other.address, first.address)
+        client.sendto(b"beat 2", first.address)
+        assert client.recv(10) == b"BEAT 2"
+        counters = first.counters
+        assert (counters.received, counters.ignored, counters.replied) == (2, 1, 1)
+        assert other.counters.received == 0
+
+
 def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:
     with EchoServer(port=0, transform="echo", max_rate=3) as server:
         exchange(client, server, 50)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -111,6 +112,17 @@ def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
             client.busy(until=time.time() - 1)
 
 
+def test_an_announced_silence_and_its_end_do_not_wait_for_a_turn(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=3600) as client:
+        wait_for(server, udpulse.Up)
+        for _ in range(2):
+            client.busy(until=time.time() + 60)
+            wait_for(server, udpulse.Busy)
+            client.progress()
+            assert wait_for(server, udpulse.Recovered).state == "busy"
+        assert server.peers()[0].received == 5
+
+
 def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -> None:
     client = HeartbeatClient(*server.address, interval=0.01)
 
@@ -172,6 +184,43 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
         recovered = wait_for(server, udpulse.Recovered)
         assert (recovered.state, recovered.duration > 0.2) == ("stalled", True)
     assert not [event for event in server.next_batch() if isinstance(event, udpulse.Down)]
+
+
+def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
+    seen = threading.Event()
+
+    def watch() -> udpulse.Stalled:
+        stalled = wait_for(server, udpulse.Stalled)
+        seen.set()
+        return stalled
+
+    async def work() -> tuple[udpulse.Stalled, udpulse.Recovered]:
+        async with HeartbeatClient(*server.address, interval=0.02, stall_after=0.2) as client:
+            assert client.running
+            watched = asyncio.get_running_loop().run_in_executor(None, watch)
+            assert seen.wait(30), "the loop stands until the server has seen it"
+            return await watched, await asyncio.to_thread(wait_for, server, udpulse.Recovered)
+
+    stalled, recovered = asyncio.run(work())
+    assert stalled.age is not None
+    assert stalled.age > 0.2
+    assert recovered.state == "stalled"
+    wait_for(server, udpulse.Stopped)
+
+
+def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
+    server: HeartbeatServer,
+) -> None:
+    async def turn() -> bytes:
+        async with HeartbeatClient(*server.address, interval=0.02) as client:
+            await asyncio.to_thread(wait_for, server, udpulse.Up)
+            client.busy(until=time.time() + 60)
+            await asyncio.to_thread(wait_for, server, udpulse.Busy)
+            old = await asyncio.to_thread(told_age, server)
+            await asyncio.to_thread(wait_for_drop, server, old)
+            return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).message
+
+    assert b";s=busy" in asyncio.run(turn())
 
 
 FORK = """
@@ -255,6 +304,25 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
         assert 10 + rest + server.overflowed == total + 1
         assert server.overflowed > 0
         assert server.next_batch() == []
+
+
+def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
+    with HeartbeatServer(port=0, every_beat=True) as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
+            for seq in (1, 2):
+                dead.sendto(b"hb;id=dead;i=1 %d" % seq, server.address)
+        total = 8000
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as alive:
+            for seq in range(total):
+                alive.sendto(b"hb;id=alive;i=1000 %d" % seq, server.address)
+        while server.counters.received + server.counters.own_drops < 2 + total:
+            pass
+        server.stop()
+        events = []
+        while batch := server.next_batch():
+            events += batch
+    down = [isinstance(event, udpulse.Down) for event in events].index(True)
+    assert any(isinstance(event, udpulse.Heard) for event in events[down:])
 
 
 @pytest.mark.parametrize(

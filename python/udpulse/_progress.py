@@ -1,10 +1,34 @@
-"""Marking progress after each call of a function."""
+"""Marking the progress of an application: after each call of a function, at each turn of a loop."""
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+
+from udpulse._core import HeartbeatClient
+
+_watches: dict[HeartbeatClient, asyncio.Task[None]] = {}
+
+
+async def enter(client: HeartbeatClient, period: float) -> HeartbeatClient:
+    """Have the running event loop tick for `client` every `period` seconds until `leave`."""
+    client._tick()
+    _watches[client] = asyncio.create_task(_watch(client, period))
+    return client
+
+
+async def _watch(client: HeartbeatClient, period: float) -> None:
+    while True:
+        await asyncio.sleep(period)
+        client._tick()
+
+
+async def leave(client: HeartbeatClient) -> None:
+    """Say goodbye without keeping the event loop."""
+    _watches.pop(client).cancel()
+    await asyncio.to_thread(client.__exit__, None, None, None)
 
 
 def decorated(

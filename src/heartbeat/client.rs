@@ -15,6 +15,9 @@ use crate::{Events, Machine, Stamp};
 const GOODBYES: u32 = 3;
 const APART: Duration = Duration::from_millis(20);
 
+/// A beat out of turn comes no sooner after the one before, however often there is news.
+const APART_NS: i64 = 20_000_000;
+
 /// What a client is to do.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -108,6 +111,8 @@ pub struct Client {
     /// The next beat's place in the schedule, and when it is sent.
     slot_ns: i64,
     next_ns: i64,
+    /// When the last beat was due.
+    last_ns: i64,
     goodbyes: u32,
     /// How many of the servers the last message was given for.
     served: usize,
@@ -128,6 +133,7 @@ impl Client {
             seq: 0,
             slot_ns: i64::MIN,
             next_ns: i64::MIN,
+            last_ns: i64::MIN,
             goodbyes: 0,
             served: config.servers.len(),
             done: false,
@@ -183,6 +189,16 @@ impl Client {
         self.served = 0;
     }
 
+    /// When the next beat is due: in its turn, or sooner where the application has news.
+    fn due_ns(&self) -> i64 {
+        match &self.config.message {
+            Message::Declared { progress, .. } if progress.has_news() => {
+                self.next_ns.min(self.last_ns.saturating_add(APART_NS))
+            }
+            _ => self.next_ns,
+        }
+    }
+
     /// Where the next beat is: the schedule's next place that is not over, and its time.
     fn schedule(&mut self, now: Stamp) {
         let ClientConfig { interval_ns, spread, .. } = self.config;
@@ -233,11 +249,17 @@ impl Machine for Client {
     }
 
     fn on_time(&mut self, now: Stamp) {
-        if self.done || now.mono_ns < self.next_ns {
+        if self.done || now.mono_ns < self.due_ns() {
             return;
         }
         self.seq += 1;
-        self.schedule(now);
+        self.last_ns = now.mono_ns;
+        if now.mono_ns >= self.next_ns {
+            self.schedule(now);
+        }
+        if let Message::Declared { progress, .. } = &self.config.message {
+            progress.told();
+        }
 
         let outcome = self.outcome();
         match outcome {
@@ -252,7 +274,7 @@ impl Machine for Client {
     }
 
     fn deadline(&self) -> Option<i64> {
-        Some(self.next_ns)
+        Some(self.due_ns())
     }
 
     fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
@@ -290,6 +312,8 @@ impl Machine for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: i64 = crate::NS_PER_SECOND;
 
     fn config() -> ClientConfig {
         ClientConfig {
@@ -389,6 +413,30 @@ mod tests {
         progress.mark(3_900_000);
         let text = tick(&mut client, 4_000_000).unwrap();
         assert_eq!((beat(&text).busy_ns, beat(&text).boot), (None, Some(boot)));
+    }
+
+    #[test]
+    fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
+        let progress = Arc::new(Progress::default());
+        let mut client = Client::new(ClientConfig { interval_ns: SECOND, ..declared(&progress) });
+        tick(&mut client, 0);
+        progress.announce_silence(10 * SECOND);
+        assert_eq!(client.deadline(), Some(APART_NS));
+        assert_eq!(tick(&mut client, APART_NS - 1), None);
+        let text = tick(&mut client, SECOND / 2).unwrap();
+        assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
+        assert_eq!(client.deadline(), Some(SECOND), "the schedule stands");
+        assert!(progress.mark(SECOND / 2 + 1), "it ends a silence");
+        assert!(!progress.mark(SECOND / 2 + 2), "and further progress is no news");
+        assert_eq!(client.deadline(), Some(SECOND / 2 + APART_NS));
+        let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
+        assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
+        assert_eq!(client.deadline(), Some(SECOND));
+        // An end that has come by itself is none that must be told of.
+        progress.announce_silence(SECOND);
+        tick(&mut client, SECOND);
+        assert!(!progress.mark(SECOND + 1));
+        assert_eq!(client.deadline(), Some(2 * SECOND));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Line {
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a float saturates when it is cast")]
     pub fn timeout_ns(self, level: f64) -> i64 {
-        level.mul_add(self.unit_ns, self.base_ns).max(0.0) as i64
+        (level * self.unit_ns + self.base_ns).max(0.0) as i64
     }
 }
 

@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::heartbeat::{Server, ServerConfig};
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Waited, now};
+use crate::net::{
+    Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Servers, Waited, now,
+};
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
@@ -13,15 +15,12 @@ use crate::{Machine, Result, Worker};
 /// verdict is touched by it, and a thread that is woken for each beat costs three times as much.
 const GATHER: Duration = Duration::from_micros(500);
 
-/// Datagrams in a row after which deadlines are looked at though more may be waiting.
-const ROW: usize = 8192;
-
 /// Starts a server on `address`.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where the system refuses the address or a thread.
 pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>> {
-    let options = Options { kernel_stamps: true, ..Options::default() };
+    let options = Options { kernel_stamps: true, answers: config.reply, ..Options::default() };
     let mut socket = BatchSocket::bind(address, options)?;
     let address = socket.local_address();
     let interrupter = socket.interrupter();
@@ -35,19 +34,22 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
 
 fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
     let (mut batch, mut outbox, mut answers) = (Batch::default(), Outbox::default(), Vec::new());
-    let (mut deadline, mut row) = (None, 0);
+    let mut deadline = None;
     loop {
         let waited = socket.receive(&mut batch, deadline);
         let mut server = shared.lock();
         match waited {
             Waited::Interrupted => return,
-            Waited::Nothing => {
-                server.on_time(now());
-                row = 0;
-            }
+            Waited::Nothing => server.on_time(now()),
             Waited::Received if server.replies() => {
                 answers.clear();
+                let servers = Servers::look();
                 for (message, datagram) in batch.datagrams() {
+                    // An answer is no beat, and answering it would start a loop.
+                    if message.is_answer || servers.has(message.from) {
+                        server.ignore(message.at, message.from, datagram);
+                        continue;
+                    }
                     server.on_datagram(message.at, message.from, datagram);
                     if let Some((to, answer)) = server.transmit() {
                         let start = answers.len();
@@ -60,18 +62,14 @@ fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
                 batch.datagrams().map(|(message, datagram)| (message.at, message.from, datagram)),
             ),
         }
-        let count = if waited == Waited::Received { batch.datagrams().count() } else { 0 };
-        row += count;
-        if row >= ROW
-            && let Some((message, _)) = batch.datagrams().last()
-        {
-            // All that arrived before this one was handed over.
-            server.on_time(message.at);
-            row = 0;
+        let mut gathers = false;
+        if let (Waited::Received, (messages @ [.., last], _)) = (waited, batch.split()) {
+            // All that arrived before this one was handed over; there may always be more.
+            server.on_time(last.at);
+            gathers = messages.len() < MAX_BATCH / 2 && !server.replies();
         }
         server.on_own_drops(socket.overflowed());
         deadline = server.deadline();
-        let gathers = count > 0 && count < MAX_BATCH / 2 && !server.replies();
         shared.tell(&mut server);
         drop(server);
         let mut failed = 0;

@@ -1,6 +1,6 @@
 //! What an application tells of itself to the client that beats for it, from any thread.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Not told yet.
 const NEVER: i64 = i64::MIN;
@@ -10,24 +10,56 @@ const NEVER: i64 = i64::MIN;
 pub struct Progress {
     last_ns: AtomicI64,
     busy_until_ns: AtomicI64,
+    /// Whether a silence was announced or ended that no beat has told of yet.
+    news: AtomicBool,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { last_ns: AtomicI64::new(NEVER), busy_until_ns: AtomicI64::new(NEVER) }
+        Self {
+            last_ns: AtomicI64::new(NEVER),
+            busy_until_ns: AtomicI64::new(NEVER),
+            news: AtomicBool::new(false),
+        }
     }
 }
 
 impl Progress {
-    /// The application got somewhere at `now_ns` on the monotonic clock, and is not busy any more.
-    pub fn mark(&self, now_ns: i64) {
+    /// What the application runs on ran at `now_ns` on the monotonic clock.
+    pub fn tick(&self, now_ns: i64) {
         self.last_ns.store(now_ns, Ordering::Release);
-        self.busy_until_ns.store(NEVER, Ordering::Release);
     }
 
-    /// The application may be silent until `until_ns`.
+    /// The application got somewhere at `now_ns` on the monotonic clock, and is not busy any more.
+    /// Tells whether that ended an announced silence, which is news.
+    pub fn mark(&self, now_ns: i64) -> bool {
+        self.tick(now_ns);
+        // Mostly there is nothing to end, and to see that is all that it costs.
+        if self.busy_until_ns.load(Ordering::Acquire) == NEVER {
+            return false;
+        }
+        let ended = self.busy_until_ns.swap(NEVER, Ordering::AcqRel) > now_ns;
+        if ended {
+            self.news.store(true, Ordering::Release);
+        }
+        ended
+    }
+
+    /// The application may be silent until `until_ns`, which is news.
     pub fn announce_silence(&self, until_ns: i64) {
         self.busy_until_ns.store(until_ns, Ordering::Release);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Whether there is something to tell that should not wait for the next beat's turn.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// The next beat tells what is known by now.
+    pub(super) fn told(&self) {
+        self.news.store(false, Ordering::Release);
     }
 
     /// How long ago the application last got somewhere, where it ever told.

@@ -85,6 +85,12 @@ impl Sequence {
         self.numbered.then_some(self.highest)
     }
 
+    /// Whether all beats so far carried the same number.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.numbered && self.first == self.highest
+    }
+
     /// How many beats came, each counted once.
     #[must_use]
     pub fn received(&self) -> u64 {

@@ -6,7 +6,7 @@ mod judge;
 use std::net::SocketAddr;
 
 use crate::events::shown;
-use crate::heartbeat::peer::{Extra, Record};
+use crate::heartbeat::peer::{Extra, NONE, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
 use crate::machine::Outgoing;
@@ -136,9 +136,9 @@ impl Server {
     ) {
         let mut all = Vec::with_capacity(MAX_BATCH);
         all.extend(datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)));
-        self.table.touch(all.iter().map(|read| read.hash));
-        for read in &all {
-            self.take(read);
+        let touched = self.table.touch(all.iter().map(|read| read.hash));
+        for (read, touched) in all.iter().zip(touched) {
+            self.take(read, touched);
         }
     }
 
@@ -154,6 +154,16 @@ impl Server {
         self.config.reply
     }
 
+    /// Takes a datagram that is no beat.
+    pub fn ignore(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
+        self.counters.received += 1;
+        self.counters.ignored += 1;
+        if self.config.every_beat {
+            let signal = Signal::Ignored { message: shown(datagram) };
+            self.tell_of(from, None, at, Before::default(), signal);
+        }
+    }
+
     fn read<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> BeatIn<'a> {
         let beat = Beat::read(datagram);
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
@@ -165,19 +175,14 @@ impl Server {
         BeatIn { at, from, datagram, beat, lag_ns, hash }
     }
 
-    fn take(&mut self, beat_in: &BeatIn<'_>) {
-        let BeatIn { at, from, datagram, beat, hash, .. } = *beat_in;
-        self.counters.received += 1;
+    fn take(&mut self, beat_in: &BeatIn<'_>, touched: u32) {
+        let BeatIn { at, from, datagram, hash, ref beat, .. } = *beat_in;
         if !beat.is_beat() {
-            self.counters.ignored += 1;
-            if self.config.every_beat {
-                let signal = Signal::Ignored { message: shown(datagram) };
-                self.tell_of(from, None, at, Before::default(), signal);
-            }
-            return;
+            return self.ignore(at, from, datagram);
         }
+        self.counters.received += 1;
         let key = self.table.key(from, beat.name);
-        let fresh = match self.table.find(hash, &key) {
+        let fresh = match self.table.find(hash, &key, touched as usize) {
             Some(place) => self.follow(place, beat_in),
             None if self.welcome(hash, beat_in) => true,
             None => return,
@@ -350,7 +355,7 @@ impl Machine for Server {
 
     fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         let read = self.read(at, from, datagram);
-        self.take(&read);
+        self.take(&read, NONE);
     }
 
     fn on_refused(&mut self) {}

@@ -18,8 +18,8 @@ pub struct Options {
     pub offload: bool,
     /// Several sockets of this process share the address; the kernel spreads the senders over them.
     pub shared: bool,
-    /// What it sends are answers, which no other socket of the kind should answer: see
-    /// [`Message::is_answer`].
+    /// What it sends are answers: from the address that was asked, see [`Message::to`], and to be
+    /// answered by no other socket of the kind, see [`Message::is_answer`].
     pub answers: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct Message {
     pub at: Stamp,
     /// Where they came from.
     pub from: SocketAddr,
-    /// Where they came to, where the socket is bound to all addresses and the platform can tell.
+    /// Where they came to, where the socket answers on all addresses and the platform can tell.
     pub to: Option<Local>,
     /// Whether they are seen to be answers of another socket with [`Options::answers`]. Only one call
     /// in 64 looks, where the platform can: enough to end a loop.

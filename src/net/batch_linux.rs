@@ -95,20 +95,20 @@ impl BatchSocket {
         if options.shared {
             setsockopt(&fd, sockopt::ReusePort, &true)?;
         }
-        if address.ip().is_unspecified() {
-            match address {
-                SocketAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
-                SocketAddr::V6(_) => {
-                    setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
-                    setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
-                }
-            }
+        let all = address.ip().is_unspecified();
+        if all && address.is_ipv6() {
+            setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
         }
         if options.answers {
             // An IPv6 socket may have IPv4 clients.
             setsockopt(&fd, sockopt::Ipv4Ttl, &ANSWER_HOPS)?;
             if address.is_ipv6() {
                 setsockopt(&fd, sockopt::Ipv6Ttl, &ANSWER_HOPS)?;
+            }
+            match address {
+                SocketAddr::V4(_) if all => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
+                SocketAddr::V6(_) if all => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
+                _ => {}
             }
         }
         // What follows makes it faster or better informed; without, it works all the same.

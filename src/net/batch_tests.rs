@@ -145,7 +145,8 @@ mod linux {
     #[test]
     fn answers_leave_from_the_address_that_was_asked() {
         for (any, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.2")] {
-            let mut server = BatchSocket::bind(any.parse().unwrap(), Options::default()).unwrap();
+            let options = Options { answers: true, ..Options::default() };
+            let mut server = BatchSocket::bind(any.parse().unwrap(), options).unwrap();
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();
             let asked: SocketAddr =
                 format!("{asked}:{}", server.local_address().port()).parse().unwrap();

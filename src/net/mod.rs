@@ -33,4 +33,4 @@ pub use resolve::{Endpoint, Family, resolve};
 pub use servers::{Registered, Servers};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;
-pub use socket::{Interrupter, Received, Socket};
+pub use socket::{Interrupter, Received, Socket, Waker};

@@ -1,13 +1,14 @@
 //! A UDP socket that waits for datagrams until a deadline and can be interrupted from any thread.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Type};
 
 use crate::net::now;
@@ -15,7 +16,7 @@ use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, Stamp};
 
 const DATAGRAM: Token = Token(0);
-const INTERRUPT: Token = Token(1);
+const WAKE: Token = Token(1);
 
 /// A bound UDP socket with its buffer.
 #[derive(Debug)]
@@ -27,8 +28,23 @@ pub struct Socket {
     peer: Option<SocketAddr>,
     poll: Poll,
     ready: Events,
+    waker: Waker,
+    /// Whether a wake-up was seen that no wait has ended by yet.
+    woken: bool,
     interrupter: Interrupter,
     buffer: Box<[u8]>,
+}
+
+/// Ends one wait of a socket, the present one or the next; may be used again and again.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<mio::Waker>);
+
+impl Waker {
+    /// Wakes the socket.
+    pub fn wake(&self) {
+        // Fails only where the system is out of memory; the socket then wakes when it would have.
+        let _ = self.0.wake();
+    }
 }
 
 /// Ends the waiting of a socket, now and for good.
@@ -41,7 +57,7 @@ pub struct Interrupter {
 /// How a socket that waits is reached.
 #[derive(Clone, Debug)]
 enum Means {
-    Wake(Arc<Waker>),
+    Wake(Waker),
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     ShutDown(Arc<std::net::UdpSocket>),
 }
@@ -60,7 +76,7 @@ pub enum Received<'a> {
     },
     /// News that nothing listens where an earlier datagram went.
     Refused,
-    /// Nothing is left to receive and the deadline has come.
+    /// Nothing is left to receive, and the deadline has come or the waker was used.
     Nothing,
     /// The interrupter was used.
     Interrupted,
@@ -71,8 +87,7 @@ impl Interrupter {
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
         match &self.means {
-            // Fails only where the system is out of memory; the flag is then seen at the next wake.
-            Means::Wake(waker) => drop(waker.wake()),
+            Means::Wake(waker) => waker.wake(),
             #[cfg(all(target_os = "linux", not(feature = "portable")))]
             Means::ShutDown(socket) => {
                 use nix::sys::socket::{Shutdown, shutdown};
@@ -149,14 +164,19 @@ impl Socket {
     fn of(mut udp: UdpSocket) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
-        let waker = Arc::new(Waker::new(poll.registry(), INTERRUPT)?);
+        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
         Ok(Self {
             local: udp.local_addr()?,
             udp,
             peer: None,
             poll,
             ready: Events::with_capacity(2),
-            interrupter: Interrupter { means: Means::Wake(waker), interrupted: Arc::default() },
+            interrupter: Interrupter {
+                means: Means::Wake(waker.clone()),
+                interrupted: Arc::default(),
+            },
+            waker,
+            woken: false,
             // IPv6 allows 20 bytes more.
             buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
         })
@@ -178,6 +198,12 @@ impl Socket {
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
+    }
+
+    /// The means to end one wait of it from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     /// Sends a datagram; never blocks.
@@ -209,6 +235,9 @@ impl Socket {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => continue,
                 Err(_) => {}
             }
+            if mem::take(&mut self.woken) {
+                return Received::Nothing;
+            }
             let patience = match deadline {
                 None => None,
                 Some(deadline) => match u64::try_from(deadline.saturating_sub(now().mono_ns)) {
@@ -218,6 +247,7 @@ impl Socket {
             };
             // The only error is an interruption by a signal: look again.
             let _ = self.poll.poll(&mut self.ready, patience);
+            self.woken = self.ready.iter().any(|event| event.token() == WAKE);
         }
     }
 }
@@ -275,6 +305,21 @@ mod tests {
         });
         interrupter.interrupt();
         assert!(thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_wake_up_ends_one_wait_after_what_has_come_is_taken() {
+        let mut receiver = Socket::bind(loopback()).unwrap();
+        let sender = Socket::connect(receiver.local_address()).unwrap();
+        for _ in 0..2 {
+            sender.send(receiver.local_address(), b"first").unwrap();
+            receiver.waker().wake();
+            assert!(matches!(receiver.receive(None), Received::Datagram { .. }));
+            assert!(matches!(receiver.receive(None), Received::Nothing));
+            let start = now().mono_ns;
+            assert!(matches!(receiver.receive(Some(start + 1_000_000)), Received::Nothing));
+            assert!(now().mono_ns >= start + 1_000_000, "it is used up");
+        }
     }
 
     #[test]

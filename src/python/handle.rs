@@ -89,6 +89,16 @@ impl<M: Watched> Handle<M> {
         Ok(())
     }
 
+    /// Has the worker, where there is one, come round at once to what has changed.
+    pub(super) fn prompt(&self)
+    where
+        M: Machine,
+    {
+        if let Some(worker) = self.worker() {
+            worker.prompt();
+        }
+    }
+
     /// Stops the worker, where one runs. What it knew stays.
     pub(super) fn stop(&self, py: Python<'_>) {
         if let Some(worker) = self.worker() {

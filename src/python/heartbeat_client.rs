@@ -72,6 +72,10 @@ value! {
 /// Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
 /// process that this one forks has no beats: there the object is stopped.
 ///
+/// `async with` watches the running event loop: while it turns, it marks progress once per interval, or
+/// twice per `stall_after` where that is sooner. Where it is blocked the beats go on and say for how
+/// long.
+///
 /// Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating gives
 /// each Beat as it is due and ends with the last.
 ///
@@ -89,7 +93,7 @@ pub(super) struct HeartbeatClient {
 /// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
 /// call of a function that it decorates, also a coroutine function.
 #[pyclass(frozen, module = "udpulse")]
-pub(super) struct Progress(Arc<heartbeat::Progress>);
+pub(super) struct Progress(Py<HeartbeatClient>);
 
 #[pymethods]
 impl Progress {
@@ -99,7 +103,7 @@ impl Progress {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
-        self.0.mark(now().mono_ns);
+        self.0.get().mark();
     }
 
     /// Decorate a function.
@@ -121,6 +125,23 @@ fn open_any(first: SocketAddr) -> Result<Socket> {
 }
 
 impl HeartbeatClient {
+    fn mark(&self) {
+        if self.progress.mark(now().mono_ns) {
+            self.handle.prompt();
+        }
+    }
+
+    /// How often an event loop that is watched marks progress.
+    fn tick_ns(&self) -> i64 {
+        let ClientConfig { interval_ns, message, .. } = &self.config;
+        match message {
+            Message::Declared { stall_after_ns: Some(stall_after_ns), .. } => {
+                (stall_after_ns / 2).min(*interval_ns)
+            }
+            _ => *interval_ns,
+        }
+    }
+
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let mut also = Vec::new();
         for endpoint in &self.also {
@@ -230,16 +251,16 @@ running_object!(HeartbeatClient: Beat {
     /// The application gets somewhere: beats carry the time since then, from any thread.
     ///
     /// It is also a context manager that marks progress at its end, and a decorator that does after
-    /// each call: `with beat.progress(): ...`, `@beat.progress()`. Where the interpreter or the event
-    /// loop that calls it is stuck, the beats go on and say for how long.
-    fn progress(&self) -> Progress {
-        self.progress.mark(now().mono_ns);
-        Progress(Arc::clone(&self.progress))
+    /// each call: `with beat.progress(): ...`, `@beat.progress()`. Where the interpreter that calls it is
+    /// stuck, the beats go on and say for how long.
+    fn progress(slf: Bound<'_, Self>) -> Progress {
+        slf.get().mark();
+        Progress(slf.unbind())
     }
 
-    /// Announce that there may be silence, from the next beat on.
+    /// Announce that there may be silence, at once: the next beat does not wait for its turn.
     ///
-    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before.
+    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before, at once, too.
     ///
     /// The server holds its verdict until then and its timeout. Raises ValueError where `until` is not
     /// a time to come.
@@ -251,7 +272,29 @@ running_object!(HeartbeatClient: Beat {
             Error::argument("until", until, "a time to come in seconds since the Unix epoch")
         })?;
         self.progress.announce_silence(now.mono_ns.saturating_add(until_ns - now.wall_ns));
+        self.handle.prompt();
         Ok(())
+    }
+
+    /// Start, and have the running event loop mark progress from now on.
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().run(slf.py())?;
+        let period = seconds(slf.get().tick_ns());
+        slf.py().import("udpulse._progress")?.getattr("enter")?.call1((slf, period))
+    }
+
+    /// Say goodbye while the event loop goes on.
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _exception: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse._progress")?.getattr("leave")?.call1((slf,))
+    }
+
+    /// The event loop turns; what `busy` announced stands.
+    fn _tick(&self) {
+        self.progress.tick(now().mono_ns);
     }
 
     /// How many beats met which fate since the last start.

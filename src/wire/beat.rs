@@ -93,51 +93,48 @@ impl<'a> Beat<'a> {
         if let Some(reading) = packed(datagram) {
             return Self { reading, ..Self::default() };
         }
-        let end = datagram.iter().position(u8::is_ascii_whitespace).unwrap_or(datagram.len());
-        let (word, rest) = datagram.split_at(end);
-        match Self::declared(word) {
-            Some(beat) => Self { reading: lab(rest).unwrap_or_else(|| text::read(rest)), ..beat },
-            None if word.iter().all(u8::is_ascii_alphabetic) => {
-                let reading = lab(rest).unwrap_or_else(|| text::read(datagram));
-                Self { reading, ..Self::default() }
-            }
-            None => Self { reading: text::read(datagram), ..Self::default() },
-        }
+        let letters = datagram.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let mut beat = Self::default();
+        let rest = beat.declare(&datagram[letters..]);
+        let unread = if rest.len() + letters == datagram.len() { datagram } else { rest };
+        beat.reading = lab(rest).unwrap_or_else(|| text::read(unread));
+        beat
     }
 
     /// Whether anything was found: a number, a time or a declaration.
     #[must_use]
     pub fn is_beat(&self) -> bool {
-        *self != Self::default()
+        // Nearly all have a number.
+        self.reading.seq.is_some() || *self != Self::default()
     }
 
-    /// Reads the first word, where it declares something: letters, then `;key=value` at least once.
-    fn declared(word: &'a [u8]) -> Option<Self> {
-        let mut parts = word.split(|byte| *byte == b';');
-        if !parts.next()?.iter().all(u8::is_ascii_alphabetic) {
-            return None;
-        }
-        let mut beat = Self::default();
+    /// Takes what follows the letters of the first word, where it declares something: `;key=value` at
+    /// least once, up to a blank. Gives what is left, all where nothing is declared.
+    fn declare(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut declares = false;
-        for part in parts {
+        let mut rest = text;
+        while let [b';', part @ ..] = rest {
+            let ends = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
+            let (part, after) = part.split_at(part.iter().position(ends).unwrap_or(part.len()));
+            rest = after;
             let Some(equals) = part.iter().position(|byte| *byte == b'=') else { continue };
             declares = true;
             let (key, value) = (&part[..equals], &part[equals + 1..]);
             if key.eq_ignore_ascii_case(b"i") {
-                beat.interval_ns = milliseconds(value).filter(|ns| *ns > 0);
+                self.interval_ns = milliseconds(value).filter(|ns| *ns > 0);
             } else if key.eq_ignore_ascii_case(b"b") {
-                beat.boot = hexadecimal(value);
+                self.boot = hexadecimal(value);
             } else if key.eq_ignore_ascii_case(b"id") {
-                beat.name = Some(value).filter(|name| is_name(name));
+                self.name = Some(value).filter(|name| is_name(name));
             } else if key.eq_ignore_ascii_case(b"s") {
-                beat.status = Status::read(value);
+                self.status = Status::read(value);
             } else if key.eq_ignore_ascii_case(b"a") {
-                beat.age_ns = milliseconds(value);
+                self.age_ns = milliseconds(value);
             } else if key.eq_ignore_ascii_case(b"u") {
-                beat.busy_ns = milliseconds(value);
+                self.busy_ns = milliseconds(value);
             }
         }
-        declares.then_some(beat)
+        if declares { rest } else { text }
     }
 
     /// Writes the beat into `out`, replacing what was there: `Heartbeat` and what is declared, the
@@ -188,16 +185,27 @@ fn lab(rest: &[u8]) -> Option<Reading> {
         return None;
     }
     let [b'.', fraction @ ..] = rest else { return None };
-    let mut ns = i64::try_from(seconds).ok()?.checked_mul(crate::NS_PER_SECOND)?;
-    let mut place_ns = crate::NS_PER_SECOND;
-    let mut at = 0;
-    while let Some(digit @ b'0'..=b'9') = fraction.get(at) {
-        place_ns /= 10;
-        ns = ns.checked_add(i64::from(digit - b'0') * place_ns)?;
-        at += 1;
-    }
-    let clean = at > 0 && fraction[at..].iter().all(u8::is_ascii_whitespace);
+    let (part, digits) = digits(fraction);
+    // To the nanosecond, and no more digits than that.
+    let unit_ns = *TENS.get(9_usize.checked_sub(digits)?)?;
+    let clean = digits > 0 && fraction[digits..].iter().all(u8::is_ascii_whitespace);
+    let ns = i64::try_from(seconds * TENS[9] + part * unit_ns).ok()?;
     clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns)) })
+}
+
+/// The powers of ten up to a second in nanoseconds.
+const TENS: [u64; 10] =
+    [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+/// The number that `text` begins with and how many digits it has; of more than 18, that alone.
+fn digits(text: &[u8]) -> (u64, usize) {
+    let mut number = 0_u64;
+    let mut digits = 0;
+    while let Some(digit @ b'0'..=b'9') = text.get(digits) {
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        digits += 1;
+    }
+    (number, digits)
 }
 
 /// Whether the liberal reader takes this number for a Unix time in one of its four units.
@@ -209,16 +217,9 @@ fn is_time(number: u64) -> bool {
 fn after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
     let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
     let text = &text[start..];
-    let mut number = 0_u64;
-    let mut at = 0;
-    while let Some(digit @ b'0'..=b'9') = text.get(at) {
-        number = number * 10 + u64::from(digit - b'0');
-        at += 1;
-        if at > 18 {
-            return None;
-        }
-    }
-    (at > 0 && (text[0] != b'0' || at == 1)).then_some((number, &text[at..]))
+    let (number, digits) = digits(text);
+    let plain = matches!(digits, 1..=18) && (text[0] != b'0' || digits == 1);
+    plain.then(|| (number, &text[digits..]))
 }
 
 /// C's or Python's `struct` of a 32-bit number and a double of Unix seconds: 12 bytes, or 16 with
@@ -242,15 +243,9 @@ fn packed(datagram: &[u8]) -> Option<Reading> {
 
 /// Milliseconds with an optional fraction, to the nanosecond; `None` where they do not fit.
 fn milliseconds(text: &[u8]) -> Option<i64> {
-    let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
-    let (whole, fraction) = text.split_at(dot);
-    if whole.is_empty() || !whole.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let mut ns = 0_i64;
-    for digit in whole {
-        ns = ns.checked_mul(10)?.checked_add(i64::from(digit - b'0') * NS_PER_MS)?;
-    }
+    let (whole, length) = digits(text);
+    let (1..=18, fraction @ ([] | [b'.', ..])) = (length, &text[length..]) else { return None };
+    let mut ns = i64::try_from(whole).ok()?.checked_mul(NS_PER_MS)?;
     let mut place_ns = NS_PER_MS;
     for digit in fraction.iter().skip(1) {
         if !digit.is_ascii_digit() {
@@ -377,6 +372,14 @@ mod tests {
                 (beat, name.unwrap_or_default())
             },
         )
+    }
+
+    #[test]
+    fn a_time_beyond_64_bits_is_left_to_the_liberal_reader() {
+        for text in ["hb 1 9223372036.854775807", "hb 1 9223372036.854775808", "hb 1 9300000000.0"]
+        {
+            assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()), "{text}");
+        }
     }
 
     proptest! {

@@ -5,6 +5,9 @@ use crate::NS_PER_SECOND;
 use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
 use crate::wire::beat::Status;
 
+/// What comes so soon after a beat with the same number may be a copy of it that the network made.
+const COPY_NS: i64 = 100_000_000;
+
 /// Intervals are taken for no shorter and no longer than these.
 const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
 
@@ -27,6 +30,7 @@ impl Server {
         }
         let record = self.table.record_mut(place);
         let sent = record.sent(at.mono_ns, *lag_ns);
+        let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < COPY_NS;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
         let arrival = record.sequence.observe(seq, sent);
@@ -53,6 +57,11 @@ impl Server {
             Arrival::Duplicate if sent == Sent::Later => {
                 self.advance(place, beat_in, 1);
                 true
+            }
+            // One that never counts is known by when its beats come.
+            Arrival::Duplicate if sent == Sent::Unknown && sequence.is_constant() && !is_soon => {
+                self.advance(place, beat_in, 1);
+                false
             }
             Arrival::Duplicate | Arrival::Late | Arrival::Stale => {
                 if sent.may_be_newer() {
@@ -144,12 +153,14 @@ impl Server {
 
     /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
     fn learn(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        let BeatIn { at, lag_ns, .. } = beat_in;
+        let BeatIn { at, lag_ns, beat, .. } = beat_in;
         let has_learned = self.has_learned(place);
         let record = self.table.record_mut(place);
-        // The gap that follows a suspicion or an announced silence says nothing of the usual ones.
+        // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
+        // nor does the one before an announcement, which comes out of turn.
         let usual =
-            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled);
+            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
+                && beat.status != Some(Status::Busy);
         let gap_ns = at.mono_ns.saturating_sub(record.arrived_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
@@ -205,7 +216,7 @@ impl Server {
     /// Puts a client whose news have come after a silence into the state that they say, and sets
     /// its deadline.
     pub(super) fn settle(&mut self, place: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
-        let beat = beat_in.beat;
+        let beat = &beat_in.beat;
         if let Some(interval_ns) = beat.interval_ns {
             let (least_ns, most_ns) = INTERVALS_NS;
             self.table.record_mut(place).declare_interval(interval_ns.clamp(least_ns, most_ns));

@@ -164,6 +164,21 @@ fn a_client_that_repeats_its_number_lives() {
 }
 
 #[test]
+fn an_interval_is_learned_from_arrivals_where_nothing_counts() {
+    let mut server = Driven::new(multiple());
+    for second in 0..10 {
+        server.hear(second * SECOND, client(1), "pi4");
+        // A copy that the network made.
+        server.hear(second * SECOND + SECOND / 100, client(1), "pi4");
+    }
+    let peer = server.peer(9 * SECOND);
+    assert_eq!(peer.state, State::Up);
+    assert!((peer.interval_ns.unwrap() - SECOND).abs() <= SECOND / 50, "{:?}", peer.interval_ns);
+    server.run_until(15 * SECOND);
+    assert_eq!(server.peer(15 * SECOND).state, State::Down);
+}
+
+#[test]
 fn only_a_beat_that_says_that_it_is_old_is_no_sign_of_life() {
     let mut server = Driven::new(ServerConfig { every_beat: true, ..fixed() });
     for (second, text) in [(0, "1 1486420000.0"), (1, "5 1486420001.0")] {
