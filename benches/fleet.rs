@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --no-default-features --bench fleet`, on Linux. The clients beat every 10 s over loopback,
 //! each from an address of its own: a million are 100,000 beats a second. Meanwhile a thousand that
-//! promised to beat every 0.5 to 3.5 s have died. The lateness of a verdict is the silence that it tells minus the timeout
-//! that it tells.
+//! promised to beat every 0.5 to 3.5 s have died. The lateness of a verdict is the silence that it
+//! tells minus the timeout that it tells.
 
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
