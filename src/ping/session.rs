@@ -239,11 +239,6 @@ impl Session {
         self.report.local_drops = drops;
     }
 
-    /// Gives up the probes whose time was up at `now`.
-    pub(super) fn expire(&mut self, now: Stamp) {
-        self.settle(now.mono_ns);
-    }
-
     /// What nobody else knows and each of its probes carries.
     pub(super) fn token(&self) -> Option<Token> {
         self.message.token()
@@ -329,7 +324,7 @@ impl Session {
 
     /// Gives up the probes whose time was up at `now_ns`, and takes those decided into account in
     /// the order that they were sent in.
-    fn settle(&mut self, now_ns: i64) {
+    pub(super) fn settle(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut Sent { at, verdict, silence, .. }) = self.remembered(self.settled + 1) {
             if verdict == Verdict::Pending {
