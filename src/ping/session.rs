@@ -179,11 +179,20 @@ impl Session {
         datagram: &[u8],
     ) {
         self.report.wall_steps.observe(at);
+        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
+        let kernel_ns = kernel_ns.filter(|ns| *ns <= at.mono_ns);
         // What came in time and was read late came in time.
         self.settle(kernel_ns.unwrap_or(at.mono_ns));
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
-            Judged::Reply(seq) => self.reply(seq, at, kernel_ns, datagram),
+            Judged::Reply(seq) => {
+                let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
+                let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
+                if kernel_ns.is_none() {
+                    self.settle(at.mono_ns);
+                }
+                self.reply(seq, at, kernel_ns, datagram);
+            }
             Judged::Corrupt => self.report.counters.corrupt += 1,
             Judged::Foreign => self.report.counters.foreign += 1,
         }
@@ -278,7 +287,6 @@ impl Session {
         }
         let pending = probe.verdict == Verdict::Pending;
         let rtt_ns = at.mono_ns - probe.at.mono_ns;
-        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
         let since_ns = |ns: i64| ns - probe.at.mono_ns;
         let departed_ns = probe.departed_ns.map(since_ns).filter(|ns| *ns >= 0).unwrap_or(0);
         let kernel_rtt_ns = kernel_ns

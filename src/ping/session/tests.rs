@@ -152,6 +152,24 @@ fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
 }
 
 #[test]
+fn a_step_of_the_clock_changes_no_verdict() {
+    let wide = Config { schedule: Schedule::Periodic { interval_ns: MS }, ..config(2) };
+    // Set back an hour, the clock says that the reply came in an hour; set forward, an hour ago.
+    for (stamp_ms, read_ms, verdict) in [
+        (3_600_000, 10, Verdict::Answered),
+        (-3_600_000, 10, Verdict::Answered),
+        (-3_600_000, 1500, Verdict::Late),
+    ] {
+        let mut session = Session::new(wide);
+        let texts: Vec<_> = (0..2).filter_map(|ms| sent(&mut session, ms)).collect();
+        session.on_stamped(at(read_ms), Some(stamp_ms * MS), target(), texts[1].as_bytes());
+        let mut report = session.report();
+        assert_eq!(*report.counters.of(verdict), 1, "{stamp_ms} {read_ms}");
+        assert_eq!(report.counters.pending, u64::from(verdict == Verdict::Answered));
+    }
+}
+
+#[test]
 fn what_knows_the_token_and_was_never_sent_is_corrupt() {
     let mut session = Session::new(Config { size: 64, ..config(9) });
     let probe = sent(&mut session, 0).unwrap();
