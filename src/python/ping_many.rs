@@ -51,7 +51,7 @@ pub(super) fn ping_many(
         endpoints.push(args::remote(host, &port)?);
     }
     if !(rate.is_finite() && rate > 0.0) {
-        return Err(Error::argument("rate", rate, "a number per second above 0").into());
+        return Err(Error::number("rate", rate, "a number per second above 0").into());
     }
     let config = SweepConfig {
         targets: Vec::new(),
