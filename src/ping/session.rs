@@ -55,7 +55,7 @@ pub enum Verdict {
     Lost,
     /// Its time is not up.
     Pending,
-    /// No reply came, and the host said that nothing listens on the port.
+    /// No reply came, and ICMP said that the port, the host or its network is unreachable.
     Refused,
     /// This host could not send it.
     SendFailed,

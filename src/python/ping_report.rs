@@ -23,8 +23,8 @@ value! {
         /// Its number in its flow, from 1.
         seq: u64,
         /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
-        /// and the host said that nothing listens on the port) or "send_failed" (this host could
-        /// not send it).
+        /// and ICMP said that nothing listens on the port or that the host cannot be reached) or
+        /// "send_failed" (this host could not send it).
         verdict: &'static str,
         /// The round-trip time in seconds (RFC 2681), from a clock that never steps; None without
         /// a reply in time.
@@ -212,7 +212,8 @@ impl PingReport {
         self.report.counters.lost
     }
 
-    /// Probes not answered because nothing listens on the port (ICMP port unreachable).
+    /// Probes not answered because nothing listens on the port or nothing leads to the host (ICMP
+    /// port, host and network unreachable).
     #[getter]
     fn refused(&self) -> u64 {
         self.report.counters.refused
