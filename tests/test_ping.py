@@ -468,6 +468,12 @@ def test_it_sends_from_the_source_asked_for() -> None:
         assert next(server).client == client.address
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_source_may_be_a_port_of_any_address(host: str) -> None:
+    with EchoServer(host, 0) as server:
+        assert udpulse.ping(*server.address, count=1, source=("", 0)).answered == 1
+
+
 def test_a_source_in_use_is_an_os_error() -> None:
     with EchoServer(port=0) as server, pytest.raises(OSError, match="Address already in use"):
         udpulse.ping("127.0.0.1", source=server.address)

@@ -189,7 +189,7 @@ impl Options {
 /// precise: spins for the last 50 us before each slot and the first 50 us after each probe, which
 ///     takes some per cent of a core (Linux). Without it a sleep before a slot ends earlier by what
 ///     the last ones were late in the median, at most 50 us, and what is left is spun.
-/// source: the (address, port) to send from; port 0 is any.
+/// source: the (address, port) to send from; port 0 is any, and so is the address "".
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
 /// dont_fragment: sends each probe in one piece or not at all (RFC 1191). One longer than the path
