@@ -48,6 +48,16 @@ impl Error {
         Self::Argument { name, value: value.to_string(), allowed: allowed.into() }
     }
 
+    /// The same of a number, as Python writes it: short, however large or small.
+    pub fn number(name: &'static str, value: f64, allowed: impl Into<String>) -> Self {
+        let value = match value.abs() {
+            size if size.is_nan() => "nan".to_owned(),
+            size if size == 0.0 || (1e-4..1e16).contains(&size) => value.to_string(),
+            _ => format!("{value:e}"),
+        };
+        Self::argument(name, value, allowed)
+    }
+
     /// For `map_err`: names the operation and the address that an I/O error belongs to.
     pub fn io(operation: &'static str, address: impl Display) -> impl FnOnce(io::Error) -> Self {
         let address = address.to_string();
@@ -72,6 +82,21 @@ mod tests {
     fn io_errors_name_operation_and_address() {
         let error = Error::io("bind", "127.0.0.1:1")(io::Error::from_raw_os_error(13));
         assert_eq!(error.to_string(), "cannot bind 127.0.0.1:1: Permission denied");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shown = |value| Error::number("p", value, "x").to_string();
+        for (value, text) in [
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+            (-1.0, "-1"),
+            (0.0, "0"),
+            (1e308, "1e308"),
+            (-2.5e-300, "-2.5e-300"),
+        ] {
+            assert_eq!(shown(value), format!("p must be x, not {text}"));
+        }
     }
 
     #[test]

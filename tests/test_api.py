@@ -260,7 +260,7 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
     (EchoServer, {"port": 10**50}, "port must be 0 to 65535, not 1000"),
     (EchoServer, {"loss": 1.5}, "loss must be a probability from 0 to 1, not 1.5"),
-    (EchoServer, {"loss": float("nan")}, "loss must be a probability from 0 to 1, not NaN"),
+    (EchoServer, {"loss": float("nan")}, "loss must be a probability from 0 to 1, not nan"),
     (EchoServer, {"loss": "heavy"}, "loss must be a probability from 0 to 1 or 'lab', not 'heavy'"),
     (EchoServer, {"seed": -1}, "seed must be 0 to 18446744073709551615, not -1"),
     (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),

@@ -468,6 +468,12 @@ def test_it_sends_from_the_source_asked_for() -> None:
         assert next(server).client == client.address
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_source_may_be_a_port_of_any_address(host: str) -> None:
+    with EchoServer(host, 0) as server:
+        assert udpulse.ping(*server.address, count=1, source=("", 0)).answered == 1
+
+
 def test_a_source_in_use_is_an_os_error() -> None:
     with EchoServer(port=0) as server, pytest.raises(OSError, match="Address already in use"):
         udpulse.ping("127.0.0.1", source=server.address)
@@ -481,12 +487,17 @@ def test_a_source_in_use_is_an_os_error() -> None:
         ({"schedule": "poisson"}, "interval must be given for a Poisson schedule"),
         ({"duration": -1}, "duration must be above 0 and below 9.2e9 seconds, not -1"),
         ({"size": 65508}, "size must be 0 to 65507, not 65508"),
+        ({"interval": float("nan")}, "interval must be above 0 and below 9.2e9 seconds, not nan$"),
+        ({"interval": 1e308}, "interval must be above 0 and below 9.2e9 seconds, not 1e308$"),
+        ({"timeout": -(10**400)}, "timeout must be above 0 and below 9.2e9 seconds, not -inf$"),
         ({"keep": -1}, "keep must be 0 to 4294967295, not -1"),
         ({"timestamps": "x"}, "timestamps must be 'user', 'receive' or 'kernel', not 'x'"),
         ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
         ({"flows": 0}, "flows must be 1 to 10, not 0"),
         ({"flows": 65, "count": None}, "flows must be 1 to 64, not 65"),
         ({"family": 5}, "family must be 4 or 6, not 5"),
+        ({"family": 0}, "family must be 4 or 6, not 0"),
+        ({"family": 10**40}, "family must be 4 or 6, not 1000"),
         (
             {"flows": 3, "source": ("127.0.0.1", 65534)},
             "source must be a port that 2 more can follow, not 65534",
@@ -499,3 +510,21 @@ def test_a_source_in_use_is_an_os_error() -> None:
 def test_a_bad_option_is_named(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=f"^{text}"):
         PingClient("127.0.0.1", **options)
+
+
+def test_an_option_of_another_type_is_a_type_error_that_names_it() -> None:
+    options = inspect.signature(PingClient).parameters
+    wrong: Any = object()
+    for name in options.keys() - {"host"}:
+        with pytest.raises(TypeError, match=f"'{name}'") as caught:
+            PingClient("127.0.0.1", **{name: wrong})
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("percent", [-0.1, 100.1, float("nan"), float("inf")])
+def test_a_percentile_is_of_0_to_100(percent: float) -> None:
+    with EchoServer(port=0) as server:
+        rtt = udpulse.ping(*server.address, count=3).rtt
+    assert (rtt.percentile(0), rtt.percentile(100)) == (rtt.min, rtt.max)
+    with pytest.raises(ValueError, match=f"^percent must be 0 to 100, not {percent}$"):
+        rtt.percentile(percent)

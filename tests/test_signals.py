@@ -14,6 +14,11 @@ OBJECTS = {
     "PingClient": "udpulse.PingClient(*silent, timeout=100)",
 }
 
+CALLS = [
+    "udpulse.ping(*silent, timeout=100)",
+    "udpulse.ping_many([silent], timeout=100)",
+]
+
 SILENT = """
 import socket, udpulse
 sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -40,7 +45,7 @@ for _ in range(2):
 CALLING = """
 try:
     print("ready", flush=True)
-    udpulse.ping(*silent, timeout=100)
+    {call}
 except KeyboardInterrupt:
     print("interrupted")
 assert udpulse.ping(*silent, count=1, timeout=0.01).lost == 1
@@ -50,8 +55,11 @@ assert udpulse.ping(*silent, count=1, timeout=0.01).lost == 1
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
 @pytest.mark.parametrize(
     "code",
-    [CALLING, *(ITERATING.format(thing=t) for t in OBJECTS.values())],
-    ids=["ping", *OBJECTS],
+    [
+        *(CALLING.format(call=call) for call in CALLS),
+        *(ITERATING.format(thing=t) for t in OBJECTS.values()),
+    ],
+    ids=["ping", "ping_many", *OBJECTS],
 )
 def test_ctrl_c_ends_what_blocks(code: str) -> None:
     program = [sys.executable, "-c", SILENT + code]

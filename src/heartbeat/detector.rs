@@ -125,7 +125,7 @@ impl Detector {
     pub fn new(kind: Kind, suspect: f64, down: f64) -> Result<Self> {
         for (name, level) in [("down", down), ("suspect", suspect)] {
             if !(level.is_finite() && level > 0.0) {
-                return Err(Error::argument(name, level, "a finite number above 0"));
+                return Err(Error::number(name, level, "a finite number above 0"));
             }
         }
         if suspect > down {

@@ -38,7 +38,7 @@ impl Delay {
             Self::Uniform(low, high) => {
                 if high < low {
                     let allowed = format!("low ({} s) or more", low / 1e9);
-                    return Err(Error::argument("high", high / 1e9, allowed));
+                    return Err(Error::number("high", high / 1e9, allowed));
                 }
                 &[("low", *low), ("high", *high)]
             }
@@ -46,7 +46,7 @@ impl Delay {
             Self::Exponential(mean) => &[("mean", *mean)],
             Self::Pareto(scale, shape) => {
                 if !(*shape > 0.0 && shape.is_finite()) {
-                    return Err(Error::argument("shape", shape, "a number above 0"));
+                    return Err(Error::number("shape", *shape, "a number above 0"));
                 }
                 &[("scale", *scale)]
             }
@@ -56,7 +56,7 @@ impl Delay {
         match parameters.iter().find(|(_, value)| !allowed.contains(value)) {
             None => Ok(self),
             Some((name, value)) => {
-                Err(Error::argument(name, value / 1e9, "a number of seconds from 0 to 3600"))
+                Err(Error::number(name, value / 1e9, "a number of seconds from 0 to 3600"))
             }
         }
     }
@@ -149,7 +149,7 @@ mod tests {
         let allowed = "a number of seconds from 0 to 3600";
         assert_eq!(text(Delay::Fixed(-1e9)), format!("delay must be {allowed}, not -1"));
         assert_eq!(text(Delay::Uniform(2e9, 1e9)), "high must be low (2 s) or more, not 1");
-        assert_eq!(text(Delay::Exponential(f64::NAN)), format!("mean must be {allowed}, not NaN"));
+        assert_eq!(text(Delay::Exponential(f64::NAN)), format!("mean must be {allowed}, not nan"));
         assert_eq!(text(Delay::Pareto(1.0, 0.0)), "shape must be a number above 0, not 0");
     }
 }

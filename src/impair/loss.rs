@@ -48,7 +48,7 @@ pub fn probability(name: &'static str, p: f64) -> Result<f64> {
     if (0.0..=1.0).contains(&p) {
         Ok(p)
     } else {
-        Err(Error::argument(name, p, "a probability from 0 to 1"))
+        Err(Error::number(name, p, "a probability from 0 to 1"))
     }
 }
 

@@ -70,7 +70,11 @@ pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<Ud
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
     let socket = socket2::Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.bind(&options.source.unwrap_or(any).into())?;
+    let source = match options.source {
+        Some(source) if source.ip().is_unspecified() => SocketAddr::new(any.ip(), source.port()),
+        source => source.unwrap_or(any),
+    };
+    socket.bind(&source.into())?;
     mark(&socket, peer, options)?;
     socket.connect(&peer.into())?;
     Ok(socket.into())
@@ -210,6 +214,18 @@ mod tests {
             match client.receive(None) {
                 Arrival::Refused(refused) => assert!(refused.is_none_or(|it| it == text)),
                 other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_that_of_the_peers_family() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = UdpSocket::bind(address).unwrap();
+            for any in ["0.0.0.0:0", "[::]:0"] {
+                let options = ProbeOptions { source: any.parse().ok(), ..ProbeOptions::default() };
+                let socket = connect(server.local_addr().unwrap(), &options).unwrap();
+                assert_eq!(socket.local_addr().unwrap().ip(), server.local_addr().unwrap().ip());
             }
         }
     }

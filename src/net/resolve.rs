@@ -31,13 +31,17 @@ impl Endpoint {
     /// Its address, where the host is one of its family and no name.
     #[must_use]
     pub fn literal(&self) -> Option<SocketAddr> {
-        let ip = if self.host.is_empty() {
-            Ipv4Addr::UNSPECIFIED.into()
+        let (host, port) = (&self.host, self.port);
+        let address = if host.is_empty() {
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+        } else if let Ok(ip) = host.parse::<IpAddr>() {
+            SocketAddr::new(ip, port)
         } else {
-            self.host.parse::<IpAddr>().ok()?
+            // The scope of a link-local address by its number (RFC 4007 section 11).
+            format!("[{host}]:{port}").parse().ok()?
         };
-        let fits = self.family.is_none_or(|family| ip.is_ipv4() == (family == Family::V4));
-        fits.then(|| SocketAddr::new(ip, self.port))
+        let fits = self.family.is_none_or(|family| address.is_ipv4() == (family == Family::V4));
+        fits.then_some(address)
     }
 }
 
@@ -102,9 +106,13 @@ mod tests {
 
     #[test]
     fn literals_need_no_resolver() {
-        for (host, address) in [("", "0.0.0.0:7"), ("127.0.0.1", "127.0.0.1:7"), ("::1", "[::1]:7")]
-        {
-            assert_eq!(resolve(&endpoint(host)).unwrap(), address.parse().unwrap());
+        for (host, address) in [
+            ("", "0.0.0.0:7"),
+            ("127.0.0.1", "127.0.0.1:7"),
+            ("::1", "[::1]:7"),
+            ("fe80::1%3", "[fe80::1%3]:7"),
+        ] {
+            assert_eq!(endpoint(host).literal(), Some(address.parse().unwrap()));
         }
     }
 

@@ -18,7 +18,7 @@ pub struct Counters {
     pub late: u64,
     /// Probes not answered, and no reason known.
     pub lost: u64,
-    /// Probes not answered because nothing listened at the other end.
+    /// Probes not answered because ICMP said that port, host or network is unreachable.
     pub refused: u64,
     /// Probes that this host could not send.
     pub send_failed: u64,

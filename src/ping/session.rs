@@ -55,7 +55,7 @@ pub enum Verdict {
     Lost,
     /// Its time is not up.
     Pending,
-    /// No reply came, and the host said that nothing listens on the port.
+    /// No reply came, and ICMP said that the port, the host or its network is unreachable.
     Refused,
     /// This host could not send it.
     SendFailed,
@@ -179,11 +179,20 @@ impl Session {
         datagram: &[u8],
     ) {
         self.report.wall_steps.observe(at);
+        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
+        let kernel_ns = kernel_ns.filter(|ns| *ns <= at.mono_ns);
         // What came in time and was read late came in time.
         self.settle(kernel_ns.unwrap_or(at.mono_ns));
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
-            Judged::Reply(seq) => self.reply(seq, at, kernel_ns, datagram),
+            Judged::Reply(seq) => {
+                let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
+                let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
+                if kernel_ns.is_none() {
+                    self.settle(at.mono_ns);
+                }
+                self.reply(seq, at, kernel_ns, datagram);
+            }
             Judged::Corrupt => self.report.counters.corrupt += 1,
             Judged::Foreign => self.report.counters.foreign += 1,
         }
@@ -239,11 +248,6 @@ impl Session {
         self.report.local_drops = drops;
     }
 
-    /// Gives up the probes whose time was up at `now`.
-    pub(super) fn expire(&mut self, now: Stamp) {
-        self.settle(now.mono_ns);
-    }
-
     /// What nobody else knows and each of its probes carries.
     pub(super) fn token(&self) -> Option<Token> {
         self.message.token()
@@ -283,7 +287,6 @@ impl Session {
         }
         let pending = probe.verdict == Verdict::Pending;
         let rtt_ns = at.mono_ns - probe.at.mono_ns;
-        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
         let since_ns = |ns: i64| ns - probe.at.mono_ns;
         let departed_ns = probe.departed_ns.map(since_ns).filter(|ns| *ns >= 0).unwrap_or(0);
         let kernel_rtt_ns = kernel_ns
@@ -329,7 +332,7 @@ impl Session {
 
     /// Gives up the probes whose time was up at `now_ns`, and takes those decided into account in
     /// the order that they were sent in.
-    fn settle(&mut self, now_ns: i64) {
+    pub(super) fn settle(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut Sent { at, verdict, silence, .. }) = self.remembered(self.settled + 1) {
             if verdict == Verdict::Pending {

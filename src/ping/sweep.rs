@@ -15,6 +15,10 @@ use crate::{Events, Machine, Stamp};
 /// So many probes may go out in a row once all replies are read.
 const BURST: u32 = 64;
 
+/// What is due for longer than this goes out no faster than the rest: a pause of this host is not
+/// made up for by a burst.
+const MAX_BEHIND_NS: i64 = 10_000_000;
+
 /// What a sweep is to do.
 #[derive(Clone, Debug)]
 pub struct SweepConfig {
@@ -126,17 +130,18 @@ impl Sweep {
 
     /// Takes a datagram with the kernel's receive stamp, in monotonic nanoseconds.
     pub fn on_stamped(&mut self, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
-        self.now = at;
+        self.come_to(at);
         // One in, one out: what has come is read before much more is asked for.
         self.burst = (self.burst + 1).min(BURST);
         match self.index_of(datagram) {
             Some(index) => {
                 let target = self.targets[index];
                 self.sessions[index].on_stamped(at, kernel_ns, target, datagram);
-                self.forget_decided();
             }
             None => self.foreign += 1,
         }
+        // What came before it was read before it, however much more there is to read.
+        self.settle(kernel_ns.map_or(at.mono_ns, |ns| ns.min(at.mono_ns)));
     }
 
     /// Takes the news that this host could not send this probe.
@@ -157,18 +162,23 @@ impl Sweep {
         self.of_token.get(&token_of(datagram)?).copied()
     }
 
-    fn settle(&mut self, now: Stamp) {
-        while let Some((sent_ns, index)) = self.waiting.front().copied()
-            && now.mono_ns >= sent_ns.saturating_add(self.timeout_ns)
-        {
-            self.sessions[index].expire(now);
-            self.waiting.pop_front();
+    /// Looks at the time.
+    fn come_to(&mut self, now: Stamp) {
+        self.now = now;
+        if let (Some(started_ns), Some(due_ns)) = (self.started_ns, self.due_ns()) {
+            let behind_ns = now.mono_ns.saturating_sub(due_ns);
+            self.started_ns = Some(started_ns + (behind_ns - MAX_BEHIND_NS).max(0));
         }
-        self.forget_decided();
     }
 
-    /// Waits no longer where all were answered.
-    fn forget_decided(&mut self) {
+    /// Waits no longer for what was sent too long before `now_ns`, and where all were answered.
+    fn settle(&mut self, now_ns: i64) {
+        while let Some((sent_ns, index)) = self.waiting.front().copied()
+            && now_ns >= sent_ns.saturating_add(self.timeout_ns)
+        {
+            self.sessions[index].settle(now_ns);
+            self.waiting.pop_front();
+        }
         while let Some((_, index)) = self.waiting.front()
             && self.sessions[*index].counters().pending == 0
         {
@@ -190,9 +200,9 @@ impl Machine for Sweep {
 
     fn on_time(&mut self, now: Stamp) {
         self.started_ns.get_or_insert(now.mono_ns);
-        self.now = now;
+        self.come_to(now);
         self.burst = BURST;
-        self.settle(now);
+        self.settle(now.mono_ns);
     }
 
     fn deadline(&self) -> Option<i64> {
@@ -279,6 +289,34 @@ mod tests {
         }
         assert!(sweep.is_done());
         assert!(sweep.take_reports().iter().all(|report| report.counters.answered == 2));
+    }
+
+    #[test]
+    fn noise_without_a_pause_does_not_keep_it_from_its_end() {
+        let mut sweep = sweep(2, 1e9);
+        sent(&mut sweep, 0);
+        assert!(!sweep.is_done());
+        let noisy = "127.0.1.1:7".parse().unwrap();
+        for ms in 1..=100 {
+            sweep.on_datagram(at(ms), noisy, b"noise");
+            while sweep.transmit().is_some() {}
+        }
+        sweep.on_stamped(at(400), Some(99 * MS), b"read late");
+        assert!(!sweep.is_done(), "a reply that came in time may still be read");
+        sweep.on_stamped(at(400), Some(400 * MS), b"noise");
+        assert!(sweep.is_done());
+        assert_eq!(sweep.take_reports()[0].counters.lost, 2);
+    }
+
+    #[test]
+    fn a_pause_of_this_host_is_not_made_up_for_by_a_burst() {
+        let mut sweep = sweep(200, 1000.0);
+        assert_eq!(sent(&mut sweep, 0).len(), 1);
+        assert_eq!(sent(&mut sweep, 5).len(), 5, "a short one is");
+        assert_eq!(sent(&mut sweep, 900).len(), 11);
+        assert_eq!(sent(&mut sweep, 901).len(), 1);
+        sweep.on_datagram(at(1800), "192.0.2.1:9".parse().unwrap(), b"noise");
+        assert_eq!(sent(&mut sweep, 1800).len(), 11);
     }
 
     #[test]

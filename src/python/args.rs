@@ -1,6 +1,6 @@
 //! Checking arguments: what is wrong names the argument, its value and what is allowed.
 
-use std::fmt::Display;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use pyo3::exceptions::PyOverflowError;
@@ -17,6 +17,11 @@ impl Integer {
         Self(Ok(value.into()))
     }
 
+    /// The value, where it is not beyond all ranges.
+    pub(super) fn value(&self) -> Option<i128> {
+        self.0.as_ref().ok().copied()
+    }
+
     /// The value, where it lies in `range`.
     pub(super) fn within<T: TryFrom<i128>>(
         &self,
@@ -24,14 +29,18 @@ impl Integer {
         range: RangeInclusive<u64>,
     ) -> Result<T> {
         let allowed = i128::from(*range.start())..=i128::from(*range.end());
-        let refuse = |value: &dyn Display| {
-            let allowed = format!("{} to {}", range.start(), range.end());
-            Error::argument(name, value, allowed)
-        };
+        let refused =
+            || Error::argument(name, self, format!("{} to {}", range.start(), range.end()));
+        let value = self.value().filter(|value| allowed.contains(value)).ok_or_else(refused)?;
+        T::try_from(value).map_err(|_| refused())
+    }
+}
+
+impl fmt::Display for Integer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Ok(value) if allowed.contains(value) => T::try_from(*value).map_err(|_| refuse(value)),
-            Ok(value) => Err(refuse(value)),
-            Err(text) => Err(refuse(text)),
+            Ok(value) => value.fmt(f),
+            Err(text) => text.fmt(f),
         }
     }
 }
@@ -56,7 +65,8 @@ impl<'py> FromPyObject<'_, 'py> for Seconds {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let value = unless_too_large(object.py(), object.extract::<f64>())?;
-        Ok(Self(value.unwrap_or(f64::INFINITY)))
+        let endless = || Ok(f64::INFINITY.copysign(if object.lt(0)? { -1.0 } else { 1.0 }));
+        value.map_or_else(endless, Ok).map(Self)
     }
 }
 
@@ -95,5 +105,5 @@ pub(super) fn seed(seed: Option<&Integer>) -> Result<Option<u64>> {
 pub(super) fn duration_ns(name: &'static str, Seconds(seconds): Seconds) -> Result<i64> {
     nanoseconds(seconds)
         .filter(|ns| *ns > 0)
-        .ok_or_else(|| Error::argument(name, seconds, "above 0 and below 9.2e9 seconds"))
+        .ok_or_else(|| Error::number(name, seconds, "above 0 and below 9.2e9 seconds"))
 }

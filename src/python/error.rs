@@ -26,7 +26,7 @@ impl From<Error> for PyErr {
 
 /// What is raised where the engine itself failed.
 pub(super) fn failed(class: &str) -> PyErr {
-    UdpulseError::new_err(format!("the engine of this {class} failed; please report it"))
+    UdpulseError::new_err(format!("the engine of {class} failed; please report it"))
 }
 
 /// What is raised where an object is asked for what it has only once started.

@@ -209,7 +209,7 @@ running_object!(HeartbeatClient: Beat {
             return Err(Error::argument("name", format!("'{name}'"), allowed));
         }
         if !(0.0..=0.5).contains(&spread) {
-            return Err(Error::argument("spread", spread, "a part of the interval from 0 to 0.5"));
+            return Err(Error::number("spread", spread, "a part of the interval from 0 to 0.5"));
         }
         let stall_after = stall_after.map(|stall| args::duration_ns("stall_after", stall));
         let progress = Arc::new(heartbeat::Progress::default());
@@ -269,7 +269,7 @@ running_object!(HeartbeatClient: Beat {
         let now = now();
         let until_ns = crate::nanoseconds(until).filter(|until_ns| *until_ns > now.wall_ns);
         let until_ns = until_ns.ok_or_else(|| {
-            Error::argument("until", until, "a time to come in seconds since the Unix epoch")
+            Error::number("until", until, "a time to come in seconds since the Unix epoch")
         })?;
         self.progress.announce_silence(now.mono_ns.saturating_add(until_ns - now.wall_ns));
         self.handle.prompt();

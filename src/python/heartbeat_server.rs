@@ -290,7 +290,7 @@ fn judge(
     if let Some(timeout) = timeout {
         if detector.is_some() || suspect.is_some() || down.is_some() {
             let allowed = "None beside detector, suspect or down";
-            return Err(Error::argument("timeout", timeout.0, allowed));
+            return Err(Error::number("timeout", timeout.0, allowed));
         }
         return Ok(Detector::fixed(args::duration_ns("timeout", timeout)?));
     }

@@ -32,11 +32,18 @@ impl<'py> FromPyObject<'_, 'py> for Count {
     }
 }
 
-/// How many probes are kept.
-#[derive(FromPyObject)]
+/// How many probes are kept: so many, or what a word says.
 pub(super) enum Keep {
     Last(Integer),
-    All(String),
+    Word(String),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Keep {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        object.extract().map(Self::Word).or_else(|_| object.extract().map(Self::Last))
+    }
 }
 
 /// The options of a session, as Python gives them.
@@ -73,11 +80,11 @@ impl Options {
 
     /// Which addresses a name may have.
     fn family(&self) -> Result<Option<Family>> {
-        match self.family.as_ref().map(|family| family.within::<u8>("family", 4..=6)).transpose()? {
-            None => Ok(None),
+        let Some(family) = &self.family else { return Ok(None) };
+        match family.value() {
             Some(4) => Ok(Some(Family::V4)),
             Some(6) => Ok(Some(Family::V6)),
-            Some(other) => Err(Error::argument("family", other, "4 or 6")),
+            _ => Err(Error::argument("family", family, "4 or 6")),
         }
     }
 
@@ -137,8 +144,8 @@ impl Options {
         };
         let keep = match &self.keep {
             Keep::Last(last) => Some(last.within("keep", 0..=u64::from(u32::MAX))?),
-            Keep::All(all) if all == "all" => None,
-            Keep::All(other) => {
+            Keep::Word(all) if all == "all" => None,
+            Keep::Word(other) => {
                 let allowed = "0 to 4294967295 or 'all'";
                 return Err(Error::argument("keep", format!("'{other}'"), allowed));
             }
@@ -182,7 +189,7 @@ impl Options {
 /// precise: spins for the last 50 us before each slot and the first 50 us after each probe, which
 ///     takes some per cent of a core (Linux). Without it a sleep before a slot ends earlier by what
 ///     the last ones were late in the median, at most 50 us, and what is left is spun.
-/// source: the (address, port) to send from; port 0 is any.
+/// source: the (address, port) to send from; port 0 is any, and so is the address "".
 /// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
 /// dscp: the differentiated services code point (RFC 2474), 0 to 63.
 /// dont_fragment: sends each probe in one piece or not at all (RFC 1191). One longer than the path

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use crate::net::{Endpoint, resolve};
 use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig, start_sweep};
 use crate::python::args::{self, Integer, Seconds};
+use crate::python::error::failed;
 use crate::python::ping_report::PingReport;
 use crate::python::wait::{aside, wait};
 use crate::wire::MAX_DATAGRAM;
@@ -15,7 +16,8 @@ use crate::{Error, Result};
 ///
 /// targets: (host, port) pairs, IPv4 and IPv6 as they come.
 /// count: how many probes to each, at least 1. The targets take turns.
-/// rate: how many probes per second in all.
+/// rate: how many probes per second in all; what a pause of this host held up for more than 10 ms
+///     goes out later, not in a burst.
 /// timeout: how long each reply is waited for, in seconds.
 /// size: the payload of a probe in bytes, 64 to 65507.
 ///
@@ -49,7 +51,7 @@ pub(super) fn ping_many(
         endpoints.push(args::remote(host, &port)?);
     }
     if !(rate.is_finite() && rate > 0.0) {
-        return Err(Error::argument("rate", rate, "a number per second above 0").into());
+        return Err(Error::number("rate", rate, "a number per second above 0").into());
     }
     let config = SweepConfig {
         targets: Vec::new(),
@@ -67,6 +69,9 @@ pub(super) fn ping_many(
     };
     let worker = start_sweep(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
+    if worker.has_failed() {
+        return Err(failed("ping_many"));
+    }
     let reports = py.detach(|| worker.look(Sweep::take_reports));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
 }

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::ping::{Flows, Report, Verdict};
 use crate::python::value::value;
-use crate::{seconds, stats};
+use crate::{Error, Result, seconds, stats};
 
 /// The verdicts in the order of their numbers in the column.
 pub(super) const VERDICTS: [&str; 6] =
@@ -23,8 +23,8 @@ value! {
         /// Its number in its flow, from 1.
         seq: u64,
         /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
-        /// and the host said that nothing listens on the port) or "send_failed" (this host could
-        /// not send it).
+        /// and ICMP said that nothing listens on the port or that the host cannot be reached) or
+        /// "send_failed" (this host could not send it).
         verdict: &'static str,
         /// The round-trip time in seconds (RFC 2681), from a clock that never steps; None without
         /// a reply in time.
@@ -102,13 +102,13 @@ impl Distribution {
     /// The 50th percentile; None without any.
     #[getter]
     fn median(&self) -> Option<f64> {
-        self.percentile(50.0)
+        self.0.percentile_ns(50.0).map(seconds)
     }
 
     /// The 99th percentile; None of fewer than 100.
     #[getter]
     fn p99(&self) -> Option<f64> {
-        self.percentile(99.0)
+        self.0.percentile_ns(99.0).map(seconds)
     }
 
     /// The largest; None without any.
@@ -127,8 +127,13 @@ impl Distribution {
     ///
     /// None where fewer than one value is expected beyond it: p99.9 needs 1000. 0 is the minimum
     /// and 100 the maximum.
-    fn percentile(&self, percent: f64) -> Option<f64> {
-        self.0.percentile_ns(percent).map(seconds)
+    ///
+    /// Raises ValueError for what is not from 0 to 100.
+    fn percentile(&self, percent: f64) -> Result<Option<f64>> {
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(Error::number("percent", percent, "0 to 100"));
+        }
+        Ok(self.0.percentile_ns(percent).map(seconds))
     }
 
     fn __repr__(&self) -> String {
@@ -207,7 +212,8 @@ impl PingReport {
         self.report.counters.lost
     }
 
-    /// Probes not answered because nothing listens on the port (ICMP port unreachable).
+    /// Probes not answered because nothing listens on the port or nothing leads to the host (ICMP
+    /// port, host and network unreachable).
     #[getter]
     fn refused(&self) -> u64 {
         self.report.counters.refused

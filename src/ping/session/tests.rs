@@ -152,6 +152,24 @@ fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
 }
 
 #[test]
+fn a_step_of_the_clock_changes_no_verdict() {
+    let wide = Config { schedule: Schedule::Periodic { interval_ns: MS }, ..config(2) };
+    // Set back an hour, the clock says that the reply came in an hour; set forward, an hour ago.
+    for (stamp_ms, read_ms, verdict) in [
+        (3_600_000, 10, Verdict::Answered),
+        (-3_600_000, 10, Verdict::Answered),
+        (-3_600_000, 1500, Verdict::Late),
+    ] {
+        let mut session = Session::new(wide);
+        let texts: Vec<_> = (0..2).filter_map(|ms| sent(&mut session, ms)).collect();
+        session.on_stamped(at(read_ms), Some(stamp_ms * MS), target(), texts[1].as_bytes());
+        let mut report = session.report();
+        assert_eq!(*report.counters.of(verdict), 1, "{stamp_ms} {read_ms}");
+        assert_eq!(report.counters.pending, u64::from(verdict == Verdict::Answered));
+    }
+}
+
+#[test]
 fn what_knows_the_token_and_was_never_sent_is_corrupt() {
     let mut session = Session::new(Config { size: 64, ..config(9) });
     let probe = sent(&mut session, 0).unwrap();
@@ -380,27 +398,66 @@ proptest! {
     }
 
     #[test]
-    fn a_sum_of_reports_adds_up(
-        one in 0..40_u64, other in 0..40_u64, answered in any::<u64>(),
+    fn a_sum_is_the_report_of_both_runs(
+        runs in prop::collection::vec(
+            prop::collection::vec((prop::option::of(0..40_i64), 0..5_i64), 0..30), 2,
+        ),
     ) {
-        let run = |count: u64| {
-            let mut session = session(count.max(1));
-            for n in 0..count {
-                let ms = i64::try_from(n).unwrap() * 2000;
-                let echo = sent(&mut session, ms).unwrap();
-                if answered >> n & 1 == 1 {
-                    session.on_datagram(at(ms + 5), target(), echo.as_bytes());
-                }
+        let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+        // Each probe leaves so late in its slot, and its reply takes so long, where one comes.
+        let run = |story: &[(Option<i64>, i64)]| {
+            let mut session = Session::new(Config { schedule, ..config(1 + story.len() as u64) });
+            let (mut texts, mut replies) = (Vec::new(), Vec::new());
+            session.on_time(at(0));
+            session.transmit();
+            for (slot, (delay, late)) in (2..).step_by(2).zip(story) {
+                texts.extend(sent(&mut session, slot * 10 + late));
+                replies.extend(delay.map(|delay| (slot * 10 + late + delay, texts.len() - 1)));
             }
+            replies.sort_unstable();
+            for (ms, place) in &replies {
+                session.on_datagram(at(*ms), target(), texts[*place].as_bytes());
+            }
+            session.on_local_drops(story.len() as u64);
+            session.on_time(at(5000));
             session.report()
         };
-        let (one, other) = (run(one), run(other));
-        let mut sum = one.clone();
-        sum += &other;
-        let counters = sum.counters;
-        prop_assert_eq!(counters.sent, one.counters.sent + other.counters.sent);
-        prop_assert_eq!(sum.rtt.count(), counters.answered);
-        prop_assert_eq!(sum.kept.columns().len() as u64, counters.sent);
-        prop_assert_eq!(sum.rtt.max_ns(), one.rtt.max_ns().max(other.rtt.max_ns()));
+        let reports: Vec<_> = runs.iter().map(|story| run(story)).collect();
+        let mut sum = reports[0].clone();
+        sum += &reports[1];
+        let both = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+        // What each run was in sending order; no run of losses and no pair reaches over the seam.
+        let outcomes = runs.iter().map(|story| {
+            [None].into_iter().chain(story.iter().map(|(delay, _)| *delay)).collect::<Vec<_>>()
+        });
+        let (mut bursts, mut pairs) = (Vec::new(), Vec::new());
+        for outcomes in outcomes {
+            let same = outcomes.chunk_by(|one, other| one.is_none() == other.is_none());
+            bursts.extend(same.filter(|run| run[0].is_none()).map(<[_]>::len));
+            let neighbours = outcomes.windows(2).filter_map(|pair| pair[0].zip(pair[1]));
+            pairs.extend(neighbours.map(|(one, other)| one.abs_diff(other) * MS.unsigned_abs()));
+        }
+        prop_assert_eq!(sum.counters.sent, both(|report| report.counters.sent));
+        prop_assert_eq!(sum.counters.lost, bursts.iter().sum::<usize>() as u64);
+        prop_assert_eq!(sum.loss_runs.bursts.count, bursts.len() as u64);
+        prop_assert_eq!(sum.loss_runs.bursts.max, bursts.iter().max().map(|max| *max as u64));
+        #[expect(clippy::cast_precision_loss)]
+        let mean = pairs.iter().sum::<u64>() as f64 / pairs.len() as f64;
+        prop_assert_eq!(sum.variation.ipdv_abs_mean_ns(), (!pairs.is_empty()).then_some(mean));
+        prop_assert_eq!(sum.reordering.reordered(), both(|report| report.reordering.reordered()));
+        prop_assert_eq!(
+            sum.reordering.max_extent(),
+            reports.iter().filter_map(|report| report.reordering.max_extent()).max()
+        );
+        prop_assert_eq!(sum.missed, both(|report| report.missed));
+        prop_assert_eq!(sum.send_error.count(), sum.counters.sent);
+        prop_assert_eq!(sum.local_drops, both(|report| report.local_drops));
+        let mut rtts: Vec<_> = runs.iter().flatten().filter_map(|(delay, _)| *delay).collect();
+        rtts.sort_unstable();
+        let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
+        prop_assert_eq!((sum.rtt.count(), sum.rtt.percentile_ns(50.0)), (rtts.len() as u64, median));
+        let columns = reports.iter().map(|report| report.kept.columns());
+        let rows: Vec<_> = columns.flat_map(|columns| columns.rtt_ns).collect();
+        prop_assert_eq!(sum.kept.columns().rtt_ns, rows);
     }
 }
