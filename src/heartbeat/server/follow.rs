@@ -98,14 +98,6 @@ impl Server {
         self.settle(place, beat_in, silence_ns);
     }
 
-    fn prove(&mut self, place: usize) {
-        let record = self.table.record_mut(place);
-        if !record.is_proven() {
-            record.prove();
-            self.unproven -= 1;
-        }
-    }
-
     /// Takes a beat of another boot than the one that is followed.
     fn follow_boot(&mut self, place: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
         let seq = beat_in.beat.reading.seq;
