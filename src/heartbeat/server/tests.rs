@@ -1,3 +1,5 @@
+mod boots;
+mod clocks;
 mod fleet;
 
 use super::*;

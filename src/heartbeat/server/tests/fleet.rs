@@ -211,3 +211,28 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
         assert_eq!(down.count(), 10, "those that do not come back");
     }
 }
+
+#[test]
+fn what_drains_from_a_queue_does_not_prolong_a_mass_silence() {
+    let mut server = Driven::new(multiple());
+    let beats = |server: &mut Driven, second: i64, late: i64| {
+        for number in 1..11 {
+            let text = format!("hb;i=1000 {second} {}.0", WALL_S + second);
+            server.hear((second + late) * SECOND, client(number), &text);
+        }
+    };
+    for second in 0..10 {
+        beats(&mut server, second, 0);
+    }
+    for second in 10..25 {
+        beats(&mut server, second, 8);
+    }
+    server.run_until(60 * SECOND);
+    let down: Vec<_> = server
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event.signal, Signal::Down { .. }))
+        .map(|event| event.at)
+        .collect();
+    assert_eq!(down, [at(19); 10]);
+}
