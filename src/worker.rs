@@ -151,15 +151,19 @@ impl<M: Watched> Worker<M> {
     /// Looks at the machine between two of its steps; not in a child by `fork` where that step was
     /// going on, for there it never ends.
     pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
+        self.lock().map(|mut machine| look(&mut machine))
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, M>> {
         if self.is_elsewhere() {
-            return self.shared.machine.try_lock().ok().map(|mut machine| look(&mut machine));
+            return self.shared.machine.try_lock().ok();
         }
-        Some(look(&mut self.shared.lock()))
+        Some(self.shared.lock())
     }
 
     /// Waits up to `patience` for an event.
     pub fn next_event(&self, patience: Duration) -> Next<M::Event> {
-        let guard = self.shared.lock();
+        let Some(guard) = self.lock() else { return Next::Ended };
         let (mut machine, _) = self
             .shared
             .changed
@@ -173,7 +177,7 @@ impl<M: Watched> Worker<M> {
     /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `signal` is
     /// raised once something may have changed.
     pub fn poll_event(&self, signal: &Arc<Signal>) -> Next<M::Event> {
-        let mut machine = self.shared.lock();
+        let Some(mut machine) = self.lock() else { return Next::Ended };
         let next = self.take(&mut machine);
         if matches!(next, Next::Nothing) {
             let mut waiting = self.shared.waiting();
@@ -195,9 +199,10 @@ impl<M: Watched> Worker<M> {
 
     /// Waits up to `patience` for the end; tells whether it has come.
     pub fn wait(&self, patience: Duration) -> bool {
-        let guard = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(guard, patience, |_| self.is_running());
-        drop(waited);
+        if let Some(guard) = self.lock() {
+            let going_on = |_: &mut M| self.is_running();
+            drop(self.shared.changed.wait_timeout_while(guard, patience, going_on));
+        }
         !self.is_running()
     }
 
@@ -368,6 +373,10 @@ mod tests {
         let shared = Arc::clone(&worker.shared);
         let step = shared.lock();
         assert_eq!(worker.look(|_| ()), None);
+        assert!(matches!(worker.next_event(Duration::MAX), Next::Ended));
+        let (signal, _receiver) = Signal::pair().unwrap();
+        assert!(matches!(worker.poll_event(&Arc::new(signal)), Next::Ended));
+        assert!(worker.wait(Duration::MAX));
         drop(step);
         assert_eq!(worker.look(|_| ()), Some(()));
     }
