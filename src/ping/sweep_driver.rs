@@ -1,17 +1,11 @@
 //! The thread that joins a sweep to a socket of batches.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::thread;
-use std::time::Duration;
 
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::net::{Batch, BatchSocket, GATHER, Options, Outbox, Waited, now};
 use crate::ping::Sweep;
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
-
-/// Where many probes go out in this time, they go, and their replies are taken, at once. Replies
-/// have the kernel's stamps, and a thread that is woken for each costs several times as much.
-const GATHER: Duration = Duration::from_micros(500);
 
 /// Starts a sweep from any port.
 ///
@@ -47,7 +41,6 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
     loop {
         let waited = socket.receive(&mut batch, deadline);
         let mut sweep = shared.lock();
-        let mut received = 0;
         match waited {
             Waited::Interrupted => return,
             Waited::Nothing => sweep.on_time(now()),
@@ -56,7 +49,6 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
                 for (message, datagram) in batch.datagrams() {
                     let kernel_ns = BatchSocket::STAMPS.then_some(message.at.mono_ns);
                     sweep.on_stamped(read, kernel_ns, datagram);
-                    received += 1;
                 }
             }
         }
@@ -76,10 +68,11 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
             return;
         }
         deadline = sweep.deadline();
-        let gathers = sweep.is_faster_than(GATHER);
+        // Probes of which many go out in this time go at once, too.
+        let gathers = sweep.is_faster_than(GATHER) && (sent || waited == Waited::Received);
         drop(sweep);
-        if gathers && (sent || received > 0) && received < MAX_BATCH / 2 {
-            thread::sleep(GATHER);
+        if gathers {
+            batch.gather();
         }
     }
 }
