@@ -29,7 +29,7 @@ pub use clock::now;
 pub use outbox::Outbox;
 pub use probe::{Arrival, ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
-pub use resolve::{Endpoint, Family, resolve};
+pub use resolve::{Endpoint, Family, on_ipv6, resolve};
 pub use servers::{Registered, Servers};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;

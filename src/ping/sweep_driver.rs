@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::net::{Batch, BatchSocket, GATHER, Options, Outbox, Waited, now};
+use crate::net::{Batch, BatchSocket, GATHER, Options, Outbox, Waited, now, on_ipv6};
 use crate::ping::Sweep;
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
@@ -24,14 +24,6 @@ pub fn start_sweep(sweep: Sweep) -> Result<Worker<Sweep>> {
     let interrupter = socket.interrupter();
     let run = move |shared: &Shared<Sweep>| run(shared, &mut socket);
     Worker::spawn(sweep, (address, address), [(interrupter, run)])
-}
-
-/// The address of `target` on a socket of IPv6: an IPv4 address is mapped (RFC 4291 section 2.5.5.2).
-fn on_ipv6(target: SocketAddr) -> SocketAddr {
-    match target {
-        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        SocketAddr::V6(_) => target,
-    }
 }
 
 fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
@@ -74,20 +66,5 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
         if gathers {
             batch.gather();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddrV6;
-
-    use super::*;
-
-    #[test]
-    fn ipv4_is_mapped_and_a_scope_is_kept() {
-        let v4 = "192.0.2.1:7".parse().unwrap();
-        assert_eq!(on_ipv6(v4), "[::ffff:192.0.2.1]:7".parse().unwrap());
-        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 3).into();
-        assert_eq!(on_ipv6(link_local), link_local);
     }
 }
