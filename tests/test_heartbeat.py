@@ -101,6 +101,19 @@ def test_several_servers_hear_each_beat() -> None:
             pass
 
 
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+def test_servers_of_both_families_hear_a_client(hosts: tuple[str, str]) -> None:
+    with HeartbeatServer(hosts[0], 0) as one, HeartbeatServer(hosts[1], 0) as two:
+        with HeartbeatClient(*one.address, also=[two.address], name="both") as client:
+            assert client.server == one.address
+            for server in (one, two):
+                assert wait_for(server, udpulse.Up).address == (
+                    server.address[0],
+                    client.address[1],
+                )
+        assert client.counters.send_failed == 0
+
+
 def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02) as client:
         client.busy(until=time.time() + 60)
@@ -221,6 +234,18 @@ def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
             return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).message
 
     assert b";s=busy" in asyncio.run(turn())
+
+
+def test_who_enters_twice_leaves_twice_and_is_watched_once(server: HeartbeatServer) -> None:
+    async def enter() -> int:
+        client = HeartbeatClient(*server.address, interval=0.02)
+        async with client:
+            async with client:
+                pass
+            assert not client.running, "as with `with`"
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(enter()) == 1
 
 
 FORK = """

@@ -15,6 +15,7 @@ _watches: dict[HeartbeatClient, asyncio.Task[None]] = {}
 async def enter(client: HeartbeatClient, period: float) -> HeartbeatClient:
     """Have the running event loop tick for `client` every `period` seconds until `leave`."""
     client._tick()
+    unwatch(client)
     _watches[client] = asyncio.create_task(_watch(client, period))
     return client
 
@@ -27,8 +28,15 @@ async def _watch(client: HeartbeatClient, period: float) -> None:
 
 async def leave(client: HeartbeatClient) -> None:
     """Say goodbye without keeping the event loop."""
-    _watches.pop(client).cancel()
+    unwatch(client)
     await asyncio.to_thread(client.__exit__, None, None, None)
+
+
+def unwatch(client: HeartbeatClient) -> None:
+    """Have nobody tick for `client` any more."""
+    watch = _watches.pop(client, None)
+    if watch is not None:
+        watch.cancel()
 
 
 def decorated(

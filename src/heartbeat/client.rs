@@ -1,6 +1,6 @@
 //! The client: beats on an absolute grid, and the faults of the lab on purpose.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +152,12 @@ impl Client {
     /// The first server that the beats go to.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
-        self.config.servers.first().copied()
+        let mut first = *self.config.servers.first()?;
+        // Not as a socket of IPv6 has it.
+        if let IpAddr::V4(ip) = first.ip().to_canonical() {
+            first.set_ip(ip.into());
+        }
+        Some(first)
     }
 
     /// Writes the message of the present number, to be sent to all servers.

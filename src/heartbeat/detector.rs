@@ -159,6 +159,12 @@ impl Detector {
         Self { kind: Kind::Fixed, suspect: seconds, down: seconds }
     }
 
+    /// Whether it suspects a client before it takes it for down.
+    #[must_use]
+    pub fn doubts(&self) -> bool {
+        self.suspect < self.down
+    }
+
     /// Which way it judges.
     #[must_use]
     pub fn kind(&self) -> Kind {

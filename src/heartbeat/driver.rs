@@ -1,19 +1,11 @@
 //! The heartbeat server at work: a thread that takes batches and lets the machine judge.
 
 use std::net::SocketAddr;
-use std::thread;
-use std::time::Duration;
 
 use crate::heartbeat::{Server, ServerConfig};
-use crate::net::{
-    Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Servers, Waited, now,
-};
+use crate::net::{Batch, BatchSocket, Options, Outbox, Registered, Servers, Waited, now};
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
-
-/// How long more beats are waited for after a small batch. Beats have the kernel's stamps, so no
-/// verdict is touched by it, and a thread that is woken for each beat costs three times as much.
-const GATHER: Duration = Duration::from_micros(500);
 
 /// Datagrams in a row after which deadlines are looked at though more may be waiting, where no stamps
 /// tell when those arrived.
@@ -78,7 +70,7 @@ fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
                 server.on_time(last.at);
                 row = 0;
             }
-            gathers = BatchSocket::STAMPS && messages.len() < MAX_BATCH / 2 && !server.replies();
+            gathers = !server.replies();
         }
         server.on_own_drops(socket.overflowed());
         deadline = server.deadline();
@@ -92,7 +84,7 @@ fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
             shared.lock().on_send_failed();
         }
         if gathers {
-            thread::sleep(GATHER);
+            batch.gather();
         }
     }
 }

@@ -58,6 +58,9 @@ pub(super) struct Record {
     flags: u8,
 }
 
+/// In how many nanoseconds the least difference rises by one.
+pub(super) const RISE: i64 = 4096;
+
 /// No extra.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -88,8 +91,10 @@ pub(super) struct Extra {
     pub(super) boot: Option<u64>,
     /// The boot before, and the highest number heard of it.
     pub(super) before: Option<(u64, Option<u64>)>,
-    /// Whether both boots are alive, as told.
-    pub(super) conflict: bool,
+    /// How many beats with new numbers came of the boot before since it was taken for over.
+    pub(super) rivals: u32,
+    /// Since when all beats that came had been sent long before.
+    pub(super) delayed_since_ns: Option<i64>,
     pub(super) status: Option<Status>,
     pub(super) age_ns: Option<i64>,
     /// When it became busy or stalled or stopped.
@@ -211,6 +216,11 @@ impl Record {
         Some(self.least_ns.saturating_add(self.delay_ns()?))
     }
 
+    /// What is lost of a delay in 24 bits.
+    pub(super) fn lost_ns(&self) -> i64 {
+        self.delay_ns().unwrap_or_default() >> 23
+    }
+
     /// What the send time of a beat says that came at `at_ns` with such a difference.
     pub(super) fn sent(&self, at_ns: i64, difference_ns: Option<i64>) -> Sent {
         let (Some(difference_ns), Some(newest_ns)) = (difference_ns, self.difference_ns()) else {
@@ -218,9 +228,7 @@ impl Record {
         };
         let sent_ns = at_ns.saturating_sub(difference_ns);
         let after_ns = sent_ns.saturating_sub(self.arrived_ns.saturating_sub(newest_ns));
-        // What is lost of a delay in 24 bits.
-        let lost_ns = self.delay_ns().unwrap_or_default() >> 23;
-        if after_ns.saturating_abs() <= lost_ns {
+        if after_ns.saturating_abs() <= self.lost_ns() {
             return Sent::Same;
         }
         if after_ns > 0 {
@@ -258,7 +266,15 @@ impl Record {
     /// Raises the least difference by 244 parts in a million of the time passed, because two clocks
     /// run at speeds that differ by up to that.
     pub(super) fn let_least_rise(&mut self, passed_ns: i64) {
-        self.least_ns = self.least_ns.saturating_add(passed_ns.max(0) / 4096);
+        self.least_ns = self.least_ns.saturating_add(passed_ns.max(0) / RISE);
+    }
+
+    /// Counts delays from that of the last beat on.
+    pub(super) fn forget_least(&mut self) {
+        if let Some(difference_ns) = self.difference_ns() {
+            self.set(TIMED, false);
+            self.set_difference_ns(difference_ns);
+        }
     }
 
     /// Takes a step of one of the clocks out of the delays.

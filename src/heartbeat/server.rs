@@ -19,6 +19,9 @@ const STEP_NS: i64 = 500_000_000;
 const GRACE_NS: i64 = 60 * NS_PER_SECOND;
 /// How many places are looked at for one that a newcomer may have.
 const STEPS: usize = 64;
+/// Which part of the table, one in so many, newcomers that were heard once may take of clients that
+/// ended.
+const ON_PROBATION: usize = 16;
 /// How many datagrams are usual at once.
 const MAX_BATCH: usize = 128;
 
@@ -71,10 +74,8 @@ pub struct ServerCounters {
 pub struct Server {
     config: ServerConfig,
     table: Table,
-    /// How many clients are in each state.
-    counts: [usize; State::COUNT],
-    /// How many were heard but once.
-    unproven: usize,
+    /// How many clients are in each state: of those that were heard but once, and of the others.
+    counts: [[usize; State::COUNT]; 2],
     /// Where the search for a place to give away goes on.
     hand: usize,
     counters: ServerCounters,
@@ -108,8 +109,7 @@ impl Server {
     pub fn new(config: ServerConfig) -> Self {
         Self {
             table: Table::new(config.by_host),
-            counts: [0; State::COUNT],
-            unproven: 0,
+            counts: [[0; State::COUNT]; 2],
             hand: 0,
             counters: ServerCounters::default(),
             offsets_ns: None,
@@ -167,7 +167,10 @@ impl Server {
     fn read<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> BeatIn<'a> {
         let beat = Beat::read(datagram);
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
-        let (first_ns, _) = *self.offsets_ns.get_or_insert((offset_ns, offset_ns));
+        let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
+            self.driven_ns = at.mono_ns;
+            (offset_ns, offset_ns)
+        });
         let steady_ns = at.mono_ns.saturating_add(first_ns);
         let time = beat.reading.time;
         let lag_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
@@ -256,21 +259,26 @@ impl Server {
     }
 
     /// Whether there is room for one more client. In a full table newcomers that were heard once
-    /// and fell silent make it, else clients that ended; while there are such newcomers, a flood of
-    /// them takes only each other's places.
-    fn has_room(&mut self) -> bool {
+    /// and fell silent make it, whatever they declared; so do clients that ended, until many such
+    /// newcomers are there: a flood of them takes only each other's places.
+    fn has_room(&mut self, now_ns: i64) -> bool {
         if self.len() < self.config.max_peers {
             return true;
         }
-        if self.unproven + self.ended() == 0 {
+        let unproven: usize = self.counts[0].iter().sum();
+        if unproven + self.ended() == 0 {
             return false;
         }
         for _ in 0..STEPS.min(self.len()) {
             self.hand = (self.hand + 1) % self.len();
             let record = self.table.record(self.hand);
-            if record.state.is_end() && (self.unproven == 0 || !record.is_proven()) {
-                self.counts[record.state as usize] -= 1;
-                self.unproven -= usize::from(!record.is_proven());
+            let may_go = if record.is_proven() {
+                record.state.is_end() && unproven * ON_PROBATION < self.len()
+            } else {
+                record.state.is_end() || now_ns - record.arrived_ns >= GRACE_NS
+            };
+            if may_go {
+                self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
                 self.table.remove(self.hand);
                 return true;
             }
@@ -279,19 +287,30 @@ impl Server {
     }
 
     fn ended(&self) -> usize {
-        self.counts[State::Down as usize] + self.counts[State::Stopped as usize]
+        self.counts.iter().map(ended).sum()
     }
 
     fn enter(&mut self, place: usize, state: State) {
         let record = self.table.record_mut(place);
-        self.counts[record.state as usize] -= 1;
+        let counts = &mut self.counts[usize::from(record.is_proven())];
+        counts[record.state as usize] -= 1;
         record.state = state;
-        self.counts[state as usize] += 1;
+        counts[state as usize] += 1;
+    }
+
+    /// Knows that a client is no forged source alone.
+    fn prove(&mut self, place: usize) {
+        let record = self.table.record_mut(place);
+        if !record.is_proven() {
+            record.prove();
+            self.counts[0][record.state as usize] -= 1;
+            self.counts[1][record.state as usize] += 1;
+        }
     }
 
     /// Takes the first beat of a client, where there is room for it.
     fn welcome(&mut self, hash: u64, beat_in: &BeatIn<'_>) -> bool {
-        if !self.has_room() {
+        if !self.has_room(beat_in.at.mono_ns) {
             self.counters.refused += 1;
             return false;
         }
@@ -306,8 +325,7 @@ impl Server {
         });
         let remembers = self.config.detector.remembers();
         let place = self.table.insert(hash, *from, extra, record, remembers);
-        self.counts[State::Unknown as usize] += 1;
-        self.unproven += 1;
+        self.counts[0][State::Unknown as usize] += 1;
         self.counters.beats += 1;
         self.tell(place, *at, Signal::Up { seq: beat.reading.seq });
         self.settle(place, beat_in, 0);
@@ -348,6 +366,10 @@ impl Server {
     ) {
         self.events.push(Event { address, name, at, before, signal });
     }
+}
+
+fn ended(counts: &[usize; State::COUNT]) -> usize {
+    counts[State::Down as usize] + counts[State::Stopped as usize]
 }
 
 impl Machine for Server {

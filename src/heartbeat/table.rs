@@ -60,6 +60,11 @@ impl Table {
         SocketAddr::new(from.ip(), if self.by_host { 0 } else { from.port() })
     }
 
+    /// Whether two addresses are one client's.
+    pub(super) fn is_same(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        self.simplify(one) == self.simplify(other)
+    }
+
     pub(super) fn hash(&self, key: &Key<'_>) -> u64 {
         self.hasher.hash_one(key)
     }

@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::thread;
+use std::time::Duration;
 
 use crate::Stamp;
+use crate::net::BatchSocket;
 
 /// The most messages received at once.
 pub const MAX_BATCH: usize = 128;
 
-/// How a [`BatchSocket`](super::BatchSocket) is opened.
+/// How long [`Batch::gather`] waits.
+pub const GATHER: Duration = Duration::from_micros(500);
+
+/// How a [`BatchSocket`] is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask of a socket")]
 pub struct Options {
@@ -71,6 +77,15 @@ impl Batch {
     /// The messages, and the memory that their datagrams lie in.
     pub fn split(&mut self) -> (&[Message], &mut [u8]) {
         (&self.messages, &mut self.memory)
+    }
+
+    /// Waits for more datagrams to come before the next call, where few came with this one: a thread
+    /// that is woken for each costs several times as much. Arrivals have the kernel's stamps, so that
+    /// none is late by it; where they have none nothing is waited for.
+    pub fn gather(&self) {
+        if BatchSocket::STAMPS && self.messages.len() < MAX_BATCH / 2 {
+            thread::sleep(GATHER);
+        }
     }
 
     /// The memory that the datagrams lie in.

@@ -23,13 +23,13 @@ mod servers;
 mod signal;
 mod socket;
 
-pub use batch::{Batch, Local, MAX_BATCH, Message, Options, Waited};
+pub use batch::{Batch, GATHER, Local, MAX_BATCH, Message, Options, Waited};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
 pub use outbox::Outbox;
 pub use probe::{Arrival, ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
-pub use resolve::{Endpoint, Family, resolve};
+pub use resolve::{Endpoint, Family, on_ipv6, resolve};
 pub use servers::{Registered, Servers};
 pub use signal::{Receiver, Signal};
 pub(crate) use socket::is_refusal;

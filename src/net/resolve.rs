@@ -96,8 +96,19 @@ fn explain(text: &str) -> String {
     text.rsplit(": ").next().unwrap_or(text).to_owned()
 }
 
+/// The address of `target` on a socket of IPv6: an IPv4 address is mapped (RFC 4291 section 2.5.5.2).
+#[must_use]
+pub fn on_ipv6(target: SocketAddr) -> SocketAddr {
+    match target {
+        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) => target,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
 
     fn endpoint(host: &str) -> Endpoint {
@@ -143,5 +154,13 @@ mod tests {
     fn endpoints_read_as_addresses() {
         assert_eq!(endpoint("::1").to_string(), "[::1]:7");
         assert_eq!(endpoint("localhost").to_string(), "localhost:7");
+    }
+
+    #[test]
+    fn ipv4_is_mapped_and_a_scope_is_kept() {
+        let v4 = "192.0.2.1:7".parse().unwrap();
+        assert_eq!(on_ipv6(v4), "[::ffff:192.0.2.1]:7".parse().unwrap());
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 3).into();
+        assert_eq!(on_ipv6(link_local), link_local);
     }
 }

@@ -1,17 +1,11 @@
 //! The thread that joins a sweep to a socket of batches.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::thread;
-use std::time::Duration;
 
-use crate::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use crate::net::{Batch, BatchSocket, GATHER, Options, Outbox, Waited, now, on_ipv6};
 use crate::ping::Sweep;
 use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
-
-/// Where many probes go out in this time, they go, and their replies are taken, at once. Replies
-/// have the kernel's stamps, and a thread that is woken for each costs several times as much.
-const GATHER: Duration = Duration::from_micros(500);
 
 /// Starts a sweep from any port.
 ///
@@ -32,14 +26,6 @@ pub fn start_sweep(sweep: Sweep) -> Result<Worker<Sweep>> {
     Worker::spawn(sweep, (address, address), [(interrupter, run)])
 }
 
-/// The address of `target` on a socket of IPv6: an IPv4 address is mapped (RFC 4291 section 2.5.5.2).
-fn on_ipv6(target: SocketAddr) -> SocketAddr {
-    match target {
-        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        SocketAddr::V6(_) => target,
-    }
-}
-
 fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
     let ipv6 = socket.local_address().is_ipv6();
     let (mut batch, mut outbox, mut probes) = (Batch::default(), Outbox::default(), Vec::new());
@@ -47,7 +33,6 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
     loop {
         let waited = socket.receive(&mut batch, deadline);
         let mut sweep = shared.lock();
-        let mut received = 0;
         match waited {
             Waited::Interrupted => return,
             Waited::Nothing => sweep.on_time(now()),
@@ -56,7 +41,6 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
                 for (message, datagram) in batch.datagrams() {
                     let kernel_ns = BatchSocket::STAMPS.then_some(message.at.mono_ns);
                     sweep.on_stamped(read, kernel_ns, datagram);
-                    received += 1;
                 }
             }
         }
@@ -76,25 +60,11 @@ fn run(shared: &Shared<Sweep>, socket: &mut BatchSocket) {
             return;
         }
         deadline = sweep.deadline();
-        let gathers = sweep.is_faster_than(GATHER);
+        // Probes of which many go out in this time go at once, too.
+        let gathers = sweep.is_faster_than(GATHER) && (sent || waited == Waited::Received);
         drop(sweep);
-        if gathers && (sent || received > 0) && received < MAX_BATCH / 2 {
-            thread::sleep(GATHER);
+        if gathers {
+            batch.gather();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddrV6;
-
-    use super::*;
-
-    #[test]
-    fn ipv4_is_mapped_and_a_scope_is_kept() {
-        let v4 = "192.0.2.1:7".parse().unwrap();
-        assert_eq!(on_ipv6(v4), "[::ffff:192.0.2.1]:7".parse().unwrap());
-        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 3).into();
-        assert_eq!(on_ipv6(link_local), link_local);
     }
 }

@@ -43,7 +43,8 @@ value! {
 }
 
 value! {
-    /// Two clients are alive under one name; the one heard before is passed over from now on.
+    /// Two clients are alive under one name; the one heard before is passed over until the other falls
+    /// silent or says goodbye: then it is Restarted.
     Conflict {
         /// The client's (host, port).
         address: Address,

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
 use crate::impair::probability;
-use crate::net::{Endpoint, Socket, now, resolve};
+use crate::net::{Endpoint, Socket, now, on_ipv6, resolve};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::value::{Address, address, value};
@@ -151,11 +151,18 @@ impl HeartbeatClient {
         let first = self.endpoint.clone();
         let first = aside(py, move || resolve(&first))??;
         let open = if also.is_empty() { Socket::connect } else { open_any };
+        let mut servers: Vec<_> = std::iter::once(first).chain(also).collect();
+        // A socket of IPv6 reaches IPv4, too.
+        if servers.iter().any(SocketAddr::is_ipv6) {
+            servers = servers.into_iter().map(on_ipv6).collect();
+        }
+        let first = servers[0];
         let endpoint = Endpoint { host: first.ip().to_string(), port: first.port(), family: None };
         self.handle.start(py, &endpoint, open, |socket| {
-            // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
-            let first = if also.is_empty() { socket.peer_address() } else { first };
-            let servers = std::iter::once(first).chain(also).collect();
+            if let [alone] = &mut servers[..] {
+                // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
+                *alone = socket.peer_address();
+            }
             Client::new(ClientConfig { servers, ..self.config.clone() })
         })
     }

@@ -95,7 +95,8 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
 /// port: 0 to 65535; 0 is any free port, see `address`.
 /// timeout: how long a silence means that a client has stopped, in seconds, the same for all; in
-///     place of a detector.
+///     place of a detector. It is kept to the letter: without Suspect before it, and MassSilence does
+///     not hold it back.
 /// detector: how to judge each client by how its own beats come: "multiple" (the default), "chen" or
 ///     "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp" (levels
 ///     of phi), "fixed" (seconds).
@@ -104,7 +105,7 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// by_host: tell clients apart by their hosts alone, not by address and port.
 /// reply: answer each beat with its text in upper case.
 /// max_peers: how many clients are followed, at least 1; others are refused and counted. Clients
-///     that have stopped make room for new ones.
+///     that have stopped make room for new ones, and so does who was heard once and then not for 60 s.
 /// every_beat: give each datagram as an event (Heard, Ignored), not only what it changes.
 ///
 /// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in

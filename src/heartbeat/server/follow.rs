@@ -2,11 +2,17 @@
 
 use super::{BeatIn, STEP_NS, Server};
 use crate::NS_PER_SECOND;
+use crate::heartbeat::peer::RISE;
 use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
 use crate::wire::beat::Status;
 
 /// What comes so soon after a beat with the same number may be a copy of it that the network made.
 const COPY_NS: i64 = 100_000_000;
+/// And so soon after a goodbye.
+const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
+
+/// No queue holds beats for longer.
+const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 /// Intervals are taken for no shorter and no longer than these.
 const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
@@ -23,14 +29,17 @@ impl Server {
                 return self.follow_boot(place, beat_in, boot);
             }
         }
-        if beat.status == Some(Status::Bye) && self.table.address(place) != *from {
+        let known = self.table.address(place);
+        if beat.status == Some(Status::Bye) && !self.table.is_same(known, *from) {
             // Who could say goodbye for another could silence the alarm.
             self.counters.stale += 1;
             return false;
         }
         let record = self.table.record_mut(place);
         let sent = record.sent(at.mono_ns, *lag_ns);
-        let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < COPY_NS;
+        let has_ended = record.state == State::Stopped;
+        let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
+        let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < copy_ns;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
         let arrival = record.sequence.observe(seq, sent);
@@ -44,6 +53,10 @@ impl Server {
                 let before = self.before_of(place, &sequence);
                 self.restart(place, beat_in, Cause::Sequence, before);
                 true
+            }
+            // One without a number, too, may be a copy of what came before the goodbye.
+            Arrival::Next if seq.is_none() && sent == Sent::Unknown && has_ended && is_soon => {
+                false
             }
             Arrival::Next | Arrival::Gap { .. } => {
                 self.advance(place, beat_in, steps);
@@ -98,37 +111,39 @@ impl Server {
         self.settle(place, beat_in, silence_ns);
     }
 
-    fn prove(&mut self, place: usize) {
-        let record = self.table.record_mut(place);
-        if !record.is_proven() {
-            record.prove();
-            self.unproven -= 1;
-        }
-    }
-
     /// Takes a beat of another boot than the one that is followed.
     fn follow_boot(&mut self, place: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
-        let seq = beat_in.beat.reading.seq;
-        let before = self.before(place);
-        let extra = self.table.extra_or_new(place);
-        if let Some((old, highest)) = extra.before
-            && old == boot
-        {
-            // Leftovers of the boot before have old numbers. New ones say that it is alive.
-            self.counters.stale += 1;
-            if (seq > highest || seq.is_none()) && !extra.conflict {
-                extra.conflict = true;
-                self.tell(place, beat_in.at, Signal::Conflict { boot });
-            }
-            return false;
-        }
         if beat_in.beat.status == Some(Status::Bye) {
             self.counters.stale += 1;
             return false;
         }
+        let seq = beat_in.beat.reading.seq;
+        let before = self.before(place);
+        let state = self.table.record(place).state;
+        let extra = self.table.extra_or_new(place);
+        if let Some((old, highest)) = &mut extra.before
+            && *old == boot
+        {
+            // What is left over of the boot before has old numbers, but for one that was overtaken.
+            // Two new ones say that it is alive, and if the other one is not it is followed again.
+            let is_new = seq > *highest || seq.is_none();
+            if is_new {
+                *highest = seq;
+                extra.rivals = extra.rivals.saturating_add(1);
+            }
+            let is_silent = matches!(state, State::Suspect | State::Down | State::Stopped);
+            let rivals = extra.rivals;
+            if !(is_new && rivals >= 2 && is_silent) {
+                self.counters.stale += 1;
+                if is_new && rivals == 2 {
+                    self.tell(place, beat_in.at, Signal::Conflict { boot });
+                }
+                return false;
+            }
+        }
         let known = extra.boot.replace(boot);
         extra.before = known.map(|known| (known, before.seq));
-        extra.conflict = false;
+        extra.rivals = 0;
         self.counters.beats += 1;
         self.table.record_mut(place).sequence = Sequence::new(seq);
         self.restart(place, beat_in, Cause::Boot, before);
@@ -158,7 +173,7 @@ impl Server {
         let record = self.table.record_mut(place);
         // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
         // nor does the one before an announcement, which comes out of turn.
-        let usual =
+        let mut usual =
             matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
                 && beat.status != Some(Status::Busy);
         let gap_ns = at.mono_ns.saturating_sub(record.arrived_ns);
@@ -169,28 +184,46 @@ impl Server {
             let more_ns = lag_ns.saturating_sub(newest_ns);
             sent_gap_ns = gap_ns.saturating_sub(more_ns);
             // Of a beat that was long under way the gap in sending is the usual one; where it
-            // is the gap in arriving, the sender's clock has jumped.
-            let off = |gap_ns: i64| {
-                known_ns.map(|known_ns| {
-                    let steps = i64::try_from(steps).unwrap_or(i64::MAX);
-                    gap_ns.saturating_sub(known_ns.saturating_mul(steps)).saturating_abs()
-                })
+            // is the gap in arriving, the sender's clock has jumped. After an announced silence
+            // neither is.
+            let has_jumped = |known_ns: i64, jump_ns: i64| {
+                let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+                let usual_ns = known_ns.saturating_mul(steps);
+                let off = |gap_ns: i64| gap_ns.saturating_sub(usual_ns).saturating_abs();
+                record.state == State::Busy
+                    || off(sent_gap_ns) > off(gap_ns).saturating_add(jump_ns / 2)
             };
             let jump_ns = more_ns.saturating_abs();
-            if jump_ns > STEP_NS
-                && let (Some(sent), Some(arrived)) = (off(sent_gap_ns), off(gap_ns))
-                && sent > arrived.saturating_add(jump_ns / 2)
-            {
-                record.step_clock(more_ns);
-                stepped = Some(more_ns.saturating_neg());
+            if sent_gap_ns.saturating_abs() <= record.lost_ns() {
+                // A clock that stands still says nothing.
+                record.forget_least();
                 sent_gap_ns = gap_ns;
+            } else if jump_ns <= STEP_NS {
+                // Delays vary.
+            } else if let Some(known_ns) = known_ns {
+                if has_jumped(known_ns, jump_ns) {
+                    // One that is set right takes back what was taken for a delay.
+                    let left_ns = record.delay_ns().unwrap_or_default().saturating_add(more_ns);
+                    if more_ns > 0 || left_ns < -STEP_NS - jump_ns / RISE {
+                        record.step_clock(more_ns);
+                    }
+                    stepped = Some(more_ns.saturating_neg());
+                    sent_gap_ns = gap_ns;
+                }
+            } else {
+                usual = false;
             }
             record.let_least_rise(gap_ns);
         }
         record.set_newest(at.mono_ns, *lag_ns);
         if usual {
             let gap_or_sent_ns = if sent_gap_ns > 0 { sent_gap_ns } else { gap_ns };
+            let learns = !record.has_learned();
             record.learn_interval(gap_or_sent_ns, steps);
+            if learns && record.has_learned() {
+                // As long as no interval was known, no step of a clock was.
+                record.forget_least();
+            }
             if let Some(interval_ns) = record.interval_ns()
                 && let Some(estimate) = self.table.estimate_mut(place)
             {
@@ -227,7 +260,6 @@ impl Server {
         }
         let has_learned = self.has_learned(place);
         let record = self.table.record_mut(place);
-        record.hold(false);
         let old = record.state;
         let new = match beat.status {
             Some(Status::Bye) => State::Stopped,
@@ -237,15 +269,37 @@ impl Server {
             _ if !has_learned => State::Learning,
             _ => State::Up,
         };
-        let due_ns = self.due_ns(place, beat_in, new);
+        let mut due_ns = self.due_ns(place, beat_in, new);
         if due_ns <= beat_in.at.mono_ns {
-            return;
+            if !self.accept_delay(place, beat_in) {
+                return;
+            }
+            due_ns = self.due_ns(place, beat_in, new);
         }
+        if let Some(extra) = self.table.extra_mut(place) {
+            extra.delayed_since_ns = None;
+        }
+        self.table.record_mut(place).hold(false);
         if new != old {
             self.change(place, beat_in, silence_ns, (old, new));
         }
         *self.table.deadline_mut(place) = due_ns;
         self.expect(due_ns);
+    }
+
+    /// Takes the delay of beats that had been sent long before for a clock that was set back, where
+    /// they have come for longer than a queue drains: twice the delay. Tells whether it did.
+    fn accept_delay(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
+        let at_ns = beat_in.at.mono_ns;
+        let since_ns = *self.table.extra_or_new(place).delayed_since_ns.get_or_insert(at_ns);
+        let record = self.table.record_mut(place);
+        let delay_ns = record.delay_ns().unwrap_or_default();
+        if at_ns.saturating_sub(since_ns) < 2 * delay_ns.min(LONGEST_QUEUE_NS) {
+            return false;
+        }
+        record.forget_least();
+        self.tell(place, beat_in.at, Signal::ClockStepped { by_ns: delay_ns.saturating_neg() });
+        true
     }
 
     /// Tells of a change of state that a beat brought.

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{BeatIn, STEP_NS, Server};
+use super::{BeatIn, STEP_NS, Server, ended};
 use crate::heartbeat::{Before, Cause, MAX_LISTED, Signal, State};
 use crate::{NS_PER_SECOND, Stamp};
 
@@ -112,22 +112,26 @@ impl Server {
     }
 
     /// Takes those whose silence has lasted for down, unless it is that of many at once: then that
-    /// is told, and they have as long again to come back.
+    /// is told, and they have as long again to come back. Who was heard but once is not one of them,
+    /// and where nobody is ever suspected first the silence of many is not seen in time.
     fn end_silent(&mut self, silent: &[usize], now: Stamp) {
-        let is_suspect = |place: &&usize| self.table.record(**place).state == State::Suspect;
-        let others = silent.len() - silent.iter().filter(is_suspect).count();
-        let many = self.counts[State::Suspect as usize] + others;
-        let alive = self.len() - self.ended();
-        let mass = many >= MANY && many * OF_ALIVE.1 >= alive * OF_ALIVE.0;
+        let is_other = |place: &usize| {
+            let record = self.table.record(*place);
+            record.is_proven() && record.state != State::Suspect
+        };
+        let others = silent.iter().copied().filter(is_other);
+        let proven = &self.counts[1];
+        let many = proven[State::Suspect as usize] + others.clone().count();
+        let alive = proven.iter().sum::<usize>() - ended(proven);
+        let mass = self.config.detector.doubts()
+            && many >= MANY
+            && many * OF_ALIVE.1 >= alive * OF_ALIVE.0;
         let began = mass && !self.mass && !silent.is_empty();
         self.mass = mass && (self.mass || began);
         if began {
             let all = self.table.records().iter().enumerate();
-            let suspects = all.filter(|(_, record)| record.state == State::Suspect);
-            let others = silent
-                .iter()
-                .copied()
-                .filter(|place| self.table.record(*place).state != State::Suspect);
+            let suspects =
+                all.filter(|(_, record)| record.is_proven() && record.state == State::Suspect);
             let places = suspects.map(|(place, _)| place).chain(others).take(MAX_LISTED);
             let listed = places.map(|place| self.table.address(place)).collect();
             let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -136,9 +140,13 @@ impl Server {
         }
         for &place in silent {
             let (_, down_ns) = self.timeouts_ns(place);
-            let held = self.table.record(place).is_held();
-            if mass && !held {
-                self.table.record_mut(place).hold(true);
+            let record = self.table.record_mut(place);
+            let held = record.is_held();
+            if mass && !held && record.is_proven() {
+                record.hold(true);
+                if record.state != State::Suspect {
+                    self.suspect(place, now);
+                }
                 let deadline = self.table.deadline_mut(place);
                 *deadline = now.mono_ns.saturating_add(down_ns);
             } else {

@@ -139,3 +139,100 @@ fn who_ended_makes_room() {
     assert!(server.0.peers(0).any(|peer| peer.address == client(4)));
     assert_adds_up(server.0.counters());
 }
+
+/// Newcomers that were heard once, all at `second`.
+fn flood(server: &mut Driven, second: i64, numbers: std::ops::Range<u32>, text: &str) {
+    for number in numbers {
+        let from = SocketAddr::from(((0x0a00_0000 + number).to_be_bytes(), 1));
+        server.run_until(second * SECOND);
+        server.0.on_datagram(at(second), from, text.as_bytes());
+    }
+}
+
+#[test]
+fn after_a_flood_there_is_room_again_whatever_it_declared() {
+    for text in ["hb 1", "hb;i=86400000 1", "hb;s=busy;u=99999999999 1", "hb;s=bye 1"] {
+        let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
+        for second in 0..100 {
+            server.hear(second * SECOND, client(1), &format!("hb;i=1000 {second}"));
+            if second == 10 {
+                flood(&mut server, second, 0..1000, text);
+            }
+        }
+        server.hear(100 * SECOND, client(2), "hb;i=1000 1");
+        server.hear(101 * SECOND, client(2), "hb;i=1000 2");
+        let ports: Vec<_> = server.0.peers(0).map(|peer| peer.address.port()).collect();
+        assert!(ports.contains(&2), "{text}");
+        // Who has said goodbye makes room at once.
+        let refused = if text.contains("bye") { 0 } else { 901 };
+        assert_eq!(server.0.counters().refused, refused, "{text}");
+        assert_adds_up(server.0.counters());
+    }
+}
+
+#[test]
+fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
+    for text in ["hb;i=1000 1", "hb 1"] {
+        let mut server = Driven::new(multiple());
+        let beats = |server: &mut Driven,
+                     seconds: std::ops::Range<i64>,
+                     numbers: std::ops::Range<u16>| {
+            for second in seconds {
+                for number in numbers.clone() {
+                    server.hear(second * SECOND, client(number), &format!("hb;i=1000 {second}"));
+                }
+            }
+        };
+        beats(&mut server, 0..10, 1..11);
+        flood(&mut server, 10, 0..1000, text);
+        // One dies; the flood's silence comes with its own.
+        beats(&mut server, 10..100, 2..11);
+        let known = |event: &Event| event.address.ip() == client(1).ip();
+        let told = server.events();
+        let down =
+            told.iter().find(|event| known(event) && matches!(event.signal, Signal::Down { .. }));
+        assert_eq!(down.map(|event| event.at), Some(at(14)), "{text}");
+        let mass = |event: &Event| matches!(event.signal, Signal::MassSilence { .. });
+        assert!(!told.iter().any(mass), "{text}");
+        // All are silent while a flood goes on.
+        beats(&mut server, 100..110, 1..11);
+        flood(&mut server, 110, 1000..2000, "hb;i=86400000 1");
+        server.run_until(118 * SECOND);
+        let told = server.events();
+        assert!(told.iter().any(mass), "{text}");
+        assert!(
+            !told.iter().any(|event| known(event) && matches!(event.signal, Signal::Down { .. }))
+        );
+        server.run_until(120 * SECOND);
+        let down = server
+            .events()
+            .into_iter()
+            .filter(|event| known(event) && matches!(event.signal, Signal::Down { .. }));
+        assert_eq!(down.count(), 10, "those that do not come back");
+    }
+}
+
+#[test]
+fn what_drains_from_a_queue_does_not_prolong_a_mass_silence() {
+    let mut server = Driven::new(multiple());
+    let beats = |server: &mut Driven, second: i64, late: i64| {
+        for number in 1..11 {
+            let text = format!("hb;i=1000 {second} {}.0", WALL_S + second);
+            server.hear((second + late) * SECOND, client(number), &text);
+        }
+    };
+    for second in 0..10 {
+        beats(&mut server, second, 0);
+    }
+    for second in 10..25 {
+        beats(&mut server, second, 8);
+    }
+    server.run_until(60 * SECOND);
+    let down: Vec<_> = server
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event.signal, Signal::Down { .. }))
+        .map(|event| event.at)
+        .collect();
+    assert_eq!(down, [at(19); 10]);
+}

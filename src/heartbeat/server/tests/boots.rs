@@ -1,0 +1,96 @@
+//! Several boots under one name, and what is left of those that ended.
+
+use super::*;
+
+/// A beat of boot `boot` of `api` at `second`.
+fn boot(boot: char, seq: i64, second: i64, more: &str) -> String {
+    format!("hb;i=1000;b={boot};id=api{more} {seq} {}.0", WALL_S + second)
+}
+
+#[test]
+fn of_two_that_are_alive_the_one_left_is_followed_again() {
+    let mut server = Driven::new(multiple());
+    server.beats(0, 3, |second| boot('a', second, second, ""));
+    for second in 3..6 {
+        server.hear(second * SECOND, client(2), &boot('b', second - 2, second, ""));
+        server.hear(second * SECOND + 1, client(1), &boot('a', second, second, ""));
+    }
+    // The second one dies, or the first one had only been doubled by mistake.
+    server.beats(6, 10, |second| boot('a', second, second, ""));
+    let expected = [
+        Signal::Up { seq: Some(0) },
+        Signal::Restarted { cause: Cause::Boot, seq: Some(1) },
+        Signal::Conflict { boot: 10 },
+        Signal::Suspect { silence_ns: 3 * SECOND },
+        Signal::Restarted { cause: Cause::Boot, seq: Some(8) },
+    ];
+    assert_eq!(server.signals(), expected);
+    let peer = server.peer(15 * SECOND);
+    assert_eq!((peer.state, peer.boot, peer.address), (State::Up, Some(10), client(1)));
+    assert_adds_up(server.0.counters());
+    // So it is after a goodbye, and the other one may come back, too.
+    server.hear(16 * SECOND, client(2), &boot('b', 14, 16, ""));
+    server.hear(16 * SECOND, client(2), &boot('b', 15, 16, ""));
+    server.hear(17 * SECOND, client(1), &boot('a', 17, 17, ";s=bye"));
+    server.hear(17 * SECOND, client(2), &boot('b', 16, 17, ""));
+    let expected = [
+        Signal::Conflict { boot: 11 },
+        Signal::Stopped,
+        Signal::Lost { first: 16, last: 16 },
+        Signal::Restarted { cause: Cause::Boot, seq: Some(16) },
+    ];
+    assert_eq!(server.signals(), expected);
+}
+
+#[test]
+fn leftovers_of_the_boot_before_are_no_conflict_and_bring_it_not_back() {
+    let mut server = Driven::new(multiple());
+    server.beats(0, 3, |second| boot('a', second, second, ""));
+    server.hear(3 * SECOND, client(2), &boot('b', 1, 3, ""));
+    // Its last beat and its goodbyes were overtaken.
+    server.hear(3 * SECOND, client(1), &boot('a', 3, 3, ""));
+    for seq in 4..7 {
+        server.hear(3 * SECOND, client(1), &boot('a', seq, 3, ";s=bye"));
+    }
+    server.hear(3 * SECOND, client(1), &boot('a', 3, 3, ""));
+    server.run_until(7 * SECOND);
+    server.hear(7 * SECOND, client(1), &boot('a', 3, 3, ""));
+    server.run_until(8 * SECOND);
+    server.hear(9 * SECOND, client(1), &boot('a', 6, 3, ";s=bye"));
+    let expected = [
+        Signal::Up { seq: Some(0) },
+        Signal::Restarted { cause: Cause::Boot, seq: Some(1) },
+        Signal::Suspect { silence_ns: 3 * SECOND },
+        Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
+    ];
+    assert_eq!(server.signals(), expected);
+    assert_adds_up(server.0.counters());
+}
+
+#[test]
+fn a_copy_that_comes_late_takes_no_goodbye_back() {
+    for texts in [["hb;i=1000 4", "hb;i=1000;s=bye 4"], ["hb;i=1000", "hb;i=1000;s=bye"]] {
+        let mut server = Driven::new(multiple());
+        server.beats(0, 3, |_| texts[0].into());
+        server.beats(3, 1, |_| texts[1].into());
+        server.hear(4 * SECOND, client(1), texts[0]);
+        assert_eq!(
+            server.signals(),
+            [Signal::Up { seq: server.peer(0).sequence.highest() }, Signal::Stopped]
+        );
+        assert_eq!(server.peer(4 * SECOND).state, State::Stopped);
+        // Who goes on is back.
+        server.beats(5, 15, |_| texts[0].into());
+        assert_eq!(server.peer(19 * SECOND).state, State::Up);
+        assert_adds_up(server.0.counters());
+    }
+}
+
+#[test]
+fn by_host_goodbye_may_come_from_another_port() {
+    let mut server = Driven::new(ServerConfig { by_host: true, ..fixed() });
+    for (port, text) in [(1, "hb 1"), (2, "hb 2"), (3, "hb;s=bye 3")] {
+        server.hear(0, client(port), text);
+    }
+    assert_eq!(server.peer(0).state, State::Stopped);
+}

@@ -1,0 +1,91 @@
+//! Clocks that step, and hosts that stand still.
+
+use super::*;
+
+/// A beat on a clock that is `ahead_s` ahead.
+fn beat(declares: bool, seq: i64, second: i64, ahead_s: i64) -> String {
+    let word = if declares { "hb;i=1000" } else { "hb" };
+    format!("{word} {seq} {}.0", WALL_S + second + ahead_s)
+}
+
+#[test]
+fn a_clock_that_steps_while_the_interval_is_learned_changes_no_verdict() {
+    for step_s in [3600, -3600, 60, -60] {
+        for step_at in 1..8 {
+            let mut server = Driven::new(multiple());
+            server.beats(0, 30, |second| {
+                beat(false, second, second, if second < step_at { 0 } else { step_s })
+            });
+            let told = server.signals();
+            let doubts = |signal: &Signal| {
+                matches!(
+                    signal,
+                    Signal::Suspect { .. } | Signal::Down { .. } | Signal::Restarted { .. }
+                )
+            };
+            assert!(!told.iter().any(doubts), "{step_s} at {step_at}: {told:?}");
+            assert_eq!(server.peer(29 * SECOND).state, State::Up);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_stood_still_with_its_host_and_is_set_right_later() {
+    let mut server = Driven::new(multiple());
+    server.beats(0, 10, |second| beat(true, second, second, 0));
+    // A machine that stood still for an hour goes on as if nothing had been.
+    let (stop, set_right) = (3600, 3700);
+    server.beats(10 + stop, 90, |second| beat(true, second - stop, second, -stop));
+    server.beats(set_right, 10, |second| beat(true, second - stop, second, 0));
+    assert_eq!(server.peer((set_right + 9) * SECOND).state, State::Up, "{:?}", server.signals());
+    assert!(server.peer((set_right + 9) * SECOND).delay_ns.unwrap() < SECOND);
+}
+
+#[test]
+fn a_clock_that_stays_behind_is_in_the_end_taken_for_set_back() {
+    let mut server = Driven::new(multiple());
+    server.beats(0, 10, |second| beat(true, second, second, 0));
+    server.beats(110, 400, |second| beat(true, second - 100, second, -100));
+    assert_eq!(server.peer(509 * SECOND).state, State::Up, "{:?}", server.signals());
+}
+
+#[test]
+fn a_clock_set_back_during_an_announced_silence_changes_no_verdict() {
+    for step_s in [10, -10, 40, -40, 3600, -3600] {
+        let mut server = Driven::new(multiple());
+        server.beats(0, 10, |second| beat(true, second, second, 0));
+        server.hear(
+            10 * SECOND,
+            client(1),
+            &format!("hb;i=1000;s=busy;u=60000 10 {}.0", WALL_S + 10),
+        );
+        server.beats(60, 60, |second| beat(true, second - 49, second, step_s));
+        let told = server.signals();
+        assert!(
+            !told.iter().any(|signal| matches!(signal, Signal::Down { .. })),
+            "{step_s}: {told:?}"
+        );
+        assert_eq!(server.peer(119 * SECOND).state, State::Up, "{step_s}");
+    }
+}
+
+#[test]
+fn a_pause_before_the_first_look_is_not_longer_than_the_server_lived() {
+    let mut server = Server::new(fixed());
+    server.on_datagram(at(1000), client(1), b"1");
+    server.on_time(at(1030));
+    let told: Vec<_> =
+        std::iter::from_fn(|| server.events.pop()).map(|event| event.signal).collect();
+    assert_eq!(told[1..], [Signal::Paused { for_ns: 30 * SECOND }]);
+}
+
+#[test]
+fn a_clock_that_stands_still_says_nothing() {
+    for config in [fixed(), multiple()] {
+        let mut server = Driven::new(config);
+        for seq in 0..200 {
+            server.hear(seq * SECOND / 3, client(1), &format!("hb {seq} {WALL_S}.0"));
+        }
+        assert_eq!(server.signals(), [Signal::Up { seq: Some(0) }]);
+    }
+}
