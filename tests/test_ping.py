@@ -416,6 +416,14 @@ class TestMany:
         assert report.kernel_rtt.count == stamped.sum() > 0
         assert (columns["kernel_rtt_ns"] <= columns["rtt_ns"])[stamped].all()
 
+    @pytest.mark.parametrize("target", [7, "ab", ("127.0.0.1",), ("127.0.0.1", "9")])
+    def test_what_is_no_pair_is_shown(self, target: Any) -> None:
+        with pytest.raises(
+            TypeError, match=r"^targets must be \(host, port\) pairs, not "
+        ) as caught:
+            udpulse.ping_many([("127.0.0.1", 9), target])
+        assert str(caught.value).endswith(repr(target))
+
     def test_none_is_none(self) -> None:
         assert udpulse.ping_many([]) == []
 
