@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,6 +84,73 @@ def test_a_duration_ends_it() -> None:
         report = udpulse.ping(*server.address, duration=0.1, interval=0.001)
     assert report.sent + report.missed == 100
     assert report.answered == report.sent
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there")
+def test_a_pause_of_the_process_is_missed_slots_and_no_drift() -> None:
+    script = """
+import sys, udpulse
+
+with udpulse.PingClient(sys.argv[1], int(sys.argv[2]), count=None, interval=0.001, keep=1) as it:
+    while not (before := it.report()).sent:
+        pass
+    print("ready", flush=True)
+    sys.stdin.readline()
+    seen = it.report().sent
+    while (after := it.report()).sent == seen:
+        pass
+slots = after.sent + after.missed - before.sent - before.missed
+passed = after.columns()["sent_ns"][0] - before.columns()["sent_ns"][0]
+print(after.missed - before.missed, slots, passed)
+"""
+    with EchoServer(port=0) as server:
+        host, port = server.address
+        command = [sys.executable, "-c", script, host, str(port)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "ready\n"
+            client.send_signal(signal.SIGSTOP)
+            os.waitpid(client.pid, os.WUNTRACED)
+            time.sleep(0.05)  # the pause itself
+            client.send_signal(signal.SIGCONT)
+            output, _ = client.communicate("\n", timeout=30)
+    missed, slots, passed = map(int, output.split())
+    assert missed >= 49
+    # Each of the two was sent within its slot.
+    assert abs(passed - slots * 1_000_000) < 1_000_000
+
+
+class TestUndefined:
+    DISTRIBUTIONS = ("rtt", "kernel_rtt", "overhead", "send_error")
+
+    def test_of_nothing_all_is_none(self) -> None:
+        nothing = PingClient("127.0.0.1").report()
+        for report in (nothing, nothing + nothing):
+            assert {report.loss, report.loss_interval} == {None}
+            assert {report.ipdv_abs_mean, report.rfc3550_jitter, report.pdv_p95} == {None}
+            assert {report.reorder_ratio, report.reorder_extent} == {None}
+            for name in self.DISTRIBUTIONS:
+                it: udpulse.Distribution = getattr(report, name)
+                assert {it.min, it.mean, it.median, it.p99, it.max, it.stddev} == {None}
+                assert it.percentile(0) is it.percentile(100) is None
+            for runs in (report.loss_bursts, report.loss_gaps):
+                assert (runs.count, runs.mean, runs.max) == (0, None, None)
+            assert {len(column) for column in report.columns().values()} == {0}
+
+    def test_one_reply_has_no_variation(self) -> None:
+        with EchoServer(port=0) as server:
+            report = udpulse.ping(*server.address, count=1)
+        assert report.rtt.min == report.rtt.median == report.rtt.max is not None
+        assert {report.rtt.stddev, report.rtt.p99, report.pdv_p95} == {None}
+        assert {report.ipdv_abs_mean, report.rfc3550_jitter, report.reorder_extent} == {None}
+        assert (report.loss, report.reorder_ratio, report.loss_bursts.mean) == (0, 0, None)
+
+    def test_a_loss_of_all_is_known(self) -> None:
+        with EchoServer(port=0, loss=1) as server:
+            report = udpulse.ping(*server.address, count=2, timeout=0.01)
+        assert (report.loss, report.loss_bursts.max, report.loss_gaps.max) == (1, 2, None)
+        assert {report.rtt.min, report.reorder_ratio, report.ipdv_abs_mean} == {None}
 
 
 def test_a_call_takes_what_a_client_takes() -> None:
@@ -347,6 +415,14 @@ class TestMany:
         stamped = columns["kernel_rtt_ns"] >= 0
         assert report.kernel_rtt.count == stamped.sum() > 0
         assert (columns["kernel_rtt_ns"] <= columns["rtt_ns"])[stamped].all()
+
+    @pytest.mark.parametrize("target", [7, "ab", ("127.0.0.1",), ("127.0.0.1", "9")])
+    def test_what_is_no_pair_is_shown(self, target: Any) -> None:
+        with pytest.raises(
+            TypeError, match=r"^targets must be \(host, port\) pairs, not "
+        ) as caught:
+            udpulse.ping_many([("127.0.0.1", 9), target])
+        assert str(caught.value).endswith(repr(target))
 
     def test_none_is_none(self) -> None:
         assert udpulse.ping_many([]) == []

@@ -1,5 +1,6 @@
 //! `ping_many`.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::net::{Endpoint, resolve};
@@ -27,8 +28,8 @@ use crate::{Error, Result};
 /// every half a millisecond: `rtt` has that wait in it, `kernel_rtt` (Linux) has not.
 /// Blocks until the last probe is decided; Ctrl-C ends it at once.
 ///
-/// Raises ValueError for an argument out of range, OSError where the system refuses the socket and
-/// socket.gaierror where a host has no address.
+/// Raises TypeError for what is no pair, ValueError for an argument out of range, OSError where the
+/// system refuses the socket and socket.gaierror where a host has no address.
 #[pyfunction]
 #[pyo3(
     signature = (
@@ -47,7 +48,8 @@ pub(super) fn ping_many(
 ) -> PyResult<Vec<PingReport>> {
     let mut endpoints = Vec::new();
     for target in targets.try_iter()? {
-        let (host, port): (String, Integer) = target?.extract()?;
+        let target = target?;
+        let (host, port) = target.extract::<(String, Integer)>().map_err(|_| no_pair(&target))?;
         endpoints.push(args::remote(host, &port)?);
     }
     if !(rate.is_finite() && rate > 0.0) {
@@ -74,4 +76,14 @@ pub(super) fn ping_many(
     }
     let reports = py.detach(|| worker.look(Sweep::take_reports));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
+}
+
+/// Shows the target that is none.
+fn no_pair(target: &Bound<'_, PyAny>) -> PyErr {
+    match target.repr() {
+        Ok(shown) => {
+            PyTypeError::new_err(format!("targets must be (host, port) pairs, not {shown}"))
+        }
+        Err(error) => error,
+    }
 }
