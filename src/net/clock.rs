@@ -5,16 +5,39 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Stamp;
 
-/// Reads both clocks. The monotonic one counts from its first reading in this process.
+/// Reads both clocks at one moment. The monotonic one counts from its first reading in this process.
 #[must_use]
 pub fn now() -> Stamp {
+    at_once(monotonic_ns, wall_ns)
+}
+
+/// A reading of the wall clock between two of the monotonic one among which the thread was not
+/// stopped, so that a time of one can be told in the other's; where it is stopped each time, the last.
+fn at_once(mut monotonic_ns: impl FnMut() -> i64, mut wall_ns: impl FnMut() -> i64) -> Stamp {
+    const CLOSE_NS: i64 = 5000;
+    const TRIES: u32 = 4;
+    let mut stamp = Stamp::default();
+    let mut before_ns = monotonic_ns();
+    for _ in 0..TRIES {
+        stamp = Stamp { mono_ns: before_ns, wall_ns: wall_ns() };
+        before_ns = monotonic_ns();
+        if before_ns - stamp.mono_ns < CLOSE_NS {
+            break;
+        }
+    }
+    stamp
+}
+
+fn monotonic_ns() -> i64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let mono = ORIGIN.get_or_init(Instant::now).elapsed().as_nanos();
-    let wall_ns = match SystemTime::now().duration_since(UNIX_EPOCH) {
+    saturate(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos())
+}
+
+fn wall_ns() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => saturate(since.as_nanos()),
         Err(before) => -saturate(before.duration().as_nanos()),
-    };
-    Stamp { mono_ns: saturate(mono), wall_ns }
+    }
 }
 
 fn saturate(ns: u128) -> i64 {
@@ -29,5 +52,20 @@ mod tests {
     fn the_monotonic_clock_never_steps_back() {
         let stamps: Vec<_> = (0..1000).map(|_| now().mono_ns).collect();
         assert!(stamps.is_sorted());
+    }
+
+    #[test]
+    fn clocks_that_a_pause_tore_apart_are_read_again() {
+        // The thread is stopped for 8 ms between the clocks of the first reading.
+        let (mut mono, mut wall) =
+            ([0, 8_000_050, 8_000_100].into_iter(), [8_000_025, 8_000_075].into_iter());
+        let stamp = at_once(|| mono.next().unwrap(), || wall.next().unwrap());
+        assert_eq!(stamp, Stamp { mono_ns: 8_000_050, wall_ns: 8_000_075 });
+        let mut ms = 0;
+        let stopped_each_time = || {
+            ms += 1;
+            ms * 1_000_000
+        };
+        assert_eq!(at_once(stopped_each_time, || 7), Stamp { mono_ns: 4_000_000, wall_ns: 7 });
     }
 }

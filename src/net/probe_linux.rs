@@ -166,7 +166,7 @@ impl ProbeSocket {
             if self.news {
                 match self.take_news() {
                     Some(News::Departed { id, wall_ns }) => {
-                        let kernel_ns = monotonic(in_both(now), wall_ns);
+                        let kernel_ns = monotonic(now(), wall_ns);
                         return Arrival::Departed { id, kernel_ns };
                     }
                     Some(News::Refused(length)) => {
@@ -189,7 +189,7 @@ impl ProbeSocket {
             match self.take(if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }) {
                 Ok(_) if self.interrupter.is_used() => return Arrival::Interrupted,
                 Ok((length, wall_ns)) => {
-                    let at = in_both(now);
+                    let at = now();
                     let kernel_ns = wall_ns.map(|wall_ns| monotonic(at, wall_ns));
                     // The stamp of the departure is there by now, and belongs before the reply.
                     self.news = self.timestamps == Timestamps::Kernel;
@@ -297,41 +297,4 @@ fn monotonic(at: Stamp, wall_ns: i64) -> i64 {
 
 fn nanoseconds(at: TimeSpec) -> i64 {
     at.tv_sec().saturating_mul(NS_PER_SECOND).saturating_add(at.tv_nsec())
-}
-
-/// Both clocks read at one moment, so that a time of one can be told in the other's: the first of
-/// two readings between which the thread was not stopped, the last where it always is.
-fn in_both(mut read: impl FnMut() -> Stamp) -> Stamp {
-    const CLOSE_NS: i64 = 5000;
-    const TRIES: u32 = 4;
-    let mut at = read();
-    for _ in 0..TRIES {
-        let next = read();
-        if next.mono_ns - at.mono_ns < CLOSE_NS {
-            break;
-        }
-        at = next;
-    }
-    at
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_that_a_pause_tore_apart_are_read_again() {
-        // The thread is stopped for 8 ms between the clocks of the first reading.
-        let stamp = |mono_ns, wall_ns| Stamp { mono_ns, wall_ns };
-        let mut readings =
-            [stamp(0, 8_000_000), stamp(8_000_050, 8_000_075), stamp(8_000_100, 8_000_125)]
-                .into_iter();
-        assert_eq!(in_both(|| readings.next().unwrap()), stamp(8_000_050, 8_000_075));
-        let mut ms = 0;
-        let stopped_each_time = || {
-            ms += 1;
-            stamp(ms * 1_000_000, 0)
-        };
-        assert_eq!(in_both(stopped_each_time).mono_ns, 5_000_000);
-    }
 }
