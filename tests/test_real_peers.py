@@ -237,6 +237,20 @@ def test_the_heartbeat_server_serves_the_first_host_it_hears() -> None:
     assert ended.screen == [*beats("1;2"), *failed(3, 2, 2)]
 
 
+def test_a_goodbye_ends_the_heartbeat_server_and_is_no_failure() -> None:
+    end = ["The client has said goodbye", "Received 3 of 3 heartbeats, 0% lost one way"]
+    story = ["hb 1", "hb 2", "hb;s=bye 3", "hb;s=bye 4"]
+    with beat_server() as server:
+        peers.beat(server.listening(), story)
+        ended = server.ended()
+    assert (ended.screen, ended.code) == ([*beats("1;2"), *end], 0)
+    with beat_server("--keep-running", "--by-host") as server:
+        peers.beat(server.listening(), [*story, "hb 5"])
+        server.screen.until(".* Running fine at b'5'")
+        back = ["The client is back at 5", "Running fine at b'5'"]
+        assert server.screen.taken == [HERE + " " + line for line in (*beats("1;2"), *end, *back)]
+
+
 def test_two_clients_of_a_server_that_keeps_running() -> None:
     with beat_server("--keep-running") as server, peers.open_sockets(2) as clients:
         to = (HERE, server.listening())

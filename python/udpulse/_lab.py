@@ -12,6 +12,7 @@ from udpulse._core import (
     HeartbeatServer,
     Ignored,
     PingClient,
+    Stopped,
     Up,
 )
 from udpulse._screens import counted
@@ -122,7 +123,7 @@ def heartbeat_server(
                         text = f"{event.message!r:.80} of {joined(event.address)}"
                         screen.note(f"Ignored {text}: it is no heartbeat")
                     ignored += 1
-                if isinstance(event, Down) and not keep_running:
+                if isinstance(event, (Down, Stopped)) and not keep_running:
                     break
     except KeyboardInterrupt:
         for peer in server.peers():

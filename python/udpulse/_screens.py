@@ -13,6 +13,7 @@ from udpulse._core import (
     Probe,
     Recovered,
     Restarted,
+    Stopped,
 )
 
 # A longer row of lost numbers is shown by its ends.
@@ -79,6 +80,9 @@ def heartbeat_lines(event: object) -> Iterator[str]:
             yield f"The client has started again at {seq}"
         case Recovered(seq=seq):
             yield "The client is back" + ("" if seq is None else f" at {seq}")
+        case Stopped(received=received, expected=expected):
+            yield "The client has said goodbye"
+            yield received_line(received, expected)
         case Down(seq=seq, received=received, expected=expected):
             at = "" if seq is None else f" at {seq}"
             yield f"Looks like the client has failed{at}"

@@ -11,6 +11,7 @@ use crate::heartbeat::table::Table;
 use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
 use crate::machine::Outgoing;
 use crate::wire::Beat;
+use crate::wire::beat::Status;
 use crate::{Events, Machine, NS_PER_SECOND, Stamp};
 
 /// How far a clock jumps that steps; less is its discipline, or delay.
@@ -190,7 +191,8 @@ impl Server {
             None if self.welcome(hash, beat_in) => true,
             None => return,
         };
-        if fresh && self.config.every_beat {
+        // A goodbye is told of as such.
+        if fresh && self.config.every_beat && beat.status != Some(Status::Bye) {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
             let message = shown(datagram);

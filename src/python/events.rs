@@ -84,7 +84,7 @@ value! {
 }
 
 value! {
-    /// A beat came that is neither late nor a duplicate.
+    /// A beat came that is neither late nor a duplicate nor a goodbye.
     Heard {
         /// The client's (host, port).
         address: Address,
