@@ -165,3 +165,17 @@ def test_replies_that_a_short_path_takes_only_one_by_one_all_leave() -> None:
             server.send_signal(signal.SIGCONT)
             assert client.communicate(timeout=20)[0] == "True\n"
         assert server.communicate(timeout=20)[0] == "26 0\n"
+
+
+BEAT = """
+import udpulse
+with udpulse.HeartbeatServer("fe80::7%lo", 0) as server:
+    with udpulse.HeartbeatClient(*server.address, interval=0.05) as client:
+        print(type(next(server)).__name__, client.server == server.address)
+"""
+
+
+def test_beats_reach_a_link_local_address() -> None:
+    ip("-n", SERVER.name, "address", "add", "fe80::7/64", "dev", "lo", "nodad")
+    with within(SERVER, BEAT) as both:
+        assert both.communicate(timeout=20)[0] == "Up True\n"

@@ -156,8 +156,8 @@ impl HeartbeatClient {
         if servers.iter().any(SocketAddr::is_ipv6) {
             servers = servers.into_iter().map(on_ipv6).collect();
         }
-        let first = servers[0];
-        let endpoint = Endpoint { host: first.ip().to_string(), port: first.port(), family: None };
+        let (host, port) = address(servers[0]);
+        let endpoint = Endpoint { host, port, family: None };
         self.handle.start(py, &endpoint, open, |socket| {
             if let [alone] = &mut servers[..] {
                 // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
