@@ -24,7 +24,7 @@ const STEPS: usize = 64;
 /// ended.
 const ON_PROBATION: usize = 16;
 /// How many datagrams are usual at once.
-const MAX_BATCH: usize = 128;
+const MAX_BATCH: usize = 256;
 
 /// How the server judges.
 #[derive(Clone, Debug)]

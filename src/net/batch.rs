@@ -9,7 +9,7 @@ use crate::Stamp;
 use crate::net::BatchSocket;
 
 /// The most messages received at once.
-pub const MAX_BATCH: usize = 128;
+pub const MAX_BATCH: usize = 256;
 
 /// How long [`Batch::gather`] waits.
 pub const GATHER: Duration = Duration::from_micros(500);
