@@ -17,6 +17,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeSpec, TimeValLike};
 
+use crate::net::clock::monotonic_ns;
 use crate::net::outbox::Plan;
 use crate::net::{Batch, Interrupter, Local, MAX_BATCH, Message, Options, Outbox, Waited, now};
 use crate::{Error, Result, Stamp};
@@ -161,7 +162,7 @@ impl BatchSocket {
                 Ok(()) | Err(_) => {}
             }
             let Some(deadline) = deadline else { continue };
-            let left = deadline.saturating_sub(now().mono_ns);
+            let left = deadline.saturating_sub(monotonic_ns());
             if left <= 0 {
                 return Waited::Nothing;
             }

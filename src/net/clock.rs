@@ -28,7 +28,8 @@ fn at_once(mut monotonic_ns: impl FnMut() -> i64, mut wall_ns: impl FnMut() -> i
     stamp
 }
 
-fn monotonic_ns() -> i64 {
+/// Reads the monotonic clock alone, where it is only asked whether a time has come.
+pub(super) fn monotonic_ns() -> i64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     saturate(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos())
 }

@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeSpec, TimeVal};
 
+use crate::net::clock::monotonic_ns;
 use crate::net::{Arrival, Interrupter, ProbeOptions, Timestamps, is_refusal, now, probe};
 use crate::time::NS_PER_SECOND;
 use crate::wire::MAX_DATAGRAM;
@@ -146,7 +147,7 @@ impl ProbeSocket {
             sent = self.udp.send(datagram);
         }
         if self.precise {
-            self.sent_ns = now().mono_ns;
+            self.sent_ns = monotonic_ns();
         }
         sent.map(drop)
     }
@@ -181,7 +182,7 @@ impl ProbeSocket {
                 return Arrival::Datagram { at, kernel_ns, datagram: &self.buffer[..length] };
             }
             // What has come is taken before the deadline is looked at: a late look loses nothing.
-            let mono_ns = now().mono_ns;
+            let mono_ns = monotonic_ns();
             let left_ns = deadline.map_or(i64::MAX, |deadline| deadline.saturating_sub(mono_ns));
             let spins = left_ns <= self.lead_ns
                 || (self.precise && mono_ns.saturating_sub(self.sent_ns) < SPIN_NS);
@@ -275,7 +276,7 @@ impl ProbeSocket {
         let woken = ppoll(&mut polled, Some(timeout), None);
         if woken == Ok(0) && !self.precise {
             // A running median of how late it is.
-            let late_ns = now().mono_ns - mono_ns - ns;
+            let late_ns = monotonic_ns() - mono_ns - ns;
             let step_ns = LEAD_STEP_NS * (late_ns - self.lead_ns).signum();
             self.lead_ns = (self.lead_ns + step_ns).clamp(0, SPIN_NS);
         }

@@ -11,6 +11,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Type};
 
+use crate::net::clock::monotonic_ns;
 use crate::net::now;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, Stamp};
@@ -240,7 +241,7 @@ impl Socket {
             }
             let patience = match deadline {
                 None => None,
-                Some(deadline) => match u64::try_from(deadline.saturating_sub(now().mono_ns)) {
+                Some(deadline) => match u64::try_from(deadline.saturating_sub(monotonic_ns())) {
                     Ok(left @ 1..) => Some(Duration::from_nanos(left)),
                     _ => return Received::Nothing,
                 },
