@@ -204,7 +204,7 @@ impl BatchSocket {
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, messages } = batch;
         messages.clear();
-        // As it is needed: a server is to answer at once, not when 8 MiB are cleared.
+        // As it is needed: a server is to answer at once, not when 16 MiB are cleared.
         memory.resize(memory.len().max(self.depth * SLOT), 0);
         let mut slots: Vec<[IoSliceMut<'_>; 1]> = memory
             .chunks_exact_mut(SLOT)
