@@ -48,7 +48,7 @@ pub struct Message {
     /// Where they came to, where the socket answers on all addresses and the platform can tell.
     pub to: Option<Local>,
     /// Whether they are seen to be answers of another socket with [`Options::answers`]. Only one call
-    /// in 64 looks, where the platform can: enough to end a loop.
+    /// in 64 that receive looks, where the platform can: enough to end a loop.
     pub is_answer: bool,
     pub(super) start: usize,
     pub(super) length: usize,

@@ -28,10 +28,10 @@ const SLOT: usize = 65_536 + 192;
 /// What the kernel is asked to keep of what was not read yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// The hops that an answer may take (TTL); no system lets its datagrams take so many by default.
+/// The hops that an answer may take (TTL); what systems start with is 64, 128 or 255.
 const ANSWER_HOPS: i32 = 200;
 
-/// In one call of so many the hops left are looked at.
+/// In one call of so many that receive something the hops left are looked at.
 const WATCH_EVERY: u8 = 64;
 
 /// Where datagrams come one at a time, one in so many calls asks for more.
@@ -44,7 +44,7 @@ pub struct BatchSocket {
     local: SocketAddr,
     opened: Stamp,
     interrupter: Interrupter,
-    /// Whether it looks for answers, and how many calls ago it did.
+    /// Whether it looks for answers, and how many calls that received something ago it did.
     answers: bool,
     unwatched: u8,
     /// How many messages the next call asks for.
@@ -188,14 +188,17 @@ impl BatchSocket {
     /// Takes what has come as [`receive_now`](Self::receive_now) does, now and then with a look at
     /// the hops left, which costs too much to be taken at each datagram.
     fn receive_watchfully(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
-        self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
-        let watching = self.answers && self.unwatched == 0;
+        let watching = self.answers && self.unwatched == WATCH_EVERY - 1;
         if watching {
             self.watch_hops(true);
         }
         let received = self.receive_now(batch, patience);
         if watching {
             self.watch_hops(false);
+        }
+        // A wait with a deadline takes two calls: were the first one counted, each look could be its.
+        if received.is_ok() {
+            self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
         }
         received
     }

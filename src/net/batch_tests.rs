@@ -182,4 +182,23 @@ mod linux {
         let second = BatchSocket::bind(first.local_address(), shared).unwrap();
         assert_eq!(second.local_address(), first.local_address());
     }
+
+    #[test]
+    fn an_answer_is_seen_within_64_though_each_wait_takes_two_calls() {
+        let options = Options { answers: true, ..Options::default() };
+        let (mut server, mut other) = (bound(options), bound(options));
+        let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
+        let mut seen = 0;
+        for i in 0..128 {
+            if i > 0 {
+                // A wait with a deadline looks before it sleeps.
+                assert_eq!(server.receive(&mut batch, Some(0)), Waited::Nothing);
+            }
+            outbox.push(server.local_address(), None, 0..1);
+            other.send(&mut outbox, b"a", |at| panic!("{at:?} was not sent"));
+            assert_eq!(server.receive(&mut batch, Some(0)), Waited::Received);
+            seen += batch.split().0.iter().filter(|message| message.is_answer).count();
+        }
+        assert_eq!(seen, 2);
+    }
 }
