@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use udpulse::Machine;
 use udpulse::echo::{Config, Echo, answer};
 use udpulse::impair::{Link, Loss};
-use udpulse::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Waited, now};
+use udpulse::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Servers, Waited, now};
 
 const QUEUE: usize = 256;
 const LENGTH: usize = 64;
@@ -121,13 +121,14 @@ fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
         Options { offload: true, kernel_stamps: config.log > 0, answers: true, shared: false };
     let mut socket = BatchSocket::bind(any, options)?;
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
-    let mut echo = Echo::new(config);
+    let (mut echo, mut servers) = (Echo::new(config), Servers::default());
     Ok(Peer::new(name, socket.local_address(), move |datagrams| {
         let mut done = 0;
         while done < datagrams {
             assert_eq!(socket.receive(&mut batch, None), Waited::Received);
+            servers.refresh();
             echo.on_time(now());
-            answer(&mut echo, 0, &mut batch, &mut outbox);
+            answer(&mut echo, 0, &servers, &mut batch, &mut outbox);
             done += batch.datagrams().count();
             socket.send(&mut outbox, batch.memory(), |_| panic!("a loopback address takes all"));
         }

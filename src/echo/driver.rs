@@ -49,13 +49,15 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
 fn run(shared: &Shared<Echo>, thread: usize, socket: &mut BatchSocket) {
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut delayed, mut deadline, mut own_drops) = (Vec::new(), None, 0);
+    let mut servers = Servers::default();
     loop {
         if socket.receive(&mut batch, deadline) == Waited::Interrupted {
             return;
         }
+        servers.refresh();
         let mut echo = shared.lock();
         echo.on_time(now());
-        answer(&mut echo, thread, &mut batch, &mut outbox);
+        answer(&mut echo, thread, &servers, &mut batch, &mut outbox);
         if socket.overflowed() > own_drops {
             echo.on_own_drops(socket.overflowed() - own_drops);
             own_drops = socket.overflowed();
@@ -87,8 +89,13 @@ fn run(shared: &Shared<Echo>, thread: usize, socket: &mut BatchSocket) {
 
 /// Decides what came to a thread, and puts the answers that leave now into the outbox; they are made in
 /// the batch's memory.
-pub fn answer(echo: &mut Echo, thread: usize, batch: &mut Batch, outbox: &mut Outbox) {
-    let servers = Servers::look();
+pub fn answer(
+    echo: &mut Echo,
+    thread: usize,
+    servers: &Servers,
+    batch: &mut Batch,
+    outbox: &mut Outbox,
+) {
     let (messages, memory) = batch.split();
     for message in messages {
         let path = (message.from, message.to);

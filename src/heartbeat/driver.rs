@@ -30,7 +30,7 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
 
 fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
     let (mut batch, mut outbox, mut answers) = (Batch::default(), Outbox::default(), Vec::new());
-    let (mut deadline, mut row) = (None, 0);
+    let (mut servers, mut deadline, mut row) = (Servers::default(), None, 0);
     loop {
         let waited = socket.receive(&mut batch, deadline);
         let mut server = shared.lock();
@@ -42,7 +42,7 @@ fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
             }
             Waited::Received if server.replies() => {
                 answers.clear();
-                let servers = Servers::look();
+                servers.refresh();
                 for (message, datagram) in batch.datagrams() {
                     // An answer is no beat, and answering it would start a loop.
                     if message.is_answer || servers.has(message.from) {

@@ -1,10 +1,14 @@
 //! The servers of this process, lest one answers another for ever.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The addresses of those that answer.
-static SERVERS: RwLock<Vec<SocketAddr>> = RwLock::new(Vec::new());
+static SERVERS: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+
+/// How often they have changed.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 /// A server's place among those of this process, until it is dropped.
 #[derive(Debug)]
@@ -15,35 +19,55 @@ impl Registered {
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         let address = canonical(address);
-        SERVERS.write().unwrap_or_else(PoisonError::into_inner).push(address);
+        change(|servers| servers.push(address));
         Self(address)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut servers = SERVERS.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = servers.iter().position(|address| *address == self.0) {
-            servers.swap_remove(place);
-        }
+        change(|servers| {
+            if let Some(place) = servers.iter().position(|address| *address == self.0) {
+                servers.swap_remove(place);
+            }
+        });
     }
 }
 
-/// The servers that there are while one looks at them.
-#[derive(Debug)]
-pub struct Servers(RwLockReadGuard<'static, Vec<SocketAddr>>);
+fn servers() -> MutexGuard<'static, Vec<SocketAddr>> {
+    SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn change(change: impl FnOnce(&mut Vec<SocketAddr>)) {
+    let mut servers = servers();
+    change(&mut servers);
+    CHANGES.fetch_add(1, Ordering::Release);
+}
+
+/// The servers as one thread knows them.
+///
+/// They are copied when they have changed and never locked while a thread is at work: a child by
+/// `fork` has all locks as they were, and would wait for ever to tell of a server of its own.
+#[derive(Debug, Default)]
+pub struct Servers {
+    known: Vec<SocketAddr>,
+    changes: u64,
+}
 
 impl Servers {
-    /// A look at them, to be held for a moment: none can come or go meanwhile.
-    #[must_use]
-    pub fn look() -> Self {
-        Self(SERVERS.read().unwrap_or_else(PoisonError::into_inner))
+    /// Looks whether any have come or gone.
+    pub fn refresh(&mut self) {
+        let changes = CHANGES.load(Ordering::Acquire);
+        if self.changes != changes {
+            self.known.clone_from(&servers());
+            self.changes = changes;
+        }
     }
 
     /// Whether an answer to `from` would go to one of them, oneself perhaps.
     #[must_use]
     pub fn has(&self, from: SocketAddr) -> bool {
-        self.0.iter().filter(|server| server.port() == from.port()).any(|server| {
+        self.known.iter().filter(|server| server.port() == from.port()).any(|server| {
             let from = canonical(from);
             server.ip() == from.ip() || (server.ip().is_unspecified() && is_local(from))
         })
@@ -73,20 +97,24 @@ mod tests {
 
     #[test]
     fn a_server_is_known_by_any_address_of_this_host_while_it_is_there() {
+        let mut servers = Servers::default();
         // Nobody else in this process has these ports.
         let one = Registered::new(address("127.0.0.1:1"));
         let all = [address("0.0.0.0:2"), address("[::]:3")].map(Registered::new);
+        servers.refresh();
         for server in ["127.0.0.1:1", "[::ffff:127.0.0.1]:1", "127.0.0.9:2", "[::ffff:127.0.0.9]:3"]
         {
-            assert!(Servers::look().has(address(server)), "{server}");
+            assert!(servers.has(address(server)), "{server}");
         }
         // An address for documents is nobody's (RFC 5737, RFC 3849).
         for other in ["127.0.0.9:1", "127.0.0.1:4", "198.51.100.7:2", "[2001:db8::7]:3"] {
-            assert!(!Servers::look().has(address(other)), "{other}");
+            assert!(!servers.has(address(other)), "{other}");
         }
+        // Who knows them keeps none from going: what is held here is no lock.
         drop((one, all));
+        servers.refresh();
         for server in ["127.0.0.1:1", "127.0.0.9:2"] {
-            assert!(!Servers::look().has(address(server)), "{server}");
+            assert!(!servers.has(address(server)), "{server}");
         }
     }
 }
