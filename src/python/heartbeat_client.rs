@@ -278,7 +278,7 @@ running_object!(HeartbeatClient: Beat {
         let until_ns = until_ns.ok_or_else(|| {
             Error::number("until", until, "a time to come in seconds since the Unix epoch")
         })?;
-        self.progress.announce_silence(now.mono_ns.saturating_add(until_ns - now.wall_ns));
+        self.progress.announce_silence(now.mono_ns.saturating_add(until_ns.saturating_sub(now.wall_ns)));
         self.handle.prompt();
         Ok(())
     }
