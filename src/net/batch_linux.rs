@@ -20,7 +20,7 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use crate::net::clock::monotonic_ns;
 use crate::net::outbox::Plan;
 use crate::net::{Batch, Interrupter, Local, MAX_BATCH, Message, Options, Outbox, Waited, now};
-use crate::{Error, Result, Stamp};
+use crate::{Error, NS_PER_SECOND, Result, Stamp};
 
 /// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;
@@ -172,7 +172,7 @@ impl BatchSocket {
             }
             let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
             // The only error is a signal: look again.
-            let _ = ppoll(&mut ready, Some(TimeSpec::nanoseconds(left)), None);
+            let _ = ppoll(&mut ready, Some(timespec(left)), None);
         }
     }
 
@@ -416,6 +416,11 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
 }
 
+/// A time to wait as the kernel takes it, however long; nix refuses to convert the longest.
+fn timespec(ns: i64) -> TimeSpec {
+    TimeSpec::new(ns / NS_PER_SECOND, ns % NS_PER_SECOND)
+}
+
 /// Whether a datagram with so many hops left is an answer, which took less than 32 of them.
 fn is_answer(hops_left: i32) -> bool {
     (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
@@ -456,6 +461,12 @@ mod tests {
     fn an_answer_is_told_from_what_systems_send() {
         assert!([200, 199, 169].into_iter().all(is_answer));
         assert!([0, 32, 64, 128, 168, 201, 255].into_iter().all(|hops| !is_answer(hops)));
+    }
+
+    #[test]
+    fn a_wait_may_be_as_long_as_a_peer_says() {
+        let longest = timespec(i64::MAX);
+        assert_eq!((longest.tv_sec(), longest.tv_nsec()), (9_223_372_036, 854_775_807));
     }
 
     #[test]
