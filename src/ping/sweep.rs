@@ -167,7 +167,7 @@ impl Sweep {
         self.now = now;
         if let (Some(started_ns), Some(due_ns)) = (self.started_ns, self.due_ns()) {
             let behind_ns = now.mono_ns.saturating_sub(due_ns);
-            self.started_ns = Some(started_ns + (behind_ns - MAX_BEHIND_NS).max(0));
+            self.started_ns = Some(started_ns + behind_ns.saturating_sub(MAX_BEHIND_NS).max(0));
         }
     }
 
@@ -277,6 +277,14 @@ mod tests {
         assert_eq!(sweep.deadline(), Some(100 * MS));
         assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done());
         assert!(sweep.take_reports().iter().all(|report| report.counters.lost == 2));
+    }
+
+    #[test]
+    fn the_next_probe_may_be_due_at_the_end_of_time() {
+        let mut sweep = sweep(1, 1e-12);
+        assert_eq!(sent(&mut sweep, 0).len(), 1);
+        assert!(sent(&mut sweep, 5).is_empty());
+        assert_eq!(sweep.due_ns(), Some(i64::MAX));
     }
 
     #[test]
