@@ -59,7 +59,8 @@ value! {
 ///     blanks and ";".
 /// stall_after: without `progress` for longer than this, in seconds, beats say "stalled"; never
 ///     where None.
-/// count: how many beats, at least 1; None is without end, until `stop`.
+/// count: how many beats, those that `busy` sends out of turn included, at least 1; None is without
+///     end, until `stop`.
 /// fail_at: the number, from 1, of the beat at which a crash is simulated.
 /// fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
 /// loss: the probability, 0 to 1, that a beat is not sent, on purpose.
