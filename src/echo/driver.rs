@@ -99,8 +99,7 @@ pub fn answer(
     let (messages, memory) = batch.split();
     for message in messages {
         let path = (message.from, message.to);
-        // An answer to a server of this process, itself perhaps, or to another's would loop.
-        let loops = message.is_answer || servers.has(message.from);
+        let loops = servers.sent(message);
         for at in message.datagrams() {
             let datagram = &mut memory[at.clone()];
             if loops {

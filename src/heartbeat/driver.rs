@@ -45,7 +45,7 @@ fn run(shared: &Shared<Server>, socket: &mut BatchSocket) {
                 servers.refresh();
                 for (message, datagram) in batch.datagrams() {
                     // An answer is no beat, and answering it would start a loop.
-                    if message.is_answer || servers.has(message.from) {
+                    if servers.sent(message) {
                         server.ignore(message.at, message.from, datagram);
                         continue;
                     }

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::net::Message;
+
 /// The addresses of those that answer.
 static SERVERS: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 
@@ -64,9 +66,14 @@ impl Servers {
         }
     }
 
-    /// Whether an answer to `from` would go to one of them, oneself perhaps.
+    /// Whether an answer to a message would start a loop: it is an answer itself, or comes from one of
+    /// them, oneself perhaps.
     #[must_use]
-    pub fn has(&self, from: SocketAddr) -> bool {
+    pub fn sent(&self, message: &Message) -> bool {
+        message.is_answer || self.has(message.from)
+    }
+
+    fn has(&self, from: SocketAddr) -> bool {
         self.known.iter().filter(|server| server.port() == from.port()).any(|server| {
             let from = canonical(from);
             server.ip() == from.ip() || (server.ip().is_unspecified() && is_local(from))
