@@ -10,6 +10,8 @@ mod batch_socket;
 #[cfg(test)]
 mod batch_tests;
 mod clock;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod kernel_time;
 mod outbox;
 mod probe;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]

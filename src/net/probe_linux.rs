@@ -11,9 +11,10 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, TimestampingFlag, recvmsg, setsockopt, sockopt,
 };
-use nix::sys::time::{TimeSpec, TimeVal};
+use nix::sys::time::TimeVal;
 
 use crate::net::clock::monotonic_ns;
+use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::{Arrival, Interrupter, ProbeOptions, Timestamps, is_refusal, now, probe};
 use crate::time::NS_PER_SECOND;
 use crate::wire::MAX_DATAGRAM;
@@ -270,10 +271,9 @@ impl ProbeSocket {
 
     /// Waits for a datagram or news for so long from `mono_ns` on.
     fn sleep(&mut self, mono_ns: i64, ns: i64) {
-        let timeout = TimeSpec::new(ns / NS_PER_SECOND, ns % NS_PER_SECOND);
         let mut polled = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
         // The only error is an interruption by a signal: look again.
-        let woken = ppoll(&mut polled, Some(timeout), None);
+        let woken = ppoll(&mut polled, Some(timespec(ns)), None);
         if woken == Ok(0) && !self.precise {
             // A running median of how late it is.
             let late_ns = monotonic_ns() - mono_ns - ns;
@@ -289,13 +289,4 @@ impl ProbeSocket {
 fn is_unreachable(errno: u32) -> bool {
     let errno = i32::try_from(errno).map(Errno::from_raw);
     matches!(errno, Ok(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH))
-}
-
-/// The monotonic time of a wall-clock stamp of a moment ago.
-fn monotonic(at: Stamp, wall_ns: i64) -> i64 {
-    at.mono_ns.saturating_sub(at.wall_ns.saturating_sub(wall_ns))
-}
-
-fn nanoseconds(at: TimeSpec) -> i64 {
-    at.tv_sec().saturating_mul(NS_PER_SECOND).saturating_add(at.tv_nsec())
 }

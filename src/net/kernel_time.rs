@@ -1,0 +1,31 @@
+//! Times as the kernel of Linux gives and takes them.
+
+use nix::sys::time::TimeSpec;
+
+use crate::{NS_PER_SECOND, Stamp};
+
+/// A time to wait, however long; nix refuses to convert the longest.
+pub(super) fn timespec(ns: i64) -> TimeSpec {
+    TimeSpec::new(ns / NS_PER_SECOND, ns % NS_PER_SECOND)
+}
+
+/// What a stamp says.
+pub(super) fn nanoseconds(at: TimeSpec) -> i64 {
+    at.tv_sec().saturating_mul(NS_PER_SECOND).saturating_add(at.tv_nsec())
+}
+
+/// The monotonic time of a wall-clock stamp of a moment ago.
+pub(super) fn monotonic(at: Stamp, wall_ns: i64) -> i64 {
+    at.mono_ns.saturating_sub(at.wall_ns.saturating_sub(wall_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_may_be_as_long_as_a_peer_says() {
+        let longest = timespec(i64::MAX);
+        assert_eq!((longest.tv_sec(), longest.tv_nsec()), (9_223_372_036, 854_775_807));
+    }
+}
