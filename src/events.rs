@@ -2,14 +2,6 @@
 
 use std::collections::VecDeque;
 
-/// How many bytes of a payload an event keeps, so that a queue of events is bounded in bytes, too.
-pub const MAX_SHOWN: usize = 1024;
-
-/// What an event keeps of a payload.
-pub(crate) fn shown(payload: &[u8]) -> Box<[u8]> {
-    payload[..payload.len().min(MAX_SHOWN)].into()
-}
-
 /// The newest events up to a fixed number. Older ones fall off unread and are counted.
 #[derive(Debug)]
 pub struct Events<E> {

@@ -23,6 +23,7 @@ pub mod impair;
 mod machine;
 pub mod net;
 pub mod ping;
+mod random;
 pub mod stats;
 mod time;
 pub mod wire;
@@ -32,7 +33,8 @@ mod worker;
 mod python;
 
 pub use error::{Error, Result};
-pub use events::{Events, MAX_SHOWN};
+pub use events::Events;
 pub use machine::Machine;
+pub use random::{Random, probability};
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};
 pub use worker::{Next, Worker};

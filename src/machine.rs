@@ -61,14 +61,6 @@ impl Outgoing {
         self.to = Some(to);
     }
 
-    /// Puts in the answer of the lab's server: `datagram` with its ASCII letters in upper case.
-    pub(crate) fn put_upper(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.put(to, |out| {
-            out.clear();
-            out.extend(datagram.iter().map(u8::to_ascii_uppercase));
-        });
-    }
-
     /// The datagram, taken out before or not.
     pub(crate) fn datagram(&self) -> &[u8] {
         &self.datagram

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::impair::{Link, Random};
+use crate::Random;
+use crate::impair::Link;
 
 type Index<K> = HashMap<K, u32, foldhash::fast::RandomState>;
 

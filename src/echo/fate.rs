@@ -97,7 +97,7 @@ pub struct Fate {
     /// Where it came from.
     pub client: SocketAddr,
     /// The answer, or what it would have been, unimpaired: at most
-    /// [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
+    /// [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
     pub message: Box<[u8]>,
     /// How long its payload was as it came.
     pub size: usize,

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::heartbeat::Progress;
-use crate::impair::Random;
 use crate::machine::Outgoing;
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
-use crate::{Events, Machine, Stamp};
+use crate::{Events, Machine, Random, Stamp};
 
 /// How often a goodbye is sent, because any one may be lost, and how far apart.
 const GOODBYES: u32 = 3;

@@ -145,12 +145,12 @@ pub enum Signal {
         seq: Option<u64>,
         /// The receive time minus the time in the beat; includes the difference of the clocks.
         difference_ns: Option<i64>,
-        /// Its payload, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
+        /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
         message: Box<[u8]>,
     },
     /// A datagram came that is no heartbeat.
     Ignored {
-        /// Its payload, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
+        /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
         message: Box<[u8]>,
     },
     /// A beat came that had been taken for lost.

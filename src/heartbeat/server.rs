@@ -5,13 +5,12 @@ mod judge;
 
 use std::net::SocketAddr;
 
-use crate::events::shown;
 use crate::heartbeat::peer::{Extra, NONE, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
 use crate::machine::Outgoing;
-use crate::wire::Beat;
 use crate::wire::beat::Status;
+use crate::wire::{Beat, shown, upper};
 use crate::{Events, Machine, NS_PER_SECOND, Stamp};
 
 /// How far a clock jumps that steps; less is its discipline, or delay.
@@ -202,7 +201,7 @@ impl Server {
         }
         if self.config.reply {
             self.counters.replied += 1;
-            self.outgoing.put_upper(from, datagram);
+            self.outgoing.put(from, |out| upper(datagram, out));
         }
     }
 

@@ -13,8 +13,8 @@
 
 use std::fmt::Write;
 
+use crate::Random;
 use crate::heartbeat::{Detector, Estimate, Gap, Line};
-use crate::impair::Random;
 
 /// One beat that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

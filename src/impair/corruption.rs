@@ -1,7 +1,6 @@
 //! Packets that arrive changed.
 
-use crate::Result;
-use crate::impair::{Random, probability};
+use crate::{Random, Result, probability};
 
 /// Flips one bit of a payload, any as likely, with a probability. A payload of nothing stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,8 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::impair::Random;
-use crate::{Error, NS_PER_SECOND, Result};
+use crate::{Error, NS_PER_SECOND, Random, Result};
 
 /// The longest delay, an hour; what a distribution draws above is cut to it.
 pub const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;

@@ -1,7 +1,6 @@
 //! Loss in bursts.
 
-use crate::Result;
-use crate::impair::{Random, probability};
+use crate::{Random, Result, probability};
 
 /// The Gilbert-Elliott model: a good and a bad state, each with a loss of its own (Elliott 1963).
 ///

@@ -1,6 +1,7 @@
 //! One way of a path: what happens to a packet, in a fixed order.
 
-use crate::impair::{Corruption, Delay, Loss, Random, Rate, Reordering};
+use crate::Random;
+use crate::impair::{Corruption, Delay, Loss, Rate, Reordering};
 
 /// The impairments of one way, in the order in which a packet meets them; by default none.
 ///

@@ -1,7 +1,7 @@
 //! Models of packet loss.
 
-use crate::impair::{GilbertElliott, Pattern, Random};
-use crate::{Error, Result};
+use crate::impair::{GilbertElliott, Pattern};
+use crate::{Random, Result, probability};
 
 /// Decides which packets are lost.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ impl Loss {
     /// Loss with probability `p`, an argument called `name`.
     ///
     /// # Errors
-    /// [`Error::Argument`] where `p` is no probability.
+    /// [`Error::Argument`](crate::Error::Argument) where `p` is no probability.
     pub fn bernoulli(name: &'static str, p: f64) -> Result<Self> {
         probability(name, p).map(Self::Bernoulli)
     }
@@ -37,18 +37,6 @@ impl Loss {
             Self::Pattern(pattern) => pattern.loses(),
             Self::Never => false,
         }
-    }
-}
-
-/// Lets `p` pass where it is a probability.
-///
-/// # Errors
-/// [`Error::Argument`] where it is none.
-pub fn probability(name: &'static str, p: f64) -> Result<f64> {
-    if (0.0..=1.0).contains(&p) {
-        Ok(p)
-    } else {
-        Err(Error::number(name, p, "a probability from 0 to 1"))
     }
 }
 

@@ -8,7 +8,6 @@ mod gilbert_elliott;
 mod link;
 mod loss;
 mod pattern;
-mod random;
 mod rate;
 mod reordering;
 
@@ -16,9 +15,8 @@ pub use corruption::Corruption;
 pub use delay::{Delay, MAX_DELAY_NS};
 pub use gilbert_elliott::GilbertElliott;
 pub use link::{Copied, Drawn, Flags, Link};
-pub use loss::{Loss, probability};
+pub use loss::Loss;
 pub use pattern::Pattern;
-pub use random::Random;
 pub use rate::Rate;
 pub use reordering::Reordering;
 

@@ -1,7 +1,6 @@
 //! Packets that others overtake.
 
-use crate::Result;
-use crate::impair::{Random, probability};
+use crate::{Random, Result, probability};
 
 /// Holds a packet back for a time, with a probability: what follows in that time overtakes it.
 #[derive(Clone, Debug, Default, PartialEq)]

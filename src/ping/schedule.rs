@@ -1,6 +1,6 @@
 //! When probes are due.
 
-use crate::impair::Random;
+use crate::Random;
 
 /// The pattern in time that probes are sent in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::events::shown;
-use crate::impair::Random;
 use crate::machine::Outgoing;
 use crate::ping::kept::Row;
 use crate::ping::message::{Claim, Message, Token};
 use crate::ping::schedule::Slots;
 use crate::ping::{Counters, Kept, Report, Schedule};
-use crate::{Events, Machine, Stamp};
+use crate::wire::shown;
+use crate::{Events, Machine, Random, Stamp};
 
 /// How many of the last probes a reply may still belong to, and more where more are pending.
 const REMEMBERED: usize = 16_384;
@@ -74,7 +73,7 @@ pub struct Probe {
     pub rtt_ns: Option<i64>,
     /// The time to the kernel's receive stamp, where the reply came in time and has one.
     pub kernel_rtt_ns: Option<i64>,
-    /// The payload of the reply, at most [`MAX_SHOWN`](crate::MAX_SHOWN) bytes of it.
+    /// The payload of the reply, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
     pub reply: Option<Box<[u8]>>,
 }
 

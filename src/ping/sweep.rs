@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 
-use crate::impair::Random;
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
-use crate::{Events, Machine, Stamp};
+use crate::{Events, Machine, Random, Stamp};
 
 /// So many probes may go out in a row once all replies are read.
 const BURST: u32 = 64;

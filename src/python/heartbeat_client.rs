@@ -6,7 +6,6 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
-use crate::impair::probability;
 use crate::net::{Endpoint, Socket, now, on_ipv6, resolve};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
@@ -14,7 +13,7 @@ use crate::python::value::{Address, address, value};
 use crate::python::wait::aside;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
-use crate::{Error, Result, seconds};
+use crate::{Error, Result, probability, seconds};
 
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;

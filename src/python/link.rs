@@ -2,9 +2,9 @@
 
 use pyo3::prelude::*;
 
-use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate, probability};
+use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
 use crate::python::args::{Integer, Seconds, duration_ns};
-use crate::{Error, Result};
+use crate::{Error, Result, probability};
 
 /// Declares a Python class that holds a model, with a repr of what it was made of.
 macro_rules! model {

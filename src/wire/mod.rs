@@ -5,10 +5,13 @@
 
 pub mod beat;
 mod civil;
+mod payload;
 mod template;
 mod text;
 
 pub use beat::Beat;
+pub use payload::MAX_SHOWN;
+pub(crate) use payload::{shown, upper};
 pub use template::Template;
 pub use text::{Reading, SentAt, read};
 

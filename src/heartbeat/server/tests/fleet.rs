@@ -1,7 +1,7 @@
 //! Many clients at once: mass silence, a stopped observer, a full table.
 
 use super::*;
-use crate::impair::Random;
+use crate::Random;
 
 #[test]
 fn many_silent_at_once_are_one_event_and_held() {

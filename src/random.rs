@@ -3,6 +3,8 @@
 use rand::rngs::{SysRng, Xoshiro256PlusPlus};
 use rand::{Rng, SeedableRng, TryRng};
 
+use crate::{Error, Result};
+
 /// A stream of xoshiro256++ numbers. The same seed gives the same choices on every platform and in
 /// every release: the ways from a number to a choice are written out here for that.
 #[derive(Clone, Debug)]
@@ -55,6 +57,18 @@ impl Random {
         // The high half of the product: no number is favoured by more than n / 2^64.
         let product = u128::from(self.0.next_u64()) * u128::from(n);
         (product >> 64) as u64
+    }
+}
+
+/// Lets `p` pass where it is a probability.
+///
+/// # Errors
+/// [`Error::Argument`] where it is none.
+pub fn probability(name: &'static str, p: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&p) {
+        Ok(p)
+    } else {
+        Err(Error::number(name, p, "a probability from 0 to 1"))
     }
 }
 
