@@ -15,9 +15,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udpulse::heartbeat::{self, Detector, Kind, Server, ServerConfig, Signal};
-use udpulse::net::{BatchSocket, Local, Options, Outbox, now};
-use udpulse::{Machine, NS_PER_SECOND, Stamp};
+use udpulse::driver;
+use udpulse::heartbeat::{Detector, Kind, Server, ServerConfig, Signal};
+use udpulse::net::{BatchSocket, Options, Outbox, now};
+use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
 
 const DEAD: u32 = 1000;
 const RUN: Duration = Duration::from_secs(20);
@@ -47,7 +48,7 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
         every_beat: false,
         events: 65_536,
     };
-    let server = heartbeat::start((Ipv4Addr::LOCALHOST, 0).into(), config)?;
+    let server = driver::heartbeat::start((Ipv4Addr::LOCALHOST, 0).into(), config)?;
     let mut sender = BatchSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into(), Options::default())?;
     let port = sender.local_address().port();
     let filled = server.look(|server| fill(server, clients, port)).ok_or("it is elsewhere")?;

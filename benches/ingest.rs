@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use udpulse::heartbeat::{Detector, Kind, Server, ServerConfig};
-use udpulse::net::{Batch, BatchSocket, Local, Options, Outbox, now};
-use udpulse::{Machine, NS_PER_SECOND, Stamp};
+use udpulse::net::{Batch, BatchSocket, Options, Outbox, now};
+use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
 
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;

@@ -15,6 +15,7 @@
 //! assert_eq!(echo.transmit(), Some((client, b"PING 1".as_slice())));
 //! ```
 
+pub mod driver;
 pub mod echo;
 mod error;
 mod events;
@@ -27,14 +28,13 @@ mod random;
 pub mod stats;
 mod time;
 pub mod wire;
-mod worker;
 
 #[cfg(feature = "python")]
 mod python;
 
+pub use driver::{Next, Worker};
 pub use error::{Error, Result};
 pub use events::Events;
-pub use machine::Machine;
+pub use machine::{Local, Machine};
 pub use random::{Random, probability};
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};
-pub use worker::{Next, Worker};

@@ -1,6 +1,6 @@
 //! What every protocol here is: a state machine without sockets or clocks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::{Events, Stamp};
@@ -45,6 +45,32 @@ pub trait Machine: Send + 'static {
 
     /// The events that nobody has read yet.
     fn events(&mut self) -> &mut Events<Self::Event>;
+}
+
+/// What has events for a reader.
+pub trait Watched: Send + 'static {
+    /// What happened.
+    type Event: Send;
+
+    /// The events that nobody has read yet.
+    fn unread(&mut self) -> &mut Events<Self::Event>;
+}
+
+impl<M: Machine> Watched for M {
+    type Event = M::Event;
+
+    fn unread(&mut self) -> &mut Events<M::Event> {
+        self.events()
+    }
+}
+
+/// The address of this host that a datagram came to, and that an answer should leave from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Local {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface, where the address alone does not tell (IPv6 link-local); else 0.
+    pub interface: u32,
 }
 
 /// The one datagram that a machine has to send; its buffer is used again and again.

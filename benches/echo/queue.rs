@@ -11,7 +11,8 @@ use nix::sys::socket::{
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use udpulse::Machine;
-use udpulse::echo::{Config, Echo, answer};
+use udpulse::driver::echo::answer;
+use udpulse::echo::{Config, Echo};
 use udpulse::impair::{Link, Loss};
 use udpulse::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Servers, Waited, now};
 

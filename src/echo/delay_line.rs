@@ -4,9 +4,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
+use crate::Local;
 use crate::echo::fate::Damage;
 use crate::impair::Copied;
-use crate::net::Local;
 
 /// What an entry takes besides its payload, in bytes.
 const OVERHEAD: usize = size_of::<Entry>();

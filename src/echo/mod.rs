@@ -3,14 +3,12 @@
 mod clients;
 mod decision;
 mod delay_line;
-mod driver;
 mod fate;
 mod limiter;
 mod server;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{answer, start};
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply, Truth};
 pub use limiter::Limiter;
 pub use server::{Config, Echo, MAX_CLIENTS, Transform};

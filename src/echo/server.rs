@@ -11,10 +11,9 @@ use crate::echo::delay_line::{DelayLine, Delayed};
 use crate::echo::fate::{Counters, Damage, Fate, Outcome, Reply, Truth};
 use crate::echo::limiter::Limiter;
 use crate::impair::{Copied, Corruption, Flags, Link};
-use crate::net::Local;
 use crate::wire::MAX_DATAGRAM;
 use crate::wire::shown;
-use crate::{Events, Machine, Random, Stamp};
+use crate::{Events, Local, Machine, Random, Stamp};
 
 /// The most clients that are told apart.
 pub const MAX_CLIENTS: usize = 1 << 14;

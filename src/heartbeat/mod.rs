@@ -2,7 +2,6 @@
 
 mod client;
 mod detector;
-mod driver;
 mod event;
 mod peer;
 mod progress;
@@ -13,7 +12,6 @@ pub mod trace;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
 pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
-pub use driver::start;
 pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
 pub use peer::Peer;
 pub use progress::Progress;

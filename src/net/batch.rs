@@ -1,12 +1,12 @@
 //! Many datagrams received at once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use crate::Stamp;
 use crate::net::BatchSocket;
+use crate::{Local, Stamp};
 
 /// The most messages received at once.
 pub const MAX_BATCH: usize = 256;
@@ -27,15 +27,6 @@ pub struct Options {
     /// What it sends are answers: from the address that was asked, see [`Message::to`], and to be
     /// answered by no other socket of the kind, see [`Message::is_answer`].
     pub answers: bool,
-}
-
-/// The address of this host that a datagram came to, and that an answer should leave from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Local {
-    /// The address.
-    pub ip: IpAddr,
-    /// The interface, where the address alone does not tell (IPv6 link-local); else 0.
-    pub interface: u32,
 }
 
 /// Datagrams of one sender that came in one piece; mostly one.

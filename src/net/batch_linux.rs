@@ -19,8 +19,8 @@ use nix::sys::socket::{
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::outbox::Plan;
-use crate::net::{Batch, Interrupter, Local, MAX_BATCH, Message, Options, Outbox, Waited, now};
-use crate::{Error, Result, Stamp};
+use crate::net::{Batch, Interrupter, MAX_BATCH, Message, Options, Outbox, Waited, now};
+use crate::{Error, Local, Result, Stamp};
 
 /// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;

@@ -140,7 +140,7 @@ fn a_port_in_use_is_named() {
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux {
     use super::*;
-    use crate::net::Local;
+    use crate::Local;
 
     #[test]
     fn answers_leave_from_the_address_that_was_asked() {

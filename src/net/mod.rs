@@ -25,7 +25,7 @@ mod servers;
 mod signal;
 mod socket;
 
-pub use batch::{Batch, GATHER, Local, MAX_BATCH, Message, Options, Waited};
+pub use batch::{Batch, GATHER, MAX_BATCH, Message, Options, Waited};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
 pub use outbox::Outbox;

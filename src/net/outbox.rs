@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use crate::net::Local;
+use crate::Local;
 
 /// What the kernel takes in one piece (`UDP_MAX_SEGMENTS`, and an IPv4 packet).
 const MAX_SEGMENTS: usize = 64;

@@ -1,7 +1,7 @@
 //! One session spread over several source ports, for equal-cost paths are chosen by port.
 
+use crate::machine::Watched;
 use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
-use crate::worker::Watched;
 use crate::{Events, Stamp};
 
 /// A session for each flow, all against one clock; their slots take turns.
@@ -21,12 +21,12 @@ impl Flows {
     }
 
     /// The session of a flow.
-    pub(super) fn session(&mut self, flow: usize) -> &mut Session {
+    pub(crate) fn session(&mut self, flow: usize) -> &mut Session {
         &mut self.sessions[flow]
     }
 
     /// Takes over what a flow has decided.
-    pub(super) fn collect(&mut self, flow: usize) {
+    pub(crate) fn collect(&mut self, flow: usize) {
         while let Some(probe) = crate::Machine::events(&mut self.sessions[flow]).pop() {
             self.events.push((flow, probe));
         }

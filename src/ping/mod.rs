@@ -1,6 +1,5 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each of them.
 
-mod driver;
 mod flows;
 mod kept;
 mod message;
@@ -9,9 +8,7 @@ mod schedule;
 mod session;
 mod steps;
 mod sweep;
-mod sweep_driver;
 
-pub use driver::start;
 pub use flows::Flows;
 pub use kept::{Columns, Kept};
 pub use message::MIN_TOKEN_SIZE;
@@ -20,4 +17,3 @@ pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};
 pub use steps::WallSteps;
 pub use sweep::{Sweep, SweepConfig};
-pub use sweep_driver::start_sweep;

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
@@ -115,7 +116,7 @@ pub(super) struct EchoServer {
 
 impl EchoServer {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let start = |address| echo::start(address, self.threads, self.config.clone());
+        let start = |address| driver::echo::start(address, self.threads, self.config.clone());
         self.handle.launch(py, &self.endpoint, start)
     }
 }

@@ -8,11 +8,11 @@ use std::thread;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
+use crate::machine::Watched;
 use crate::net::{Endpoint, Receiver, Signal, Socket, resolve};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{aside, wait};
-use crate::worker::Watched;
 use crate::{Machine, Next, Result, Worker};
 
 /// The worker of a Python object: none before the first start, then the latest.

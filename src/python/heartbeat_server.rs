@@ -4,6 +4,7 @@ use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::driver;
 use crate::heartbeat::{self, Detector, Kind, Server, ServerConfig, ServerCounters};
 use crate::net::{Endpoint, now};
 use crate::python::args::{self, Integer, Seconds};
@@ -127,7 +128,7 @@ impl HeartbeatServer {
         let time = py.import("time")?;
         let offset: i64 = time.call_method0("localtime")?.getattr("tm_gmtoff")?.extract()?;
         let config = ServerConfig { utc_offset_ns: offset * NS_PER_SECOND, ..self.config.clone() };
-        self.handle.launch(py, &self.endpoint, |address| heartbeat::start(address, config))
+        self.handle.launch(py, &self.endpoint, |address| driver::heartbeat::start(address, config))
     }
 
     fn snapshot(&self, py: Python<'_>) -> Vec<heartbeat::Peer> {

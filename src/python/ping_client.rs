@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
-use crate::ping::{Config, Flows, Schedule, start};
+use crate::ping::{Config, Flows, Schedule};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::ping_report::{PingReport, Probe};
@@ -238,7 +239,7 @@ impl PingClient {
     }
 
     fn launch(&self, py: Python<'_>, config: Config) -> PyResult<()> {
-        let start = |target| start(target, &self.socket, config, self.flows);
+        let start = |target| driver::ping::start(target, &self.socket, config, self.flows);
         self.handle.launch(py, &self.endpoint, start)
     }
 }

@@ -3,8 +3,9 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use crate::driver::sweep;
 use crate::net::{Endpoint, resolve};
-use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig, start_sweep};
+use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::error::failed;
 use crate::python::ping_report::PingReport;
@@ -69,7 +70,7 @@ pub(super) fn ping_many(
         Some(addresses) => addresses,
         None => aside(py, move || endpoints.iter().map(resolve).collect::<Result<_>>())??,
     };
-    let worker = start_sweep(Sweep::new(SweepConfig { targets, ..config }))?;
+    let worker = sweep::start(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
     if worker.has_failed() {
         return Err(failed("ping_many"));

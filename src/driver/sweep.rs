@@ -2,16 +2,16 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::driver::worker::Shared;
 use crate::net::{Batch, BatchSocket, GATHER, Options, Outbox, Waited, now, on_ipv6};
 use crate::ping::Sweep;
-use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
 /// Starts a sweep from any port.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where the system refuses a socket or a thread.
-pub fn start_sweep(sweep: Sweep) -> Result<Worker<Sweep>> {
+pub fn start(sweep: Sweep) -> Result<Worker<Sweep>> {
     // A socket of IPv6 reaches IPv4, too.
     let address = if sweep.targets().iter().all(SocketAddr::is_ipv4) {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::driver::worker::Shared;
 use crate::heartbeat::{Server, ServerConfig};
 use crate::net::{Batch, BatchSocket, Options, Outbox, Registered, Servers, Waited, now};
-use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
 /// Datagrams in a row after which deadlines are looked at though more may be waiting, where no stamps

@@ -8,25 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::machine::Watched;
 use crate::net::{Interrupter, Received, Signal, Socket, Waker, now};
-use crate::{Error, Events, Machine, Result};
-
-/// What has events for a reader.
-pub trait Watched: Send + 'static {
-    /// What happened.
-    type Event: Send;
-
-    /// The events that nobody has read yet.
-    fn unread(&mut self) -> &mut Events<Self::Event>;
-}
-
-impl<M: Machine> Watched for M {
-    type Event = M::Event;
-
-    fn unread(&mut self) -> &mut Events<M::Event> {
-        self.events()
-    }
-}
+use crate::{Error, Machine, Result};
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]

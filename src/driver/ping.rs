@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::driver::worker::{ROW, Shared, flush};
 use crate::net::{Arrival, ProbeOptions, ProbeSocket, now};
 use crate::ping::{Config, Flows};
-use crate::worker::{ROW, Shared, flush};
 use crate::{Machine, Result, Worker};
 
 /// Starts a session with `target` over so many flows, each from a socket that `options` describe;

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::driver::worker::Shared;
 use crate::echo::{Config, Echo};
 use crate::net::{
     Batch, BatchSocket, MAX_BATCH, Options, Outbox, Registered, Servers, Waited, now,
 };
-use crate::worker::Shared;
 use crate::{Machine, Result, Worker};
 
 /// Starts a server on `address` with so many threads.
