@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse._cli import heartbeat_server as main
+    from udpulse.lab.commands import heartbeat_server as main
 except KeyboardInterrupt:
     sys.exit(0)
 

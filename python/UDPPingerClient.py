@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse._cli import pinger_client as main
+    from udpulse.lab.commands import pinger_client as main
 except KeyboardInterrupt:
     sys.exit(130)
 

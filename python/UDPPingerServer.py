@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse._cli import pinger_server as main
+    from udpulse.lab.commands import pinger_server as main
 except KeyboardInterrupt:
     sys.exit(0)
 

@@ -15,8 +15,8 @@ import UDPHeartBeatServer
 import UDPPingerClient
 import UDPPingerServer
 import udpulse
-from udpulse import _screens as screens
-from udpulse._cli import main as udpulse_main
+from udpulse.cli import main as udpulse_main
+from udpulse.lab import screens
 
 SCRIPTS = Path(__file__).parent.parent / "python"
 MAINS = {

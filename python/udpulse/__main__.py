@@ -2,6 +2,6 @@
 
 import sys
 
-from udpulse._cli import main
+from udpulse.cli import main
 
 sys.exit(main())

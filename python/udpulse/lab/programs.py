@@ -4,7 +4,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from udpulse import _screens as screens
 from udpulse._core import (
     Down,
     EchoServer,
@@ -15,7 +14,8 @@ from udpulse._core import (
     Stopped,
     Up,
 )
-from udpulse._screens import counted
+from udpulse.lab import screens
+from udpulse.lab.screens import counted
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended before its end."""

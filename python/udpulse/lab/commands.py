@@ -1,11 +1,5 @@
-"""The command lines: the four programs of the lab and `udpulse`.
+"""The command lines of the four programs."""
 
-Exit codes: 0 the program did what it is for, 2 it was asked for something impossible (one line on
-stderr says what), 130 Ctrl-C ended it before its end.
-"""
-
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,16 +7,14 @@ from typing import Annotated, Literal, Protocol
 
 import typer
 
-from udpulse import _demo, _lab
-from udpulse._core import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, __version__
-from udpulse._lab import INTERRUPTED, Screen
-
-USAGE = 2
+from udpulse._core import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse.cli._run import Program, new_app, run
+from udpulse.lab import programs
+from udpulse.lab.programs import Screen
 
 # How many lines the screen of a server may be behind.
 BEHIND = 10_000
 
-Program = Callable[[], int]
 Option = typer.Option
 ServerHost = Annotated[str, typer.Argument(help="The server to talk to.")]
 ServerPort = Annotated[int, typer.Argument(help="The server's port.")]
@@ -32,41 +24,11 @@ Seed = Annotated[int | None, Option(help="Make the random choices repeatable.")]
 Probability = Annotated[float, Option(metavar="P", help="The probability, 0 to 1, of a loss.")]
 
 
-def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
-    """Run the program that a command line asks for; return its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A reply may hold what the terminal's encoding has not.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        program = app(argv, prog_name=name, standalone_mode=False)
-    except typer.TyperException as error:
-        return refuse(name, error.format_message())
-    except ValueError as error:
-        return refuse(name, str(error))
-    if not callable(program):
-        return int(program or 0)
-    try:
-        return int(program())
-    except BrokenPipeError:
-        # Whoever read our lines has had enough; Python's own flush at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        return refuse(name, error.strerror or str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def refuse(name: str, reason: str) -> int:
-    """Say in one line why a program does not run."""
-    Screen().note(f"{name}: {' '.join(reason.split())}")
-    return USAGE
-
-
 class Main(Protocol):
     """Runs a program with the arguments given, or those of this process; gives its exit code."""
 
-    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run."""
 
 
 def one_command(command: Callable[..., Program]) -> Main:
@@ -79,11 +41,6 @@ def one_command(command: Callable[..., Program]) -> Main:
 
     main.__doc__ = command.__doc__
     return main
-
-
-def new_app() -> typer.Typer:
-    """A command line of plain text: what a terminal shows is what a pipe gets."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @one_command
@@ -104,7 +61,7 @@ def pinger_server(
     """
     model: float | Literal["lab"] = "lab" if loss is None else loss
     server = EchoServer(host, port, loss=model, seed=seed, max_size=1024, log=BEHIND)
-    return lambda: _lab.ping_server(server, Screen())
+    return lambda: programs.ping_server(server, Screen())
 
 
 @one_command
@@ -117,7 +74,7 @@ def pinger_client(
 ) -> Program:
     """The lab's UDP ping client: sends pings one at a time and reports round trips and loss."""
     client = PingClient(host, port, count=count, timeout=timeout)
-    return lambda: _lab.ping_client(client, Screen())
+    return lambda: programs.ping_client(client, Screen())
 
 
 @one_command
@@ -157,7 +114,7 @@ def heartbeat_client(
         seed=seed,
         format=format,
     )
-    return lambda: _lab.heartbeat_client(client, Screen())
+    return lambda: programs.heartbeat_client(client, Screen())
 
 
 @one_command
@@ -191,36 +148,6 @@ def heartbeat_server(
         server = HeartbeatServer(
             host, port, timeout=timeout, reply=reply, every_beat=True, by_host=True, max_peers=1
         )
-    return lambda: _lab.heartbeat_server(
+    return lambda: programs.heartbeat_server(
         server, Screen(), keep_running=keep_running, by_host=by_host
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the `udpulse` command."""
-    app = new_app()
-    app.callback()(udpulse)
-    app.command()(demo)
-    argv = sys.argv[1:] if argv is None else argv
-    return run(app, argv or ["--help"], "udpulse")
-
-
-def show_version(wanted: bool) -> None:
-    """Show the version and end, where that is wanted."""
-    if wanted:
-        print(f"udpulse {__version__}")
-        raise typer.Exit
-
-
-def udpulse(
-    version: Annotated[
-        bool,
-        Option("--version", callback=show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Measure any UDP path: who answers, how fast, how much is lost, and who is still alive."""
-
-
-def demo() -> Program:
-    """Show the lab's four programs at work, all in this process, on free ports of loopback."""
-    return _demo.demo

@@ -1,0 +1,1 @@
+"""The four programs of the UDP pinger lab."""
