@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use udpulse::driver;
-use udpulse::heartbeat::{Detector, Kind, Server, ServerConfig, Signal};
+use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig, Signal};
 use udpulse::net::{BatchSocket, Options, Outbox, now};
 use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
 
@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(clients: u32) -> Result<(), Box<dyn Error>> {
     let config = ServerConfig {
         detector: Detector::of(Kind::Multiple),
+        old_beats: OldBeats::Ignore,
         by_host: false,
         reply: false,
         max_peers: 2_000_000,

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use udpulse::heartbeat::{Detector, Kind, Server, ServerConfig};
+use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig};
 use udpulse::net::{Batch, BatchSocket, Options, Outbox, now};
 use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
 
@@ -85,6 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn server() -> Server {
     Server::new(ServerConfig {
         detector: Detector::of(Kind::Multiple),
+        old_beats: OldBeats::Ignore,
         by_host: false,
         reply: false,
         max_peers: 2_000_000,

@@ -290,6 +290,26 @@ def test_text_by_hand_is_a_client(server: HeartbeatServer) -> None:
         assert wait_for(server, udpulse.Stopped).name == "by-hand"
 
 
+@pytest.mark.parametrize(
+    ("old_beats", "seqs"), [("ignore", [5, 6, 8]), ("accept", [5, 4, 6, 6, 8])]
+)
+def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int]) -> None:
+    heard = []
+    with (
+        HeartbeatServer(port=0, timeout=60, every_beat=True, old_beats=old_beats) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        for beat in (b"5", b"4", b"6", b"6", b"8", b"7"):
+            client.sendto(beat, server.address)
+        for event in server:
+            if isinstance(event, udpulse.Heard):
+                heard.append(event.seq)
+            if isinstance(event, udpulse.Late):
+                assert event.seq == 7
+                break
+    assert heard == seqs
+
+
 def test_columns_are_the_peers(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for beat in (b"hb;i=1000;id=a;b=f 7", b"hb;i=1000;id=a;b=f 9", b"3 1486420330.5"):
@@ -360,6 +380,7 @@ def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
         ({"timeout": 5, "down": 3}, "timeout must be None beside detector, suspect or down, not 5"),
         ({"down": 0}, "down must be a finite number above 0, not 0"),
         ({"suspect": 9}, "suspect must be at most down, which is 5, not 9"),
+        ({"old_beats": "drop"}, "old_beats must be 'ignore' or 'accept', not 'drop'"),
     ],
 )
 def test_a_bad_judgement_is_a_value_error(arguments: dict[str, Any], text: str) -> None:

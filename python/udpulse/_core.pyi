@@ -650,6 +650,7 @@ class HeartbeatServer:
         reply: bool = False,
         max_peers: int = 65536,
         every_beat: bool = False,
+        old_beats: Literal["ignore", "accept"] = "ignore",
     ) -> Self: ...
     @property
     def counters(self) -> HeartbeatServerCounters: ...

@@ -16,4 +16,4 @@ pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
 pub use peer::Peer;
 pub use progress::Progress;
 pub use sequence::{Arrival, Sent, Sequence};
-pub use server::{Server, ServerConfig, ServerCounters};
+pub use server::{OldBeats, Server, ServerConfig, ServerCounters};

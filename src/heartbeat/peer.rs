@@ -203,8 +203,7 @@ impl Record {
         self.is(TIMED).then_some(self.delay_ns as i64)
     }
 
-    /// By how much more than the time of a suspicion the last beat was under way. It counts from
-    /// when it should have come: what drains from a queue keeps nobody alive.
+    /// Transit time of the last beat beyond the suspect timeout.
     pub(super) fn overdue_ns(&self, suspect_ns: i64) -> i64 {
         // Of a client that keeps no interval the times may mean anything.
         let delay_ns = self.delay_ns().filter(|_| self.has_learned()).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Which numbers of a sequence came: losses, latecomers, duplicates, restarts.
 
+use crate::heartbeat::OldBeats;
+
 /// The numbers heard from one client since it started, in 40 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
@@ -124,8 +126,9 @@ impl Sequence {
         }
     }
 
-    /// Takes a number that came, and what the send time of its beat says.
-    pub fn observe(&mut self, seq: Option<u64>, sent: Sent) -> Arrival {
+    /// Counts a number that came, judged also by the send time of its beat. If old beats are accepted,
+    /// only a number that falls back to 0 or 1 is a restart.
+    pub fn observe(&mut self, seq: Option<u64>, sent: Sent, old: OldBeats) -> Arrival {
         let Some(raw) = seq else {
             self.received = self.received.saturating_add(1);
             return Arrival::Next;
@@ -171,7 +174,8 @@ impl Sequence {
         // Where times do not decide, an old number says that the count started over rather than
         // that a packet was delayed.
         if !is_of_this_run {
-            let in_sequence = self.restart != 0 && self.restart == low(raw);
+            let in_sequence =
+                old == OldBeats::Ignore && self.restart != 0 && self.restart == low(raw);
             if from_the_start || in_sequence {
                 *self = Self::new(Some(raw));
                 return Arrival::Restart;
@@ -226,10 +230,14 @@ mod tests {
     use std::cmp::Ordering;
     use std::collections::BTreeSet;
 
+    fn observe(sequence: &mut Sequence, seq: u64, sent: Sent) -> Arrival {
+        sequence.observe(Some(seq), sent, OldBeats::Ignore)
+    }
+
     fn observe_all(numbers: &[u64]) -> (Sequence, Vec<Arrival>) {
         let mut sequence = Sequence::new(Some(numbers[0]));
         let arrivals =
-            numbers[1..].iter().map(|&seq| sequence.observe(Some(seq), Sent::Unknown)).collect();
+            numbers[1..].iter().map(|&seq| observe(&mut sequence, seq, Sent::Unknown)).collect();
         (sequence, arrivals)
     }
 
@@ -276,35 +284,35 @@ mod tests {
     #[test]
     fn an_old_packet_is_no_restart() {
         let mut sequence = Sequence::new(Some(1));
-        assert_eq!(sequence.observe(Some(2), Sent::Later), Arrival::Next);
-        assert_eq!(sequence.observe(Some(1), Sent::Earlier), Arrival::Duplicate);
-        assert_eq!(sequence.observe(Some(1), Sent::Later), Arrival::Restart);
+        assert_eq!(observe(&mut sequence, 2, Sent::Later), Arrival::Next);
+        assert_eq!(observe(&mut sequence, 1, Sent::Earlier), Arrival::Duplicate);
+        assert_eq!(observe(&mut sequence, 1, Sent::Later), Arrival::Restart);
         let mut sequence = Sequence::new(Some(0));
-        sequence.observe(Some(2), Sent::Later);
-        assert_eq!(sequence.clone().observe(Some(1), Sent::Earlier), Arrival::Late);
-        assert_eq!(sequence.observe(Some(1), Sent::Later), Arrival::Restart);
+        observe(&mut sequence, 2, Sent::Later);
+        assert_eq!(observe(&mut sequence.clone(), 1, Sent::Earlier), Arrival::Late);
+        assert_eq!(observe(&mut sequence, 1, Sent::Later), Arrival::Restart);
     }
 
     #[test]
     fn a_clock_set_back_or_a_coarse_one_hides_no_restart() {
         for sent in [Sent::BeforeFirst(1000), Sent::Same] {
             let mut sequence = Sequence::new(Some(5));
-            sequence.observe(Some(6), Sent::Later);
-            assert_eq!(sequence.observe(Some(1), sent), Arrival::Restart);
+            observe(&mut sequence, 6, Sent::Later);
+            assert_eq!(observe(&mut sequence, 1, sent), Arrival::Restart);
         }
         let mut sequence = Sequence::new(Some(0));
-        sequence.observe(Some(2), Sent::Same);
-        assert_eq!(sequence.clone().observe(Some(1), Sent::Same), Arrival::Late);
-        assert_eq!(sequence.observe(Some(1), Sent::BeforeFirst(1)), Arrival::Restart);
+        observe(&mut sequence, 2, Sent::Same);
+        assert_eq!(observe(&mut sequence.clone(), 1, Sent::Same), Arrival::Late);
+        assert_eq!(observe(&mut sequence, 1, Sent::BeforeFirst(1)), Arrival::Restart);
     }
 
     #[test]
     fn a_packet_overtaken_by_the_first_one_heard_is_no_restart() {
         let mut sequence = Sequence::new(Some(2));
-        assert_eq!(sequence.observe(Some(1), Sent::BeforeFirst(OVERTAKEN_S)), Arrival::Stale);
-        assert_eq!(sequence.observe(Some(3), Sent::Later), Arrival::Next);
+        assert_eq!(observe(&mut sequence, 1, Sent::BeforeFirst(OVERTAKEN_S)), Arrival::Stale);
+        assert_eq!(observe(&mut sequence, 3, Sent::Later), Arrival::Next);
         let restart = Sent::BeforeFirst(OVERTAKEN_S + 1);
-        assert_eq!(sequence.observe(Some(1), restart), Arrival::Restart);
+        assert_eq!(observe(&mut sequence, 1, restart), Arrival::Restart);
     }
 
     #[test]
@@ -342,7 +350,7 @@ mod tests {
     #[test]
     fn beats_without_numbers_are_counted() {
         let mut sequence = Sequence::new(None);
-        assert_eq!(sequence.observe(None, Sent::Unknown), Arrival::Next);
+        assert_eq!(sequence.observe(None, Sent::Unknown, OldBeats::Ignore), Arrival::Next);
         assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (2, None, None));
     }
 
@@ -362,7 +370,7 @@ mod tests {
                     Ordering::Equal => Sent::Same,
                     Ordering::Greater => Sent::Later,
                 };
-                let arrival = sequence.observe(Some(seq), sent);
+                let arrival = observe(&mut sequence, seq, sent);
                 if seq < numbers[0] {
                     prop_assert_eq!(arrival, Arrival::Stale);
                     continue;
@@ -384,7 +392,7 @@ mod tests {
             let mut sequence = Sequence::new(numbers[0].0);
             for &(seq, sent) in &numbers {
                 prop_assert!(sequence.steps(seq) > 0);
-                sequence.observe(seq, sent);
+                sequence.observe(seq, sent, OldBeats::Ignore);
                 prop_assert!(sequence.expected().is_none_or(|expected| expected > 0));
             }
         }

@@ -25,11 +25,27 @@ const ON_PROBATION: usize = 16;
 /// How many datagrams are usual at once.
 const MAX_BATCH: usize = 256;
 
+/// How a beat is judged if its number or its time says that it is an old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldBeats {
+    /// It does not show that its client is alive.
+    Ignore,
+    /// It shows that its client is alive, as any other beat does.
+    Accept,
+}
+
+impl OldBeats {
+    /// All of them with their names.
+    pub const ALL: [(&'static str, Self); 2] = [("ignore", Self::Ignore), ("accept", Self::Accept)];
+}
+
 /// How the server judges.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// How long a silence means something.
     pub detector: Detector,
+    /// Whether old beats are signs of life.
+    pub old_beats: OldBeats,
     /// Whether clients without a name are told apart by their hosts alone, not by address and port.
     pub by_host: bool,
     /// Whether each beat is answered with its text in upper case.

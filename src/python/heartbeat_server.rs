@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::driver;
-use crate::heartbeat::{self, Detector, Kind, Server, ServerConfig, ServerCounters};
+use crate::heartbeat::{self, Detector, Kind, OldBeats, Server, ServerConfig, ServerCounters};
 use crate::net::{Endpoint, now};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::events::Event;
@@ -108,6 +108,9 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// max_peers: how many clients are followed, at least 1; others are refused and counted. Clients
 ///     that have stopped make room for new ones, and so does who was heard once and then not for 60 s.
 /// every_beat: give each datagram as an event (Heard, Ignored), not only what it changes.
+/// old_beats: how to judge a beat whose number or time is not newer than those before: "ignore" does
+///     not count it as a sign of life if it is a copy or was sent long before, "accept" counts every
+///     beat, whatever number or time it carries.
 ///
 /// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
@@ -142,9 +145,11 @@ running_object!(HeartbeatServer: Event {
         signature = (
             host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = None,
             detector = None, suspect = None, down = None, by_host = false, reply = false, max_peers = Integer::new(65_536), every_beat = false,
+            old_beats = "ignore",
         ),
         text_signature = "(host='127.0.0.1', port=12000, *, timeout=None, detector=None, \
-                          suspect=None, down=None, by_host=False, reply=False, max_peers=65536, every_beat=False)",
+                          suspect=None, down=None, by_host=False, reply=False, max_peers=65536, every_beat=False, \
+                          old_beats='ignore')",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -159,9 +164,11 @@ running_object!(HeartbeatServer: Event {
         reply: bool,
         max_peers: Integer,
         every_beat: bool,
+        old_beats: &str,
     ) -> Result<Self> {
         let config = ServerConfig {
             detector: judge(timeout, detector, suspect, down)?,
+            old_beats: old_beats_named(old_beats)?,
             by_host,
             reply,
             max_peers: max_peers.within("max_peers", 1..=u64::from(u32::MAX))?,
@@ -280,6 +287,13 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         status: peer.status.map(Status::word),
         age: peer.age_ns.map(seconds),
     }
+}
+
+fn old_beats_named(name: &str) -> Result<OldBeats> {
+    let known = OldBeats::ALL.iter().find(|(known, _)| *known == name);
+    known
+        .map(|(_, old_beats)| *old_beats)
+        .ok_or_else(|| Error::argument("old_beats", format!("'{name}'"), "'ignore' or 'accept'"))
 }
 
 /// The detector that the arguments ask for.

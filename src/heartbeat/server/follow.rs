@@ -1,6 +1,6 @@
 //! What a further beat of a client means, and what is learned from it.
 
-use super::{BeatIn, STEP_NS, Server};
+use super::{BeatIn, OldBeats, STEP_NS, Server};
 use crate::NS_PER_SECOND;
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
@@ -42,7 +42,8 @@ impl Server {
         let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < copy_ns;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
-        let arrival = record.sequence.observe(seq, sent);
+        let accepts_old = self.config.old_beats == OldBeats::Accept;
+        let arrival = record.sequence.observe(seq, sent, self.config.old_beats);
         match arrival {
             Arrival::Duplicate => self.counters.duplicates += 1,
             Arrival::Stale => self.counters.stale += 1,
@@ -55,13 +56,33 @@ impl Server {
                 true
             }
             // One without a number, too, may be a copy of what came before the goodbye.
-            Arrival::Next if seq.is_none() && sent == Sent::Unknown && has_ended && is_soon => {
+            Arrival::Next
+                if seq.is_none()
+                    && sent == Sent::Unknown
+                    && has_ended
+                    && is_soon
+                    && !accepts_old =>
+            {
                 false
             }
             Arrival::Next | Arrival::Gap { .. } => {
                 self.advance(place, beat_in, steps);
                 if let Arrival::Gap { first, last } = arrival {
                     self.tell(place, *at, Signal::Lost { first, last });
+                }
+                true
+            }
+            Arrival::Late if accepts_old => {
+                self.refresh(place, beat_in);
+                self.tell_late(place, beat_in);
+                false
+            }
+            Arrival::Duplicate | Arrival::Stale if accepts_old => {
+                if is_soon {
+                    // It may be a copy that the network made: it says nothing about the interval.
+                    self.refresh(place, beat_in);
+                } else {
+                    self.advance(place, beat_in, 1);
                 }
                 true
             }
@@ -81,12 +102,18 @@ impl Server {
                     self.refresh(place, beat_in);
                 }
                 if arrival == Arrival::Late {
-                    self.counters.late += 1;
-                    self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
+                    self.tell_late(place, beat_in);
                 }
                 false
             }
         }
+    }
+
+    /// Reports a beat that had been reported lost.
+    fn tell_late(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        self.counters.late += 1;
+        let seq = beat_in.beat.reading.seq.unwrap_or_default();
+        self.tell(place, beat_in.at, Signal::Late { seq });
     }
 
     /// Takes a beat that is surely the newest.
@@ -98,10 +125,12 @@ impl Server {
     }
 
     /// Takes a beat that may be the newest: its client lives, and nothing is learned from when it
-    /// came. What a client has announced stands.
+    /// came. What a client has announced stands, unless old beats are accepted.
     fn refresh(&mut self, place: usize, beat_in: &BeatIn<'_>) {
         let record = self.table.record_mut(place);
-        if matches!(record.state, State::Stopped | State::Busy) {
+        if self.config.old_beats == OldBeats::Ignore
+            && matches!(record.state, State::Stopped | State::Busy)
+        {
             return;
         }
         let silence_ns = beat_in.at.mono_ns.saturating_sub(record.arrived_ns);

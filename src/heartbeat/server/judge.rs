@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{BeatIn, STEP_NS, Server, ended};
+use super::{BeatIn, OldBeats, STEP_NS, Server, ended};
 use crate::heartbeat::{Before, Cause, MAX_LISTED, Signal, State};
 use crate::{NS_PER_SECOND, Stamp};
 
@@ -32,8 +32,17 @@ impl Server {
             }
             _ => {
                 let due_ns = record.arrived_ns.saturating_add(suspect_ns);
-                due_ns.saturating_sub(record.overdue_ns(suspect_ns))
+                due_ns.saturating_sub(self.overdue_ns(place, suspect_ns))
             }
+        }
+    }
+
+    /// Transit time of the last beat beyond the suspect timeout. It counts from when the beat was due:
+    /// a queue that drains keeps nobody alive, unless old beats are accepted.
+    fn overdue_ns(&self, place: usize, suspect_ns: i64) -> i64 {
+        match self.config.old_beats {
+            OldBeats::Ignore => self.table.record(place).overdue_ns(suspect_ns),
+            OldBeats::Accept => 0,
         }
     }
 
@@ -162,7 +171,7 @@ impl Server {
         let cause = match record.state {
             _ if held => Cause::MassSilence,
             State::Busy => Cause::BusyOver,
-            _ if record.overdue_ns(suspect_ns) > 0 => Cause::OldBeats,
+            _ if self.overdue_ns(place, suspect_ns) > 0 => Cause::OldBeats,
             _ => Cause::Silence,
         };
         *self.table.deadline_mut(place) = i64::MAX;

@@ -1,6 +1,7 @@
 mod boots;
 mod clocks;
 mod fleet;
+mod old_beats;
 
 use super::*;
 use crate::heartbeat::Cause;
@@ -12,6 +13,7 @@ const WALL_S: i64 = 1_486_420_000;
 fn fixed() -> ServerConfig {
     ServerConfig {
         detector: Detector::fixed(5 * SECOND),
+        old_beats: OldBeats::Ignore,
         by_host: false,
         reply: false,
         max_peers: 3,
