@@ -198,12 +198,11 @@ impl<M: Watched> Worker<M> {
 
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
     pub fn stop(&self) {
-        let mut threads = self.threads();
         if self.is_elsewhere() {
-            // The threads and the sockets are the parent's: to join the ones would take for ever.
-            std::mem::take(&mut *threads).into_iter().for_each(std::mem::forget);
+            // The threads are the parent's, and one of them may have held the lock at the fork.
             return;
         }
+        let mut threads = self.threads();
         threads.iter().for_each(|(interrupter, _)| interrupter.interrupt());
         for (_, thread) in threads.drain(..) {
             // The only error is a panic of the thread, which has been reported by then.
@@ -219,6 +218,11 @@ impl<M: Watched> Worker<M> {
 impl<M: Watched> Drop for Worker<M> {
     fn drop(&mut self) {
         self.stop();
+        if self.is_elsewhere() {
+            // Nothing may touch the handles: the system has reused the memory of the threads.
+            let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(threads).into_iter().for_each(std::mem::forget);
+        }
     }
 }
 
@@ -337,7 +341,7 @@ mod tests {
     use crate::wire::Template;
 
     #[test]
-    fn a_child_does_not_wait_for_a_step_that_never_ends() {
+    fn a_child_waits_for_no_thread_of_its_parent() {
         let config = ClientConfig {
             servers: Vec::new(),
             interval_ns: 1,
@@ -354,6 +358,9 @@ mod tests {
         let no_runs = std::iter::empty::<(Interrupter, fn(&Shared<Client>))>();
         let mut worker = Worker::spawn(Client::new(config), ends, no_runs).unwrap();
         worker.process += 1;
+        let stopping = worker.threads();
+        worker.stop();
+        drop(stopping);
         let shared = Arc::clone(&worker.shared);
         let step = shared.lock();
         assert_eq!(worker.look(|_| ()), None);
