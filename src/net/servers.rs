@@ -1,67 +1,112 @@
 //! The servers of this process, lest one answers another for ever.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::net::Message;
 
-/// The addresses of those that answer.
-static SERVERS: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
-
-/// How often they have changed.
-static CHANGES: AtomicU64 = AtomicU64::new(0);
-
-/// A server's place among those of this process, until it is dropped.
+/// The servers of one process.
+///
+/// A child by `fork` has a list of its own: a thread of the parent may have held the lock on this one,
+/// and in the child nobody would ever release it.
 #[derive(Debug)]
-pub struct Registered(SocketAddr);
+struct Registry {
+    /// Whose list it is; 0 before the first use.
+    process: AtomicU32,
+    servers: Mutex<Vec<SocketAddr>>,
+    /// How often the list has changed.
+    changes: AtomicU64,
+    child: OnceLock<Box<Self>>,
+}
+
+static FIRST: Registry = Registry::new(0);
+
+impl Registry {
+    const fn new(process: u32) -> Self {
+        Self {
+            process: AtomicU32::new(process),
+            servers: Mutex::new(Vec::new()),
+            changes: AtomicU64::new(0),
+            child: OnceLock::new(),
+        }
+    }
+
+    /// Returns the list of this process.
+    fn current() -> &'static Self {
+        Self::of(process::id())
+    }
+
+    fn of(process: u32) -> &'static Self {
+        let _ = FIRST.process.compare_exchange(0, process, Ordering::AcqRel, Ordering::Acquire);
+        let mut registry = &FIRST;
+        while registry.process.load(Ordering::Acquire) != process {
+            registry = registry.child.get_or_init(|| Box::new(Self::new(process)));
+        }
+        registry
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<SocketAddr>)) {
+        let mut servers = self.servers();
+        change(&mut servers);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A server's entry in the list of this process; removes it when dropped.
+#[derive(Debug)]
+pub struct Registered {
+    registry: &'static Registry,
+    address: SocketAddr,
+}
 
 impl Registered {
-    /// Tells the others of a server that is bound to `address`.
+    /// Adds a server that is bound to `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        let address = canonical(address);
-        change(|servers| servers.push(address));
-        Self(address)
+        let (registry, address) = (Registry::current(), canonical(address));
+        registry.change(|servers| servers.push(address));
+        Self { registry, address }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        change(|servers| {
-            if let Some(place) = servers.iter().position(|address| *address == self.0) {
-                servers.swap_remove(place);
+        self.registry.change(|servers| {
+            if let Some(index) = servers.iter().position(|address| *address == self.address) {
+                servers.swap_remove(index);
             }
         });
     }
 }
 
-fn servers() -> MutexGuard<'static, Vec<SocketAddr>> {
-    SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn change(change: impl FnOnce(&mut Vec<SocketAddr>)) {
-    let mut servers = servers();
-    change(&mut servers);
-    CHANGES.fetch_add(1, Ordering::Release);
-}
-
 /// The servers as one thread knows them.
 ///
-/// They are copied when they have changed and never locked while a thread is at work: a child by
-/// `fork` has all locks as they were, and would wait for ever to tell of a server of its own.
-#[derive(Debug, Default)]
+/// They are copied when they have changed, so that no thread holds the lock while it works.
+#[derive(Debug)]
 pub struct Servers {
+    registry: &'static Registry,
     known: Vec<SocketAddr>,
     changes: u64,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { registry: Registry::current(), known: Vec::new(), changes: 0 }
+    }
 }
 
 impl Servers {
     /// Looks whether any have come or gone.
     pub fn refresh(&mut self) {
-        let changes = CHANGES.load(Ordering::Acquire);
+        let changes = self.registry.changes.load(Ordering::Acquire);
         if self.changes != changes {
-            self.known.clone_from(&servers());
+            self.known.clone_from(&self.registry.servers());
             self.changes = changes;
         }
     }
@@ -117,6 +162,12 @@ mod tests {
         for other in ["127.0.0.9:1", "127.0.0.1:4", "198.51.100.7:2", "[2001:db8::7]:3"] {
             assert!(!servers.has(address(other)), "{other}");
         }
+        // A child does not wait for the list of its parent, whoever has locked it.
+        let locked = Registry::current().servers();
+        let child = Registry::of(process::id() + 1);
+        child.change(Vec::clear);
+        assert!(std::ptr::eq(child, Registry::of(process::id() + 1)));
+        drop(locked);
         // Who knows them keeps none from going: what is held here is no lock.
         drop((one, all));
         servers.refresh();
