@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -326,3 +327,56 @@ def test_a_missing_permission_is_a_permission_error() -> None:
     assert ended.stderr.splitlines()[-1] == (
         "PermissionError: [Errno 13] cannot bind 127.0.0.1:7: Permission denied"
     )
+
+
+NO_THREADS = """
+import os, resource, udpulse
+if os.getuid() == 0:
+    os.setuid(65534)  # root has no limit
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+for call in (
+    udpulse.EchoServer("localhost", 0).start,
+    udpulse.HeartbeatClient("127.0.0.1", 9).start,
+    lambda: udpulse.ping("127.0.0.1", 9),
+    lambda: udpulse.ping_many([("localhost", 9)]),
+):
+    try:
+        call()
+    except OSError as error:
+        print(error)
+"""
+
+NO_DESCRIPTORS = """
+import os, resource, udpulse
+from udpulse._core import _Waiter
+while (last := os.dup(0)) < 64:
+    pass
+resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, last + 1))
+for call in (
+    udpulse.EchoServer("127.0.0.1", 0).start,
+    udpulse.HeartbeatServer("127.0.0.1", 0).start,
+    udpulse.HeartbeatClient("127.0.0.1", 9).start,
+    lambda: udpulse.ping("127.0.0.1", 9),
+    lambda: udpulse.ping_many([("127.0.0.1", 9)]),
+    _Waiter.pair,
+):
+    try:
+        call()
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits differ elsewhere")
+@pytest.mark.parametrize(
+    ("code", "number", "count"),
+    [(NO_THREADS, errno.EAGAIN, 4), (NO_DESCRIPTORS, errno.EMFILE, 6)],
+    ids=["threads", "descriptors"],
+)
+def test_what_the_system_cannot_give_is_an_os_error(code: str, number: int, count: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr == ""
+    told = ended.stdout.splitlines()
+    assert len(told) == count
+    for line in told:
+        assert re.fullmatch(rf"\[Errno {number}\] cannot [a-z ]+ .+: {os.strerror(number)}", line)

@@ -1,7 +1,8 @@
 //! From the crate's errors to Python's exceptions.
 
 use pyo3::exceptions::{PyOSError, PyValueError};
-use pyo3::{PyErr, import_exception};
+use pyo3::import_exception;
+use pyo3::prelude::*;
 
 use crate::Error;
 
@@ -17,7 +18,14 @@ impl From<Error> for PyErr {
             // `OSError` chooses its subclass by the number.
             Error::Io { source, .. } => match source.raw_os_error() {
                 Some(number) => PyOSError::new_err((number, text)),
-                None => PyOSError::new_err(text),
+                // The only errors of our own are about options that the platform does not have.
+                None => Python::attach(|py| {
+                    let number = py.import("errno").and_then(|errno| errno.getattr("ENOTSUP"));
+                    number.map_or_else(
+                        |error| error,
+                        |number| PyOSError::new_err((number.unbind(), text)),
+                    )
+                }),
             },
             Error::Resolve { code, .. } => gaierror::new_err((code, text)),
         }

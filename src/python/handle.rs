@@ -1,7 +1,8 @@
 //! What all four classes have in common: a worker that comes and goes.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -9,37 +10,43 @@ use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
 use crate::machine::Watched;
-use crate::net::{Endpoint, Receiver, Signal, Socket, resolve};
+use crate::net::{Endpoint, Receiver, Signal, Socket};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
-use crate::python::wait::{aside, wait};
-use crate::{Machine, Next, Result, Worker};
+use crate::python::wait::{resolve_all, wait};
+use crate::{Error, Machine, Next, Result, Worker};
 
 /// The worker of a Python object: none before the first start, then the latest.
 pub(super) struct Handle<M: Watched> {
     class: &'static str,
+    /// Locked only while attached to Python, so that no other thread holds it at a fork.
     worker: Mutex<Option<Arc<Worker<M>>>>,
-    starting: AtomicBool,
+    /// The process one thread of which is starting a worker; 0 if none is.
+    starting: AtomicU32,
 }
 
 /// The right to start a worker, held by one thread at a time.
-struct Starting<'a>(&'a AtomicBool);
+struct Starting<'a>(&'a AtomicU32);
 
 impl<'a> Starting<'a> {
-    fn attempt(starting: &'a AtomicBool) -> Option<Self> {
-        (!starting.swap(true, Ordering::Acquire)).then_some(Self(starting))
+    /// Takes the right if no other thread of this `process` has it: in a child by `fork` a thread of
+    /// the parent never returns it.
+    fn attempt(starting: &'a AtomicU32, process: u32) -> Option<Self> {
+        let attempt = |now| (now != process).then_some(process);
+        let taken = starting.fetch_update(Ordering::Acquire, Ordering::Relaxed, attempt);
+        taken.is_ok().then_some(Self(starting))
     }
 }
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(0, Ordering::Release);
     }
 }
 
 impl<M: Watched> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
-        Self { class, worker: Mutex::new(None), starting: AtomicBool::new(false) }
+        Self { class, worker: Mutex::new(None), starting: AtomicU32::new(0) }
     }
 
     /// Starts a worker where none runs: `open` makes a socket of the address that `endpoint` has,
@@ -70,7 +77,7 @@ impl<M: Watched> Handle<M> {
         launch: impl FnOnce(SocketAddr) -> Result<Worker<M>>,
     ) -> PyResult<()> {
         let _starting = wait(py, |slice| {
-            Starting::attempt(&self.starting).or_else(|| {
+            Starting::attempt(&self.starting, process::id()).or_else(|| {
                 thread::sleep(slice);
                 None
             })
@@ -78,14 +85,10 @@ impl<M: Watched> Handle<M> {
         if self.is_running() {
             return Ok(());
         }
-        let address = if let Some(address) = endpoint.literal() {
-            address
-        } else {
-            let endpoint = endpoint.clone();
-            aside(py, move || resolve(&endpoint))??
-        };
+        let address = resolve_all(py, std::slice::from_ref(endpoint))?[0];
         let worker = Arc::new(launch(address)?);
-        *self.lock() = Some(worker);
+        let last = self.lock().replace(worker);
+        py.detach(|| drop(last));
         Ok(())
     }
 
@@ -209,8 +212,8 @@ pub(super) struct Waiter(Arc<Signal>);
 impl Waiter {
     /// Makes a waiter and the number of the socket that becomes readable; the caller closes it.
     #[staticmethod]
-    fn pair() -> PyResult<(Self, Receiver)> {
-        let (signal, receiver) = Signal::pair()?;
+    fn pair() -> Result<(Self, Receiver)> {
+        let (signal, receiver) = Signal::pair().map_err(Error::io("open", "a pair of sockets"))?;
         Ok((Self(Arc::new(signal)), receiver))
     }
 }

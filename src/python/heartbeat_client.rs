@@ -6,11 +6,11 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
-use crate::net::{Endpoint, Socket, now, on_ipv6, resolve};
+use crate::net::{Endpoint, Socket, now, on_ipv6};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::handle::{Handle, running_object};
 use crate::python::value::{Address, address, value};
-use crate::python::wait::aside;
+use crate::python::wait::resolve_all;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
 use crate::{Error, Result, probability, seconds};
@@ -143,15 +143,10 @@ impl HeartbeatClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let mut also = Vec::new();
-        for endpoint in &self.also {
-            let endpoint = endpoint.clone();
-            also.push(aside(py, move || resolve(&endpoint))??);
-        }
-        let first = self.endpoint.clone();
-        let first = aside(py, move || resolve(&first))??;
-        let open = if also.is_empty() { Socket::connect } else { open_any };
-        let mut servers: Vec<_> = std::iter::once(first).chain(also).collect();
+        let endpoints: Vec<_> =
+            std::iter::once(&self.endpoint).chain(&self.also).cloned().collect();
+        let mut servers = resolve_all(py, &endpoints)?;
+        let open = if servers.len() == 1 { Socket::connect } else { open_any };
         // A socket of IPv6 reaches IPv4, too.
         if servers.iter().any(SocketAddr::is_ipv6) {
             servers = servers.into_iter().map(on_ipv6).collect();

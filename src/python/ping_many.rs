@@ -3,15 +3,14 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use crate::Error;
 use crate::driver::sweep;
-use crate::net::{Endpoint, resolve};
 use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig};
 use crate::python::args::{self, Integer, Seconds};
 use crate::python::error::failed;
 use crate::python::ping_report::PingReport;
-use crate::python::wait::{aside, wait};
+use crate::python::wait::{resolve_all, wait};
 use crate::wire::MAX_DATAGRAM;
-use crate::{Error, Result};
 
 /// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
 /// their order.
@@ -66,10 +65,7 @@ pub(super) fn ping_many(
     if endpoints.is_empty() {
         return Ok(Vec::new());
     }
-    let targets = match endpoints.iter().map(Endpoint::literal).collect::<Option<Vec<_>>>() {
-        Some(addresses) => addresses,
-        None => aside(py, move || endpoints.iter().map(resolve).collect::<Result<_>>())??,
-    };
+    let targets = resolve_all(py, &endpoints)?;
     let worker = sweep::start(Sweep::new(SweepConfig { targets, ..config }))?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
     if worker.has_failed() {

@@ -1,11 +1,15 @@
 //! The ways to wait in Rust while Python runs and Ctrl-C works.
 
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+
+use crate::net::{Endpoint, resolve};
+use crate::python::error::failed;
+use crate::{Error, Result};
 
 /// How long Ctrl-C may go unseen.
 const SLICE: Duration = Duration::from_millis(20);
@@ -24,16 +28,22 @@ pub(super) fn wait<T: Send>(
     }
 }
 
-/// Runs what cannot be interrupted on a thread that is left behind when a signal comes.
-pub(super) fn aside<T: Send + 'static>(
-    py: Python<'_>,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> PyResult<T> {
-    let (give, take) = mpsc::sync_channel(1);
-    thread::spawn(move || give.send(run()));
-    let received = wait(py, move |slice| match take.recv_timeout(slice) {
+/// Resolves `endpoints`, on a thread that is left behind if a signal comes meanwhile: the system's
+/// resolver cannot be interrupted.
+pub(super) fn resolve_all(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<Vec<SocketAddr>> {
+    let Some(name) = endpoints.iter().find(|endpoint| endpoint.literal().is_none()) else {
+        return Ok(endpoints.iter().filter_map(Endpoint::literal).collect());
+    };
+    let started = Error::io("start a thread to resolve", &name.host);
+    let endpoints = endpoints.to_vec();
+    let (send, receive) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("udpulse".to_owned())
+        .spawn(move || send.send(endpoints.iter().map(resolve).collect::<Result<_>>()))
+        .map_err(started)?;
+    let received = wait(py, move |slice| match receive.recv_timeout(slice) {
         Err(mpsc::RecvTimeoutError::Timeout) => None,
         received => Some(received),
     })?;
-    received.map_err(|_| PyRuntimeError::new_err("a thread of the engine died"))
+    Ok(received.map_err(|_| failed("the resolver"))??)
 }
