@@ -1,20 +1,20 @@
 //! What becomes of a packet on both ways.
 
 use crate::echo::clients::Client;
-use crate::impair::{Copied, Flags};
+use crate::impair::{CopyPlan, Flags};
 
 /// A copy of a packet: what was flipped on each way, and when it leaves; where what is `ahead` of it
 /// on the way back is not decided yet, when it comes to that.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Decided {
+pub(super) struct ReplyPlan {
     pub(super) at_ns: i64,
     pub(super) flipped: [Option<u32>; 2],
-    pub(super) ahead: Option<Copied>,
+    pub(super) ahead: Option<CopyPlan>,
 }
 
 /// What becomes of a packet on both ways.
 pub(super) struct Decision {
-    copies: [Decided; 4],
+    copies: [ReplyPlan; 4],
     count: usize,
     pub(super) uplink: Flags,
     pub(super) downlink: Flags,
@@ -28,7 +28,7 @@ impl Decision {
         let mut decision =
             Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
         for copy in up.copies.iter().flatten() {
-            // Drawn for what finds a queue full, too: whether it does depends on time.
+            // LinkDraw for what finds a queue full, too: whether it does depends on time.
             let down = downlink.link.draw(length, &mut downlink.random);
             let Some(at_ns) = uplink.link.carry(at_ns, length, copy, &mut decision.uplink) else {
                 continue;
@@ -37,23 +37,23 @@ impl Decision {
             for back in down.copies.iter().flatten() {
                 let flipped = [copy.flipped, back.flipped];
                 if in_series {
-                    decision.push(Decided { at_ns, flipped, ahead: Some(*back) });
+                    decision.push(ReplyPlan { at_ns, flipped, ahead: Some(*back) });
                 } else if let Some(at_ns) =
                     downlink.link.carry(at_ns, length, back, &mut decision.downlink)
                 {
-                    decision.push(Decided { at_ns, flipped, ahead: None });
+                    decision.push(ReplyPlan { at_ns, flipped, ahead: None });
                 }
             }
         }
         decision
     }
 
-    fn push(&mut self, copy: Decided) {
+    fn push(&mut self, copy: ReplyPlan) {
         self.copies[self.count] = copy;
         self.count += 1;
     }
 
-    pub(super) fn copies(&self) -> &[Decided] {
+    pub(super) fn copies(&self) -> &[ReplyPlan] {
         &self.copies[..self.count]
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::Local;
 use crate::echo::fate::Damage;
-use crate::impair::Copied;
+use crate::impair::CopyPlan;
 
 /// What an entry takes besides its payload, in bytes.
 const OVERHEAD: usize = size_of::<Entry>();
@@ -25,12 +25,12 @@ pub(super) struct DelayLine {
 struct Entry {
     due_ns: i64,
     number: u64,
-    reply: Delayed,
+    reply: QueuedReply,
 }
 
 /// A reply that leaves later.
 #[derive(Debug)]
-pub(super) struct Delayed {
+pub(super) struct QueuedReply {
     pub(super) to: SocketAddr,
     pub(super) from: Option<Local>,
     pub(super) payload: Box<[u8]>,
@@ -38,7 +38,7 @@ pub(super) struct Delayed {
     pub(super) fate: usize,
     pub(super) damage: Damage,
     /// What becomes of it on the way back, where it is still on the way in.
-    pub(super) ahead: Option<Copied>,
+    pub(super) ahead: Option<CopyPlan>,
 }
 
 impl DelayLine {
@@ -58,7 +58,7 @@ impl DelayLine {
     }
 
     /// Adds a reply that fits; what is next is due at `due_ns`.
-    pub(super) fn push(&mut self, due_ns: i64, reply: Delayed) {
+    pub(super) fn push(&mut self, due_ns: i64, reply: QueuedReply) {
         self.bytes += reply.payload.len() + OVERHEAD;
         self.entries.push(Reverse(Entry { due_ns, number: self.came, reply }));
         self.came += 1;
@@ -70,7 +70,7 @@ impl DelayLine {
     }
 
     /// Takes the next that is due at `now_ns`, and tells since when.
-    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Delayed)> {
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, QueuedReply)> {
         if self.next_ns()? > now_ns {
             return None;
         }
@@ -108,7 +108,7 @@ mod tests {
     fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
         let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
         let damage = Damage::default();
-        let reply = Delayed { to, from: None, payload, fate, damage, ahead: None };
+        let reply = QueuedReply { to, from: None, payload, fate, damage, ahead: None };
         line.push(due_ns, reply);
     }
 

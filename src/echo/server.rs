@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use slab::Slab;
 
 use crate::echo::clients::Clients;
-use crate::echo::decision::{Decided, Decision};
-use crate::echo::delay_line::{DelayLine, Delayed};
+use crate::echo::decision::{Decision, ReplyPlan};
+use crate::echo::delay_line::{DelayLine, QueuedReply};
 use crate::echo::fate::{Counters, Damage, Fate, Outcome, Reply, Truth};
 use crate::echo::limiter::Limiter;
-use crate::impair::{Copied, Corruption, Flags, Link};
+use crate::impair::{CopyPlan, Corruption, Flags, Link};
 use crate::wire::MAX_DATAGRAM;
 use crate::wire::shown;
 use crate::{Events, Local, Machine, Random, Stamp};
@@ -70,7 +70,7 @@ impl Default for Config {
 
 /// A fate that is not complete: replies are still to come.
 #[derive(Debug)]
-struct Waiting {
+struct OpenFate {
     fate: Fate,
     outstanding: u8,
     /// The place of its client.
@@ -88,7 +88,7 @@ pub struct Echo {
     /// One for each thread: what is delayed leaves from it in order, and so does all that a client gets.
     lines: Vec<DelayLine>,
     /// The fates of what is in the lines.
-    waiting: Slab<Waiting>,
+    waiting: Slab<OpenFate>,
     /// Whether packets wait in the line until they enter the way back: the way in gives them another
     /// order, and the way back heeds it.
     in_series: bool,
@@ -285,7 +285,7 @@ impl Echo {
                 fate.others.push(reply);
             }
             self.settle(delayed.fate);
-            let Delayed { to, from, payload, .. } = delayed;
+            let QueuedReply { to, from, payload, .. } = delayed;
             return Some(Departure { to, from, payload });
         }
     }
@@ -298,7 +298,7 @@ impl Echo {
     }
 
     /// Takes a copy that came out of the way in at `at_ns` over to the way back.
-    fn enter_downlink(&mut self, thread: usize, at_ns: i64, delayed: Delayed, copy: &Copied) {
+    fn enter_downlink(&mut self, thread: usize, at_ns: i64, delayed: QueuedReply, copy: &CopyPlan) {
         let (Some(waiting), Some(clients)) =
             (self.waiting.get_mut(delayed.fate), &mut self.clients)
         else {
@@ -311,7 +311,7 @@ impl Echo {
         waiting.fate.downlink.add(flags);
         match leaves_ns {
             Some(leaves_ns) => {
-                self.lines[thread].push(leaves_ns, Delayed { ahead: None, ..delayed });
+                self.lines[thread].push(leaves_ns, QueuedReply { ahead: None, ..delayed });
             }
             None => self.settle(delayed.fate),
         }
@@ -322,7 +322,7 @@ impl Echo {
         let Some(waiting) = self.waiting.get_mut(place) else { return };
         waiting.outstanding -= 1;
         if waiting.outstanding == 0 {
-            let Waiting { fate, .. } = self.waiting.remove(place);
+            let OpenFate { fate, .. } = self.waiting.remove(place);
             self.complete(fate);
         }
     }
@@ -350,7 +350,7 @@ impl Echo {
         (to, from): (SocketAddr, Option<Local>),
         (mut fate, client): (Fate, u32),
         payload: &[u8],
-        copies: &[Decided],
+        copies: &[ReplyPlan],
     ) {
         let (place, mut outstanding) = (self.waiting.vacant_key(), 0);
         let line = &mut self.lines[thread];
@@ -363,13 +363,13 @@ impl Echo {
             let mut payload: Box<[u8]> = payload.into();
             let damage = self.config.transform.answer(&mut payload, copy.flipped);
             let ahead = copy.ahead;
-            line.push(copy.at_ns, Delayed { to, from, payload, fate: place, damage, ahead });
+            line.push(copy.at_ns, QueuedReply { to, from, payload, fate: place, damage, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {
             self.complete(fate);
         } else {
-            self.waiting.insert(Waiting { fate, outstanding, client });
+            self.waiting.insert(OpenFate { fate, outstanding, client });
         }
     }
 

@@ -66,16 +66,16 @@ impl Flags {
 
 /// What chance decided of a packet on one way, whenever it enters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drawn {
+pub struct LinkDraw {
     /// The copies; none where it is lost.
-    pub copies: [Option<Copied>; 2],
+    pub copies: [Option<CopyPlan>; 2],
     /// Whether it is lost or duplicated.
     pub flags: Flags,
 }
 
 /// What chance decided of a copy of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyPlan {
     /// The bit that is flipped on the way.
     pub flipped: Option<u32>,
     delay_ns: i64,
@@ -86,8 +86,8 @@ impl Link {
     /// Draws what becomes of a packet of `length` bytes.
     ///
     /// The draws depend on the packets before it and not on when any of them enters the link.
-    pub fn draw(&mut self, length: usize, random: &mut Random) -> Drawn {
-        let mut drawn = Drawn::default();
+    pub fn draw(&mut self, length: usize, random: &mut Random) -> LinkDraw {
+        let mut drawn = LinkDraw::default();
         if self.loss.loses(random) {
             drawn.flags.add(Flags::LOST);
             return drawn;
@@ -97,7 +97,7 @@ impl Link {
             drawn.flags.add(Flags::DUPLICATED);
         }
         for copy in &mut drawn.copies[..=usize::from(twice)] {
-            *copy = Some(Copied {
+            *copy = Some(CopyPlan {
                 flipped: self.corruption.bit(length, random),
                 delay_ns: self.delay.draw_ns(random),
                 held_ns: self.reordering.holds(random),
@@ -112,7 +112,7 @@ impl Link {
         &mut self,
         at_ns: i64,
         length: usize,
-        copy: &Copied,
+        copy: &CopyPlan,
         flags: &mut Flags,
     ) -> Option<i64> {
         let sent_ns = match &mut self.rate {
@@ -161,7 +161,7 @@ mod tests {
     fn arrivals(mut link: Link) -> Vec<(Vec<i64>, Flags)> {
         let mut random = Random::new(Some(5));
         let mut pass = |at_ns| {
-            let Drawn { copies, mut flags } = link.draw(100, &mut random);
+            let LinkDraw { copies, mut flags } = link.draw(100, &mut random);
             let copies = copies.iter().flatten();
             let out = copies.filter_map(|copy| link.carry(at_ns, 100, copy, &mut flags)).collect();
             (out, flags)

@@ -14,7 +14,7 @@ mod reordering;
 pub use corruption::Corruption;
 pub use delay::{Delay, MAX_DELAY_NS};
 pub use gilbert_elliott::GilbertElliott;
-pub use link::{Copied, Drawn, Flags, Link};
+pub use link::{CopyPlan, Flags, Link, LinkDraw};
 pub use loss::Loss;
 pub use pattern::Pattern;
 pub use rate::Rate;

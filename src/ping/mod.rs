@@ -1,8 +1,8 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each of them.
 
 mod flows;
-mod kept;
 mod message;
+mod probe_log;
 mod report;
 mod schedule;
 mod session;
@@ -10,8 +10,8 @@ mod steps;
 mod sweep;
 
 pub use flows::Flows;
-pub use kept::{Columns, Kept};
 pub use message::MIN_TOKEN_SIZE;
+pub use probe_log::{Columns, ProbeLog};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};

@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::ping::{Kept, WallSteps};
+use crate::ping::{ProbeLog, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation, wilson};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
@@ -99,7 +99,7 @@ pub struct Report {
     /// Datagrams that the socket's full receive queue dropped.
     pub local_drops: u64,
     /// What is remembered of each probe.
-    pub kept: Kept,
+    pub log: ProbeLog,
 }
 
 impl Report {
@@ -124,6 +124,6 @@ impl AddAssign<&Self> for Report {
         self.reordering += &other.reordering;
         self.wall_steps += &other.wall_steps;
         self.local_drops += other.local_drops;
-        self.kept.append(&other.kept);
+        self.log.append(&other.log);
     }
 }

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
-use crate::ping::kept::Row;
 use crate::ping::message::{Claim, Message, Token};
+use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
-use crate::ping::{Counters, Kept, Report, Schedule};
+use crate::ping::{Counters, ProbeLog, Report, Schedule};
 use crate::wire::shown;
 use crate::{Events, Machine, Random, Stamp};
 
@@ -89,7 +89,7 @@ pub struct Session {
     /// Whether the last probe is sent.
     closed: bool,
     /// The last probes, in order of their numbers.
-    probes: VecDeque<Sent>,
+    probes: VecDeque<Record>,
     /// Probes up to this number are decided.
     settled: u64,
     outgoing: Outgoing,
@@ -98,7 +98,7 @@ pub struct Session {
 
 /// What is remembered of a probe.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
+struct Record {
     at: Stamp,
     departed_ns: Option<i64>,
     rtt_ns: Option<i64>,
@@ -110,7 +110,7 @@ struct Sent {
 }
 
 /// Where a reply was taken to belong.
-enum Judged {
+enum Match {
     Reply(u64),
     Corrupt,
     Foreign,
@@ -127,7 +127,7 @@ impl Session {
     pub(super) fn with_secret(config: Config, secret: u64) -> Self {
         Self {
             message: Message::new(config.size, secret),
-            report: Report { kept: Kept::new(config.keep), ..Report::default() },
+            report: Report { log: ProbeLog::new(config.keep), ..Report::default() },
             slots: None,
             started: None,
             closed: false,
@@ -154,10 +154,10 @@ impl Session {
     /// Its report with what is asked of its parts.
     fn completed(&self, mut report: Report) -> Report {
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
-        if report.kept.wanted() {
+        if report.log.wanted() {
             let forgotten = report.counters.sent - self.probes.len() as u64;
             for (seq, probe) in (forgotten + 1..).zip(&self.probes) {
-                report.kept.push(self.row(seq, probe));
+                report.log.push(self.row(seq, probe));
             }
         }
         report
@@ -184,7 +184,7 @@ impl Session {
         self.settle(kernel_ns.unwrap_or(at.mono_ns));
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
-            Judged::Reply(seq) => {
+            Match::Reply(seq) => {
                 let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
                 let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
                 if kernel_ns.is_none() {
@@ -192,8 +192,8 @@ impl Session {
                 }
                 self.reply(seq, at, kernel_ns, datagram);
             }
-            Judged::Corrupt => self.report.counters.corrupt += 1,
-            Judged::Foreign => self.report.counters.foreign += 1,
+            Match::Corrupt => self.report.counters.corrupt += 1,
+            Match::Foreign => self.report.counters.foreign += 1,
         }
     }
 
@@ -252,29 +252,29 @@ impl Session {
         self.message.token()
     }
 
-    fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Judged {
+    fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Match {
         if !same_host_and_port(from, self.config.target) {
-            return Judged::Foreign;
+            return Match::Foreign;
         }
         let (seq, echo) = match self.message.claim(datagram) {
             Claim::Echo(seq) => (seq, true),
             Claim::Answer(seq) => (seq, false),
             // It can only be taken for that of the one probe that waits.
             Claim::Unnumbered if self.report.counters.pending == 1 => (self.settled + 1, false),
-            Claim::Damaged => return Judged::Corrupt,
-            Claim::Unnumbered | Claim::Foreign => return Judged::Foreign,
+            Claim::Damaged => return Match::Corrupt,
+            Claim::Unnumbered | Claim::Foreign => return Match::Foreign,
         };
         let damaged = self.token().is_some() && !(1..=self.report.counters.sent).contains(&seq);
         match self.remembered(seq) {
-            Some(&mut Sent { at, verdict, .. }) if verdict != Verdict::SendFailed => {
+            Some(&mut Record { at, verdict, .. }) if verdict != Verdict::SendFailed => {
                 if echo && !self.message.fits(datagram, seq, at.wall_ns) {
-                    return Judged::Corrupt;
+                    return Match::Corrupt;
                 }
-                Judged::Reply(seq)
+                Match::Reply(seq)
             }
             // It knows the token: it is ours, and was sent with another number.
-            None if damaged => Judged::Corrupt,
-            _ => Judged::Foreign,
+            None if damaged => Match::Corrupt,
+            _ => Match::Foreign,
         }
     }
 
@@ -312,7 +312,7 @@ impl Session {
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
-        let Sent { at: sent, rtt_ns, kernel_rtt_ns, .. } = *probe;
+        let Record { at: sent, rtt_ns, kernel_rtt_ns, .. } = *probe;
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
@@ -333,7 +333,8 @@ impl Session {
     /// the order that they were sent in.
     pub(super) fn settle(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
-        while let Some(&mut Sent { at, verdict, silence, .. }) = self.remembered(self.settled + 1) {
+        while let Some(&mut Record { at, verdict, silence, .. }) = self.remembered(self.settled + 1)
+        {
             if verdict == Verdict::Pending {
                 if now_ns < at.mono_ns.saturating_add(timeout_ns) {
                     return;
@@ -341,7 +342,7 @@ impl Session {
                 self.decide(self.settled + 1, silence, None);
             }
             self.settled += 1;
-            if let Some(&mut Sent { rtt_ns, verdict, .. }) = self.remembered(self.settled) {
+            if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.settled) {
                 let answered = verdict == Verdict::Answered;
                 self.report.loss_runs.add(!answered);
                 self.report.variation.add_sent(rtt_ns.filter(|_| answered));
@@ -354,12 +355,12 @@ impl Session {
         self.report.counters.sent - self.probes.len() as u64
     }
 
-    fn remembered(&mut self, seq: u64) -> Option<&mut Sent> {
+    fn remembered(&mut self, seq: u64) -> Option<&mut Record> {
         let place = seq.checked_sub(self.forgotten() + 1)?;
         self.probes.get_mut(usize::try_from(place).ok()?)
     }
 
-    fn row(&self, seq: u64, probe: &Sent) -> Row {
+    fn row(&self, seq: u64, probe: &Record) -> Row {
         let started = self.started.unwrap_or(probe.at);
         Row {
             seq,
@@ -396,7 +397,7 @@ impl Session {
             let seq = self.forgotten() + 1;
             let Some(probe) = self.probes.front() else { break };
             let row = self.row(seq, probe);
-            self.report.kept.push(row);
+            self.report.log.push(row);
             self.probes.pop_front();
         }
         let seq = self.report.counters.sent + 1;
@@ -405,7 +406,7 @@ impl Session {
             message.write(seq, now.wall_ns, out);
             size = u16::try_from(out.len()).unwrap_or(u16::MAX);
         });
-        self.probes.push_back(Sent {
+        self.probes.push_back(Record {
             at: now,
             departed_ns: None,
             rtt_ns: None,

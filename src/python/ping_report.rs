@@ -389,7 +389,7 @@ impl PingReport {
     /// size: uint16, the payload sent, in bytes.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let columns = self.columns.get_or_try_init(py, || {
-            let columns = self.report.kept.columns();
+            let columns = self.report.log.columns();
             let dict = PyDict::new(py);
             dict.set_item("seq", array(py, columns.seq)?)?;
             dict.set_item("sent_ns", array(py, columns.sent_ns)?)?;

@@ -215,7 +215,7 @@ fn columns_hold_what_is_kept() {
         let echo = sent(&mut session, ms).unwrap();
         session.on_datagram(at(ms + 3), target(), echo.as_bytes());
     }
-    let columns = session.report().kept.columns();
+    let columns = session.report().log.columns();
     assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3 * MS, 3 * MS]));
     assert_eq!(columns.sent_ns, [at(10).wall_ns, at(20).wall_ns]);
     assert_eq!((columns.verdict, columns.size), (vec![0, 0], vec![24, 24]));
@@ -388,7 +388,7 @@ proptest! {
             let runs = report.loss_runs;
             prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
             prop_assert!(session.settled <= c.sent - c.pending);
-            let columns = report.kept.columns();
+            let columns = report.log.columns();
             for verdict in [Verdict::Answered, Verdict::Late, Verdict::Pending] {
                 let rows = columns.verdict.iter().filter(|v| **v == verdict as u8);
                 prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
@@ -456,8 +456,8 @@ proptest! {
         rtts.sort_unstable();
         let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
         prop_assert_eq!((sum.rtt.count(), sum.rtt.percentile_ns(50.0)), (rtts.len() as u64, median));
-        let columns = reports.iter().map(|report| report.kept.columns());
+        let columns = reports.iter().map(|report| report.log.columns());
         let rows: Vec<_> = columns.flat_map(|columns| columns.rtt_ns).collect();
-        prop_assert_eq!(sum.kept.columns().rtt_ns, rows);
+        prop_assert_eq!(sum.log.columns().rtt_ns, rows);
     }
 }

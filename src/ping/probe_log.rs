@@ -71,14 +71,14 @@ impl Columns {
 
 /// The last rows, or all. A copy shares the full chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct ProbeLog {
     /// How many; all where `None`.
     limit: Option<usize>,
     full: VecDeque<Arc<Columns>>,
     open: Columns,
 }
 
-impl Kept {
+impl ProbeLog {
     /// Keeps the last `limit` rows, or all.
     pub(super) fn new(limit: Option<usize>) -> Self {
         Self { limit, ..Self::default() }
@@ -145,22 +145,22 @@ mod tests {
     proptest! {
         #[test]
         fn the_last_rows_are_kept(limit in prop::option::of(0..9000_usize), rows in 0..20_000_u64) {
-            let mut kept = Kept::new(limit);
-            (0..rows).for_each(|seq| kept.push(row(seq)));
+            let mut log = ProbeLog::new(limit);
+            (0..rows).for_each(|seq| log.push(row(seq)));
             let number = limit.map_or(rows, |limit| rows.min(limit as u64));
-            let columns = kept.columns();
+            let columns = log.columns();
             prop_assert_eq!(&columns.seq, &(rows - number..rows).collect::<Vec<_>>());
             prop_assert_eq!(columns.size.len(), columns.len());
-            prop_assert!(kept.full.len() * CHUNK <= limit.unwrap_or(usize::MAX / 2) + CHUNK);
+            prop_assert!(log.full.len() * CHUNK <= limit.unwrap_or(usize::MAX / 2) + CHUNK);
         }
     }
 
     #[test]
     fn nothing_is_not_zero() {
-        let mut kept = Kept::new(None);
-        kept.push(row(1));
-        let mut both = kept.clone();
-        both.append(&kept);
+        let mut log = ProbeLog::new(None);
+        log.push(row(1));
+        let mut both = log.clone();
+        both.append(&log);
         let columns = both.columns();
         assert_eq!((columns.seq, columns.rtt_ns), (vec![1, 1], vec![-1, -1]));
         assert_eq!((columns.kernel_rtt_ns, columns.verdict), (vec![3, 3], vec![2, 2]));
