@@ -108,7 +108,7 @@ def check(flow: PingReport, fates: list[Fate]) -> None:
     """Hold what a flow of the ping measured against what the server did to its probes."""
     columns = flow.columns()
     replies = sorted(
-        (copy.number, seq(fate), copy.left, reading(fate, copy))
+        (copy.number, seq(fate), copy.sent_at, reading(fate, copy))
         for fate in fates
         for copy in fate.copies
     )
@@ -134,23 +134,23 @@ def check(flow: PingReport, fates: list[Fate]) -> None:
 
 def reading(fate: Fate, copy: Reply) -> str:
     """What a ping must take a reply for."""
-    reply = bytearray(fate.message)
+    reply = bytearray(fate.answer)
     for bit in (copy.uplink_bit, copy.downlink_bit):
         if bit is not None:
             reply[bit // 8] ^= 1 << bit % 8
-    assert copy.corrupted == (reply != fate.message)
-    token = fate.message.split()[3]
+    assert copy.corrupted == (reply != fate.answer)
+    token = fate.answer.split()[3]
     if token not in reply:
         return "foreign"
     # The case of a letter says nothing: servers of the lab raise it.
-    return "sound" if reply.lower() == fate.message.lower() else "corrupt"
+    return "sound" if reply.lower() == fate.answer.lower() else "corrupt"
 
 
 def seq(fate: Fate) -> int:
     """The number of a probe as the ping counts; the server's own leaves out what it never read."""
-    return int(fate.message.split()[1])
+    return int(fate.answer.split()[1])
 
 
 def sent(fate: Fate) -> float:
     """When a probe was sent, as it says."""
-    return float(fate.message.split()[2])
+    return float(fate.answer.split()[2])

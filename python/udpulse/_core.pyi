@@ -133,10 +133,10 @@ class EchoCounters:
 @final
 class Fate:
     __match_args__: Final = (
-        "time",
+        "received_at",
         "client",
         "dropped",
-        "message",
+        "answer",
         "size",
         "number",
         "outcome",
@@ -144,17 +144,17 @@ class Fate:
         "downlink",
         "replies",
         "corrupted",
-        "left",
+        "sent_at",
         "copies",
     )
     @property
-    def time(self) -> float: ...
+    def received_at(self) -> float: ...
     @property
     def client(self) -> _Address: ...
     @property
     def dropped(self) -> bool: ...
     @property
-    def message(self) -> bytes: ...
+    def answer(self) -> bytes: ...
     @property
     def size(self) -> int: ...
     @property
@@ -170,16 +170,16 @@ class Fate:
     @property
     def corrupted(self) -> int: ...
     @property
-    def left(self) -> float | None: ...
+    def sent_at(self) -> float | None: ...
     @property
     def copies(self) -> list[Reply]: ...
 
 @final
 class FateColumns:
     @property
-    def time_ns(self) -> NDArray[np.int64]: ...
+    def received_ns(self) -> NDArray[np.int64]: ...
     @property
-    def left_ns(self) -> NDArray[np.int64]: ...
+    def sent_ns(self) -> NDArray[np.int64]: ...
     @property
     def client(self) -> NDArray[np.uint32]: ...
     @property
@@ -204,7 +204,7 @@ class FateColumns:
 class Reply:
     __match_args__: Final = (
         "number",
-        "left",
+        "sent_at",
         "uplink_bit",
         "downlink_bit",
         "corrupted",
@@ -212,7 +212,7 @@ class Reply:
     @property
     def number(self) -> int: ...
     @property
-    def left(self) -> float: ...
+    def sent_at(self) -> float: ...
     @property
     def uplink_bit(self) -> int | None: ...
     @property
@@ -225,7 +225,7 @@ class ReplyColumns:
     @property
     def fate(self) -> NDArray[np.uint32]: ...
     @property
-    def left_ns(self) -> NDArray[np.int64]: ...
+    def sent_ns(self) -> NDArray[np.int64]: ...
     @property
     def uplink_bit(self) -> NDArray[np.int32]: ...
     @property

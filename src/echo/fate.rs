@@ -98,7 +98,7 @@ pub struct Fate {
     pub client: SocketAddr,
     /// The answer, or what it would have been, unimpaired: at most
     /// [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
-    pub message: Box<[u8]>,
+    pub answer: Box<[u8]>,
     /// How long its payload was as it came.
     pub size: usize,
     /// The number of the packet among those of its client, from 1.
@@ -111,17 +111,17 @@ pub struct Fate {
     pub downlink: Flags,
     /// The first reply.
     pub first: Option<Reply>,
-    /// The others in the order in which they left.
+    /// The others in the order in which they were sent.
     pub others: Vec<Reply>,
 }
 
 /// A reply that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Its number among all replies of the server, from 1, in the order in which they left.
+    /// Its number among all replies of the server, from 1, in the order in which they were sent.
     pub number: u64,
     /// When it was sent, on the wall clock.
-    pub left_ns: i64,
+    pub sent_ns: i64,
     /// What happened to its payload.
     pub damage: Damage,
 }
@@ -143,7 +143,7 @@ impl Fate {
         self.outcome != Outcome::Replied
     }
 
-    /// All replies in the order in which they left; at most four.
+    /// All replies in the order in which they were sent; at most four.
     pub fn replies(&self) -> impl Iterator<Item = &Reply> {
         self.first.iter().chain(&self.others)
     }

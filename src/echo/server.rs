@@ -219,7 +219,7 @@ impl Echo {
         let mut fate = Fate {
             at,
             client: from,
-            message: Box::default(),
+            answer: Box::default(),
             size,
             number,
             outcome: Outcome::Lost,
@@ -231,8 +231,8 @@ impl Echo {
         self.truth.uplink.count(fate.uplink);
         self.truth.downlink.count(fate.downlink);
         if self.log.wanted() {
-            fate.message = shown(payload);
-            self.config.transform.apply(&mut fate.message);
+            fate.answer = shown(payload);
+            self.config.transform.apply(&mut fate.answer);
         }
         match decision.copies() {
             [] => {
@@ -246,8 +246,8 @@ impl Echo {
                     && self.lines[thread].next_ns().is_none_or(|ns| ns > copy.at_ns) =>
             {
                 let damage = self.config.transform.answer(payload, copy.flipped);
-                let left_ns = at.wall_ns.max(self.now.wall_ns);
-                fate.first = Some(self.reply(damage, left_ns));
+                let sent_ns = at.wall_ns.max(self.now.wall_ns);
+                fate.first = Some(self.reply(damage, sent_ns));
                 fate.outcome = Outcome::Replied;
                 self.counters.replied += 1;
                 self.complete(fate);
@@ -291,10 +291,10 @@ impl Echo {
     }
 
     /// The reply that leaves next.
-    fn reply(&mut self, damage: Damage, left_ns: i64) -> Reply {
+    fn reply(&mut self, damage: Damage, sent_ns: i64) -> Reply {
         self.left += 1;
         self.truth.replies += 1;
-        Reply { number: self.left, left_ns, damage }
+        Reply { number: self.left, sent_ns, damage }
     }
 
     /// Takes a copy that came out of the way in at `at_ns` over to the way back.
@@ -377,12 +377,12 @@ impl Echo {
         self.counters.received += 1;
         self.counters.dropped += 1;
         if self.log.wanted() {
-            let mut message = shown(datagram);
-            self.config.transform.apply(&mut message);
+            let mut answer = shown(datagram);
+            self.config.transform.apply(&mut answer);
             self.log.push(Fate {
                 at,
                 client,
-                message,
+                answer,
                 size: datagram.len(),
                 number: 0,
                 outcome,

@@ -176,7 +176,7 @@ fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
 
 fn held(fates: &[Fate]) -> Vec<u8> {
     let held = fates.iter().filter(|fate| fate.uplink.has(Flags::HELD));
-    held.map(|fate| fate.message[0]).collect()
+    held.map(|fate| fate.answer[0]).collect()
 }
 
 /// Holds some packets back for half a second.
@@ -387,9 +387,9 @@ proptest! {
                 prop_assert_eq!((fate.first, fate.downlink), (None, Flags(0)));
             }
             for reply in fate.replies() {
-                prop_assert!(reply.left_ns >= fate.at.wall_ns);
-                let (left_ns, ..) = out[usize::try_from(reply.number).unwrap() - 1];
-                prop_assert_eq!(reply.left_ns, stamp(left_ns).wall_ns);
+                prop_assert!(reply.sent_ns >= fate.at.wall_ns);
+                let (sent_ns, ..) = out[usize::try_from(reply.number).unwrap() - 1];
+                prop_assert_eq!(reply.sent_ns, stamp(sent_ns).wall_ns);
             }
             if told == 0 {
                 let std::net::IpAddr::V4(ip) = fate.client.ip() else { unreachable!() };

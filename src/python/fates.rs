@@ -17,13 +17,13 @@ value! {
     /// "duplicated", "corrupted", "held" (back, for others to overtake) and "queue_full".
     Fate {
         /// When it came, in seconds since the Unix epoch; the kernel's stamp where there is one.
-        time: f64,
+        received_at: f64,
         /// The (host, port) that it came from.
         client: Address,
         /// Whether it was not answered on purpose.
         dropped: bool,
         /// The answer, or what it would have been, unimpaired; at most 1024 bytes of it.
-        message: Vec<u8>,
+        answer: Vec<u8>,
         /// How long its payload was as it came, in bytes.
         size: usize,
         /// Its number among the packets of its client, from 1; 0 for one that was refused unheard.
@@ -40,8 +40,8 @@ value! {
         /// How many of them differ from what an unimpaired answer is.
         corrupted: usize,
         /// When the first reply was sent, in seconds since the Unix epoch; None where none was.
-        left: Option<f64>,
-        /// The replies in the order in which they left.
+        sent_at: Option<f64>,
+        /// The replies in the order in which they were sent.
         copies: Vec<Reply>,
     }
 }
@@ -49,10 +49,10 @@ value! {
 value! {
     /// A reply that an EchoServer sent.
     Reply {
-        /// Its number among all replies of the server, from 1, in the order in which they left.
+        /// Its number among all replies of the server, from 1, in the order in which they were sent.
         number: u64,
         /// When it was sent, in seconds since the Unix epoch.
-        left: f64,
+        sent_at: f64,
         /// The bit of the payload that was flipped on the way in, counted from the lowest of the first
         /// byte; None where none was.
         uplink_bit: Option<u32>,
@@ -65,10 +65,10 @@ value! {
 
 impl From<&echo::Reply> for Reply {
     fn from(reply: &echo::Reply) -> Self {
-        let echo::Reply { number, left_ns, damage } = *reply;
+        let echo::Reply { number, sent_ns, damage } = *reply;
         let [uplink_bit, downlink_bit] = damage.flipped;
         let corrupted = damage.corrupted;
-        Self { number, left: seconds(left_ns), uplink_bit, downlink_bit, corrupted }
+        Self { number, sent_at: seconds(sent_ns), uplink_bit, downlink_bit, corrupted }
     }
 }
 
@@ -81,10 +81,10 @@ impl From<echo::Fate> for Fate {
 impl From<&echo::Fate> for Fate {
     fn from(fate: &echo::Fate) -> Self {
         Self {
-            time: seconds(fate.at.wall_ns),
+            received_at: seconds(fate.at.wall_ns),
             client: address(fate.client),
             dropped: fate.dropped(),
-            message: fate.message.to_vec(),
+            answer: fate.answer.to_vec(),
             size: fate.size,
             number: fate.number,
             outcome: fate.outcome.name(),
@@ -92,7 +92,7 @@ impl From<&echo::Fate> for Fate {
             downlink: names(fate.downlink),
             replies: fate.replies().count(),
             corrupted: fate.replies().filter(|reply| reply.damage.corrupted).count(),
-            left: fate.first.map(|reply| seconds(reply.left_ns)),
+            sent_at: fate.first.map(|reply| seconds(reply.sent_ns)),
             copies: fate.replies().map(Reply::from).collect(),
         }
     }
@@ -105,8 +105,8 @@ fn names(flags: Flags) -> Vec<&'static str> {
 
 /// The fates of many packets as NumPy arrays of one length, in the order of the log.
 ///
-/// time_ns: when each came, in nanoseconds since the Unix epoch (int64).
-/// left_ns: when its first reply was sent (int64); -1 where none was.
+/// received_ns: when each came, in nanoseconds since the Unix epoch (int64).
+/// sent_ns: when its first reply was sent (int64); -1 where none was.
 /// client: where it came from, as an index into `clients` (uint32).
 /// number: its number among the packets of its client, from 1 (uint64).
 /// size: the length of its payload, in bytes (uint32).
@@ -118,8 +118,8 @@ fn names(flags: Flags) -> Vec<&'static str> {
 /// clients: the list of (host, port).
 #[pyclass(frozen, get_all, module = "udpulse")]
 pub(super) struct FateColumns {
-    time_ns: Py<PyArray1<i64>>,
-    left_ns: Py<PyArray1<i64>>,
+    received_ns: Py<PyArray1<i64>>,
+    sent_ns: Py<PyArray1<i64>>,
     client: Py<PyArray1<u32>>,
     number: Py<PyArray1<u64>>,
     size: Py<PyArray1<u32>>,
@@ -131,17 +131,17 @@ pub(super) struct FateColumns {
     clients: Vec<Address>,
 }
 
-/// Replies as NumPy arrays of one length, in the order in which they left.
+/// Replies as NumPy arrays of one length, in the order in which they were sent.
 ///
 /// fate: the packet that each answers, as an index into the FateColumns (uint32).
-/// left_ns: when it was sent, in nanoseconds since the Unix epoch (int64).
+/// sent_ns: when it was sent, in nanoseconds since the Unix epoch (int64).
 /// uplink_bit, downlink_bit: the bit of the payload that was flipped on each way, counted from the lowest
 ///     of the first byte (int32); -1 where none was.
 /// corrupted: whether it differs from an unimpaired answer (bool).
 #[pyclass(frozen, get_all, module = "udpulse")]
 pub(super) struct ReplyColumns {
     fate: Py<PyArray1<u32>>,
-    left_ns: Py<PyArray1<i64>>,
+    sent_ns: Py<PyArray1<i64>>,
     uplink_bit: Py<PyArray1<i32>>,
     downlink_bit: Py<PyArray1<i32>>,
     corrupted: Py<PyArray1<bool>>,
@@ -150,8 +150,8 @@ pub(super) struct ReplyColumns {
 /// The same before NumPy takes it over, which copies nothing.
 #[derive(Default)]
 pub(super) struct Columns {
-    time_ns: Vec<i64>,
-    left_ns: Vec<i64>,
+    received_ns: Vec<i64>,
+    sent_ns: Vec<i64>,
     client: Vec<u32>,
     number: Vec<u64>,
     size: Vec<u32>,
@@ -173,8 +173,8 @@ impl Columns {
                 clients.push(address(fate.client));
                 u32::try_from(clients.len() - 1).unwrap_or(u32::MAX)
             });
-            columns.time_ns.push(fate.at.wall_ns);
-            columns.left_ns.push(fate.first.map_or(-1, |reply| reply.left_ns));
+            columns.received_ns.push(fate.at.wall_ns);
+            columns.sent_ns.push(fate.first.map_or(-1, |reply| reply.sent_ns));
             columns.client.push(place);
             columns.number.push(fate.number);
             columns.size.push(u32::try_from(fate.size).unwrap_or(u32::MAX));
@@ -195,8 +195,8 @@ impl Columns {
 
     pub(super) fn into_python(self, py: Python<'_>) -> PyResult<FateColumns> {
         Ok(FateColumns {
-            time_ns: self.time_ns.into_pyarray(py).unbind(),
-            left_ns: self.left_ns.into_pyarray(py).unbind(),
+            received_ns: self.received_ns.into_pyarray(py).unbind(),
+            sent_ns: self.sent_ns.into_pyarray(py).unbind(),
             client: self.client.into_pyarray(py).unbind(),
             number: self.number.into_pyarray(py).unbind(),
             size: self.size.into_pyarray(py).unbind(),
@@ -217,11 +217,11 @@ impl ReplyColumns {
             let bits = flipped.map(|bit| bit.and_then(|bit| i32::try_from(bit).ok()).unwrap_or(-1));
             PyArray1::from_iter(py, bits).unbind()
         };
-        let left_ns = copies.iter().map(|(_, reply)| reply.left_ns);
+        let sent_ns = copies.iter().map(|(_, reply)| reply.sent_ns);
         let corrupted = copies.iter().map(|(_, reply)| reply.damage.corrupted);
         Self {
             fate: PyArray1::from_iter(py, copies.iter().map(|(fate, _)| *fate)).unbind(),
-            left_ns: PyArray1::from_iter(py, left_ns).unbind(),
+            sent_ns: PyArray1::from_iter(py, sent_ns).unbind(),
             uplink_bit: bit(0),
             downlink_bit: bit(1),
             corrupted: PyArray1::from_iter(py, corrupted).unbind(),
@@ -232,13 +232,13 @@ impl ReplyColumns {
 #[pymethods]
 impl ReplyColumns {
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.left_ns.bind(py).as_any().len()
+        self.sent_ns.bind(py).as_any().len()
     }
 }
 
 #[pymethods]
 impl FateColumns {
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.time_ns.bind(py).as_any().len()
+        self.received_ns.bind(py).as_any().len()
     }
 }

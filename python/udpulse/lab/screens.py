@@ -22,7 +22,7 @@ LONGEST_ROW = 10
 
 def fate_lines(fate: Fate) -> Iterator[str]:
     """What the ping server shows of a packet."""
-    yield repr(fate.message)
+    yield repr(fate.answer)
     if fate.dropped:
         yield "Oops, dropped it!"
 
