@@ -160,7 +160,7 @@ class Fate:
     @property
     def number(self) -> int: ...
     @property
-    def outcome(self) -> Literal["replied", "lost", "unanswerable", "limited", "overflowed"]: ...
+    def outcome(self) -> Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"]: ...
     @property
     def uplink(self) -> list[str]: ...
     @property
@@ -264,7 +264,7 @@ class EchoTruth:
         "delayed",
         "unanswerable",
         "limited",
-        "overflowed",
+        "delay_line_full",
         "crowded",
         "own_drops",
     )
@@ -283,7 +283,7 @@ class EchoTruth:
     @property
     def limited(self) -> int: ...
     @property
-    def overflowed(self) -> int: ...
+    def delay_line_full(self) -> int: ...
     @property
     def crowded(self) -> int: ...
     @property

@@ -52,7 +52,7 @@ pub struct Truth {
     /// Packets dropped because their source sent too many.
     pub limited: u64,
     /// Copies dropped because too much was delayed already.
-    pub overflowed: u64,
+    pub delay_line_full: u64,
     /// Clients that came when the table was full; they share one stream of random choices.
     pub crowded: u64,
     /// Datagrams that this host lost before they were read, as far as is known.
@@ -72,7 +72,7 @@ pub enum Outcome {
     /// Its source sent too many.
     Limited,
     /// Too much was delayed already.
-    Overflowed,
+    DelayLineFull,
 }
 
 impl Outcome {
@@ -84,7 +84,7 @@ impl Outcome {
             Self::Lost => "lost",
             Self::Unanswerable => "unanswerable",
             Self::Limited => "limited",
-            Self::Overflowed => "overflowed",
+            Self::DelayLineFull => "delay_line_full",
         }
     }
 }

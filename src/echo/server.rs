@@ -356,8 +356,8 @@ impl Echo {
         let line = &mut self.lines[thread];
         for copy in copies {
             if !line.has_room(payload.len()) {
-                self.truth.overflowed += 1;
-                fate.outcome = Outcome::Overflowed;
+                self.truth.delay_line_full += 1;
+                fate.outcome = Outcome::DelayLineFull;
                 continue;
             }
             let mut payload: Box<[u8]> = payload.into();

@@ -129,8 +129,8 @@ fn a_full_delay_line_is_a_fate() {
     let mut echo = Echo::new(config);
     assert!((0..100).all(|_| answer(&mut echo, &vec![0; 60_000]).is_none()));
     let truth = echo.truth();
-    assert_eq!((truth.pending, truth.overflowed), (17, 83));
-    assert_eq!(echo.fates().filter(|fate| fate.outcome == Outcome::Overflowed).count(), 83);
+    assert_eq!((truth.pending, truth.delay_line_full), (17, 83));
+    assert_eq!(echo.fates().filter(|fate| fate.outcome == Outcome::DelayLineFull).count(), 83);
     echo.on_time(stamp(999_999_999));
     assert_eq!(echo.transmit(), None);
     echo.on_time(stamp(1_000_000_000));
@@ -253,8 +253,8 @@ fn each_thread_sends_what_came_to_it() {
             left += 1;
         }
     }
-    assert_eq!((left + echo.truth().overflowed, echo.truth().delayed), (40, 0));
-    assert!(echo.truth().overflowed > 0);
+    assert_eq!((left + echo.truth().delay_line_full, echo.truth().delayed), (40, 0));
+    assert!(echo.truth().delay_line_full > 0);
 }
 
 #[test]

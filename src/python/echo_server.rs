@@ -62,7 +62,7 @@ value! {
         /// Packets dropped because their source sent more than max_rate.
         limited: u64,
         /// Copies dropped because 64 MiB were delayed already, an equal share of it for each thread.
-        overflowed: u64,
+        delay_line_full: u64,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
         crowded: u64,
         /// Datagrams that this host lost before they were read, as far as the system tells.
@@ -191,7 +191,7 @@ running_object!(EchoServer: Fate {
     #[getter]
     fn truth(&self, py: Python<'_>) -> EchoTruth {
         let truth = self.handle.look(py, |echo| echo.truth());
-        let echo::Truth { replies, pending, unanswerable, limited, overflowed, .. } = truth;
+        let echo::Truth { replies, pending, unanswerable, limited, delay_line_full, .. } = truth;
         let echo::Truth { uplink, downlink, delayed, crowded, own_drops, .. } = truth;
         EchoTruth {
             uplink: uplink.into(),
@@ -201,7 +201,7 @@ running_object!(EchoServer: Fate {
             delayed,
             unanswerable,
             limited,
-            overflowed,
+            delay_line_full,
             crowded,
             own_drops,
         }

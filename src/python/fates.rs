@@ -29,7 +29,7 @@ value! {
         /// Its number among the packets of its client, from 1; 0 for one that was refused unheard.
         number: u64,
         /// "replied", or why it was dropped: "lost", "unanswerable" (an answer could have started a
-        /// loop), "limited" (max_rate) or "overflowed" (too much was delayed already).
+        /// loop), "limited" (max_rate) or "delay_line_full" (too much was delayed already).
         outcome: &'static str,
         /// What happened on the way in.
         uplink: Vec<&'static str>,
