@@ -137,7 +137,7 @@ fn report(server: &mut Server, clients: u32, filled: u64) {
         }
     }
     late_ns.sort_unstable();
-    let drops = server.counters().own_drops;
+    let drops = server.counters().receive_drops;
     print!("{drops:>8}{others:>14}{:>6}", late_ns.len());
     for (part, width) in [(50, 8), (99, 6), (100, 6)] {
         let late_ns = late_ns.get(late_ns.len().saturating_sub(1) * part / 100);

@@ -192,9 +192,7 @@ def test_the_log_is_bounded_and_says_what_fell_off() -> None:
     with EchoServer(port=0, log=5) as server:
         udpulse.ping(*server.address, count=8)
         assert server.overflowed == 3
-        assert [next(server).answer[:7] for _ in range(5)] == [
-            b"PING %d " % n for n in range(4, 9)
-        ]
+        assert [next(server).answer[:7] for _ in range(5)] == [b"PING %d " % n for n in range(4, 9)]
 
 
 def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:

@@ -109,7 +109,7 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
     with EchoServer(port=0, transform="echo", seed=5, log=count, **ROUGH) as server:
         replies = exchange(client, server, count)
         columns, truth, counters = server.columns(), server.truth, server.counters
-    assert truth.own_drops == 0
+    assert truth.receive_drops == 0
     assert len(columns) == counters.received == count
     assert counters.received == counters.replied + counters.dropped
     assert columns.clients == [client.getsockname()]

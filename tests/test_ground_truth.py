@@ -79,11 +79,13 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
 
     # Each probe and each reply is accounted for: this host lost none that it does not tell of.
     assert (report.sent, report.send_failed, report.refused) == (COUNT, 0, 0)
-    assert (truth.delayed, truth.delay_line_full, server.overflowed, counters.send_failed) == (0,) * 4
-    assert COUNT - counters.received == truth.own_drops or PORTABLE
+    assert (truth.delayed, truth.delay_line_full, server.overflowed, counters.send_failed) == (
+        0,
+    ) * 4
+    assert COUNT - counters.received == truth.receive_drops or PORTABLE
     assert counters.received == counters.replied + counters.dropped == len(fates)
     assert report.received == truth.replies == len(columns.copies)
-    assert report.local_drops == 0
+    assert report.receive_drops == 0
 
     # Each impairment occurs on each way, and the counters count what the columns hold.
     for way, column in ((truth.uplink, columns.uplink), (truth.downlink, columns.downlink)):

@@ -504,7 +504,7 @@ def test_what_a_full_receive_queue_drops_is_counted() -> None:
 import sys, udpulse
 
 report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3, timeout=0.5)
-print(report.sent, report.received, report.local_drops)
+print(report.sent, report.received, report.receive_drops)
 """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))

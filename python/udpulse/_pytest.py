@@ -41,7 +41,7 @@ def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
     for server in servers:
         server.stop()
     for server in servers:
-        if server.counters.send_failed or server.truth.own_drops:
+        if server.counters.send_failed or server.truth.receive_drops:
             pytest.fail(f"the host itself lost packets or replies of {server}")
 
 

@@ -56,7 +56,7 @@ pub struct Truth {
     /// Clients that came when the table was full; they share one stream of random choices.
     pub crowded: u64,
     /// Datagrams that this host lost before they were read, as far as is known.
-    pub own_drops: u64,
+    pub receive_drops: u64,
 }
 
 /// What a packet came to.

@@ -168,7 +168,7 @@ impl Echo {
 
     /// Takes the news that so many datagrams more were lost before they were read.
     pub fn on_own_drops(&mut self, more: u64) {
-        self.truth.own_drops += more;
+        self.truth.receive_drops += more;
     }
 
     /// Drops a packet because an answer could start a loop.

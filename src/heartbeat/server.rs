@@ -78,7 +78,7 @@ pub struct ServerCounters {
     /// Datagrams of clients that found the table full.
     pub refused: u64,
     /// Datagrams that this host lost before they came in, because they were not read in time.
-    pub own_drops: u64,
+    pub receive_drops: u64,
     /// Answers sent.
     pub replied: u64,
     /// Answers that this host could not send.
@@ -161,7 +161,7 @@ impl Server {
     /// Takes the number of datagrams that this host has lost so far, because they were not read in
     /// time.
     pub fn on_own_drops(&mut self, so_far: u64) {
-        self.counters.own_drops = so_far;
+        self.counters.receive_drops = so_far;
     }
 
     /// Whether beats are answered.

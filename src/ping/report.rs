@@ -97,7 +97,7 @@ pub struct Report {
     /// Steps of the wall clock.
     pub wall_steps: WallSteps,
     /// Datagrams that the socket's full receive queue dropped.
-    pub local_drops: u64,
+    pub receive_drops: u64,
     /// What is remembered of each probe.
     pub log: ProbeLog,
 }
@@ -123,7 +123,7 @@ impl AddAssign<&Self> for Report {
         self.variation += &other.variation;
         self.reordering += &other.reordering;
         self.wall_steps += &other.wall_steps;
-        self.local_drops += other.local_drops;
+        self.receive_drops += other.receive_drops;
         self.log.append(&other.log);
     }
 }

@@ -244,7 +244,7 @@ impl Session {
 
     /// Takes the number of datagrams that the receive queue has dropped so far.
     pub fn on_local_drops(&mut self, drops: u64) {
-        self.report.local_drops = drops;
+        self.report.receive_drops = drops;
     }
 
     /// What nobody else knows and each of its probes carries.

@@ -66,7 +66,7 @@ value! {
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
         crowded: u64,
         /// Datagrams that this host lost before they were read, as far as the system tells.
-        own_drops: u64,
+        receive_drops: u64,
     }
 }
 
@@ -192,7 +192,7 @@ running_object!(EchoServer: Fate {
     fn truth(&self, py: Python<'_>) -> EchoTruth {
         let truth = self.handle.look(py, |echo| echo.truth());
         let echo::Truth { replies, pending, unanswerable, limited, delay_line_full, .. } = truth;
-        let echo::Truth { uplink, downlink, delayed, crowded, own_drops, .. } = truth;
+        let echo::Truth { uplink, downlink, delayed, crowded, receive_drops, .. } = truth;
         EchoTruth {
             uplink: uplink.into(),
             downlink: downlink.into(),
@@ -203,7 +203,7 @@ running_object!(EchoServer: Fate {
             limited,
             delay_line_full,
             crowded,
-            own_drops,
+            receive_drops,
         }
     }
 

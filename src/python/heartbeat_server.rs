@@ -37,7 +37,7 @@ value! {
         refused: u64,
         /// Datagrams that this host lost before they came in, because the server did not read them in
         /// time; not among the received.
-        own_drops: u64,
+        receive_drops: u64,
         /// Answers sent.
         replied: u64,
         /// Answers that this host could not send.
@@ -185,11 +185,11 @@ running_object!(HeartbeatServer: Event {
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            received, beats, late, duplicates, stale, ignored, refused, receive_drops, replied,
             send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, own_drops, replied,
+            received, beats, late, duplicates, stale, ignored, refused, receive_drops, replied,
             send_failed,
         }
     }

@@ -374,8 +374,8 @@ impl PingReport {
     /// Datagrams that this host dropped because the socket's receive queue was full; 0 also where
     /// the platform does not tell.
     #[getter]
-    fn local_drops(&self) -> u64 {
-        self.report.local_drops
+    fn receive_drops(&self) -> u64 {
+        self.report.receive_drops
     }
 
     /// The probes kept, as read-only NumPy arrays of equal length, one row per probe in the order

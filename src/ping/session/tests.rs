@@ -451,7 +451,7 @@ proptest! {
         );
         prop_assert_eq!(sum.missed, both(|report| report.missed));
         prop_assert_eq!(sum.send_error.count(), sum.counters.sent);
-        prop_assert_eq!(sum.local_drops, both(|report| report.local_drops));
+        prop_assert_eq!(sum.receive_drops, both(|report| report.receive_drops));
         let mut rtts: Vec<_> = runs.iter().flatten().filter_map(|(delay, _)| *delay).collect();
         rtts.sort_unstable();
         let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
