@@ -70,7 +70,7 @@ def show(name: str, reports: list[udpulse.PingReport]) -> None:
         (report.kernel_rtt.percentile(99.9) or 0) / (report.rtt.percentile(99.9) or 1)
         for report in reports
     )
-    error = us(lambda r: r.send_error.median)
+    error = us(lambda r: r.schedule_error.median)
     missed = statistics.median(report.missed for report in reports)
     print(
         f"{name}: RTT {rtt:.0f} us, p99.9 {tail:.0f} us; kernel RTT {kernel:.0f} us, p99.9 "

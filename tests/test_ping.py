@@ -70,7 +70,7 @@ def test_a_schedule_measures_what_the_server_did(schedule: Any) -> None:
     assert report.loss == counters.dropped / 300
     assert report.loss_interval is not None
     assert report.loss_interval[0] < report.loss < report.loss_interval[1]
-    assert report.send_error.count == 300
+    assert report.schedule_error.count == 300
     assert report.loss_bursts.mean is not None
     assert report.loss_bursts.count * report.loss_bursts.mean == pytest.approx(report.lost)
     assert report.ipdv_abs_mean is not None
@@ -122,7 +122,7 @@ print(after.missed - before.missed, slots, passed)
 
 
 class TestUndefined:
-    DISTRIBUTIONS = ("rtt", "kernel_rtt", "overhead", "send_error")
+    DISTRIBUTIONS = ("rtt", "kernel_rtt", "overhead", "schedule_error")
 
     def test_of_nothing_all_is_none(self) -> None:
         nothing = PingClient("127.0.0.1").report()

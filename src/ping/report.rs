@@ -84,8 +84,8 @@ pub struct Report {
     pub kernel_rtt: Distribution,
     /// What this host's own scheduling adds: the difference of the two.
     pub overhead: Distribution,
-    /// How far after its slot a probe was sent.
-    pub send_error: Distribution,
+    /// How far after its slot each probe was sent: actual minus intended time.
+    pub schedule_error: Distribution,
     /// Slots of the schedule that passed unused.
     pub missed: u64,
     /// Losses in a row.
@@ -117,7 +117,7 @@ impl AddAssign<&Self> for Report {
         self.rtt += &other.rtt;
         self.kernel_rtt += &other.kernel_rtt;
         self.overhead += &other.overhead;
-        self.send_error += &other.send_error;
+        self.schedule_error += &other.schedule_error;
         self.missed += other.missed;
         self.loss_runs += &other.loss_runs;
         self.variation += &other.variation;

@@ -385,7 +385,7 @@ impl Session {
             None => now.mono_ns,
         };
         if self.slots.is_some() {
-            self.report.send_error.add(now.mono_ns - slot_ns);
+            self.report.schedule_error.add(now.mono_ns - slot_ns);
         }
         self.send(now);
     }

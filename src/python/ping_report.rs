@@ -310,8 +310,8 @@ impl PingReport {
 
     /// How far after its slot in the schedule each probe was sent. Empty for stop-and-wait.
     #[getter]
-    fn send_error(&self) -> Distribution {
-        Distribution(self.report.send_error.clone())
+    fn schedule_error(&self) -> Distribution {
+        Distribution(self.report.schedule_error.clone())
     }
 
     /// Slots of the schedule that had passed when this program woke: nothing was sent in them.

@@ -113,7 +113,7 @@ fn replies_delay_no_send_and_a_missed_slot_is_skipped() {
     assert_eq!(session.deadline(), Some(1010 * MS));
     session.on_time(at(1050));
     let report = session.report();
-    assert_eq!((report.missed, report.send_error.max_ns()), (2, Some(3 * MS)));
+    assert_eq!((report.missed, report.schedule_error.max_ns()), (2, Some(3 * MS)));
     let Counters { answered, lost, foreign, .. } = report.counters;
     assert_eq!((answered, lost, foreign), (1, 3, 1), "a reply without a number fits two");
     assert!(session.is_done());
@@ -450,7 +450,7 @@ proptest! {
             reports.iter().filter_map(|report| report.reordering.max_extent()).max()
         );
         prop_assert_eq!(sum.missed, both(|report| report.missed));
-        prop_assert_eq!(sum.send_error.count(), sum.counters.sent);
+        prop_assert_eq!(sum.schedule_error.count(), sum.counters.sent);
         prop_assert_eq!(sum.receive_drops, both(|report| report.receive_drops));
         let mut rtts: Vec<_> = runs.iter().flatten().filter_map(|(delay, _)| *delay).collect();
         rtts.sort_unstable();
