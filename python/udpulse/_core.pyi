@@ -392,7 +392,7 @@ class PingClient:
 
 @final
 class Probe:
-    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent", "kernel_rtt", "flow")
+    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent_at", "kernel_rtt", "flow")
     @property
     def seq(self) -> int: ...
     @property
@@ -402,7 +402,7 @@ class Probe:
     @property
     def reply(self) -> bytes | None: ...
     @property
-    def sent(self) -> float: ...
+    def sent_at(self) -> float: ...
     @property
     def kernel_rtt(self) -> float | None: ...
     @property

@@ -66,7 +66,7 @@ pub struct Probe {
     /// Its number, from 1.
     pub seq: u64,
     /// When it was sent.
-    pub sent: Stamp,
+    pub sent_at: Stamp,
     /// What became of it.
     pub verdict: Verdict,
     /// The time to the reply, where it came in time.
@@ -312,12 +312,12 @@ impl Session {
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
-        let Record { at: sent, rtt_ns, kernel_rtt_ns, .. } = *probe;
+        let Record { at: sent_at, rtt_ns, kernel_rtt_ns, .. } = *probe;
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
             let reply = reply.map(shown);
-            self.events.push(Probe { seq, sent, verdict, rtt_ns, kernel_rtt_ns, reply });
+            self.events.push(Probe { seq, sent_at, verdict, rtt_ns, kernel_rtt_ns, reply });
         }
     }
 

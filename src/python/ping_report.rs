@@ -32,7 +32,7 @@ value! {
         /// The payload of the reply, at most 1024 bytes of it; None without one in time.
         reply: Option<Vec<u8>>,
         /// When it was sent, in seconds since the Unix epoch.
-        sent: f64,
+        sent_at: f64,
         /// The round-trip time by the kernel's stamps, in seconds: without the time that this host
         /// took to wake the program. None without such a stamp.
         kernel_rtt: Option<f64>,
@@ -48,7 +48,7 @@ impl From<(usize, crate::ping::Probe)> for Probe {
             verdict: verdict(probe.verdict),
             rtt: probe.rtt_ns.map(seconds),
             reply: probe.reply.map(Vec::from),
-            sent: seconds(probe.sent.wall_ns),
+            sent_at: seconds(probe.sent_at.wall_ns),
             kernel_rtt: probe.kernel_rtt_ns.map(seconds),
             flow: flow as u64,
         }
