@@ -30,7 +30,7 @@ __all__ = [
     "HeartbeatServer",
     "HeartbeatServerCounters",
     "Ignored",
-    "Late",
+    "LateBeat",
     "Link",
     "LinkCounters",
     "LossPattern",
@@ -883,7 +883,7 @@ class Ignored:
     def name(self) -> str | None: ...
 
 @final
-class Late:
+class LateBeat:
     __match_args__: Final = ("address", "time", "seq", "name")
     @property
     def address(self) -> _Address: ...
@@ -1073,7 +1073,7 @@ _Event: TypeAlias = (
     | Down
     | Heard
     | Ignored
-    | Late
+    | LateBeat
     | Lost
     | MassSilence
     | Moved

@@ -118,7 +118,7 @@ value! {
 
 value! {
     /// A beat came that had been reported lost; it is no longer counted as such.
-    Late {
+    LateBeat {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -315,7 +315,7 @@ pub(super) enum Event {
     Down(Down),
     Heard(Heard),
     Ignored(Ignored),
-    Late(Late),
+    LateBeat(LateBeat),
     Lost(Lost),
     MassSilence(MassSilence),
     Moved(Moved),
@@ -371,7 +371,7 @@ impl From<heartbeat::Event> for Event {
             Signal::Ignored { message } => {
                 Self::Ignored(Ignored { address, time, message: message.into(), name })
             }
-            Signal::Late { seq } => Self::Late(Late { address, time, seq, name }),
+            Signal::Late { seq } => Self::LateBeat(LateBeat { address, time, seq, name }),
             Signal::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),
             Signal::MassSilence { silent, alive, listed } => Self::MassSilence(MassSilence {
                 address,

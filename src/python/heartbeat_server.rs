@@ -115,7 +115,7 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
-/// Iterating gives what happens to clients (Up, Lost, Late, Suspect, Down, Recovered, Restarted,
+/// Iterating gives what happens to clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
 /// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and to the server (Paused, MassSilence).
 ///
 /// Raises ValueError for an argument out of range.

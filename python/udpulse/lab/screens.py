@@ -7,7 +7,7 @@ from udpulse._core import (
     Down,
     Fate,
     Heard,
-    Late,
+    LateBeat,
     Lost,
     PingReport,
     Probe,
@@ -74,7 +74,7 @@ def heartbeat_lines(event: object) -> Iterator[str]:
             row = range(first, last + 1)
             numbers = ", ".join(map(str, row)) if lost <= LONGEST_ROW else f"{first} to {last}"
             yield f"Lost {counted(lost, 'heartbeat')}: {numbers}"
-        case Late(seq=seq):
+        case LateBeat(seq=seq):
             yield f"Late heartbeat: {seq}"
         case Restarted(seq=seq):
             yield f"The client has started again at {seq}"
