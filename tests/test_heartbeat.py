@@ -42,7 +42,7 @@ def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
         heard = [wait_for(server, udpulse.Heard) for _ in range(3)]
         (peer,) = server.peers()
     assert [event.name for event in heard] == ["api-1"] * 3
-    word, seq, sent = heard[1].message.split()
+    word, seq, sent = heard[1].payload.split()
     assert (int(seq), abs(float(sent) - time.time()) < 60) == (2, True)
     assert word.startswith(b"Heartbeat;i=20;b=")
     assert word.endswith(b";id=api-1")
@@ -55,7 +55,7 @@ def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
 def test_a_format_of_the_users_declares_nothing(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=9, format="Heartbeat {seq} {time}"):
         heard = wait_for(server, udpulse.Heard)
-    assert heard.message.startswith(b"Heartbeat 1 ")
+    assert heard.payload.startswith(b"Heartbeat 1 ")
     assert server.peers()[0].boot is None
 
 
@@ -151,7 +151,7 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
     assert (work(1), asyncio.run(wait(1)), work.__doc__) == (2, 3, "Work.")
     with client:
         client.progress()
-        while b";a=" not in wait_for(server, udpulse.Heard).message:
+        while b";a=" not in wait_for(server, udpulse.Heard).payload:
             pass
         for mark in (lambda: work(1), lambda: asyncio.run(wait(1)), lambda: client.progress()):
             old = told_age(server)
@@ -172,7 +172,7 @@ def wait_for_drop(server: HeartbeatServer, old: float) -> None:
 
 def told_age(server: HeartbeatServer) -> float:
     """The age of the last progress that the next beat tells, in milliseconds."""
-    message = wait_for(server, udpulse.Heard).message
+    message = wait_for(server, udpulse.Heard).payload
     told = re.search(rb";a=([0-9.]+)", message)
     assert told, message
     return float(told[1])
@@ -231,7 +231,7 @@ def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
             await asyncio.to_thread(wait_for, server, udpulse.Busy)
             old = await asyncio.to_thread(told_age, server)
             await asyncio.to_thread(wait_for_drop, server, old)
-            return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).message
+            return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).payload
 
     assert b";s=busy" in asyncio.run(turn())
 

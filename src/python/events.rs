@@ -96,7 +96,7 @@ value! {
         /// two hosts' clocks. None where the beat has no time.
         difference: Option<f64>,
         /// Its payload, at most 1024 bytes of it.
-        message: Vec<u8>,
+        payload: Vec<u8>,
         /// The client's name; None where it declares none.
         name: Option<String>,
     }
@@ -110,7 +110,7 @@ value! {
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its payload, at most 1024 bytes of it.
-        message: Vec<u8>,
+        payload: Vec<u8>,
         /// The client's name; None where it declares none.
         name: Option<String>,
     }
@@ -365,11 +365,11 @@ impl From<heartbeat::Event> for Event {
                 time,
                 seq,
                 difference: difference_ns.map(seconds),
-                message: message.into(),
+                payload: message.into(),
                 name,
             }),
             Signal::Ignored { message } => {
-                Self::Ignored(Ignored { address, time, message: message.into(), name })
+                Self::Ignored(Ignored { address, time, payload: message.into(), name })
             }
             Signal::Late { seq } => Self::LateBeat(LateBeat { address, time, seq, name }),
             Signal::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),

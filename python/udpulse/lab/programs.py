@@ -120,7 +120,7 @@ def heartbeat_server(
                     screen.note(f"Following {event.address[0]}")
                 if isinstance(event, Ignored):
                     if not ignored:
-                        text = f"{event.message!r:.80} of {joined(event.address)}"
+                        text = f"{event.payload!r:.80} of {joined(event.address)}"
                         screen.note(f"Ignored {text}: it is no heartbeat")
                     ignored += 1
                 if isinstance(event, (Down, Stopped)) and not keep_running:

@@ -65,8 +65,8 @@ def beat_line(beat: Beat) -> str:
 def heartbeat_lines(event: object) -> Iterator[str]:
     """What the heartbeat server shows of an event."""
     match event:
-        case Heard(seq=seq, difference=difference, message=message):
-            number = message if seq is None else str(seq).encode()
+        case Heard(seq=seq, difference=difference, payload=payload):
+            number = payload if seq is None else str(seq).encode()
             brackets = "" if difference is None else f" ({difference:.6f} s)"
             yield f"Running fine at {number!r}{brackets}"
         case Lost(first=first, last=last):
