@@ -685,11 +685,11 @@ class HeartbeatServerCounters:
     __match_args__: Final = (
         "received",
         "beats",
-        "late",
+        "late_beats",
         "duplicates",
         "stale",
         "ignored",
-        "refused",
+        "rejected",
         "receive_drops",
         "replied",
         "send_failed",
@@ -699,7 +699,7 @@ class HeartbeatServerCounters:
     @property
     def beats(self) -> int: ...
     @property
-    def late(self) -> int: ...
+    def late_beats(self) -> int: ...
     @property
     def duplicates(self) -> int: ...
     @property
@@ -707,7 +707,7 @@ class HeartbeatServerCounters:
     @property
     def ignored(self) -> int: ...
     @property
-    def refused(self) -> int: ...
+    def rejected(self) -> int: ...
     @property
     def receive_drops(self) -> int: ...
     @property

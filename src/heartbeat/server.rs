@@ -50,7 +50,7 @@ pub struct ServerConfig {
     pub by_host: bool,
     /// Whether each beat is answered with its text in upper case.
     pub reply: bool,
-    /// How many clients are followed; others are refused.
+    /// How many clients are followed; others are rejected.
     pub max_peers: usize,
     /// How far this host's clock on the wall is ahead of UTC, for times without a zone.
     pub utc_offset_ns: i64,
@@ -60,7 +60,7 @@ pub struct ServerConfig {
     pub events: usize,
 }
 
-/// How many datagrams met which fate: `received = beats + duplicates + stale + ignored + refused`.
+/// How many datagrams met which fate: `received = beats + duplicates + stale + ignored + rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Datagrams that came in.
@@ -68,7 +68,7 @@ pub struct ServerCounters {
     /// Heartbeats, each counted once.
     pub beats: u64,
     /// Of these, the ones that had been taken for lost.
-    pub late: u64,
+    pub late_beats: u64,
     /// Heartbeats that had come before.
     pub duplicates: u64,
     /// Heartbeats too old to say whether they had come before, or of a boot that is over.
@@ -76,7 +76,7 @@ pub struct ServerCounters {
     /// Datagrams that are no heartbeat: neither a number nor a time.
     pub ignored: u64,
     /// Datagrams of clients that found the table full.
-    pub refused: u64,
+    pub rejected: u64,
     /// Datagrams that this host lost before they came in, because they were not read in time.
     pub receive_drops: u64,
     /// Answers sent.
@@ -328,7 +328,7 @@ impl Server {
     /// Takes the first beat of a client, where there is room for it.
     fn welcome(&mut self, hash: u64, beat_in: &BeatIn<'_>) -> bool {
         if !self.has_room(beat_in.at.mono_ns) {
-            self.counters.refused += 1;
+            self.counters.rejected += 1;
             return false;
         }
         let BeatIn { at, from, beat, lag_ns, .. } = beat_in;

@@ -19,14 +19,14 @@ const UNREAD: usize = 65_536;
 
 value! {
     /// How many datagrams met which fate:
-    /// received = beats + duplicates + stale + ignored + refused.
+    /// received = beats + duplicates + stale + ignored + rejected.
     HeartbeatServerCounters {
         /// Datagrams that came in.
         received: u64,
         /// Heartbeats, each counted once.
         beats: u64,
         /// Of these, the ones that had been reported lost.
-        late: u64,
+        late_beats: u64,
         /// Heartbeats that had come before.
         duplicates: u64,
         /// Heartbeats too old to say whether they had come before.
@@ -34,7 +34,7 @@ value! {
         /// Datagrams that are no heartbeat: neither a number nor a time is in them.
         ignored: u64,
         /// Datagrams of clients that found the table full.
-        refused: u64,
+        rejected: u64,
         /// Datagrams that this host lost before they came in, because the server did not read them in
         /// time; not among the received.
         receive_drops: u64,
@@ -105,7 +105,7 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// down: its level for Down; its default where None ("multiple": 5 intervals).
 /// by_host: tell clients apart by their hosts alone, not by address and port.
 /// reply: answer each beat with its text in upper case.
-/// max_peers: how many clients are followed, at least 1; others are refused and counted. Clients
+/// max_peers: how many clients are followed, at least 1; others are rejected and counted. Clients
 ///     that have stopped make room for new ones, and so does who was heard once and then not for 60 s.
 /// every_beat: give each datagram as an event (Heard, Ignored), not only what it changes.
 /// old_beats: how to judge a beat whose number or time is not newer than those before: "ignore" does
@@ -185,11 +185,11 @@ running_object!(HeartbeatServer: Event {
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, receive_drops, replied,
+            received, beats, late_beats, duplicates, stale, ignored, rejected, receive_drops, replied,
             send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late, duplicates, stale, ignored, refused, receive_drops, replied,
+            received, beats, late_beats, duplicates, stale, ignored, rejected, receive_drops, replied,
             send_failed,
         }
     }

@@ -134,7 +134,7 @@ def heartbeat_server(
         (counters.ignored, "ignored: no heartbeat"),
         (counters.duplicates, "had a number that had come before"),
         (counters.stale, "had a number too old to judge"),
-        (counters.refused, "ignored: of another client"),
+        (counters.rejected, "ignored: of another client"),
         (counters.send_failed, "could not be answered"),
     ):
         if number:

@@ -111,7 +111,7 @@ impl Server {
 
     /// Reports a beat that had been reported lost.
     fn tell_late(&mut self, place: usize, beat_in: &BeatIn<'_>) {
-        self.counters.late += 1;
+        self.counters.late_beats += 1;
         let seq = beat_in.beat.reading.seq.unwrap_or_default();
         self.tell(place, beat_in.at, Signal::Late { seq });
     }

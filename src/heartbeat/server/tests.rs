@@ -89,8 +89,8 @@ fn plain(second: i64) -> String {
 }
 
 fn assert_adds_up(counters: ServerCounters) {
-    let ServerCounters { beats, duplicates, stale, ignored, refused, .. } = counters;
-    assert_eq!(counters.received, beats + duplicates + stale + ignored + refused);
+    let ServerCounters { beats, duplicates, stale, ignored, rejected, .. } = counters;
+    assert_eq!(counters.received, beats + duplicates + stale + ignored + rejected);
 }
 
 #[test]

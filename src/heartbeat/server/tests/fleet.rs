@@ -123,7 +123,7 @@ fn a_flood_of_newcomers_takes_only_each_others_places() {
         .map(|peer| peer.sequence.received())
         .collect();
     assert_eq!(received, [30; 49]);
-    assert!(server.0.counters().refused > 28_000);
+    assert!(server.0.counters().rejected > 28_000);
     assert_adds_up(server.0.counters());
 }
 
@@ -133,9 +133,9 @@ fn who_ended_makes_room() {
     for number in 1..=4 {
         server.hear(0, client(number), "1");
     }
-    assert_eq!((server.0.len(), server.0.counters().refused), (3, 1));
+    assert_eq!((server.0.len(), server.0.counters().rejected), (3, 1));
     server.hear(6 * SECOND, client(4), "1");
-    assert_eq!((server.0.len(), server.0.counters().refused), (3, 1));
+    assert_eq!((server.0.len(), server.0.counters().rejected), (3, 1));
     assert!(server.0.peers(0).any(|peer| peer.address == client(4)));
     assert_adds_up(server.0.counters());
 }
@@ -164,8 +164,8 @@ fn after_a_flood_there_is_room_again_whatever_it_declared() {
         let ports: Vec<_> = server.0.peers(0).map(|peer| peer.address.port()).collect();
         assert!(ports.contains(&2), "{text}");
         // Who has said goodbye makes room at once.
-        let refused = if text.contains("bye") { 0 } else { 901 };
-        assert_eq!(server.0.counters().refused, refused, "{text}");
+        let rejected = if text.contains("bye") { 0 } else { 901 };
+        assert_eq!(server.0.counters().rejected, rejected, "{text}");
         assert_adds_up(server.0.counters());
     }
 }
