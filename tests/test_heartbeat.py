@@ -188,8 +188,8 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
         ctypes.PyDLL(None).usleep(int(held * 1e6))
         (peer,) = server.peers()
         assert peer.state == "stalled"
-        assert peer.age is not None
-        assert peer.age > 0.1
+        assert peer.progress_age is not None
+        assert peer.progress_age > 0.1
         stalled = wait_for(server, udpulse.Stalled)
         assert stalled.age is not None
         assert 0.1 < stalled.age < held
@@ -320,7 +320,16 @@ def test_columns_are_the_peers(server: HeartbeatServer) -> None:
     assert {len(column) for column in columns.values()} == {2}
     a = list(columns["name"]).index("a")
     assert columns["seq"].dtype == numpy.uint64
-    for field in ("seq", "received", "expected", "interval", "timeout", "last", "boot", "state"):
+    for field in (
+        "seq",
+        "received",
+        "expected",
+        "interval",
+        "timeout",
+        "last_received_at",
+        "boot",
+        "state",
+    ):
         assert columns[field][a] == getattr(peers["a"], field), field
     assert (columns["port"][a], columns["address"][a]) == (client_port(peers["a"]), "127.0.0.1")
     assert numpy.isnan(columns["delay"][a])

@@ -720,12 +720,12 @@ class Peer:
     __match_args__: Final = (
         "address",
         "state",
-        "last",
+        "last_received_at",
         "seq",
         "received",
         "expected",
         "name",
-        "late",
+        "reordered",
         "duplicates",
         "interval",
         "timeout",
@@ -733,7 +733,7 @@ class Peer:
         "difference",
         "boot",
         "status",
-        "age",
+        "progress_age",
     )
     @property
     def address(self) -> _Address: ...
@@ -741,10 +741,10 @@ class Peer:
     def state(
         self,
     ) -> Literal[
-        "unknown", "learning", "up", "late", "suspect", "down", "stopped", "stalled", "busy"
+        "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
     ]: ...
     @property
-    def last(self) -> float: ...
+    def last_received_at(self) -> float: ...
     @property
     def seq(self) -> int | None: ...
     @property
@@ -754,7 +754,7 @@ class Peer:
     @property
     def name(self) -> str | None: ...
     @property
-    def late(self) -> int: ...
+    def reordered(self) -> int: ...
     @property
     def duplicates(self) -> int: ...
     @property
@@ -770,7 +770,7 @@ class Peer:
     @property
     def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None: ...
     @property
-    def age(self) -> float | None: ...
+    def progress_age(self) -> float | None: ...
 
 @final
 class Busy:

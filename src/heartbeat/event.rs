@@ -15,7 +15,7 @@ pub enum State {
     /// Alive.
     Up,
     /// Alive, with a beat overdue by half an interval; only shown, never stored.
-    Late,
+    Overdue,
     /// Silent for long enough to say so.
     Suspect,
     /// Silent for the timeout.
@@ -39,7 +39,7 @@ impl State {
             Self::Unknown => "unknown",
             Self::Learning => "learning",
             Self::Up => "up",
-            Self::Late => "late",
+            Self::Overdue => "overdue",
             Self::Suspect => "suspect",
             Self::Down => "down",
             Self::Stopped => "stopped",

@@ -248,7 +248,7 @@ impl Server {
         Peer {
             address: self.table.address(place),
             name: extra.and_then(|extra| extra.name.clone()),
-            state: if overdue { State::Late } else { record.state },
+            state: if overdue { State::Overdue } else { record.state },
             last_ns: record.arrived_ns.saturating_add(now_offset_ns),
             sequence: record.sequence.clone(),
             interval_ns: record.interval_ns(),

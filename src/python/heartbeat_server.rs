@@ -50,12 +50,12 @@ value! {
     Peer {
         /// The (host, port) that its last beat came from.
         address: Address,
-        /// "unknown" (heard once), "learning" (its interval), "up", "late" (a beat is overdue by half
-        /// an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
+        /// "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by
+        /// half an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
         /// application gets nowhere) or "busy" (it announced silence).
         state: &'static str,
         /// When its last beat came that was news, in seconds since the Unix epoch.
-        last: f64,
+        last_received_at: f64,
         /// The highest number heard; None where its beats carry none.
         seq: Option<u64>,
         /// How many of its beats came since it started, each counted once.
@@ -65,7 +65,7 @@ value! {
         /// Its name; None where it declares none.
         name: Option<String>,
         /// How many of its beats came after one with a higher number (reordered, RFC 4737).
-        late: u64,
+        reordered: u64,
         /// How many of its beats came again.
         duplicates: u64,
         /// Its interval in seconds, declared or learned; None where not known.
@@ -84,7 +84,7 @@ value! {
         status: Option<&'static str>,
         /// How long before its last beat its application got somewhere, in seconds; None where it
         /// does not say.
-        age: Option<f64>,
+        progress_age: Option<f64>,
     }
 }
 
@@ -201,9 +201,10 @@ running_object!(HeartbeatServer: Event {
 
     /// The same as columns: a dict of NumPy arrays, one item per client.
     ///
-    /// address (object: str), port (uint16), name (object: str or None), state (object: str), last
-    /// (float64), seq, received, expected, late, duplicates, boot (uint64; 0 where there is none),
-    /// interval, timeout, delay, difference, age (float64; nan where there is none).
+    /// address (object: str), port (uint16), name (object: str or None), state (object: str),
+    /// last_received_at (float64), seq, received, expected, reordered, duplicates, boot (uint64; 0 where
+    /// there is none), interval, timeout, delay, difference, progress_age (float64; nan where there is
+    /// none).
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let peers = self.snapshot(py);
         let columns = PyDict::new(py);
@@ -211,17 +212,17 @@ running_object!(HeartbeatServer: Event {
             ("seq", |peer| peer.sequence.highest().unwrap_or_default()),
             ("received", |peer| peer.sequence.received()),
             ("expected", |peer| peer.sequence.expected().unwrap_or_default()),
-            ("late", |peer| peer.sequence.late()),
+            ("reordered", |peer| peer.sequence.late()),
             ("duplicates", |peer| peer.sequence.duplicates()),
             ("boot", |peer| peer.boot.unwrap_or_default()),
         ];
         let floats: [(_, Read<Option<i64>>); 6] = [
-            ("last", |peer| Some(peer.last_ns)),
+            ("last_received_at", |peer| Some(peer.last_ns)),
             ("interval", |peer| peer.interval_ns),
             ("timeout", |peer| Some(peer.timeout_ns)),
             ("delay", |peer| peer.delay_ns),
             ("difference", |peer| peer.difference_ns),
-            ("age", |peer| peer.age_ns),
+            ("progress_age", |peer| peer.age_ns),
         ];
         let addresses: Vec<_> = peers.iter().map(|peer| address(peer.address).0).collect();
         let array = py.import("numpy")?.getattr("array")?;
@@ -272,12 +273,12 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
         address: address(peer.address),
         state: peer.state.name(),
-        last: seconds(peer.last_ns),
+        last_received_at: seconds(peer.last_ns),
         seq: peer.sequence.highest(),
         received: peer.sequence.received(),
         expected: peer.sequence.expected(),
         name: peer.name.as_deref().map(text),
-        late: peer.sequence.late(),
+        reordered: peer.sequence.late(),
         duplicates: peer.sequence.duplicates(),
         interval: peer.interval_ns.map(seconds),
         timeout: seconds(peer.timeout_ns),
@@ -285,7 +286,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         difference: peer.difference_ns.map(seconds),
         boot: peer.boot,
         status: peer.status.map(Status::word),
-        age: peer.age_ns.map(seconds),
+        progress_age: peer.age_ns.map(seconds),
     }
 }
 

@@ -261,7 +261,7 @@ fn a_declared_interval_decides_from_the_second_beat_on() {
     server.beats(0, 1, declared);
     assert_eq!(server.peer(0).state, State::Unknown);
     server.beats(1, 3, declared);
-    let states = [(3, State::Up), (5, State::Late), (6, State::Suspect), (8, State::Down)];
+    let states = [(3, State::Up), (5, State::Overdue), (6, State::Suspect), (8, State::Down)];
     for (second, state) in states {
         server.run_until(second * SECOND);
         assert_eq!(server.peer(second * SECOND).state, state, "at {second} s");
