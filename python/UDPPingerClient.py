@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse.lab.commands import pinger_client as main
+    from udpulse.lab.commands import pinger_client_main as main
 except KeyboardInterrupt:
     sys.exit(130)
 

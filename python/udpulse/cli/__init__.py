@@ -1,36 +1,42 @@
-"""The `udpulse` command: one file per subcommand."""
+"""The `udpulse` command.
 
+Each module of this package without an underscore in front is a subcommand: its `command`.
+"""
+
+import importlib
+import pkgutil
 import sys
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
+import click
 
 from udpulse._core import __version__
-from udpulse.cli._run import new_app, run
-from udpulse.cli.demo import demo
+from udpulse.cli._run import run
+
+
+class Subcommands(click.Group):
+    """The subcommands; a module is imported when its command is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names."""
+        names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+        return [name for name in names if not name.startswith("_")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Subcommands)
+@click.version_option(__version__, message="udpulse %(version)s")
+def udpulse() -> None:
+    """Measure any UDP path: who answers, how fast, how much is lost, and who is still alive."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `udpulse` command."""
-    app = new_app()
-    app.callback()(udpulse)
-    app.command()(demo)
     argv = sys.argv[1:] if argv is None else argv
-    return run(app, argv or ["--help"], "udpulse")
-
-
-def show_version(wanted: bool) -> None:
-    """Show the version and end, where that is wanted."""
-    if wanted:
-        print(f"udpulse {__version__}")
-        raise typer.Exit
-
-
-def udpulse(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Measure any UDP path: who answers, how fast, how much is lost, and who is still alive."""
+    return run(udpulse, argv or ["--help"], "udpulse")

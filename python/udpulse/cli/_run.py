@@ -1,7 +1,7 @@
 """Runs a command line.
 
-Exit codes: 0 the program did what it is for, 2 it was asked for something impossible (one line on
-stderr says what), 130 Ctrl-C ended it before its end.
+Exit codes: 0 the program did its work, 2 it cannot do what was asked (one line on stderr says why),
+130 Ctrl-C ended it early.
 """
 
 import io
@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-import typer
+import click
 
 from udpulse.lab.programs import INTERRUPTED, Screen
 
@@ -18,23 +18,37 @@ USAGE = 2
 Program = Callable[[], int]
 
 
-def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
+class Command(click.Command):
+    """A command whose function checks its arguments and returns the program to run."""
+
+    def invoke(self, ctx: click.Context) -> Program:
+        """Build the program; the library's ValueError becomes one that spells options as typed."""
+        try:
+            program: Program = super().invoke(ctx)
+        except ValueError as error:
+            name, _, text = str(error).partition(" ")
+            spellings = {parameter.name: spelling(parameter) for parameter in self.params}
+            raise click.ClickException(f"{spellings.get(name, name)} {text}") from None
+        return program
+
+
+def run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     """Run the program that a command line asks for; return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A reply may hold what the terminal's encoding has not.
+        # A reply may hold characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        program = app(argv, prog_name=name, standalone_mode=False)
-    except typer.TyperException as error:
-        return refuse(name, error.format_message())
-    except ValueError as error:
-        return refuse(name, str(error))
-    if not callable(program):
-        return int(program or 0)
-    try:
-        return int(program())
+        # `command.main` would handle Ctrl-C and a closed pipe in its own way.
+        with command.make_context(name, arguments, help_option_names=["-h", "--help"]) as context:
+            program: Program = command.invoke(context)
+        return program()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return refuse(name, reason(error))
     except BrokenPipeError:
-        # Whoever read our lines has had enough; Python's own flush at exit must not fail again.
+        # The reader of our lines has left; Python's own flush at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -44,11 +58,38 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
 
 
 def refuse(name: str, reason: str) -> int:
-    """Say in one line why a program does not run."""
+    """Print in one line why a program does not run."""
     Screen().note(f"{name}: {' '.join(reason.split())}")
     return USAGE
 
 
-def new_app() -> typer.Typer:
-    """A command line of plain text: what a terminal shows is what a pipe gets."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+def reason(error: click.ClickException) -> str:
+    """The reason for refusing a command line, in our words if click's are not enough."""
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return f"{spelling(error.param)}: {error.message}"
+    if not isinstance(error, click.UsageError):
+        return error.message
+    if isinstance(error, click.NoSuchOption):
+        text = unknown_option(error)
+    else:
+        text = error.format_message().rstrip(".")
+        text = text[:1].lower() + text[1:]
+    return f"{text}; --help shows the usage"
+
+
+def unknown_option(error: click.NoSuchOption) -> str:
+    """The error for an option that does not exist, and for an argument that looks like one."""
+    option, name = error.option_name, error.option_name.lstrip("-")
+    if name.isdecimal():
+        return f"{option!r} is neither an option nor a port"
+    if error.ctx and name in {parameter.name for parameter in error.ctx.command.params}:
+        return f"{name.upper()} is given without {option!r}"
+    alike = " or ".join(error.possibilities or [])
+    return f"there is no option {option!r}" + (f", but {alike}" if alike else "")
+
+
+def spelling(parameter: click.Parameter) -> str:
+    """A parameter as the help spells it."""
+    if isinstance(parameter, click.Option):
+        return parameter.opts[-1]
+    return str(parameter.name).upper()

@@ -1,106 +1,141 @@
 """The command lines of the four programs."""
 
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Any, Literal, TypeVar
 
-import typer
+import click
 
 from udpulse._core import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
-from udpulse.cli._run import Program, new_app, run
+from udpulse.cli import _parameters as parameters
+from udpulse.cli._run import Command, Program, run
 from udpulse.lab import programs
 from udpulse.lab.programs import Screen
 
 # How many lines the screen of a server may be behind.
 BEHIND = 10_000
 
-Option = typer.Option
-ServerHost = Annotated[str, typer.Argument(help="The server to talk to.")]
-ServerPort = Annotated[int, typer.Argument(help="The server's port.")]
-BindHost = Annotated[str, typer.Argument(help="The address to bind; all interfaces without.")]
-BindPort = Annotated[int, typer.Argument(help="The port to bind; 0 is any free one.")]
-Seed = Annotated[int | None, Option(help="Make the random choices repeatable.")]
-Probability = Annotated[float, Option(metavar="P", help="The probability, 0 to 1, of a loss.")]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Main(Protocol):
-    """Runs a program with the arguments given, or those of this process; gives its exit code."""
-
-    def __call__(self, argv: Sequence[str] | None = None) -> int:
-        """Run."""
-
-
-def one_command(command: Callable[..., Program]) -> Main:
-    """The main function of a program with a single command."""
-
-    def main(argv: Sequence[str] | None = None) -> int:
-        app = new_app()
-        app.command()(command)
-        return run(app, argv, Path(sys.argv[0]).name)
-
-    main.__doc__ = command.__doc__
-    return main
+def address_to_bind(function: F) -> F:
+    """Add the arguments [HOST] [PORT] of a server."""
+    port = click.argument("port", type=parameters.local_port, default=12000)
+    return click.argument("host", default="")(port(function))
 
 
-@one_command
-def pinger_server(
-    host: BindHost = "",
-    port: BindPort = 12000,
-    *,
-    loss: Annotated[
-        float | None, Option(metavar="P", help="Lose each packet with this probability instead.")
-    ] = None,
-    seed: Seed = None,
-) -> Program:
+def server_address(function: F) -> F:
+    """Add the arguments [HOST] [PORT] of a client."""
+    port = click.argument("port", type=parameters.port, default=12000)
+    return click.argument("host", default="127.0.0.1")(port(function))
+
+
+seed_option = click.option(
+    "--seed", metavar="N", type=parameters.seed, help="Make the random choices repeatable."
+)
+
+
+@click.command(cls=Command)
+@address_to_bind
+@click.option(
+    "--loss",
+    metavar="P",
+    type=parameters.probability,
+    help="Lose each packet with this probability instead.",
+)
+@seed_option
+def ping_server(host: str, port: int, loss: float | None, seed: int | None) -> Program:
     """The lab's UDP ping server: answers in upper case and loses packets on purpose.
 
-    Like the lab's it draws a number from 0 to 10, both included, for each packet and does not
-    answer where it is less than 4: 4 of 11, which is 36.36 % and not the 30 % of the lab's text.
-    --loss 0.3 gives a true 30 %.
+    HOST is the address to bind, all interfaces unless given, and PORT the port, 12000 unless given;
+    0 is any free port.
+
+    For each packet it draws a number from 0 to 10, both included, as the lab's server does. If the
+    number is less than 4, it does not answer: that is 4 of 11, or 36.36%, and not the 30% of the
+    lab's text. --loss 0.3 gives a true 30%.
     """
     model: float | Literal["lab"] = "lab" if loss is None else loss
     server = EchoServer(host, port, loss=model, seed=seed, max_size=1024, log=BEHIND)
     return lambda: programs.ping_server(server, Screen())
 
 
-@one_command
-def pinger_client(
-    host: ServerHost = "127.0.0.1",
-    port: ServerPort = 12000,
-    *,
-    count: Annotated[int, Option(metavar="N", help="How many pings.")] = 10,
-    timeout: Annotated[float, Option(metavar="S", help="Seconds to wait for each reply.")] = 1.0,
-) -> Program:
-    """The lab's UDP ping client: sends pings one at a time and reports round trips and loss."""
+@click.command(cls=Command)
+@server_address
+@click.option(
+    "--count",
+    metavar="N",
+    type=parameters.count,
+    default=10,
+    show_default=True,
+    help="How many pings.",
+)
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=parameters.seconds,
+    default=1.0,
+    show_default=True,
+    help="Seconds to wait for each reply.",
+)
+def ping_client(host: str, port: int, count: int, timeout: float) -> Program:
+    """The lab's UDP ping client: sends pings one at a time and reports round trips and loss.
+
+    HOST is the server, 127.0.0.1 unless given, and PORT its port, 12000 unless given.
+    """
     client = PingClient(host, port, count=count, timeout=timeout)
     return lambda: programs.ping_client(client, Screen())
 
 
-@one_command
+@click.command(cls=Command)
+@server_address
+@click.option(
+    "--interval",
+    metavar="S",
+    type=parameters.seconds,
+    default=1.0,
+    show_default=True,
+    help="Seconds from beat to beat.",
+)
+@click.option(
+    "--count", metavar="N", type=parameters.count, help="How many beats; no limit if not given."
+)
+@click.option("--fail-at", metavar="N", type=parameters.count, help="Fail at this beat.")
+@click.option(
+    "--fail-chance",
+    metavar="P",
+    type=parameters.probability,
+    help="Fail at each beat with this probability; 0 is never. Without --fail-at it is 1/44.",
+)
+@click.option(
+    "--loss",
+    metavar="P",
+    type=parameters.probability,
+    default=0.0,
+    show_default=True,
+    help="Leave out each beat on purpose with this probability.",
+)
+@seed_option
+@click.option(
+    "--format",
+    metavar="TEMPLATE",
+    default="Heartbeat {seq} {time}",
+    show_default=True,
+    help="The message, with places for {seq} and {time}.",
+)
 def heartbeat_client(
-    host: ServerHost = "127.0.0.1",
-    port: ServerPort = 12000,
-    *,
-    interval: Annotated[float, Option(metavar="S", help="Seconds from beat to beat.")] = 1.0,
-    count: Annotated[int | None, Option(metavar="N", help="How many beats; no limit without.")] = (
-        None
-    ),
-    fail_at: Annotated[int | None, Option(metavar="N", help="Fail at this beat.")] = None,
-    fail_chance: Annotated[
-        float | None,
-        Option(
-            metavar="P",
-            help="Fail at each beat with this probability; 0 never. 1/44 without --fail-at.",
-        ),
-    ] = None,
-    loss: Probability = 0.0,
-    seed: Seed = None,
-    format: Annotated[  # noqa: A002
-        str, Option(metavar="TEMPLATE", help="The message, with places for {seq} and {time}.")
-    ] = "Heartbeat {seq} {time}",
+    host: str,
+    port: int,
+    interval: float,
+    count: int | None,
+    fail_at: int | None,
+    fail_chance: float | None,
+    loss: float,
+    seed: int | None,
+    format: str,  # noqa: A002
 ) -> Program:
-    """The lab's UDP heartbeat client: tells the server that it is alive, until it fails."""
+    """The lab's UDP heartbeat client: tells the server that it is alive, until it fails.
+
+    HOST is the server, 127.0.0.1 unless given, and PORT its port, 12000 unless given.
+    """
     if fail_chance is None:
         fail_chance = 1 / 44 if fail_at is None else 0.0
     client = HeartbeatClient(
@@ -117,27 +152,26 @@ def heartbeat_client(
     return lambda: programs.heartbeat_client(client, Screen())
 
 
-@one_command
+@click.command(cls=Command)
+@address_to_bind
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=parameters.seconds,
+    default=5.0,
+    show_default=True,
+    help="Seconds of silence that mean the client has stopped.",
+)
+@click.option("--keep-running", is_flag=True, help="Follow any number of clients, without end.")
+@click.option("--by-host", is_flag=True, help="Tell clients apart by their hosts alone.")
+@click.option("--reply", is_flag=True, help="Answer each beat with its text in upper case.")
 def heartbeat_server(
-    host: BindHost = "",
-    port: BindPort = 12000,
-    *,
-    timeout: Annotated[
-        float, Option(metavar="S", help="Seconds of silence that mean the client has stopped.")
-    ] = 5.0,
-    keep_running: Annotated[
-        bool, Option("--keep-running", help="Follow any number of clients, for ever.")
-    ] = False,
-    by_host: Annotated[
-        bool, Option("--by-host", help="Tell clients apart by their hosts alone.")
-    ] = False,
-    reply: Annotated[
-        bool, Option("--reply", help="Answer each beat with its text in upper case.")
-    ] = False,
+    host: str, port: int, timeout: float, keep_running: bool, by_host: bool, reply: bool
 ) -> Program:
     """The lab's UDP heartbeat server: reports lost beats, and when the client has failed.
 
-    It follows the first host that it hears and ends when that one has failed.
+    HOST is the address to bind, all interfaces unless given, and PORT the port, 12000 unless given;
+    0 is any free port. It follows the first host that it hears and ends when that one has failed.
     """
     if keep_running:
         server = HeartbeatServer(
@@ -151,3 +185,23 @@ def heartbeat_server(
     return lambda: programs.heartbeat_server(
         server, Screen(), keep_running=keep_running, by_host=by_host
     )
+
+
+def pinger_server_main(argv: Sequence[str] | None = None) -> int:
+    """Run UDPPingerServer.py."""
+    return run(ping_server, argv, "UDPPingerServer.py")
+
+
+def pinger_client_main(argv: Sequence[str] | None = None) -> int:
+    """Run UDPPingerClient.py."""
+    return run(ping_client, argv, "UDPPingerClient.py")
+
+
+def heartbeat_client_main(argv: Sequence[str] | None = None) -> int:
+    """Run UDPHeartBeatClient.py."""
+    return run(heartbeat_client, argv, "UDPHeartBeatClient.py")
+
+
+def heartbeat_server_main(argv: Sequence[str] | None = None) -> int:
+    """Run UDPHeartBeatServer.py."""
+    return run(heartbeat_server, argv, "UDPHeartBeatServer.py")

@@ -1,0 +1,36 @@
+"""Parameter types: their errors show the value given and the values allowed."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+T = TypeVar("T", int, float)
+
+
+def number(
+    kind: str, allowed: str, read: Callable[[str], T], is_allowed: Callable[[T], bool]
+) -> Callable[[str], T]:
+    """A type of numbers such as "a count", with the values allowed in words and as a function."""
+
+    def parse(text: str) -> T:
+        try:
+            value = read(text)
+        except ValueError:
+            pass
+        else:
+            if is_allowed(value):
+                return value
+        raise click.BadParameter(f"{text!r} is not {kind}; give {allowed}")
+
+    return parse
+
+
+seconds = number("a number of seconds", "a number above 0, such as 1.5", float, lambda s: s > 0)
+probability = number(
+    "a probability", "a number from 0 to 1, such as 0.3 for 30%", float, lambda p: 0 <= p <= 1
+)
+count = number("a count", "a whole number, 1 or more", int, lambda n: n >= 1)
+seed = number("a seed", "a whole number, 0 or more", int, lambda n: n >= 0)
+port = number("a port", "a whole number from 1 to 65535", int, lambda n: 1 <= n <= 65535)
+local_port = number("a port", "a whole number from 0 to 65535", int, lambda n: 0 <= n <= 65535)
