@@ -304,7 +304,7 @@ def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int
         for event in server:
             if isinstance(event, udpulse.Heard):
                 heard.append(event.seq)
-            if isinstance(event, udpulse.Late):
+            if isinstance(event, udpulse.LateBeat):
                 assert event.seq == 7
                 break
     assert heard == seqs
