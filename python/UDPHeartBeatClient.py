@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse.lab.commands import heartbeat_client_main as main
+    from udpulse.lab.heartbeat_client import main
 except KeyboardInterrupt:
     sys.exit(130)
 

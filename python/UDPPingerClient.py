@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse.lab.commands import pinger_client_main as main
+    from udpulse.lab.pinger_client import main
 except KeyboardInterrupt:
     sys.exit(130)
 

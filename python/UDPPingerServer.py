@@ -4,7 +4,7 @@
 import sys
 
 try:
-    from udpulse.lab.commands import pinger_server_main as main
+    from udpulse.lab.pinger_server import main
 except KeyboardInterrupt:
     sys.exit(0)
 

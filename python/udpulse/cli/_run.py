@@ -8,14 +8,32 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import click
 
-from udpulse.lab.programs import INTERRUPTED, Screen
-
 USAGE = 2
+INTERRUPTED = 130
 
 Program = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where a program shows lines (stdout) and says notes (stderr), each with a label in front."""
+
+    label: str = ""
+
+    def show(self, line: str) -> None:
+        """Show a line of data at once, also into a pipe."""
+        print(self.label + line, flush=True)
+
+    def note(self, line: str) -> None:
+        """Say something about the run; nobody needs to listen."""
+        if sys.stderr is not None:
+            with suppress(BrokenPipeError):
+                print(self.label + line, file=sys.stderr, flush=True)
 
 
 class Command(click.Command):

@@ -1,8 +1,8 @@
 """The lab's four programs in one process, both sides' screens side by side."""
 
 from udpulse._core import Down, EchoServer, Heard, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse.cli._run import Screen
 from udpulse.lab import screens
-from udpulse.lab.programs import Screen
 
 SERVER = Screen("server | ")
 CLIENT = Screen("client | ")

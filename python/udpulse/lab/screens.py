@@ -116,3 +116,9 @@ def printable(message: bytes) -> str:
     """A message as text; what a terminal would obey is escaped."""
     text = message.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def joined(address: tuple[str, int]) -> str:
+    """An address as people write it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,103 @@
+"""UDPHeartBeatClient.py."""
+
+from collections.abc import Sequence
+
+import click
+
+from udpulse._core import HeartbeatClient
+from udpulse.cli._parameters import count, probability, seconds
+from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
+from udpulse.lab import screens
+from udpulse.lab.arguments import seed_option, server_address
+from udpulse.lab.screens import counted
+
+
+@click.command(cls=Command)
+@server_address
+@click.option(
+    "--interval",
+    metavar="S",
+    type=seconds,
+    default=1.0,
+    show_default=True,
+    help="Seconds from beat to beat.",
+)
+@click.option("--count", metavar="N", type=count, help="How many beats; no limit if not given.")
+@click.option("--fail-at", metavar="N", type=count, help="Fail at this beat.")
+@click.option(
+    "--fail-chance",
+    metavar="P",
+    type=probability,
+    help="Fail at each beat with this probability; 0 is never. Without --fail-at it is 1/44.",
+)
+@click.option(
+    "--loss",
+    metavar="P",
+    type=probability,
+    default=0.0,
+    show_default=True,
+    help="Leave out each beat on purpose with this probability.",
+)
+@seed_option
+@click.option(
+    "--format",
+    metavar="TEMPLATE",
+    default="Heartbeat {seq} {time}",
+    show_default=True,
+    help="The message, with places for {seq} and {time}.",
+)
+def command(
+    host: str,
+    port: int,
+    interval: float,
+    count: int | None,
+    fail_at: int | None,
+    fail_chance: float | None,
+    loss: float,
+    seed: int | None,
+    format: str,  # noqa: A002
+) -> Program:
+    """The lab's UDP heartbeat client: tells the server that it is alive, until it fails.
+
+    HOST is the server, 127.0.0.1 unless given, and PORT its port, 12000 unless given.
+    """
+    if fail_chance is None:
+        fail_chance = 1 / 44 if fail_at is None else 0.0
+    client = HeartbeatClient(
+        host,
+        port,
+        interval=interval,
+        count=count,
+        fail_at=fail_at,
+        fail_chance=fail_chance,
+        loss=loss,
+        seed=seed,
+        format=format,
+    )
+    return lambda: beat(client, Screen())
+
+
+def beat(client: HeartbeatClient, screen: Screen) -> int:
+    """Show each beat until the last, or the simulated crash."""
+    code = 0
+    refused = False
+    try:
+        with client:
+            host, port = client.server
+            for beat in client:
+                screen.show(screens.beat_line(beat))
+                if client.counters.refused and not refused:
+                    screen.note(f"{host} answered that nothing listens on port {port}")
+                    refused = True
+    except KeyboardInterrupt:
+        screen.note(f"Sent {counted(client.counters.sent, 'heartbeat')}")
+        code = INTERRUPTED
+    if client.counters.send_failed:
+        failed = counted(client.counters.send_failed, "heartbeat")
+        screen.note(f"{failed} could not be sent")
+    return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run UDPHeartBeatClient.py."""
+    return run(command, argv, "UDPHeartBeatClient.py")
