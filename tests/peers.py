@@ -239,9 +239,9 @@ def port_of(udp: socket.socket) -> int:
 @contextmanager
 def nobody() -> Iterator[int]:
     """A port where nothing listens to us and that nobody else can take."""
-    with open_socket() as taken, open_socket() as only:
-        # A connected socket hears one peer; to all others its port is closed.
-        taken.connect(only.getsockname())
+    with open_socket() as taken:
+        # A connected socket hears only its peer, here itself; to all others its port is closed.
+        taken.connect(taken.getsockname())
         yield port_of(taken)
 
 
@@ -278,10 +278,9 @@ def written(template: str, when: datetime) -> str:
     return when.strftime(template).format(t=us / 1e6, ctime=when.ctime(), **units)
 
 
-def beat(port: int, messages: Iterable[str | bytes], *, sockets: int = 1) -> list[int]:
-    """Send heartbeats from so many sockets in turn; return the sockets' ports."""
+def beat(port: int, messages: Iterable[str | bytes], *, sockets: int = 1) -> None:
+    """Send heartbeats from several sockets in turn."""
     with open_sockets(sockets) as senders:
         for sender, message in zip(cycle(senders), messages, strict=False):
             datagram = message.encode() if isinstance(message, str) else message
             sender.sendto(datagram, ("127.0.0.1", port))
-        return [port_of(sender) for sender in senders]

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peers
 import pytest
 
 import udpulse
@@ -25,24 +25,19 @@ from udpulse import (
 LOOPBACKS = ["127.0.0.1", "::1"]
 
 
-@contextmanager
-def silent_port() -> Iterator[tuple[str, int]]:
-    """An address that takes datagrams and never answers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
-        sink.bind(("127.0.0.1", 0))
-        yield sink.getsockname()
+OBJECTS: dict[str, Callable[[peers.Address], Any]] = {
+    "EchoServer": lambda _: EchoServer(port=0),
+    "HeartbeatServer": lambda _: HeartbeatServer(port=0),
+    "PingClient": lambda silent: PingClient(*silent, count=None, timeout=30),
+    "HeartbeatClient": lambda silent: HeartbeatClient(*silent, interval=30),
+}
 
 
-def running_objects() -> list[Any]:
-    return [
-        EchoServer(port=0),
-        HeartbeatServer(port=0),
-        PingClient("127.0.0.1", 9, count=None, timeout=30),
-        HeartbeatClient("127.0.0.1", 9, interval=30),
-    ]
+@pytest.fixture(params=OBJECTS)
+def thing(request: pytest.FixtureRequest, silent: peers.Address) -> Any:
+    return OBJECTS[request.param](silent)
 
 
-@pytest.mark.parametrize("thing", running_objects(), ids=lambda thing: type(thing).__name__)
 class TestWhatAllHave:
     def test_it_starts_and_stops_any_number_of_times(self, thing: Any) -> None:
         for _ in range(3):
@@ -78,14 +73,13 @@ class TestWhatAllHave:
             thing.color = "red"
 
 
-def test_before_the_first_start_there_is_no_address() -> None:
-    for thing in running_objects():
-        assert "not started" in repr(thing)
-        with pytest.raises(udpulse.NotStartedError) as caught:
-            _ = thing.address
-        assert isinstance(caught.value, (udpulse.UdpulseError, RuntimeError))
-        with pytest.raises(udpulse.NotStartedError):
-            next(thing)
+def test_before_the_first_start_there_is_no_address(thing: Any) -> None:
+    assert "not started" in repr(thing)
+    with pytest.raises(udpulse.NotStartedError) as caught:
+        _ = thing.address
+    assert isinstance(caught.value, (udpulse.UdpulseError, RuntimeError))
+    with pytest.raises(udpulse.NotStartedError):
+        next(thing)
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
@@ -206,9 +200,8 @@ def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:
 
 
 def test_nobody_listening_is_data() -> None:
-    with silent_port() as address:
-        pass
-    report = udpulse.ping(*address, count=2, timeout=0.05)
+    with peers.nobody() as port:
+        report = udpulse.ping("127.0.0.1", port, count=2, timeout=1)
     assert (report.refused, report.answered, report.loss) == (2, 0, 1.0)
     assert (report.rtt.min, report.rtt.mean, report.rtt.max) == (None, None, None)
 
@@ -301,8 +294,9 @@ def test_an_argument_of_another_type_is_a_type_error(arguments: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("server", [EchoServer, HeartbeatServer])
-def test_a_port_in_use_is_the_os_error_that_names_it(server: Any) -> None:
-    with silent_port() as (host, port), pytest.raises(OSError, match="Address already in use") as e:
+def test_a_port_in_use_is_the_os_error_that_names_it(server: Any, silent: peers.Address) -> None:
+    host, port = silent
+    with pytest.raises(OSError, match="Address already in use") as e:
         server(host, port).start()
     assert e.value.errno == errno.EADDRINUSE
     assert f"cannot bind {host}:{port}" in str(e.value)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import peers
 import pytest
 
 from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
@@ -26,16 +27,18 @@ def test_probes_come_as_they_are_decided() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: EchoServer(port=0),
-        lambda: HeartbeatServer(port=0),
-        lambda: PingClient("127.0.0.1", 9, count=None, timeout=30),
-        lambda: HeartbeatClient("127.0.0.1", 9, interval=30, fail_at=2),
+        lambda _: EchoServer(port=0),
+        lambda _: HeartbeatServer(port=0),
+        lambda silent: PingClient(*silent, count=None, timeout=30),
+        lambda silent: HeartbeatClient(*silent, interval=30, fail_at=2),
     ],
     ids=["EchoServer", "HeartbeatServer", "PingClient", "HeartbeatClient"],
 )
-def test_stop_from_another_thread_ends_the_iteration(make: Callable[[], Any]) -> None:
+def test_stop_from_another_thread_ends_the_iteration(
+    make: Callable[[peers.Address], Any], silent: peers.Address
+) -> None:
     async def stopped_while_it_waits() -> None:
-        with make() as thing:
+        with make(silent) as thing:
             task = asyncio.ensure_future(all_of(thing))
             await asyncio.sleep(0)  # to where it waits
             await asyncio.get_running_loop().run_in_executor(None, thing.stop)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import peers
 import pytest
 
 import UDPHeartBeatClient
@@ -138,24 +139,22 @@ def test_udpulse_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("udpulse ")
 
 
-# The discard port, where nobody answers.
-NOBODY = ["127.0.0.1", "9"]
-
-# The arguments, the exit code, and what is said on stderr.
+# The options, the exit code, and what is said on stderr.
 INTERRUPTED = [
-    ("UDPPingerServer.py", ["127.0.0.1", "0"], 0, "Received 0 packets, dropped 0"),
-    ("UDPHeartBeatServer.py", ["127.0.0.1", "0"], 0, "Listening on"),
-    ("UDPHeartBeatClient.py", [*NOBODY, "--fail-chance=0", "--interval=60"], 130, "Sent 1 heart"),
-    ("UDPPingerClient.py", [*NOBODY, "--timeout=0.01", "--count=1000000"], 130, "loss rate: 100%"),
+    ("UDPPingerServer.py", [], 0, "Received 0 packets, dropped 0"),
+    ("UDPHeartBeatServer.py", [], 0, "Listening on"),
+    ("UDPHeartBeatClient.py", ["--fail-chance=0", "--interval=60"], 130, "Sent 1 heart"),
+    ("UDPPingerClient.py", ["--timeout=0.01", "--count=1000000"], 130, "loss rate: 100%"),
 ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
-@pytest.mark.parametrize(("script", "arguments", "code", "text"), INTERRUPTED)
+@pytest.mark.parametrize(("script", "options", "code", "text"), INTERRUPTED)
 def test_ctrl_c_ends_a_script_with_what_is_known(
-    script: str, arguments: list[str], code: int, text: str
+    script: str, options: list[str], code: int, text: str, silent: peers.Address
 ) -> None:
-    program = [sys.executable, str(SCRIPTS / script), *arguments]
+    host, port = ("127.0.0.1", 0) if "Server" in script else silent
+    program = [sys.executable, str(SCRIPTS / script), host, str(port), *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
@@ -170,8 +169,10 @@ def test_ctrl_c_ends_a_script_with_what_is_known(
     assert text in line + err
 
 
-def test_a_closed_pipe_ends_a_script_quietly() -> None:
-    program = [sys.executable, str(SCRIPTS / "UDPPingerClient.py"), *NOBODY, "--timeout=0.01"]
+def test_a_closed_pipe_ends_a_script_quietly(silent: peers.Address) -> None:
+    host, port = silent
+    script = str(SCRIPTS / "UDPPingerClient.py")
+    program = [sys.executable, script, host, str(port), "--timeout=0.01"]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy
+import peers
 import pytest
 
 import udpulse
@@ -153,29 +154,26 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
         client.progress()
         while b";a=" not in wait_for(server, udpulse.Heard).payload:
             pass
+        last = last_progress(server)
         for mark in (lambda: work(1), lambda: asyncio.run(wait(1)), lambda: client.progress()):
-            old = told_age(server)
             mark()
-            wait_for_drop(server, old)
-        old = told_age(server)
+            last = last_progress(server, after=last)
         with client.progress():
-            wait_for_drop(server, old)
-            old = told_age(server)
-        wait_for_drop(server, old)
+            last = last_progress(server, after=last)
+        last_progress(server, after=last)
 
 
-def wait_for_drop(server: HeartbeatServer, old: float) -> None:
-    """Wait for an age below the one before, from `old` on; without progress it only grows."""
-    while (age := told_age(server)) >= old:
-        old = age
-
-
-def told_age(server: HeartbeatServer) -> float:
-    """The age of the last progress that the next beat tells, in milliseconds."""
-    message = wait_for(server, udpulse.Heard).payload
-    told = re.search(rb";a=([0-9.]+)", message)
-    assert told, message
-    return float(told[1])
+def last_progress(server: HeartbeatServer, after: float = 0.0) -> float:
+    """Wait for a beat that reports progress later than `after`; return when that was made."""
+    while True:
+        message = wait_for(server, udpulse.Heard).payload
+        match = re.search(rb";a=([0-9.]+)\S* \d+ ([0-9.]+)$", message)
+        assert match, message
+        age, sent = float(match[1]) / 1000, float(match[2])
+        # 1 ms is more than the two clocks drift apart. A beat that left sooner after its progress
+        # is passed over, so that the next progress is made later than that, too.
+        if age > 0.001 and sent - age > after + 0.001:
+            return sent - age
 
 
 def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer) -> None:
@@ -229,8 +227,8 @@ def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
             await asyncio.to_thread(wait_for, server, udpulse.Up)
             client.busy(until=time.time() + 60)
             await asyncio.to_thread(wait_for, server, udpulse.Busy)
-            old = await asyncio.to_thread(told_age, server)
-            await asyncio.to_thread(wait_for_drop, server, old)
+            last = await asyncio.to_thread(last_progress, server)
+            await asyncio.to_thread(last_progress, server, last)
             return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).payload
 
     assert b";s=busy" in asyncio.run(turn())
@@ -365,10 +363,9 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
 )
 def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
     with HeartbeatServer(port=0, every_beat=True) as server:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
+        with peers.open_sockets(2) as (dead, alive):
             for seq in (1, 2):
                 dead.sendto(b"hb;id=dead;i=1 %d" % seq, server.address)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as alive:
             for seq in range(30_000):
                 alive.sendto(b"hb;id=alive;i=1000 %d" % seq, server.address)
             # What ends them is not lost for good where this host drops the last of them.

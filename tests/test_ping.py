@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import peers
 import pytest
 
 import udpulse
@@ -364,14 +365,13 @@ def test_a_family_is_taken_or_the_name_has_none() -> None:
 
 
 class TestMany:
-    def test_each_target_has_its_report_and_none_harms_another(self) -> None:
+    def test_each_target_has_its_report_and_none_harms_another(self, silent: peers.Address) -> None:
         with (
             EchoServer(port=0) as good,
             EchoServer(port=0, loss=0.5, seed=1) as lossy,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead,
+            peers.nobody() as closed,
         ):
-            dead.bind(("127.0.0.1", 0))
-            targets = [good.address, dead.getsockname(), lossy.address, ("127.0.0.2", 9)]
+            targets = [good.address, silent, lossy.address, ("127.0.0.1", closed)]
             reports = udpulse.ping_many(targets, count=20, rate=5000, timeout=0.2)
             assert reports[2].lost == lossy.counters.dropped > 0
         assert all(adds_up(report) for report in reports)
@@ -389,9 +389,9 @@ class TestMany:
         assert [report.answered for report in reports] == [2] * 100
 
     @pytest.mark.parametrize("rate", [1000, 100_000])
-    def test_both_families_are_pinged_in_one_call(self, rate: float) -> None:
+    def test_both_families_are_pinged_in_one_call(self, rate: float, silent: peers.Address) -> None:
         with EchoServer(port=0) as v4, EchoServer("::1", 0) as v6:
-            targets = [v4.address, v6.address, ("127.0.0.2", 9), v6.address]
+            targets = [v4.address, v6.address, silent, v6.address]
             reports = udpulse.ping_many(targets, count=5, rate=rate, timeout=0.3)
             assert (v4.counters.received, v6.counters.received) == (5, 10)
         assert [report.answered for report in reports] == [5, 5, 0, 5]
@@ -400,9 +400,9 @@ class TestMany:
         )
 
     def test_what_cannot_be_sent_says_so_and_harms_no_other(self) -> None:
-        # Nothing leaves to a broadcast address without the right to.
+        # A socket without SO_BROADCAST sends nothing to a broadcast address.
         with EchoServer(port=0) as server:
-            targets = [("255.255.255.255", 9), server.address]
+            targets = [("127.255.255.255", 9), server.address]
             reports = udpulse.ping_many(targets, count=3, rate=100_000, timeout=0.2)
         assert (reports[0].send_failed, reports[0].lost) == (3, 0)
         assert reports[1].answered == 3
@@ -529,10 +529,8 @@ print(report.sent, report.received, report.receive_drops)
 
 
 def test_refusals_belong_to_their_own_probes() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-        gone.bind(("127.0.0.1", 0))
-        address = gone.getsockname()
-    report = udpulse.ping(*address, count=20, interval=0.001, timeout=0.05)
+    with peers.nobody() as port:
+        report = udpulse.ping("127.0.0.1", port, count=20, interval=0.001, timeout=0.05)
     assert (report.refused, report.lost, report.send_failed) == (20, 0, 0)
 
 

@@ -74,10 +74,9 @@ def test_ctrl_c_ends_what_blocks(code: str) -> None:
 def test_an_object_that_still_runs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import udpulse\n"
-        "things = [udpulse.EchoServer(port=0), udpulse.HeartbeatServer(port=0),\n"
-        "          udpulse.PingClient('127.0.0.1', 9, count=None, timeout=1000),\n"
-        "          udpulse.HeartbeatClient('127.0.0.1', 9)]\n"
+        SILENT + "things = [udpulse.EchoServer(port=0), udpulse.HeartbeatServer(port=0),\n"
+        "          udpulse.PingClient(*silent, count=None, timeout=1000),\n"
+        "          udpulse.HeartbeatClient(*silent)]\n"
         "for thing in things: thing.start()\n"
     )
     assert subprocess.run([sys.executable, program], timeout=30).returncode == 0

@@ -1,6 +1,7 @@
 """The pairs of scripts on two hosts: network namespaces that a cable of two virtual ends joins."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,8 +22,8 @@ class Host(NamedTuple):
     hardware: str
 
 
-SERVER = Host(f"udpulse-{os.getpid()}-s", "10.77.0.1", "02:00:00:00:00:01")
-CLIENT = Host(f"udpulse-{os.getpid()}-c", "10.77.0.2", "02:00:00:00:00:02")
+SERVER = Host(f"udpulse-{os.getpid()}-s", "198.18.0.1", "02:00:00:00:00:01")
+CLIENT = Host(f"udpulse-{os.getpid()}-c", "198.18.0.2", "02:00:00:00:00:02")
 HOSTS = (SERVER, CLIENT)
 
 
@@ -106,7 +107,7 @@ def test_a_cable_pulled_and_put_back() -> None:
     with Program("UDPHeartBeatServer.py", "", 0, *options, inside=SERVER.name) as server:
         to = (SERVER.address, server.listening())
         with Program("UDPHeartBeatClient.py", *to, *always, inside=CLIENT.name) as client:
-            label = server.screen.until(r"(10\.77\.0\.2:\d+ )Running fine at .*")[1]
+            label = server.screen.until(rf"({re.escape(CLIENT.address)}:\d+ )Running fine at .*")[1]
             ip("-n", SERVER.name, "link", "set", "cable", "down")
             end = server.screen.until(rf"{label}Looks like the client has failed at (\d+)")
             ip("-n", SERVER.name, "link", "set", "cable", "up")

@@ -207,8 +207,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_news_and_the_next_sending_goes_out() {
-        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut client = ProbeSocket::connect(nobody, &ProbeOptions::default()).unwrap();
+        // Connected to itself, it refuses all others, and nobody else can take its port.
+        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap();
+        nobody.connect(address).unwrap();
+        let mut client = ProbeSocket::connect(address, &ProbeOptions::default()).unwrap();
         for text in [b"one", b"two"] {
             client.send(text).unwrap();
             match client.receive(None) {
@@ -235,11 +238,16 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = UdpSocket::bind(address).unwrap();
             let peer = server.local_addr().unwrap();
-            let source = UdpSocket::bind(address).unwrap().local_addr().unwrap();
             let (ttl, dscp) = (Some(7), cfg!(unix).then_some(46));
-            let options =
-                ProbeOptions { source: Some(source), ttl, dscp, ..ProbeOptions::default() };
-            let socket = connect(peer, &options).unwrap();
+            // Another test may take the port of a closed socket.
+            let (source, socket) = (0..9)
+                .find_map(|_| {
+                    let source = UdpSocket::bind(address).unwrap().local_addr().unwrap();
+                    let options =
+                        ProbeOptions { source: Some(source), ttl, dscp, ..ProbeOptions::default() };
+                    Some((source, connect(peer, &options).ok()?))
+                })
+                .unwrap();
             assert_eq!(socket.local_addr().unwrap(), source);
             let socket = SockRef::from(&socket);
             if peer.is_ipv4() {

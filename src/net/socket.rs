@@ -325,9 +325,12 @@ mod tests {
 
     #[test]
     fn a_refusal_is_news() {
-        let nobody = Socket::bind(loopback()).unwrap().local_address();
-        let mut socket = Socket::connect(nobody).unwrap();
-        socket.send(nobody, b"anybody?").unwrap();
+        // Connected to itself, it refuses all others, and nobody else can take its port.
+        let nobody = UdpSocket::bind(loopback()).unwrap();
+        let address = nobody.local_addr().unwrap();
+        nobody.connect(address).unwrap();
+        let mut socket = Socket::connect(address).unwrap();
+        socket.send(address, b"anybody?").unwrap();
         assert!(matches!(socket.receive(None), Received::Refused));
     }
 
