@@ -288,6 +288,15 @@ def test_text_by_hand_is_a_client(server: HeartbeatServer) -> None:
         assert wait_for(server, udpulse.Stopped).name == "by-hand"
 
 
+def test_a_greeting_is_neither_received_nor_expected(server: HeartbeatServer) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for beat in (b"connected at 12:00:01", b"3", b"busy at 12:00:02", b"5"):
+            client.sendto(beat, server.address)
+            assert wait_for(server, udpulse.Heard).payload == beat
+    (peer,) = server.peers()
+    assert (peer.seq, peer.received, peer.expected) == (5, 2, 3)
+
+
 @pytest.mark.parametrize(
     ("old_beats", "seqs"), [("ignore", [5, 6, 8]), ("accept", [5, 4, 6, 6, 8])]
 )

@@ -17,7 +17,7 @@ pub struct Sequence {
     restart: u16,
     /// After how many bits the sender's numbers begin again at 0; 0 where they have not yet.
     bits: u8,
-    /// Whether beats carry numbers at all; where not they are only counted.
+    /// Whether any beat carried a number; until then beats are only counted.
     numbered: bool,
 }
 
@@ -61,12 +61,14 @@ pub enum Arrival {
     },
     /// It was taken for lost and is no longer.
     Late,
-    /// It is the next one.
+    /// It is the next one, or none of the beats so far carried a number.
     Next,
     /// The client has started again.
     Restart,
     /// It is older than the first number heard or than the last 64: nothing can be said of it.
     Stale,
+    /// The beat carries no number, but others did: it is neither received nor expected.
+    Unnumbered,
 }
 
 /// How far from its ends a count is taken to wrap.
@@ -93,7 +95,8 @@ impl Sequence {
         self.numbered && self.first == self.highest
     }
 
-    /// How many beats came, each counted once.
+    /// How many of the numbers expected came, each counted once; of beats that never carried a number,
+    /// how many beats.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.into()
@@ -130,11 +133,15 @@ impl Sequence {
     /// only a number that falls back to 0 or 1 is a restart.
     pub fn observe(&mut self, seq: Option<u64>, sent: Sent, old: OldBeats) -> Arrival {
         let Some(raw) = seq else {
+            if self.numbered {
+                return Arrival::Unnumbered;
+            }
             self.received = self.received.saturating_add(1);
             return Arrival::Next;
         };
         if !self.numbered {
-            *self = Self { received: self.received.saturating_add(1), ..Self::new(seq) };
+            // The beats before were greetings.
+            *self = Self::new(seq);
             return Arrival::Next;
         }
         let is_old = matches!(sent, Sent::Earlier | Sent::BeforeFirst(_));
@@ -255,6 +262,12 @@ mod tests {
         ]
     }
 
+    fn any_number() -> impl Strategy<Value = Option<u64>> {
+        let near = |end: u64| end - 70..=end + 70;
+        let ends = prop_oneof![near(u16::MAX.into()), near(u32::MAX.into())];
+        prop::option::of(prop_oneof![0..140_u64, ends, u64::MAX - 140..=u64::MAX, any::<u64>()])
+    }
+
     #[test]
     fn it_is_small() {
         assert_eq!(size_of::<Sequence>(), 40);
@@ -354,6 +367,16 @@ mod tests {
         assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (2, None, None));
     }
 
+    #[test]
+    fn greetings_are_neither_received_nor_expected() {
+        let mut sequence = Sequence::new(None);
+        assert_eq!(observe(&mut sequence, 3, Sent::Unknown), Arrival::Next);
+        let greeting = sequence.observe(None, Sent::Unknown, OldBeats::Ignore);
+        assert_eq!(greeting, Arrival::Unnumbered);
+        observe(&mut sequence, 5, Sent::Unknown);
+        assert_eq!(counts(&sequence), (2, 3));
+    }
+
     proptest! {
         /// Numbers of one count, shuffled and doubled within the window, against a plain set.
         #[test]
@@ -387,13 +410,16 @@ mod tests {
 
         #[test]
         fn any_numbers_are_taken(
-            numbers in prop::collection::vec((any::<Option<u64>>(), any_sent()), 1..50),
+            numbers in prop::collection::vec((any_number(), any_sent()), 1..50),
+            old in prop::sample::select(vec![OldBeats::Ignore, OldBeats::Accept]),
         ) {
             let mut sequence = Sequence::new(numbers[0].0);
             for &(seq, sent) in &numbers {
                 prop_assert!(sequence.steps(seq) > 0);
-                sequence.observe(seq, sent, OldBeats::Ignore);
-                prop_assert!(sequence.expected().is_none_or(|expected| expected > 0));
+                sequence.observe(seq, sent, old);
+                if let Some(expected) = sequence.expected() {
+                    prop_assert!((1..=expected).contains(&sequence.received()));
+                }
             }
         }
     }

@@ -42,78 +42,61 @@ impl Server {
         let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < copy_ns;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
-        let accepts_old = self.config.old_beats == OldBeats::Accept;
         let arrival = record.sequence.observe(seq, sent, self.config.old_beats);
         match arrival {
             Arrival::Duplicate => self.counters.duplicates += 1,
             Arrival::Stale => self.counters.stale += 1,
             _ => self.counters.beats += 1,
         }
+        if arrival == Arrival::Restart {
+            let before = self.before_of(place, &sequence);
+            self.restart(place, beat_in, Cause::Sequence, before);
+            return true;
+        }
+        let accepts_old = self.config.old_beats == OldBeats::Accept;
+        let has_announced = matches!(record.state, State::Stopped | State::Busy);
         match arrival {
-            Arrival::Restart => {
-                let before = self.before_of(place, &sequence);
-                self.restart(place, beat_in, Cause::Sequence, before);
-                true
-            }
-            // One without a number, too, may be a copy of what came before the goodbye.
-            Arrival::Next
+            // A beat without a number, too, may be a copy of one from before the goodbye.
+            Arrival::Next | Arrival::Unnumbered
                 if seq.is_none()
                     && sent == Sent::Unknown
                     && has_ended
                     && is_soon
                     && !accepts_old =>
             {
-                false
+                return false;
             }
-            Arrival::Next | Arrival::Gap { .. } => {
-                self.advance(place, beat_in, steps);
-                if let Arrival::Gap { first, last } = arrival {
-                    self.tell(place, *at, Signal::Lost { first, last });
-                }
-                true
-            }
-            Arrival::Late if accepts_old => {
-                self.refresh(place, beat_in);
-                self.tell_late(place, beat_in);
-                false
-            }
-            Arrival::Duplicate | Arrival::Stale if accepts_old => {
-                if is_soon {
-                    // It may be a copy that the network made: it says nothing about the interval.
-                    self.refresh(place, beat_in);
-                } else {
-                    self.advance(place, beat_in, 1);
-                }
-                true
-            }
+            Arrival::Next | Arrival::Gap { .. } => self.advance(place, beat_in, steps),
+            Arrival::Unnumbered => self.refresh(place, beat_in),
             // A client may repeat its number: only a beat that itself says that it is old is no
             // sign of life.
-            Arrival::Duplicate if sent == Sent::Later => {
-                self.advance(place, beat_in, 1);
-                true
-            }
+            Arrival::Duplicate if sent == Sent::Later => self.advance(place, beat_in, 1),
             // One that never counts is known by when its beats come.
             Arrival::Duplicate if sent == Sent::Unknown && sequence.is_constant() && !is_soon => {
                 self.advance(place, beat_in, 1);
-                false
             }
-            Arrival::Duplicate | Arrival::Late | Arrival::Stale => {
-                if sent.may_be_newer() {
-                    self.refresh(place, beat_in);
-                }
-                if arrival == Arrival::Late {
-                    self.tell_late(place, beat_in);
-                }
-                false
+            Arrival::Duplicate | Arrival::Stale if accepts_old && !is_soon => {
+                self.advance(place, beat_in, 1);
             }
+            _ if accepts_old || sent.may_be_newer() && !has_announced => {
+                self.refresh(place, beat_in);
+            }
+            _ => {}
         }
-    }
-
-    /// Reports a beat that had been reported lost.
-    fn tell_late(&mut self, place: usize, beat_in: &BeatIn<'_>) {
-        self.counters.late_beats += 1;
-        let seq = beat_in.beat.reading.seq.unwrap_or_default();
-        self.tell(place, beat_in.at, Signal::Late { seq });
+        match arrival {
+            Arrival::Gap { first, last } => self.tell(place, *at, Signal::Lost { first, last }),
+            Arrival::Late => {
+                self.counters.late_beats += 1;
+                self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
+            }
+            _ => {}
+        }
+        match arrival {
+            Arrival::Late => false,
+            Arrival::Duplicate => accepts_old || sent == Sent::Later,
+            Arrival::Stale => accepts_old,
+            _ => true,
+        }
     }
 
     /// Takes a beat that is surely the newest.
@@ -124,15 +107,9 @@ impl Server {
         self.settle(place, beat_in, silence_ns);
     }
 
-    /// Takes a beat that may be the newest: its client lives, and nothing is learned from when it
-    /// came. What a client has announced stands, unless old beats are accepted.
+    /// Handles a beat that shows that its client is alive, but says nothing about its interval.
     fn refresh(&mut self, place: usize, beat_in: &BeatIn<'_>) {
         let record = self.table.record_mut(place);
-        if self.config.old_beats == OldBeats::Ignore
-            && matches!(record.state, State::Stopped | State::Busy)
-        {
-            return;
-        }
         let silence_ns = beat_in.at.mono_ns.saturating_sub(record.arrived_ns);
         record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
         self.prove(place);

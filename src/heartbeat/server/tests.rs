@@ -144,6 +144,28 @@ fn beats_without_numbers_keep_a_client_alive() {
 }
 
 #[test]
+fn a_greeting_is_a_sign_of_life_and_does_not_count() {
+    for config in [fixed(), multiple()] {
+        let mut server = Driven::new(ServerConfig { every_beat: true, ..config });
+        let greeting = |second| format!("connected at {}.0", WALL_S + second);
+        server.hear(0, client(1), &greeting(0));
+        for second in [1, 2, 3, 7] {
+            server.hear(second * SECOND, client(1), &plain(second));
+        }
+        // The last number is 5 s old by then, the greeting is not.
+        server.hear(11 * SECOND, client(1), &greeting(11));
+        server.run_until(14 * SECOND);
+        let told = server.events();
+        let heard = told.iter().filter(|event| matches!(event.signal, Signal::Heard { .. }));
+        assert_eq!(heard.count(), 6);
+        assert!(!told.iter().any(|event| matches!(event.signal, Signal::Down { .. })));
+        let numbers = server.peer(0).sequence;
+        assert_eq!((numbers.received(), numbers.expected()), (4, Some(7)));
+        assert_adds_up(server.0.counters());
+    }
+}
+
+#[test]
 fn a_client_that_repeats_its_number_lives() {
     let timed = |second: i64| format!("pi4 {}.000000", WALL_S + second);
     for (config, timed_beats) in [(fixed(), false), (fixed(), true), (multiple(), true)] {
