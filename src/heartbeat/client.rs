@@ -211,8 +211,9 @@ impl Client {
         }
         // After a stall the beats that were missed stay away: one beat, not a burst. A beat that is
         // early by its spread has missed none.
-        let missed = (now.mono_ns - self.slot_ns).max(0) / interval_ns;
-        self.slot_ns = self.slot_ns.saturating_add(interval_ns.saturating_mul(missed + 1));
+        let missed = now.mono_ns.saturating_sub(self.slot_ns).max(0) / interval_ns;
+        self.slot_ns =
+            self.slot_ns.saturating_add(interval_ns.saturating_mul(missed.saturating_add(1)));
         self.next_ns = self.slot_ns;
         if spread > 0.0 {
             #[expect(
@@ -316,6 +317,7 @@ impl Machine for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SECOND: i64 = crate::NS_PER_SECOND;
 
@@ -472,6 +474,31 @@ mod tests {
         assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), servers);
         assert_eq!(sent[0].1, sent[1].1);
         assert_eq!(client.counters().sent, 2);
+    }
+
+    proptest! {
+        /// The longest interval is the longest that Python accepts.
+        #[test]
+        fn no_clock_and_no_datagram_overflows(
+            interval_ns in prop_oneof![1..1000_i64, 1..9_200_000_000 * SECOND],
+            spread in 0.0..=0.5,
+            story in prop::collection::vec((any::<(i64, i64)>(), any::<Vec<u8>>()), 1..30),
+        ) {
+            let message = declared(&Arc::default()).message;
+            let mut client = Client::new(ClientConfig { interval_ns, spread, message, ..config() });
+            let mut datagrams = 0;
+            for ((mono_ns, wall_ns), datagram) in story {
+                let now = Stamp { mono_ns, wall_ns };
+                client.on_datagram(now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
+                client.on_refused();
+                client.on_time(now);
+                while client.transmit().is_some() {}
+                datagrams += 1;
+                prop_assert_eq!((client.counters().received, client.counters().refused), (datagrams, datagrams));
+                prop_assert!(client.deadline().is_some());
+            }
+            client.farewell(Stamp { mono_ns: i64::MIN, wall_ns: i64::MIN });
+        }
     }
 
     #[test]

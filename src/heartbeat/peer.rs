@@ -78,9 +78,13 @@ const LEARNED: u8 = 16;
 /// Gaps after which an interval is learned well enough to judge by.
 const ENOUGH: u8 = 5;
 
-/// No interval is learned that is shorter: who beats in bursts is not judged by them. A client that is
-/// to be judged sooner declares its interval.
-const LEAST_LEARNED_NS: f32 = 1e8;
+/// Bounds of a declared interval: a millisecond and a day.
+const SHORTEST_NS: i64 = 1_000_000;
+const LONGEST_NS: i64 = 86_400 * NS_PER_SECOND;
+/// Bounds of a learned interval: clients that beat in bursts are not judged by the gaps inside of
+/// them, and send times that leap do not stretch it without end.
+const SHORTEST_LEARNED_NS: f32 = 1e8;
+const LONGEST_LEARNED_NS: f32 = 8.64e13;
 
 /// What is known of the few that say or need more than most.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +170,7 @@ impl Record {
 
     #[expect(clippy::cast_precision_loss, reason = "24 bits hold all round intervals exactly")]
     pub(super) fn declare_interval(&mut self, interval_ns: i64) {
-        self.interval_ns = interval_ns as f32;
+        self.interval_ns = interval_ns.clamp(SHORTEST_NS, LONGEST_NS) as f32;
         self.set(DECLARED, true);
     }
 
@@ -185,7 +189,7 @@ impl Record {
             let gap = gap.min(2.0 * self.interval_ns);
             self.interval_ns += (gap - self.interval_ns) / (f32::from(learned) + 1.0);
         }
-        self.interval_ns = self.interval_ns.max(LEAST_LEARNED_NS);
+        self.interval_ns = self.interval_ns.clamp(SHORTEST_LEARNED_NS, LONGEST_LEARNED_NS);
         if learned < 15 {
             self.flags += LEARNED;
         }

@@ -242,7 +242,8 @@ impl Server {
         let record = self.table.record(place);
         let extra = self.table.extra(place);
         let overdue = record.interval_ns().is_some_and(|interval_ns| {
-            record.state == State::Up && now_ns - record.arrived_ns > interval_ns + interval_ns / 2
+            let due_ns = record.arrived_ns.saturating_add(interval_ns);
+            record.state == State::Up && now_ns > due_ns.saturating_add(interval_ns / 2)
         });
         let (_, now_offset_ns) = self.offsets_ns.unwrap_or_default();
         Peer {
@@ -292,7 +293,7 @@ impl Server {
             let may_go = if record.is_proven() {
                 record.state.is_end() && unproven * ON_PROBATION < self.len()
             } else {
-                record.state.is_end() || now_ns - record.arrived_ns >= GRACE_NS
+                record.state.is_end() || now_ns >= record.arrived_ns.saturating_add(GRACE_NS)
             };
             if may_go {
                 self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;

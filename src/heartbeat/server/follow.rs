@@ -14,9 +14,6 @@ const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 /// No queue holds beats for longer.
 const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
-/// Intervals are taken for no shorter and no longer than these.
-const INTERVALS_NS: (i64, i64) = (1_000_000, 86_400 * NS_PER_SECOND);
-
 impl Server {
     /// Takes a further beat of a client; tells whether it is one of now.
     pub(super) fn follow(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
@@ -210,7 +207,7 @@ impl Server {
                 if has_jumped(known_ns, jump_ns) {
                     // One that is set right takes back what was taken for a delay.
                     let left_ns = record.delay_ns().unwrap_or_default().saturating_add(more_ns);
-                    if more_ns > 0 || left_ns < -STEP_NS - jump_ns / RISE {
+                    if more_ns > 0 || left_ns < (-STEP_NS).saturating_sub(jump_ns / RISE) {
                         record.step_clock(more_ns);
                     }
                     stepped = Some(more_ns.saturating_neg());
@@ -257,8 +254,7 @@ impl Server {
     pub(super) fn settle(&mut self, place: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
         let beat = &beat_in.beat;
         if let Some(interval_ns) = beat.interval_ns {
-            let (least_ns, most_ns) = INTERVALS_NS;
-            self.table.record_mut(place).declare_interval(interval_ns.clamp(least_ns, most_ns));
+            self.table.record_mut(place).declare_interval(interval_ns);
         }
         if beat.status.is_some() || beat.age_ns.is_some() {
             let extra = self.table.extra_or_new(place);
@@ -300,7 +296,7 @@ impl Server {
         let since_ns = *self.table.extra_or_new(place).delayed_since_ns.get_or_insert(at_ns);
         let record = self.table.record_mut(place);
         let delay_ns = record.delay_ns().unwrap_or_default();
-        if at_ns.saturating_sub(since_ns) < 2 * delay_ns.min(LONGEST_QUEUE_NS) {
+        if at_ns.saturating_sub(since_ns) < delay_ns.min(LONGEST_QUEUE_NS).saturating_mul(2) {
             return false;
         }
         record.forget_least();

@@ -67,13 +67,14 @@ impl Server {
         }
         let stopped_ns = self.driven_ns;
         self.driven_ns = now.mono_ns;
-        if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns - asked_ns <= PAUSE_NS) {
+        if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns <= asked_ns.saturating_add(PAUSE_NS)) {
             return;
         }
-        let for_ns = now.mono_ns - stopped_ns;
+        let for_ns = now.mono_ns.saturating_sub(stopped_ns);
         for place in 0..self.len() {
             // What this host slept through is nobody's silence.
-            let unwatched_ns = now.mono_ns - self.table.record(place).arrived_ns.max(stopped_ns);
+            let since_ns = self.table.record(place).arrived_ns.max(stopped_ns);
+            let unwatched_ns = now.mono_ns.saturating_sub(since_ns);
             let deadline = self.table.deadline_mut(place);
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
@@ -114,8 +115,8 @@ impl Server {
     fn suspect(&mut self, place: usize, now: Stamp) {
         let (suspect_ns, down_ns) = self.timeouts_ns(place);
         let deadline = self.table.deadline_mut(place);
-        *deadline = deadline.saturating_add(down_ns - suspect_ns);
-        let silence_ns = now.mono_ns - self.table.record(place).arrived_ns;
+        *deadline = deadline.saturating_add(down_ns.saturating_sub(suspect_ns));
+        let silence_ns = now.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
         self.enter(place, State::Suspect);
         self.tell(place, now, Signal::Suspect { silence_ns });
     }
@@ -167,7 +168,7 @@ impl Server {
     fn end(&mut self, place: usize, now: Stamp, held: bool) {
         let (suspect_ns, _) = self.timeouts_ns(place);
         let record = self.table.record(place);
-        let silence_ns = now.mono_ns - record.arrived_ns;
+        let silence_ns = now.mono_ns.saturating_sub(record.arrived_ns);
         let cause = match record.state {
             _ if held => Cause::MassSilence,
             State::Busy => Cause::BusyOver,

@@ -2,6 +2,7 @@ mod boots;
 mod clocks;
 mod fleet;
 mod old_beats;
+mod strangers;
 
 use super::*;
 use crate::heartbeat::Cause;
