@@ -1,6 +1,7 @@
 """The four classes: what they have in common, and what each does."""
 
 import errno
+import itertools
 import os
 import re
 import socket
@@ -291,6 +292,31 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
 def test_an_argument_of_another_type_is_a_type_error(arguments: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         EchoServer(**arguments)
+
+
+class Liar:
+    """A sequence that claims to be longer than anything."""
+
+    def __init__(self, *items: object) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return 2**59
+
+    def __getitem__(self, index: int) -> object:
+        return self.items[index]
+
+
+def test_no_length_is_believed() -> None:
+    client = HeartbeatClient("127.0.0.1", also=Liar(("127.0.0.1", 9)))  # type: ignore[arg-type]
+    assert not client.running
+    assert "of 2 lost" in repr(udpulse.LossPattern(Liar(True, False)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"also must be .host, port. pairs, not 0"):
+        HeartbeatClient("127.0.0.1", also=range(10**9))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"also must be at most 255 .host, port. pairs"):
+        HeartbeatClient("127.0.0.1", also=[("127.0.0.1", 9)] * 256)
+    with pytest.raises(ValueError, match="1 to 16777216"):
+        udpulse.LossPattern(itertools.repeat(True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("server", [EchoServer, HeartbeatServer])

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
 use crate::net::Endpoint;
@@ -78,6 +78,31 @@ fn unless_too_large<T>(py: Python<'_>, value: PyResult<T>) -> PyResult<Option<T>
     }
 }
 
+/// Returns a `TypeError`: `name` must be `allowed`, not `given`.
+pub(super) fn wrong_type(name: &str, given: &Bound<'_, PyAny>, allowed: &str) -> PyErr {
+    // A long list tells less than its type.
+    let shown = match given.repr() {
+        Ok(text) if text.len().is_ok_and(|length| length <= 80) => text.to_string(),
+        _ => given.get_type().to_string(),
+    };
+    PyTypeError::new_err(format!("{name} must be {allowed}, not {shown}"))
+}
+
+/// Reads up to `limit` items, and one more if there is one. The length that an object claims is not
+/// believed: it may be any number.
+pub(super) fn items<'py, T>(
+    given: &Bound<'py, PyAny>,
+    limit: usize,
+    wrong: impl Fn(&Bound<'py, PyAny>) -> PyErr,
+    read: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let mut items = Vec::new();
+    for item in given.try_iter().map_err(|_| wrong(given))?.take(limit.saturating_add(1)) {
+        items.push(read(&item?)?);
+    }
+    Ok(items)
+}
+
 /// The address of a server: port 0 is any free one.
 pub(super) fn local(host: String, port: &Integer) -> Result<Endpoint> {
     Ok(Endpoint { host, port: port.within("port", 0..=65_535)?, family: None })
@@ -89,6 +114,30 @@ pub(super) fn remote(host: String, port: &Integer) -> Result<Endpoint> {
         return Err(Error::argument("host", "empty", "an address or a name"));
     }
     Ok(Endpoint { host, port: port.within("port", 1..=65_535)?, family: None })
+}
+
+/// Reads up to `limit` (host, port) pairs that something is sent to.
+pub(super) fn pairs(
+    name: &'static str,
+    given: &Bound<'_, PyAny>,
+    limit: usize,
+) -> PyResult<Vec<Endpoint>> {
+    let allowed = "(host, port) pairs";
+    let endpoints = items(
+        given,
+        limit,
+        |given| wrong_type(name, given, allowed),
+        |item| {
+            let pair = item.extract::<(String, Integer)>();
+            let (host, port) = pair.map_err(|_| wrong_type(name, item, allowed))?;
+            Ok(remote(host, &port)?)
+        },
+    )?;
+    if endpoints.len() > limit {
+        let allowed = format!("at most {limit} {allowed}");
+        return Err(Error::argument(name, "more", allowed).into());
+    }
+    Ok(endpoints)
 }
 
 /// How many: at least one, or without end.

@@ -18,6 +18,9 @@ use crate::{Error, Result, probability, seconds};
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;
 
+/// How many servers there may be besides the first.
+const MAX_ALSO: usize = 255;
+
 value! {
     /// How many beats met which fate.
     HeartbeatClientCounters {
@@ -51,7 +54,7 @@ value! {
 ///
 /// host: the server's address or name; of a name that has both, the IPv4 address is taken.
 /// port: the server's port, 1 to 65535.
-/// also: further servers, each a (host, port); every beat goes to all of them.
+/// also: up to 255 further servers, each a (host, port); every beat goes to all of them.
 /// interval: the time from one beat to the next, in seconds.
 /// spread: by how much of the interval, 0 to 0.5, each beat is earlier or later at random.
 /// name: what the server knows this client by, also from another address: 1 to 64 bytes without
@@ -181,7 +184,7 @@ running_object!(HeartbeatClient: Beat {
     #[new]
     #[pyo3(
         signature = (
-            host, port = Integer::new(12_000), *, also = Vec::new(), interval = Seconds(1.0), spread = 0.0,
+            host, port = Integer::new(12_000), *, also = None, interval = Seconds(1.0), spread = 0.0,
             name = None, stall_after = None, count = None, fail_at = None, fail_chance = 0.0,
             loss = 0.0, seed = None, format = None,
         ),
@@ -194,7 +197,7 @@ running_object!(HeartbeatClient: Beat {
     fn new(
         host: String,
         port: Integer,
-        also: Vec<(String, Integer)>,
+        also: Option<&Bound<'_, PyAny>>,
         interval: Seconds,
         spread: f64,
         name: Option<&str>,
@@ -205,13 +208,13 @@ running_object!(HeartbeatClient: Beat {
         loss: f64,
         seed: Option<Integer>,
         format: Option<&str>,
-    ) -> Result<Self> {
+    ) -> PyResult<Self> {
         if let Some(name) = name.filter(|name| !is_name(name.as_bytes())) {
             let allowed = format!("1 to {MAX_NAME} bytes without blanks and \";\"");
-            return Err(Error::argument("name", format!("'{name}'"), allowed));
+            return Err(Error::argument("name", format!("'{name}'"), allowed).into());
         }
         if !(0.0..=0.5).contains(&spread) {
-            return Err(Error::number("spread", spread, "a part of the interval from 0 to 0.5"));
+            return Err(Error::number("spread", spread, "a part of the interval from 0 to 0.5").into());
         }
         let stall_after = stall_after.map(|stall| args::duration_ns("stall_after", stall));
         let progress = Arc::new(heartbeat::Progress::default());
@@ -236,8 +239,8 @@ running_object!(HeartbeatClient: Beat {
             events: UNREAD,
         };
         let endpoint = args::remote(host, &port)?;
-        let also = also.into_iter().map(|(host, port)| args::remote(host, &port));
-        let also = also.collect::<Result<_>>()?;
+        let also = also.map(|also| args::pairs("also", also, MAX_ALSO)).transpose()?;
+        let also = also.unwrap_or_default();
         Ok(Self { endpoint, config, also, progress, handle: Handle::new("HeartbeatClient") })
     }
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
-use crate::python::args::{Integer, Seconds, duration_ns};
+use crate::python::args::{Integer, Seconds, duration_ns, items, wrong_type};
 use crate::{Error, Result, probability};
 
 /// Declares a Python class that holds a model, with a repr of what it was made of.
@@ -58,7 +58,11 @@ model! {
     ///
     /// Raises ValueError where there are none or too many.
     LossPattern(Pattern)
-    fn new(lost: Vec<bool>) -> Result<Self> {
+    fn new(lost: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let wrong = |given: &Bound<'_, PyAny>| wrong_type("lost", given, "truth values");
+        let lost = items(lost, Pattern::MAX, wrong, |item| {
+            item.extract::<bool>().map_err(|_| wrong(item))
+        })?;
         let text = format!("{} of {} lost", lost.iter().filter(|lost| **lost).count(), lost.len());
         Ok(Self { model: Pattern::new(lost)?, text })
     }

@@ -1,6 +1,5 @@
 //! `ping_many`.
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::Error;
@@ -12,10 +11,13 @@ use crate::python::ping_report::PingReport;
 use crate::python::wait::{resolve_all, wait};
 use crate::wire::MAX_DATAGRAM;
 
+/// How many targets one sweep may have.
+const MAX_TARGETS: usize = 1 << 20;
+
 /// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
 /// their order.
 ///
-/// targets: (host, port) pairs, IPv4 and IPv6 as they come.
+/// targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 as they come.
 /// count: how many probes to each, at least 1. The targets take turns.
 /// rate: how many probes per second in all; what a pause of this host held up for more than 10 ms
 ///     goes out later, not in a burst.
@@ -46,12 +48,7 @@ pub(super) fn ping_many(
     timeout: Seconds,
     size: Integer,
 ) -> PyResult<Vec<PingReport>> {
-    let mut endpoints = Vec::new();
-    for target in targets.try_iter()? {
-        let target = target?;
-        let (host, port) = target.extract::<(String, Integer)>().map_err(|_| no_pair(&target))?;
-        endpoints.push(args::remote(host, &port)?);
-    }
+    let endpoints = args::pairs("targets", &targets, MAX_TARGETS)?;
     if !(rate.is_finite() && rate > 0.0) {
         return Err(Error::number("rate", rate, "a number per second above 0").into());
     }
@@ -73,14 +70,4 @@ pub(super) fn ping_many(
     }
     let reports = py.detach(|| worker.look(Sweep::take_reports));
     Ok(reports.into_iter().flatten().map(PingReport::new).collect())
-}
-
-/// Shows the target that is none.
-fn no_pair(target: &Bound<'_, PyAny>) -> PyErr {
-    match target.repr() {
-        Ok(shown) => {
-            PyTypeError::new_err(format!("targets must be (host, port) pairs, not {shown}"))
-        }
-        Err(error) => error,
-    }
 }
