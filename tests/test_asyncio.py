@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import peers
 import pytest
 
+import udpulse
 from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
 
 
@@ -84,6 +87,39 @@ def test_two_tasks_share_the_events_of_one_object() -> None:
     with EchoServer(port=0) as server:
         one, other = asyncio.run(shared(PingClient(*server.address, count=200)))
     assert sorted(probe.seq for probe in one + other) == list(range(1, 201))
+
+
+def test_two_tasks_cannot_share_an_iterator() -> None:
+    async def shared(server: EchoServer) -> None:
+        events = aiter(server)
+        first = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)  # to its wait
+        with pytest.raises(RuntimeError, match="already being iterated"):
+            await anext(events)
+        await asyncio.to_thread(udpulse.ping, *server.address, count=1)
+        assert (await first).number == 1
+
+    with EchoServer(port=0, log=1) as server:
+        asyncio.run(shared(server))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of descriptors here")
+def test_a_wait_that_was_given_up_leaves_no_descriptor() -> None:
+    async def give_up(server: EchoServer) -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(all_of(server), 0.001)
+
+    async def count(server: EchoServer) -> list[int]:
+        numbers = []
+        for _ in range(20):
+            await give_up(server)
+            gc.collect()
+            numbers.append(len(os.listdir("/proc/self/fd")))
+        return numbers
+
+    with EchoServer(port=0, log=1) as server:
+        numbers = asyncio.run(count(server))
+    assert len(set(numbers)) == 1
 
 
 def test_a_fast_object_leaves_the_loop_to_others() -> None:

@@ -35,6 +35,7 @@ class Events(Generic[_Event]):
         self._socket = socket.socket(fileno=number)
         self._socket.setblocking(False)
         self._taken = 0
+        self._waiting = False
 
     def __aiter__(self) -> "Events[_Event]":
         """Give itself."""
@@ -42,13 +43,20 @@ class Events(Generic[_Event]):
 
     async def __anext__(self) -> _Event:
         """Wait for the next event."""
-        self._taken += 1
-        if self._taken % _ROW == 0:
-            await asyncio.sleep(0)
-        while (event := self._running._poll(self._waiter)) is None:
-            assert self._socket is not None
-            await asyncio.get_running_loop().sock_recv(self._socket, 1)
-        return event
+        if self._waiting:
+            # The loop wakes one task per socket: the other would wait forever.
+            raise RuntimeError("already being iterated; give each task an iterator of its own")
+        self._waiting = True
+        try:
+            self._taken += 1
+            if self._taken % _ROW == 0:
+                await asyncio.sleep(0)
+            while (event := self._running._poll(self._waiter)) is None:
+                assert self._socket is not None
+                await asyncio.get_running_loop().sock_recv(self._socket, 1)
+            return event
+        finally:
+            self._waiting = False
 
     def __del__(self) -> None:
         """Close the socket."""

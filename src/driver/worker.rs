@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     /// Whom to wake at the next change, once. Locked only while the machine is.
-    waiting: Mutex<Vec<Arc<Signal>>>,
+    waiting: Mutex<Vec<Weak<Signal>>>,
     /// How many of its threads have not ended; none where one failed.
     working: AtomicUsize,
     failed: AtomicBool,
@@ -165,10 +165,10 @@ impl<M: Watched> Worker<M> {
         let Some(mut machine) = self.lock() else { return Next::Ended };
         let next = self.take(&mut machine);
         if matches!(next, Next::Nothing) {
-            let mut waiting = self.shared.waiting();
-            if !waiting.iter().any(|other| Arc::ptr_eq(other, signal)) {
-                waiting.push(Arc::clone(signal));
-            }
+            let (mut waiting, signal) = (self.shared.waiting(), Arc::downgrade(signal));
+            // A wait that was given up leaves nothing behind.
+            waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&signal));
+            waiting.push(signal);
         }
         next
     }
@@ -232,14 +232,14 @@ impl<M> Shared<M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Arc<Signal>>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Signal>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes all who wait, threads and event loops.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
-        for signal in self.waiting().drain(..) {
+        for signal in self.waiting().drain(..).filter_map(|signal| signal.upgrade()) {
             signal.raise();
         }
     }
