@@ -50,6 +50,52 @@ def test_stop_from_another_thread_ends_the_iteration(
     asyncio.run(stopped_while_it_waits())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EchoServer("localhost", 0),
+        lambda: HeartbeatServer("localhost", 0),
+        lambda: PingClient("localhost", 9, count=None, timeout=30),
+        lambda: HeartbeatClient("localhost", 9, interval=30),
+    ],
+    ids=["EchoServer", "HeartbeatServer", "PingClient", "HeartbeatClient"],
+)
+def test_each_is_an_asynchronous_context(make: Callable[[], Any]) -> None:
+    async def enter(thing: Any) -> None:
+        async with thing as same:
+            assert same is thing
+            assert thing.running
+        assert not thing.running
+
+    asyncio.run(enter(make()))
+
+
+def test_a_client_ends_with_its_loop() -> None:
+    async def forget(client: HeartbeatClient) -> None:
+        await client.__aenter__()
+        assert client.running
+
+    closed, dropped = (HeartbeatClient("127.0.0.1", 9, interval=30) for _ in range(2))
+    asyncio.run(forget(closed))
+    assert not closed.running
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(forget(dropped))
+    loop.close()
+    gc.collect()
+    assert not dropped.running
+
+
+def test_a_client_goes_on_between_two_runs_of_its_loop() -> None:
+    client = HeartbeatClient("127.0.0.1", 9, interval=30)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(client.__aenter__())
+    gc.collect()
+    assert client.running
+    loop.run_until_complete(client.__aexit__(None, None, None))
+    assert not client.running
+    loop.close()
+
+
 def test_many_sessions_share_one_loop_and_no_thread_of_python_waits() -> None:
     async def both(addresses: list[tuple[str, int]]) -> list[list[Any]]:
         before = threading.active_count()

@@ -1,44 +1,75 @@
-"""Asynchronous iteration: events of the engine through the running event loop."""
+"""Running objects in an event loop: iteration and `async with`."""
 
 import asyncio
 import socket
 from typing import Generic, Protocol, TypeVar
 
-from udpulse._core import _Waiter
+from udpulse._core import HeartbeatClient, _Waiter
+from udpulse._errors import NotStartedError
+from udpulse._progress import unwatch, watch
 
 _Event = TypeVar("_Event")
 _EventOut = TypeVar("_EventOut", covariant=True)
 
-# After so many events in a row the loop's other tasks get a turn.
+# After this many events in a row the loop's other tasks get a turn.
 _ROW = 64
 
 
-class _Running(Protocol[_EventOut]):
-    """What all running objects have."""
+class _Running(Protocol):
+    """A running object of any class."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def _has_names(self) -> bool: ...
+    def _begin_leaving(self) -> None: ...
+    def _poll_end(self, waiter: _Waiter) -> bool: ...
+
+
+class _Iterable(_Running, Protocol[_EventOut]):
+    """One with events."""
 
     def _poll(self, waiter: _Waiter) -> _EventOut | None: ...
 
 
-class Events(Generic[_Event]):
-    """The events of one running object, for one event loop at a time.
+_R = TypeVar("_R", bound=_Running)
 
-    No thread waits: the engine makes a socket readable that the loop watches. A cancelled wait
-    loses no event.
-    """
+
+class _Wakeup:
+    """A socket that the engine makes readable and the loop watches: no thread waits."""
 
     _socket: socket.socket | None = None  # until the system has given one
 
-    def __init__(self, running: _Running[_Event]) -> None:
-        """Watch `running`."""
-        self._running = running
-        self._waiter, number = _Waiter.pair()
+    def __init__(self) -> None:
+        self.waiter, number = _Waiter.pair()
         self._socket = socket.socket(fileno=number)
         self._socket.setblocking(False)
+
+    async def wait(self) -> None:
+        """Return once the engine has something to tell."""
+        assert self._socket is not None
+        await asyncio.get_running_loop().sock_recv(self._socket, 1)
+
+    def __del__(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+
+
+class Events(Generic[_Event]):
+    """The events of one running object, for one task at a time.
+
+    A cancelled wait loses no event.
+    """
+
+    def __init__(self, running: _Iterable[_Event]) -> None:
+        """Iterate over the events of `running`."""
+        self._running = running
+        self._wakeup = _Wakeup()
         self._taken = 0
         self._waiting = False
 
     def __aiter__(self) -> "Events[_Event]":
-        """Give itself."""
+        """Return itself."""
         return self
 
     async def __anext__(self) -> _Event:
@@ -51,14 +82,47 @@ class Events(Generic[_Event]):
             self._taken += 1
             if self._taken % _ROW == 0:
                 await asyncio.sleep(0)
-            while (event := self._running._poll(self._waiter)) is None:
-                assert self._socket is not None
-                await asyncio.get_running_loop().sock_recv(self._socket, 1)
+            while (event := await self._poll()) is None:
+                await self._wakeup.wait()
             return event
         finally:
             self._waiting = False
 
-    def __del__(self) -> None:
-        """Close the socket."""
-        if self._socket is not None:
-            self._socket.close()
+    async def _poll(self) -> _Event | None:
+        try:
+            return self._running._poll(self._wakeup.waiter)
+        except NotStartedError:
+            await start(self._running)
+            return self._running._poll(self._wakeup.waiter)
+
+
+async def start(running: _Running) -> None:
+    """Start `running`; the system's resolver, which blocks, runs in a thread."""
+    if not running._has_names():
+        running.start()
+        return
+    starting = asyncio.get_running_loop().run_in_executor(None, running.start)
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(lambda _: running.stop())
+        raise
+
+
+async def enter(running: _R) -> _R:
+    """Start `running`; watch the loop if it is a HeartbeatClient."""
+    await start(running)
+    if isinstance(running, HeartbeatClient):
+        await watch(running)
+    return running
+
+
+async def leave(running: _Running) -> None:
+    """Stop `running` after its farewell."""
+    if isinstance(running, HeartbeatClient):
+        unwatch(running)
+    running._begin_leaving()
+    wakeup = _Wakeup()
+    while not running._poll_end(wakeup.waiter):
+        await wakeup.wait()
+    running.stop()  # to join threads that have ended

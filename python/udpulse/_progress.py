@@ -3,40 +3,61 @@
 import asyncio
 import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from udpulse._core import HeartbeatClient
 
-_watches: dict[HeartbeatClient, asyncio.Task[None]] = {}
+
+class _Watch:
+    """Ticks for a client as long as the event loop turns, and stops it if the loop ends first."""
+
+    def __init__(self) -> None:
+        self._wanted = True
+        # A loop that is dropped takes its tasks along, so no strong reference.
+        self._task: weakref.ref[asyncio.Task[None]] | None = None
+
+    async def start(self, client: HeartbeatClient) -> None:
+        self._task = weakref.ref(asyncio.create_task(self._run(client)))
+        try:
+            await asyncio.sleep(0)  # until it runs: a task cancelled before would not clean up
+        except BaseException:
+            client.stop()
+            raise
+
+    async def _run(self, client: HeartbeatClient) -> None:
+        try:
+            while True:
+                client._tick()
+                await asyncio.sleep(client._tick_period)
+        finally:
+            if self._wanted:
+                client.stop()
+
+    def end(self) -> None:
+        self._wanted = False
+        if self._task is not None and (task := self._task()) is not None:
+            task.cancel()
 
 
-async def enter(client: HeartbeatClient, period: float) -> HeartbeatClient:
-    """Have the running event loop tick for `client` every `period` seconds until `leave`."""
-    client._tick()
+_watches: WeakKeyDictionary[HeartbeatClient, _Watch] = WeakKeyDictionary()
+
+
+async def watch(client: HeartbeatClient) -> None:
+    """Have the running event loop tick for `client` until `unwatch`."""
     unwatch(client)
-    _watches[client] = asyncio.create_task(_watch(client, period))
-    return client
-
-
-async def _watch(client: HeartbeatClient, period: float) -> None:
-    while True:
-        await asyncio.sleep(period)
-        client._tick()
-
-
-async def leave(client: HeartbeatClient) -> None:
-    """Say goodbye without keeping the event loop."""
-    unwatch(client)
-    await asyncio.to_thread(client.__exit__, None, None, None)
+    _watches[client] = _Watch()
+    await _watches[client].start(client)
 
 
 def unwatch(client: HeartbeatClient) -> None:
-    """Have nobody tick for `client` any more."""
+    """Stop ticking for `client`."""
     watch = _watches.pop(client, None)
     if watch is not None:
-        watch.cancel()
+        watch.end()
 
 
 def decorated(

@@ -165,12 +165,18 @@ impl<M: Watched> Worker<M> {
         let Some(mut machine) = self.lock() else { return Next::Ended };
         let next = self.take(&mut machine);
         if matches!(next, Next::Nothing) {
-            let (mut waiting, signal) = (self.shared.waiting(), Arc::downgrade(signal));
-            // A wait that was given up leaves nothing behind.
-            waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&signal));
-            waiting.push(signal);
+            self.shared.wake_later(signal);
         }
         next
+    }
+
+    /// Returns whether the end has come; if not, `signal` is raised once something has changed.
+    pub fn poll_end(&self, signal: &Arc<Signal>) -> bool {
+        let Some(_machine) = self.lock() else { return true };
+        if self.is_running() {
+            self.shared.wake_later(signal);
+        }
+        !self.is_running()
     }
 
     fn take(&self, machine: &mut M) -> Next<M::Event> {
@@ -194,6 +200,15 @@ impl<M: Watched> Worker<M> {
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Release);
         self.stop();
+    }
+
+    /// Starts to `leave` and returns immediately.
+    pub fn begin_leaving(&self) {
+        self.shared.leaving.store(true, Ordering::Release);
+        // If another thread has the lock, it is stopping already.
+        if let Some(threads) = self.threads.try_lock().ok().filter(|_| !self.is_elsewhere()) {
+            threads.iter().for_each(|(interrupter, _)| interrupter.interrupt());
+        }
     }
 
     /// Ends the work at once; returns when the thread has ended and its socket is closed.
@@ -234,6 +249,14 @@ impl<M> Shared<M> {
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Signal>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `signal` raised at the next change; the machine is locked.
+    fn wake_later(&self, signal: &Arc<Signal>) {
+        let (mut waiting, signal) = (self.waiting(), Arc::downgrade(signal));
+        // A wait that was given up leaves nothing behind.
+        waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&signal));
+        waiting.push(signal);
     }
 
     /// Wakes all who wait, threads and event loops.

@@ -106,7 +106,7 @@ impl From<echo::LinkCounters> for LinkCounters {
 /// Iterating gives each packet's Fate as it is complete: when its last reply has left.
 ///
 /// Raises ValueError for an argument out of range.
-#[pyclass(frozen, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct EchoServer {
     endpoint: Endpoint,
     threads: usize,
@@ -115,6 +115,10 @@ pub(super) struct EchoServer {
 }
 
 impl EchoServer {
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint)
+    }
+
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let start = |address| driver::echo::start(address, self.threads, self.config.clone());
         self.handle.launch(py, &self.endpoint, start)

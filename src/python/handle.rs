@@ -116,6 +116,18 @@ impl<M: Watched> Handle<M> {
         }
     }
 
+    /// Has the worker say farewell and stop, without waiting for it.
+    pub(super) fn begin_leaving(&self) {
+        if let Some(worker) = self.worker() {
+            worker.begin_leaving();
+        }
+    }
+
+    /// Returns whether no worker runs; if one does, `waiter` becomes readable once it may have ended.
+    pub(super) fn poll_end(&self, py: Python<'_>, waiter: &Waiter) -> bool {
+        self.worker().is_none_or(|worker| py.detach(|| worker.poll_end(&waiter.0)))
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.worker().is_some_and(|worker| worker.is_running())
     }
@@ -218,15 +230,18 @@ impl Waiter {
     }
 }
 
-/// The asynchronous iterator over the events of a running object.
-pub(super) fn events<'py>(running: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    running.py().import("udpulse._asyncio")?.getattr("Events")?.call1((running,))
+/// Calls what `udpulse._asyncio` has under `name` with a running object.
+pub(super) fn asynchronous<'py>(
+    name: &str,
+    running: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    running.py().import("udpulse._asyncio")?.getattr(name)?.call1((running,))
 }
 
 /// Writes the methods that a running object has, in front of its own.
 ///
-/// The class has a field `handle` and a method `run` that starts it; its event is made `From` the
-/// machine's.
+/// The class has a field `handle`, a method `run` that starts it, and a method `endpoints` that
+/// returns the addresses that `run` resolves; its event is made `From` the machine's.
 macro_rules! running_object {
     ($class:ident: $event:ty { $($methods:tt)* }) => {
         #[pyo3::pymethods]
@@ -293,18 +308,50 @@ macro_rules! running_object {
                 Ok(self.handle.next(py)?.map(<$event>::from))
             }
 
-            /// Starts the object where it was never started; the events come through the running
-            /// event loop.
+            /// Starts the object if it was never started; the events come through the running event
+            /// loop.
             fn __aiter__<'py>(
                 slf: &pyo3::Bound<'py, Self>,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                if !slf.get().handle.was_started() {
-                    slf.get().run(slf.py())?;
-                }
-                crate::python::handle::events(slf.as_any())
+                crate::python::handle::asynchronous("Events", slf.as_any())
             }
 
-            /// The next event, or None where there is none yet and `waiter` will tell.
+            /// Starts the object; a name is resolved without blocking the event loop.
+            fn __aenter__<'py>(
+                slf: &pyo3::Bound<'py, Self>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                crate::python::handle::asynchronous("enter", slf.as_any())
+            }
+
+            /// Stops the object without blocking the event loop.
+            #[pyo3(signature = (*_exception))]
+            fn __aexit__<'py>(
+                slf: &pyo3::Bound<'py, Self>,
+                _exception: &pyo3::Bound<'py, pyo3::PyAny>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                crate::python::handle::asynchronous("leave", slf.as_any())
+            }
+
+            /// Whether a start waits for the system's resolver.
+            fn _has_names(&self) -> bool {
+                self.endpoints().any(|endpoint| endpoint.literal().is_none())
+            }
+
+            /// Stop after the farewell; return immediately.
+            fn _begin_leaving(&self) {
+                self.handle.begin_leaving();
+            }
+
+            /// Whether the work has ended; if not, `waiter` becomes readable once it may have.
+            fn _poll_end(
+                &self,
+                py: pyo3::Python<'_>,
+                waiter: &crate::python::handle::Waiter,
+            ) -> bool {
+                self.handle.poll_end(py, waiter)
+            }
+
+            /// The next event; None if there is none yet: `waiter` then becomes readable once there may be.
             fn _poll(
                 &self,
                 py: pyo3::Python<'_>,

@@ -83,7 +83,7 @@ value! {
 /// each Beat as it is due and ends with the last.
 ///
 /// Raises ValueError for an argument out of range.
-#[pyclass(frozen, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatClient {
     endpoint: Endpoint,
     /// Complete but for the server's address, which is known at the start.
@@ -95,7 +95,7 @@ pub(super) struct HeartbeatClient {
 
 /// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
 /// call of a function that it decorates, also a coroutine function.
-#[pyclass(frozen, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct Progress(Py<HeartbeatClient>);
 
 #[pymethods]
@@ -143,6 +143,10 @@ impl HeartbeatClient {
             }
             _ => *interval_ns,
         }
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.also)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
@@ -281,20 +285,10 @@ running_object!(HeartbeatClient: Beat {
         Ok(())
     }
 
-    /// Start, and have the running event loop mark progress from now on.
-    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().run(slf.py())?;
-        let period = seconds(slf.get().tick_ns());
-        slf.py().import("udpulse._progress")?.getattr("enter")?.call1((slf, period))
-    }
-
-    /// Say goodbye while the event loop goes on.
-    #[pyo3(signature = (*_exception))]
-    fn __aexit__<'py>(
-        slf: &Bound<'py, Self>,
-        _exception: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("udpulse._progress")?.getattr("leave")?.call1((slf,))
+    /// How often a watched event loop calls `_tick`, in seconds.
+    #[getter]
+    fn _tick_period(&self) -> f64 {
+        seconds(self.tick_ns())
     }
 
     /// The event loop turns; what `busy` announced stands.

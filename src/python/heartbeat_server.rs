@@ -119,7 +119,7 @@ type Read<T> = fn(&heartbeat::Peer) -> T;
 /// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and to the server (Paused, MassSilence).
 ///
 /// Raises ValueError for an argument out of range.
-#[pyclass(frozen, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatServer {
     endpoint: Endpoint,
     config: ServerConfig,
@@ -127,6 +127,10 @@ pub(super) struct HeartbeatServer {
 }
 
 impl HeartbeatServer {
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint)
+    }
+
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let time = py.import("time")?;
         let offset: i64 = time.call_method0("localtime")?.getattr("tm_gmtoff")?.extract()?;

@@ -213,7 +213,7 @@ impl Options {
 /// Iterating gives each Probe as it is decided and ends with the last.
 ///
 /// Raises ValueError for an argument out of range.
-#[pyclass(frozen, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct PingClient {
     endpoint: Endpoint,
     socket: ProbeOptions,
@@ -232,6 +232,10 @@ impl PingClient {
             config,
             handle: Handle::new("PingClient"),
         })
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
