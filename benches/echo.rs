@@ -11,7 +11,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 
-use udpulse::net::{Batch, BatchSocket, Options, Outbox, Waited, now};
+use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Servers, Wake, now};
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 #[path = "echo/queue.rs"]
@@ -113,8 +113,8 @@ fn load(
 fn receive(socket: &mut BatchSocket, batch: &mut Batch, patience_ns: i64) -> usize {
     let deadline = now().mono_ns + patience_ns;
     while now().mono_ns < deadline {
-        if socket.receive(batch, Some(i64::MIN)) == Waited::Received {
-            return batch.datagrams().count();
+        if socket.receive(batch, Some(i64::MIN), false) == Wake::Datagrams {
+            return batch.arrivals(&Servers::default()).count();
         }
     }
     0

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use udpulse::driver;
 use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig, Signal};
-use udpulse::net::{BatchSocket, Options, Outbox, now};
-use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
+use udpulse::net::{BatchSocket, Options, Outbox, Port, now};
+use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const DEAD: u32 = 1000;
 const RUN: Duration = Duration::from_secs(20);
@@ -73,8 +73,9 @@ fn fill(server: &mut Server, clients: u32, port: u16) -> u64 {
             let dead = client.saturating_sub(clients);
             let interval_ms = if client < clients { 10_000 } else { 500 + dead * 3000 / DEAD };
             let at = now();
-            let text = beat(interval_ms, seq, at);
-            server.on_datagram(at, (address(client), port).into(), &text);
+            let mut text = beat(interval_ms, seq, at);
+            let from = (address(client), port).into();
+            server.on_datagram(0, &mut Arrival::new(at, from, &mut text));
         }
     }
     while server.events().pop().is_some() {}

@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig};
-use udpulse::net::{Batch, BatchSocket, Options, Outbox, now};
-use udpulse::{Local, Machine, NS_PER_SECOND, Stamp};
+use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Servers, Wake, now};
+use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;
@@ -95,9 +95,8 @@ fn server() -> Server {
     })
 }
 
-fn hear(server: &mut Server, batch: &Batch) {
-    let datagrams = batch.datagrams();
-    server.on_datagrams(datagrams.map(|(message, datagram)| (message.at, message.from, datagram)));
+fn hear(server: &mut Server, batch: &mut Batch) {
+    server.on_datagrams(0, batch.arrivals(&Servers::default()), |_, _| {});
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -156,23 +155,23 @@ impl Rig {
             for client in 0..clients {
                 let at = Stamp { mono_ns: now().mono_ns, wall_ns };
                 let text = format!("Heartbeat;i=10000 {seq} {}.000000", wall_ns / NS_PER_SECOND);
-                server.on_datagram(at, (address(client), port).into(), text.as_bytes());
+                let from = (address(client), port).into();
+                server.on_datagram(0, &mut Arrival::new(at, from, &mut text.into_bytes()));
             }
         }
         assert_eq!(server.len(), clients as usize);
     }
 
     /// Sends and takes `BEATS` beats; gives the nanoseconds that taking one took.
-    fn round(&mut self, turns: &mut Turns, mut take: impl FnMut(&Batch)) -> f64 {
+    fn round(&mut self, turns: &mut Turns, mut take: impl FnMut(&mut Batch)) -> f64 {
         let (mut spent, mut taken) = (0, 0_u64);
         for _ in 0..BEATS / QUEUE {
             self.fill_queue(turns);
             let start = Instant::now();
             // The deadline has passed: it returns when the queue is empty.
-            while self.receiver.receive(&mut self.batch, Some(0)) == udpulse::net::Waited::Received
-            {
-                take(&self.batch);
-                taken += self.batch.datagrams().count() as u64;
+            while self.receiver.receive(&mut self.batch, Some(0), false) == Wake::Datagrams {
+                take(&mut self.batch);
+                taken += self.batch.len() as u64;
             }
             spent += start.elapsed().as_nanos();
         }
@@ -199,9 +198,9 @@ fn sweeps(server: &mut Server) {
     let mut times = Vec::new();
     for _ in 0..21 {
         let wall_ns = now().wall_ns;
-        let Some(deadline_ns) = server.deadline() else { return };
+        let Some(deadline_ns) = server.deadline(0) else { return };
         let start = Instant::now();
-        server.on_time(Stamp { mono_ns: deadline_ns, wall_ns });
+        server.on_time(0, Stamp { mono_ns: deadline_ns, wall_ns }, deadline_ns);
         times.push(start.elapsed().as_nanos() as f64);
     }
     println!("a look at all deadlines of a million clients: {:.2} ms", median(&mut times) / 1e6);

@@ -1,18 +1,20 @@
 //! The engine of udpulse: it measures any UDP path.
 //!
 //! Protocol logic is sans-I/O: [`ping::Session`], [`echo::Echo`], [`heartbeat::Client`] and
-//! [`heartbeat::Server`] are plain state machines that take time and bytes and give datagrams and
-//! events. A [`Worker`] joins one to a [`net::Socket`] on a thread of its own; a test or a replay
-//! drives the same machine by hand:
+//! [`heartbeat::Server`] are [`Machine`]s, plain state machines: time and datagrams in, datagrams and
+//! events out. The [`driver`] joins them to sockets on threads of their own; a test or a replay drives
+//! the same machine by hand:
 //!
 //! ```
 //! use udpulse::echo::{Config, Echo};
-//! use udpulse::{Machine, Stamp};
+//! use udpulse::{Arrival, Machine, Stamp};
 //!
 //! let mut echo = Echo::new(Config::default());
 //! let client = "127.0.0.1:5000".parse().unwrap();
-//! echo.on_datagram(Stamp::default(), client, b"Ping 1");
-//! assert_eq!(echo.transmit(), Some((client, b"PING 1".as_slice())));
+//! let mut datagram = *b"Ping 1";
+//! let length = echo.on_datagram(0, &mut Arrival::new(Stamp::default(), client, &mut datagram));
+//! assert_eq!(length, Some(6));
+//! assert_eq!(&datagram, b"PING 1");
 //! ```
 
 pub mod driver;
@@ -35,6 +37,6 @@ mod python;
 pub use driver::{Next, Worker};
 pub use error::{Error, Result};
 pub use events::Events;
-pub use machine::{Local, Machine};
+pub use machine::{Arrival, Local, Machine, Transmit};
 pub use random::{Random, probability};
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};

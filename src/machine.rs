@@ -1,79 +1,158 @@
-//! What every protocol here is: a state machine without sockets or clocks.
+//! The interface between protocols and their drivers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::{Events, Stamp};
 
-/// A protocol: time and bytes go in, datagrams and events come out.
+/// A protocol without sockets or clocks: time and datagrams in, datagrams and events out.
 ///
-/// A driver hands over each datagram as it comes, calls [`on_time`](Self::on_time) when there is
-/// none left or the [`deadline`](Self::deadline) has come, and after either sends what
-/// [`transmit`](Self::transmit) gives until it gives nothing.
+/// A machine may serve several sockets, numbered from 0; `socket` says which one a call is about.
+/// After each wait the driver hands over what arrived, calls [`on_time`](Self::on_time), and sends
+/// what [`transmit`](Self::transmit) returns. It then waits until [`deadline`](Self::deadline).
 pub trait Machine: Send + 'static {
-    /// What happened, for whoever watches.
+    /// An event for a reader.
     type Event: Send;
 
-    /// Takes a datagram that came in.
-    fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]);
+    /// Handles a datagram. Returns the length of an immediate answer, written over the datagram.
+    fn on_datagram(&mut self, socket: usize, arrival: &mut Arrival<'_>) -> Option<usize>;
 
-    /// Takes the news that a host refused a datagram: nothing listens on that port.
-    fn on_refused(&mut self);
+    /// Handles datagrams in order of arrival and passes each one that was answered, with the
+    /// answer's length, to `answer`.
+    fn on_datagrams<'a>(
+        &mut self,
+        socket: usize,
+        arrivals: impl Iterator<Item = Arrival<'a>>,
+        answer: impl FnMut(&Arrival<'a>, usize),
+    ) {
+        one_by_one(self, socket, arrivals, answer);
+    }
 
-    /// Does what is due at `now`; all that arrived before was handed over.
-    fn on_time(&mut self, now: Stamp);
+    /// Does what is due at `now`. Every datagram that arrived before `heard_ns` (monotonic) was
+    /// handed over, so silence counts up to then; `heard_ns` equals `now` if nothing is left to read.
+    fn on_time(&mut self, socket: usize, now: Stamp, heard_ns: i64);
 
     /// When `on_time` has something to do next, in monotonic nanoseconds.
-    fn deadline(&self) -> Option<i64>;
+    fn deadline(&self, socket: usize) -> Option<i64>;
 
-    /// Gives the next datagram to send.
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])>;
+    /// Returns the next datagram to send.
+    fn transmit(&mut self, socket: usize) -> Option<Transmit<'_>>;
 
-    /// Takes the news that the last datagram given by `transmit` could not be sent.
-    fn on_send_failed(&mut self);
+    /// Handles a datagram that found the send buffer full and now waits in the driver's backlog.
+    fn on_blocked(&mut self, _socket: usize, _datagram: &[u8]) {}
 
-    /// Takes the news that its owner leaves, and puts in what is to be said to that. Called again
-    /// after the time that it gives, for as long as it gives one.
+    /// A datagram of the backlog is about to leave: renews the times that it carries. Returns
+    /// whether it is still worth sending.
+    fn on_unblocked(&mut self, _socket: usize, _now: Stamp, _datagram: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    /// Handles a datagram that this host could not send.
+    fn on_send_failed(&mut self, socket: usize, datagram: &[u8]);
+
+    /// Handles an ICMP port-unreachable, with the refused datagram if the platform tells.
+    fn on_refused(&mut self, _socket: usize, _datagram: Option<&[u8]>) {}
+
+    /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0.
+    fn on_departed(&mut self, _socket: usize, _index: u32, _kernel_ns: i64) {}
+
+    /// Sets how many datagrams the socket's full receive queue has dropped in all.
+    fn on_receive_drops(&mut self, _socket: usize, _total: u64) {}
+
+    /// The owner is shutting down: queues a farewell. Returns the delay until the next call, or
+    /// `None` when done.
     fn farewell(&mut self, _now: Stamp) -> Option<Duration> {
         None
     }
 
-    /// Whether the machine has done all that it was made for.
-    fn is_done(&self) -> bool {
+    /// How long arrivals may wait to be read together.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether the machine has finished with a socket.
+    fn is_done(&self, _socket: usize) -> bool {
         false
     }
 
-    /// The events that nobody has read yet.
+    /// The queue of unread events.
     fn events(&mut self) -> &mut Events<Self::Event>;
 }
 
-/// What has events for a reader.
-pub trait Watched: Send + 'static {
-    /// What happened.
-    type Event: Send;
-
-    /// The events that nobody has read yet.
-    fn unread(&mut self) -> &mut Events<Self::Event>;
-}
-
-impl<M: Machine> Watched for M {
-    type Event = M::Event;
-
-    fn unread(&mut self) -> &mut Events<M::Event> {
-        self.events()
+/// Hands over each datagram by itself.
+pub(crate) fn one_by_one<'a, M: Machine + ?Sized>(
+    machine: &mut M,
+    socket: usize,
+    arrivals: impl Iterator<Item = Arrival<'a>>,
+    mut answer: impl FnMut(&Arrival<'a>, usize),
+) {
+    for mut arrival in arrivals {
+        if let Some(length) = machine.on_datagram(socket, &mut arrival) {
+            answer(&arrival, length);
+        }
     }
 }
 
-/// The address of this host that a datagram came to, and that an answer should leave from.
+/// A datagram that came in.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// When the program read it.
+    pub read: Stamp,
+    /// The kernel's receive timestamp.
+    pub kernel: Option<Stamp>,
+    /// The source address.
+    pub from: SocketAddr,
+    /// The destination address, if the socket has several and the platform tells.
+    pub to: Option<Local>,
+    /// Set if it is a server's answer: an answer to it could start a loop.
+    pub is_answer: bool,
+    /// The payload.
+    pub datagram: &'a mut [u8],
+    /// Where the payload starts in the receive buffer.
+    pub(crate) offset: usize,
+}
+
+impl<'a> Arrival<'a> {
+    /// A datagram that was read when it arrived.
+    pub fn new(at: Stamp, from: SocketAddr, datagram: &'a mut [u8]) -> Self {
+        Self { read: at, kernel: None, from, to: None, is_answer: false, datagram, offset: 0 }
+    }
+
+    /// Where an immediate answer of this length lies in the receive buffer.
+    #[must_use]
+    pub fn answer(&self, length: usize) -> Range<usize> {
+        self.offset..self.offset + length
+    }
+
+    /// The best known time of arrival.
+    #[must_use]
+    pub fn at(&self) -> Stamp {
+        self.kernel.unwrap_or(self.read)
+    }
+}
+
+/// A datagram to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// The destination.
+    pub to: SocketAddr,
+    /// The source address; the system's choice if `None`.
+    pub from: Option<Local>,
+    /// The payload.
+    pub datagram: &'a [u8],
+}
+
+/// An address of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Local {
     /// The address.
     pub ip: IpAddr,
-    /// The interface, where the address alone does not tell (IPv6 link-local); else 0.
+    /// The interface of a link-local IPv6 address; otherwise 0.
     pub interface: u32,
 }
 
-/// The one datagram that a machine has to send; its buffer is used again and again.
+/// A machine's one datagram to send, in a buffer that is reused.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     to: Option<SocketAddr>,
@@ -81,19 +160,51 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Puts in a datagram to `to` that `write` writes over the old one.
+    /// Queues a datagram for `to`; `write` fills the reused buffer.
     pub(crate) fn put(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.datagram);
         self.to = Some(to);
     }
 
-    /// The datagram, taken out before or not.
+    /// The payload written last.
     pub(crate) fn datagram(&self) -> &[u8] {
         &self.datagram
     }
 
-    /// Takes the datagram out.
-    pub(crate) fn take(&mut self) -> Option<(SocketAddr, &[u8])> {
-        self.to.take().map(|to| (to, self.datagram.as_slice()))
+    /// Returns the queued datagram, once.
+    pub(crate) fn take(&mut self) -> Option<Transmit<'_>> {
+        let to = self.to.take()?;
+        Some(Transmit { to, from: None, datagram: &self.datagram })
+    }
+}
+
+/// Drives machines by hand.
+#[cfg(test)]
+pub(crate) mod by_hand {
+    use super::{Arrival, Machine};
+    use crate::Stamp;
+    use std::net::SocketAddr;
+
+    /// Hands over a datagram; returns the immediate answer.
+    pub(crate) fn arrive(
+        machine: &mut impl Machine,
+        at: Stamp,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<Vec<u8>> {
+        let mut payload = datagram.to_vec();
+        let length = machine.on_datagram(0, &mut Arrival::new(at, from, &mut payload))?;
+        payload.truncate(length);
+        Some(payload)
+    }
+
+    /// Says that it is `now` and that nothing is left to read.
+    pub(crate) fn tick(machine: &mut impl Machine, now: Stamp) {
+        machine.on_time(0, now, now.mono_ns);
+    }
+
+    /// The next datagram to send.
+    pub(crate) fn transmit(machine: &mut impl Machine) -> Option<(SocketAddr, &[u8])> {
+        machine.transmit(0).map(|transmit| (transmit.to, transmit.datagram))
     }
 }

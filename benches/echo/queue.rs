@@ -11,10 +11,9 @@ use nix::sys::socket::{
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use udpulse::Machine;
-use udpulse::driver::echo::answer;
 use udpulse::echo::{Config, Echo};
 use udpulse::impair::{Link, Loss};
-use udpulse::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Servers, Waited, now};
+use udpulse::net::{Batch, BatchSocket, MAX_BATCH, Options, Outbox, Port, Servers, Wake, now};
 
 const QUEUE: usize = 256;
 const LENGTH: usize = 64;
@@ -90,7 +89,7 @@ fn run(
             (peer.serve)(datagrams);
             peer.ns.push((cpu_ns()? - start) / i64::try_from(datagrams)?);
             for socket in &mut sockets {
-                while socket.receive(&mut batch, Some(i64::MIN)) == Waited::Received {}
+                while socket.receive(&mut batch, Some(i64::MIN), false) == Wake::Datagrams {}
             }
         }
     }
@@ -126,11 +125,13 @@ fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
     Ok(Peer::new(name, socket.local_address(), move |datagrams| {
         let mut done = 0;
         while done < datagrams {
-            assert_eq!(socket.receive(&mut batch, None), Waited::Received);
+            assert_eq!(socket.receive(&mut batch, None, false), Wake::Datagrams);
             servers.refresh();
-            echo.on_time(now());
-            answer(&mut echo, 0, &servers, &mut batch, &mut outbox);
-            done += batch.datagrams().count();
+            let arrivals = batch.arrivals(&servers).inspect(|_| done += 1);
+            echo.on_datagrams(0, arrivals, |arrival, length| {
+                outbox.push(arrival.from, arrival.to, arrival.answer(length));
+            });
+            echo.on_time(0, now(), i64::MIN);
             socket.send(&mut outbox, batch.memory(), |_| panic!("a loopback address takes all"));
         }
     }))

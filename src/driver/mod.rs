@@ -1,6 +1,8 @@
 //! The only code that joins state machines to sockets and threads.
 
+mod backlog;
 pub mod echo;
+mod event_loop;
 pub mod heartbeat;
 pub mod ping;
 pub mod sweep;

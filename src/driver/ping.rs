@@ -1,17 +1,18 @@
-//! The threads that join the flows of a ping session to their sockets.
+//! Starts ping sessions.
 
 use std::net::SocketAddr;
 
-use crate::driver::worker::{ROW, Shared, flush};
-use crate::net::{Arrival, ProbeOptions, ProbeSocket, now};
+use crate::driver::event_loop::run;
+use crate::driver::worker::Shared;
+use crate::net::{ProbeOptions, ProbeSocket, now};
 use crate::ping::{Config, Flows};
-use crate::{Machine, Result, Worker};
+use crate::{Result, Worker};
 
-/// Starts a session with `target` over so many flows, each from a socket that `options` describe;
-/// where they name a port, it is the first of as many in a row.
+/// Starts a session with `target` over `flows` sockets that `options` describe. A source port in
+/// the options is the first of as many in a row.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) where the system refuses a socket or a thread.
+/// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
 pub fn start(
     target: SocketAddr,
     options: &ProbeOptions,
@@ -22,10 +23,9 @@ pub fn start(
     let sockets = (0..flows).map(connect).collect::<Result<Vec<_>>>()?;
     let ends = (sockets[0].local_address(), sockets[0].peer_address());
     let flows = Flows::new(Config { target: ends.1, ..config }, flows, now());
-    let runs = sockets.into_iter().enumerate().map(|(flow, mut socket)| {
+    let runs = sockets.into_iter().enumerate().map(|(flow, socket)| {
         let interrupter = socket.interrupter();
-        let run = move |shared: &Shared<Flows>| run(shared, flow, &mut socket);
-        (interrupter, run)
+        (interrupter, move |shared: &Shared<Flows>| run(shared, flow, socket, false))
     });
     Worker::spawn(flows, ends, runs)
 }
@@ -38,47 +38,4 @@ fn of_flow(options: &ProbeOptions, flow: u32) -> ProbeOptions {
         source.set_port(source.port().saturating_add(flow));
     }
     options
-}
-
-fn run(shared: &Shared<Flows>, flow: usize, socket: &mut ProbeSocket) {
-    socket.settle_in();
-    let peer = socket.peer_address();
-    let mut row = 0;
-    loop {
-        let deadline = {
-            let mut flows = shared.lock();
-            let session = flows.session(flow);
-            // Time is up only for what has not come; but what is due is sent at once.
-            if row == 0 {
-                session.on_time(now());
-            } else {
-                session.on_slot(now());
-            }
-            session.on_local_drops(socket.drops());
-            flush(session, |_, datagram| socket.send(datagram));
-            let (done, deadline) = (session.is_done(), session.deadline());
-            flows.collect(flow);
-            shared.tell(&mut flows);
-            if done {
-                return;
-            }
-            deadline
-        };
-        let arrival = socket.receive(deadline);
-        row = if matches!(arrival, Arrival::Nothing) { 0 } else { (row + 1) % ROW };
-        match arrival {
-            Arrival::Datagram { at, kernel_ns, datagram } => {
-                shared.lock().session(flow).on_stamped(at, kernel_ns, peer, datagram);
-            }
-            Arrival::Departed { id, kernel_ns } => {
-                shared.lock().session(flow).on_departed(u64::from(id) + 1, kernel_ns);
-            }
-            Arrival::Refused(Some(datagram)) => {
-                shared.lock().session(flow).on_probe_refused(datagram);
-            }
-            Arrival::Refused(None) => shared.lock().session(flow).on_refused(),
-            Arrival::Nothing => {}
-            Arrival::Interrupted => return,
-        }
-    }
 }

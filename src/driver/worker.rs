@@ -1,6 +1,5 @@
 //! The driver: a state machine joined to a socket on a thread of its own.
 
-use std::io;
 use std::net::SocketAddr;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,13 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::machine::Watched;
-use crate::net::{Interrupter, Received, Signal, Socket, Waker, now};
+use crate::driver::event_loop::run;
+use crate::net::{Interrupter, Signal, Socket, Waker};
 use crate::{Error, Machine, Result};
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]
-pub struct Worker<M: Watched> {
+pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
@@ -54,14 +53,14 @@ pub(crate) struct Shared<M> {
 }
 
 impl<M: Machine> Worker<M> {
-    /// Puts `machine` to work on `socket`.
+    /// Serves `machine` through one socket that can be woken.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system gives no thread.
+    /// [`Error::Io`] if the system gives no thread.
     pub fn start(socket: Socket, machine: M) -> Result<Self> {
         let ends = (socket.local_address(), socket.peer_address());
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
-        let run = move |shared: &Shared<M>| run(shared, socket);
+        let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
         let mut worker = Self::spawn(machine, ends, [(interrupter, run)])?;
         worker.waker = Some(waker);
         Ok(worker)
@@ -75,7 +74,7 @@ impl<M: Machine> Worker<M> {
     }
 }
 
-impl<M: Watched> Worker<M> {
+impl<M: Machine> Worker<M> {
     /// Puts `machine` to work on threads of which each runs one of `runs` until it is done or
     /// interrupted; `ends` are the addresses of its first socket.
     pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
@@ -153,7 +152,7 @@ impl<M: Watched> Worker<M> {
             .shared
             .changed
             .wait_timeout_while(guard, patience, |machine| {
-                machine.unread().is_empty() && self.is_running()
+                machine.events().is_empty() && self.is_running()
             })
             .unwrap_or_else(PoisonError::into_inner);
         self.take(&mut machine)
@@ -180,7 +179,7 @@ impl<M: Watched> Worker<M> {
     }
 
     fn take(&self, machine: &mut M) -> Next<M::Event> {
-        match machine.unread().pop() {
+        match machine.events().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
             None if self.has_failed() => Next::Failed,
@@ -230,7 +229,7 @@ impl<M: Watched> Worker<M> {
     }
 }
 
-impl<M: Watched> Drop for Worker<M> {
+impl<M: Machine> Drop for Worker<M> {
     fn drop(&mut self) {
         self.stop();
         if self.is_elsewhere() {
@@ -259,6 +258,11 @@ impl<M> Shared<M> {
         waiting.push(signal);
     }
 
+    /// Whether the machine may send a farewell.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Wakes all who wait, threads and event loops.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
@@ -268,19 +272,19 @@ impl<M> Shared<M> {
     }
 }
 
-impl<M: Watched> Shared<M> {
+impl<M: Machine> Shared<M> {
     /// Tells those who wait for the events of the machine, which is locked, where there are any.
     pub(crate) fn tell(&self, machine: &mut M) {
-        if !machine.unread().is_empty() {
+        if !machine.events().is_empty() {
             self.wake();
         }
     }
 }
 
 /// Tells those who wait that the end has come, also when the thread panics.
-struct EndOnDrop<'a, M: Watched>(&'a Shared<M>);
+struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
 
-impl<M: Watched> Drop for EndOnDrop<'_, M> {
+impl<M: Machine> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Under the lock: a waiter is either before its check or already asleep.
         let machine = self.0.lock();
@@ -292,68 +296,6 @@ impl<M: Watched> Drop for EndOnDrop<'_, M> {
             self.0.wake();
         }
         drop(machine);
-    }
-}
-
-/// Datagrams in a row after which deadlines are looked at though more may be waiting.
-pub(crate) const ROW: u32 = 1024;
-
-/// Takes the socket, so that it is closed before the end is told.
-fn run<M: Machine>(shared: &Shared<M>, mut socket: Socket) {
-    let mut row = 0;
-    loop {
-        let deadline = {
-            let mut machine = shared.lock();
-            if row == 0 {
-                machine.on_time(now());
-            }
-            flush(&mut *machine, |to, datagram| socket.send(to, datagram));
-            shared.tell(&mut machine);
-            if machine.is_done() {
-                return;
-            }
-            machine.deadline()
-        };
-        match socket.receive(deadline) {
-            Received::Datagram { at, from, datagram } => {
-                shared.lock().on_datagram(at, from, datagram);
-                row = (row + 1) % ROW;
-            }
-            Received::Refused => shared.lock().on_refused(),
-            Received::Nothing => row = 0,
-            Received::Interrupted => return farewell(shared, &socket),
-        }
-    }
-}
-
-/// Lets the machine say farewell, where its owner leaves, at its own pace.
-fn farewell<M: Machine>(shared: &Shared<M>, socket: &Socket) {
-    while shared.leaving.load(Ordering::Acquire) {
-        let mut machine = shared.lock();
-        let again = machine.farewell(now());
-        flush(&mut *machine, |to, datagram| socket.send(to, datagram));
-        drop(machine);
-        let Some(pause) = again else { return };
-        thread::sleep(pause);
-    }
-}
-
-/// Sends what the machine has to send.
-pub(crate) fn flush<M: Machine>(
-    machine: &mut M,
-    mut send: impl FnMut(SocketAddr, &[u8]) -> io::Result<()>,
-) {
-    loop {
-        let Some((to, datagram)) = machine.transmit() else { return };
-        let mut outcome = send(to, datagram);
-        if outcome.as_ref().is_err_and(crate::net::is_refusal) {
-            // The error belongs to an earlier datagram; the system sent nothing this time.
-            outcome = send(to, datagram);
-            machine.on_refused();
-        }
-        if outcome.is_err() {
-            machine.on_send_failed();
-        }
     }
 }
 

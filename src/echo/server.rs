@@ -1,6 +1,5 @@
 //! The echo's decision and its log of what it did.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use slab::Slab;
@@ -13,7 +12,7 @@ use crate::echo::limiter::Limiter;
 use crate::impair::{CopyPlan, Corruption, Flags, Link};
 use crate::wire::MAX_DATAGRAM;
 use crate::wire::shown;
-use crate::{Events, Local, Machine, Random, Stamp};
+use crate::{Arrival, Events, Local, Machine, Random, Stamp, Transmit};
 
 /// The most clients that are told apart.
 pub const MAX_CLIENTS: usize = 1 << 14;
@@ -96,20 +95,10 @@ pub struct Echo {
     left: u64,
     log: Events<Fate>,
     now: Stamp,
-    /// For drivers that take one datagram after the other.
-    outgoing: VecDeque<(SocketAddr, Vec<u8>)>,
-    last_sent: Vec<u8>,
-}
-
-/// A reply whose time has come.
-#[derive(Debug)]
-pub struct Departure {
-    /// Where it goes.
-    pub to: SocketAddr,
-    /// Where it leaves from.
-    pub from: Option<Local>,
-    /// Its payload.
-    pub payload: Box<[u8]>,
+    /// The payload of the reply that leaves.
+    departing: Box<[u8]>,
+    /// Receive-queue drops per socket.
+    receive_drops: Vec<u64>,
 }
 
 impl Echo {
@@ -138,8 +127,8 @@ impl Echo {
             left: 0,
             log: Events::new(config.log),
             now: Stamp::default(),
-            outgoing: VecDeque::new(),
-            last_sent: Vec::new(),
+            departing: Box::default(),
+            receive_drops: vec![0; threads],
             config,
         }
     }
@@ -157,7 +146,8 @@ impl Echo {
         let Counters { received, replied, dropped, send_failed } = self.counters;
         let pending = received - replied - dropped - send_failed;
         let delayed = self.lines.iter().map(DelayLine::len).sum::<usize>() as u64;
-        Truth { pending, delayed, crowded, ..self.truth }
+        let receive_drops = self.receive_drops.iter().sum();
+        Truth { pending, delayed, crowded, receive_drops, ..self.truth }
     }
 
     /// The fates that are complete and that nobody has taken yet, from the oldest.
@@ -166,31 +156,18 @@ impl Echo {
         self.log.iter()
     }
 
-    /// Takes the news that so many datagrams more were lost before they were read.
-    pub fn on_own_drops(&mut self, more: u64) {
-        self.truth.receive_drops += more;
-    }
-
     /// Drops a packet because an answer could start a loop.
-    pub fn refuse(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
+    fn refuse(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         self.truth.unanswerable += 1;
         self.drop_unheard(at, from, datagram, Outcome::Unanswerable);
     }
 
-    /// Decides a packet that came to a thread `at` this time over this `path`: from a client to a local
-    /// address.
-    ///
-    /// Where the answer leaves now, it is in `datagram`, as long as is returned. What leaves later, or
-    /// twice, comes with [`depart`](Self::depart).
-    pub fn decide(
-        &mut self,
-        thread: usize,
-        at: Stamp,
-        path: (SocketAddr, Option<Local>),
-        datagram: &mut [u8],
-    ) -> Option<usize> {
-        let from = path.0;
-        if LOOPING_PORTS.contains(&from.port()) {
+    /// Decides what happens to a packet. Returns the length of an answer that leaves now, written
+    /// over the packet; what leaves later, or twice, is queued.
+    fn decide(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        let (at, from, path) = (arrival.at(), arrival.from, (arrival.from, arrival.to));
+        let (read_ns, datagram) = (arrival.read.wall_ns, &mut *arrival.datagram);
+        if arrival.is_answer || LOOPING_PORTS.contains(&from.port()) {
             self.refuse(at, from, datagram);
             return None;
         }
@@ -246,7 +223,7 @@ impl Echo {
                     && self.lines[thread].next_ns().is_none_or(|ns| ns > copy.at_ns) =>
             {
                 let damage = self.config.transform.answer(payload, copy.flipped);
-                let sent_ns = at.wall_ns.max(self.now.wall_ns);
+                let sent_ns = at.wall_ns.max(read_ns);
                 fate.first = Some(self.reply(damage, sent_ns));
                 fate.outcome = Outcome::Replied;
                 self.counters.replied += 1;
@@ -260,21 +237,15 @@ impl Echo {
         }
     }
 
-    /// When a thread has to look for replies that are due.
-    #[must_use]
-    pub fn next_ns(&self, thread: usize) -> Option<i64> {
-        self.lines[thread].next_ns()
-    }
-
-    /// The next reply of a thread that is due at `now`.
-    pub fn depart(&mut self, thread: usize, now: Stamp) -> Option<Departure> {
+    /// Removes the next reply of a thread that is due now.
+    fn depart(&mut self, thread: usize) -> Option<QueuedReply> {
         loop {
-            let (due_ns, delayed) = self.lines[thread].pop(now.mono_ns)?;
+            let (due_ns, delayed) = self.lines[thread].pop(self.now.mono_ns)?;
             if let Some(copy) = delayed.ahead {
                 self.enter_downlink(thread, due_ns, delayed, &copy);
                 continue;
             }
-            let reply = self.reply(delayed.damage, now.wall_ns);
+            let reply = self.reply(delayed.damage, self.now.wall_ns);
             // Each reply in the line has a fate in its place.
             let fate = &mut self.waiting.get_mut(delayed.fate)?.fate;
             if fate.first.is_none() {
@@ -285,8 +256,7 @@ impl Echo {
                 fate.others.push(reply);
             }
             self.settle(delayed.fate);
-            let QueuedReply { to, from, payload, .. } = delayed;
-            return Some(Departure { to, from, payload });
+            return Some(delayed);
         }
     }
 
@@ -330,17 +300,6 @@ impl Echo {
     fn complete(&mut self, fate: Fate) {
         self.counters.dropped += u64::from(fate.dropped());
         self.log.push(fate);
-    }
-
-    /// Takes the news that so many of the replies given out could not be sent.
-    ///
-    /// Each counts for a packet of its own, as far as there are: the log, which is read by then, and
-    /// the second copies of packets keep what was decided.
-    pub fn on_sends_failed(&mut self, count: u64) {
-        self.truth.replies -= count;
-        let packets = count.min(self.counters.replied);
-        self.counters.replied -= packets;
-        self.counters.send_failed += packets;
     }
 
     /// Puts the copies of a packet into the line, as far as there is room.
@@ -422,35 +381,35 @@ impl Transform {
 impl Machine for Echo {
     type Event = Fate;
 
-    fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        let mut answer = datagram.to_vec();
-        if let Some(length) = self.decide(0, at, (from, None), &mut answer) {
-            answer.truncate(length);
-            self.outgoing.push_back((from, answer));
-        }
+    fn on_datagram(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        self.decide(thread, arrival)
     }
 
-    fn on_refused(&mut self) {}
-
-    fn on_time(&mut self, now: Stamp) {
+    fn on_time(&mut self, _: usize, now: Stamp, _heard_ns: i64) {
         self.now = now;
     }
 
-    fn deadline(&self) -> Option<i64> {
-        self.next_ns(0)
+    fn deadline(&self, thread: usize) -> Option<i64> {
+        self.lines[thread].next_ns()
     }
 
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
-        let (to, datagram) = self.outgoing.pop_front().or_else(|| {
-            let departure = self.depart(0, self.now)?;
-            Some((departure.to, departure.payload.into()))
-        })?;
-        self.last_sent = datagram;
-        Some((to, &self.last_sent))
+    fn transmit(&mut self, thread: usize) -> Option<Transmit<'_>> {
+        let QueuedReply { to, from, payload, .. } = self.depart(thread)?;
+        self.departing = payload;
+        Some(Transmit { to, from, datagram: &self.departing })
     }
 
-    fn on_send_failed(&mut self) {
-        self.on_sends_failed(1);
+    fn on_send_failed(&mut self, _: usize, _datagram: &[u8]) {
+        // The fate is written by then and keeps what was decided. Second copies count for a packet
+        // of their own, as far as there are.
+        self.truth.replies -= 1;
+        let packets = self.counters.replied.min(1);
+        self.counters.replied -= packets;
+        self.counters.send_failed += packets;
+    }
+
+    fn on_receive_drops(&mut self, thread: usize, total: u64) {
+        self.receive_drops[thread] = total;
     }
 
     fn events(&mut self) -> &mut Events<Fate> {

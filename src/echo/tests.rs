@@ -1,12 +1,13 @@
 //! The machine as a whole: every fate against what came out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
 use crate::echo::{Config, Counters, Echo, Fate, Limiter, Outcome, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
-use crate::{Machine, Stamp};
+use crate::machine::by_hand::{arrive, tick, transmit};
+use crate::{Arrival, Machine, Stamp};
 
 fn client(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -18,11 +19,7 @@ fn stamp(mono_ns: i64) -> Stamp {
 
 /// What is sent at once in answer to a datagram.
 fn answer(echo: &mut Echo, datagram: &[u8]) -> Option<Vec<u8>> {
-    echo.on_datagram(Stamp::default(), client(5000), datagram);
-    echo.transmit().map(|(to, reply)| {
-        assert_eq!(to, client(5000));
-        reply.to_vec()
-    })
+    arrive(echo, Stamp::default(), client(5000), datagram)
 }
 
 fn replies(fate: &Fate) -> u64 {
@@ -83,7 +80,7 @@ fn the_log_and_the_counters_tell_the_same() {
 fn a_failed_answer_is_no_answer() {
     let mut echo = Echo::new(Config::default());
     answer(&mut echo, b"x");
-    echo.on_send_failed();
+    echo.on_send_failed(0, b"X");
     let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
     assert_eq!(echo.counters(), expected);
 }
@@ -94,10 +91,10 @@ fn no_more_packets_fail_than_were_answered() {
     let mut echo = Echo::new(Config { downlink, ..Config::default() });
     assert_eq!(answer(&mut echo, b"x"), None);
     assert_eq!((echo.truth().pending, echo.truth().delayed), (1, 2));
-    echo.on_time(stamp(5));
+    tick(&mut echo, stamp(5));
     for _ in 0..2 {
-        assert!(echo.transmit().is_some());
-        echo.on_send_failed();
+        assert!(transmit(&mut echo).is_some());
+        echo.on_send_failed(0, b"X");
     }
     let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
     assert_eq!((echo.counters(), echo.truth().replies, echo.truth().pending), (expected, 0, 0));
@@ -107,8 +104,7 @@ fn no_more_packets_fail_than_were_answered() {
 fn sources_that_would_answer_are_not_answered() {
     let mut echo = Echo::new(Config { log: 10, ..Config::default() });
     for port in [0, 7, 13, 17, 19, 37] {
-        echo.on_datagram(Stamp::default(), client(port), b"x");
-        assert_eq!(echo.transmit(), None);
+        assert_eq!(arrive(&mut echo, Stamp::default(), client(port), b"x"), None);
     }
     assert_eq!((echo.truth().unanswerable, echo.counters().dropped), (6, 6));
     assert!(echo.fates().all(|fate| fate.outcome == Outcome::Unanswerable));
@@ -131,10 +127,10 @@ fn a_full_delay_line_is_a_fate() {
     let truth = echo.truth();
     assert_eq!((truth.pending, truth.delay_line_full), (17, 83));
     assert_eq!(echo.fates().filter(|fate| fate.outcome == Outcome::DelayLineFull).count(), 83);
-    echo.on_time(stamp(999_999_999));
-    assert_eq!(echo.transmit(), None);
-    echo.on_time(stamp(1_000_000_000));
-    assert_eq!(std::iter::from_fn(|| echo.transmit().map(|_| ())).count(), 17);
+    tick(&mut echo, stamp(999_999_999));
+    assert_eq!(transmit(&mut echo), None);
+    tick(&mut echo, stamp(1_000_000_000));
+    assert_eq!(std::iter::from_fn(|| transmit(&mut echo).map(|_| ())).count(), 17);
     assert_eq!((echo.truth().pending, echo.counters().replied), (0, 17));
 }
 
@@ -162,11 +158,12 @@ fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
         Config { uplink, downlink, seed: Some(3), transform, log: 100, ..Config::default() };
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
     for ms in 0..1000 {
-        echo.on_time(stamp(ms * MS));
+        tick(&mut echo, stamp(ms * MS));
         if let Ok(number @ 0..100) = u8::try_from(ms) {
-            echo.on_datagram(stamp(ms * MS), client(5000), &[number; 72]);
+            let answer = arrive(&mut echo, stamp(ms * MS), client(5000), &[number; 72]);
+            left.extend(answer.map(|answer| (ms, answer[0])));
         }
-        while let Some((_, reply)) = echo.transmit() {
+        while let Some((_, reply)) = transmit(&mut echo) {
             left.push((ms, reply[0]));
         }
     }
@@ -227,10 +224,11 @@ fn what_leaves_at_once_overtakes_nothing_that_was_due() {
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
     // All is read late, when what was held back for half the time was due.
     for number in 0..50_u8 {
-        echo.on_datagram(stamp(i64::from(number) * MS), client(5000), &[number]);
+        let answer = arrive(&mut echo, stamp(i64::from(number) * MS), client(5000), &[number]);
+        left.extend(answer.map(|answer| answer[0]));
     }
-    echo.on_time(stamp(50 * MS));
-    while let Some((_, reply)) = echo.transmit() {
+    tick(&mut echo, stamp(50 * MS));
+    while let Some((_, reply)) = transmit(&mut echo) {
         left.push(reply[0]);
     }
     assert!(echo.truth().uplink.flags[3] > 0);
@@ -243,13 +241,16 @@ fn each_thread_sends_what_came_to_it() {
     let mut echo = Echo::shared(Config { downlink, delay_line: 4000, ..Config::default() }, 2);
     for number in 0..40_u16 {
         let thread = usize::from(number % 2);
-        echo.decide(thread, stamp(0), (client(5000 + number), None), &mut [0; 10]);
+        let mut datagram = [0; 10];
+        let mut arrival = Arrival::new(stamp(0), client(5000 + number), &mut datagram);
+        assert_eq!(echo.on_datagram(thread, &mut arrival), None);
     }
     let mut left = 0;
     for thread in [0, 1] {
-        assert_eq!(echo.next_ns(thread), Some(5));
-        while let Some(departure) = echo.depart(thread, stamp(5)) {
-            assert_eq!(usize::from(departure.to.port() % 2), thread);
+        assert_eq!(echo.deadline(thread), Some(5));
+        tick(&mut echo, stamp(5));
+        while let Some(reply) = echo.transmit(thread) {
+            assert_eq!(usize::from(reply.to.port() % 2), thread);
             left += 1;
         }
     }
@@ -307,28 +308,30 @@ fn drive(
         })
         .filter(|(_, port, _)| only.is_none_or(|only| only == *port))
         .collect();
-    let mut advance = |echo: &mut Echo, now_ns| {
-        echo.on_time(stamp(now_ns));
-        while let Some((to, reply)) = echo.transmit() {
-            out.push((
-                now_ns,
-                to.ip().to_string().parse::<std::net::Ipv4Addr>().unwrap(),
-                reply.to_vec(),
-            ));
+    let advance = |echo: &mut Echo, now_ns| {
+        tick(echo, stamp(now_ns));
+        let mut replies = Vec::new();
+        while let Some((to, reply)) = transmit(echo) {
+            replies.push((now_ns, to, reply.to_vec()));
         }
+        replies
     };
     for batch in arrivals.chunks(batch) {
+        let now_ns = batch.last().map_or(0, |(at_ns, ..)| *at_ns);
         for (at_ns, port, datagram) in batch {
             // Each client is a host of its own.
             let from = SocketAddr::from(([127, 0, 0, u8::try_from(*port).unwrap() + 1], 5000));
-            echo.on_datagram(stamp(*at_ns), from, datagram);
+            let answer = arrive(&mut echo, stamp(*at_ns), from, datagram);
+            out.extend(answer.map(|answer| (now_ns, from, answer)));
         }
-        let now_ns = batch.last().map_or(0, |(at_ns, ..)| *at_ns);
-        advance(&mut echo, now_ns);
+        out.extend(advance(&mut echo, now_ns));
     }
-    advance(&mut echo, i64::MAX / 2);
-    let out = out.into_iter().map(|(at, ip, reply)| (at, u16::from(ip.octets()[3]) - 1, reply));
-    (out.collect(), echo)
+    out.extend(advance(&mut echo, i64::MAX / 2));
+    let port = |to: SocketAddr| match to.ip() {
+        IpAddr::V4(ip) => u16::from(ip.octets()[3]) - 1,
+        IpAddr::V6(_) => panic!("{to}"),
+    };
+    (out.into_iter().map(|(at, to, reply)| (at, port(to), reply)).collect(), echo)
 }
 
 /// What is the same however packets are batched: the decisions, in the order of arrival.

@@ -8,7 +8,7 @@ use crate::heartbeat::Progress;
 use crate::machine::Outgoing;
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
-use crate::{Events, Machine, Random, Stamp};
+use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
 /// How often a goodbye is sent, because any one may be lost, and how far apart.
 const GOODBYES: u32 = 3;
@@ -227,6 +227,12 @@ impl Client {
         }
     }
 
+    /// Counts a beat that was given out and did not leave.
+    fn count_failure(&mut self) {
+        self.counters.sent -= 1;
+        self.counters.send_failed += 1;
+    }
+
     fn outcome(&mut self) -> Outcome {
         let ClientConfig { fail_at, fail_chance, loss, .. } = self.config;
         // Both are drawn each time, so that one setting does not change the other's choices.
@@ -245,15 +251,16 @@ impl Client {
 impl Machine for Client {
     type Event = Beat;
 
-    fn on_datagram(&mut self, _: Stamp, _: SocketAddr, _: &[u8]) {
+    fn on_datagram(&mut self, _: usize, _: &mut Arrival<'_>) -> Option<usize> {
         self.counters.received += 1;
+        None
     }
 
-    fn on_refused(&mut self) {
+    fn on_refused(&mut self, _: usize, _: Option<&[u8]>) {
         self.counters.refused += 1;
     }
 
-    fn on_time(&mut self, now: Stamp) {
+    fn on_time(&mut self, _: usize, now: Stamp, _heard_ns: i64) {
         if self.done || now.mono_ns < self.due_ns() {
             return;
         }
@@ -278,15 +285,24 @@ impl Machine for Client {
         self.events.push(Beat { seq: self.seq, at: now, outcome });
     }
 
-    fn deadline(&self) -> Option<i64> {
+    fn deadline(&self, _: usize) -> Option<i64> {
         Some(self.due_ns())
     }
 
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
+    fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
         let to = *self.config.servers.get(self.served)?;
         self.served += 1;
         self.counters.sent += 1;
-        Some((to, self.outgoing.datagram()))
+        Some(Transmit { to, from: None, datagram: self.outgoing.datagram() })
+    }
+
+    fn on_unblocked(&mut self, _: usize, _: Stamp, beat: &mut Vec<u8>) -> bool {
+        // After a jam comes one beat, not a burst.
+        let is_latest = beat == self.outgoing.datagram();
+        if !is_latest {
+            self.count_failure();
+        }
+        is_latest
     }
 
     fn farewell(&mut self, now: Stamp) -> Option<Duration> {
@@ -300,12 +316,11 @@ impl Machine for Client {
         (self.goodbyes < GOODBYES).then_some(APART)
     }
 
-    fn on_send_failed(&mut self) {
-        self.counters.sent -= 1;
-        self.counters.send_failed += 1;
+    fn on_send_failed(&mut self, _: usize, _beat: &[u8]) {
+        self.count_failure();
     }
 
-    fn is_done(&self) -> bool {
+    fn is_done(&self, _: usize) -> bool {
         self.done
     }
 
@@ -317,6 +332,7 @@ impl Machine for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::by_hand::{self, arrive, transmit};
     use proptest::prelude::*;
 
     const SECOND: i64 = crate::NS_PER_SECOND;
@@ -337,27 +353,27 @@ mod tests {
     }
 
     fn tick(client: &mut Client, ns: i64) -> Option<String> {
-        client.on_time(Stamp { mono_ns: ns, wall_ns: 2_000_000_000 });
-        client.transmit().map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
+        by_hand::tick(client, Stamp { mono_ns: ns, wall_ns: 2_000_000_000 });
+        transmit(client).map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
     }
 
     #[test]
     fn beats_keep_to_the_grid() {
         let mut client = Client::new(config());
         assert_eq!(tick(&mut client, 1000).unwrap(), "Heartbeat 1 2.000000");
-        assert_eq!(client.deadline(), Some(1100));
+        assert_eq!(client.deadline(0), Some(1100));
         assert_eq!(tick(&mut client, 1099), None);
         assert_eq!(tick(&mut client, 1130).unwrap(), "Heartbeat 2 2.000000");
-        assert_eq!(client.deadline(), Some(1200), "a late beat delays no other");
+        assert_eq!(client.deadline(0), Some(1200), "a late beat delays no other");
         assert!(tick(&mut client, 5050).unwrap().starts_with("Heartbeat 3 "));
-        assert_eq!(client.deadline(), Some(5100), "a stall is followed by one beat");
+        assert_eq!(client.deadline(0), Some(5100), "a stall is followed by one beat");
     }
 
     #[test]
     fn the_client_fails_at_the_beat_given() {
         let mut client = Client::new(ClientConfig { fail_at: Some(2), ..config() });
-        assert!(tick(&mut client, 0).is_some() && !client.is_done());
-        assert!(tick(&mut client, 100).is_none() && client.is_done());
+        assert!(tick(&mut client, 0).is_some() && !client.is_done(0));
+        assert!(tick(&mut client, 100).is_none() && client.is_done(0));
         let outcomes: Vec<_> = std::iter::from_fn(|| client.events.pop()).collect();
         assert_eq!(outcomes[1].outcome, Outcome::Failed);
         assert_eq!(client.counters(), ClientCounters { sent: 1, ..Default::default() });
@@ -367,8 +383,8 @@ mod tests {
     fn the_count_ends_it() {
         let mut client = Client::new(ClientConfig { count: Some(2), ..config() });
         tick(&mut client, 0);
-        assert!(!client.is_done());
-        assert!(tick(&mut client, 100).is_some() && client.is_done());
+        assert!(!client.is_done(0));
+        assert!(tick(&mut client, 100).is_some() && client.is_done(0));
         assert!(tick(&mut client, 200).is_none());
     }
 
@@ -427,22 +443,22 @@ mod tests {
         let mut client = Client::new(ClientConfig { interval_ns: SECOND, ..declared(&progress) });
         tick(&mut client, 0);
         progress.announce_silence(10 * SECOND);
-        assert_eq!(client.deadline(), Some(APART_NS));
+        assert_eq!(client.deadline(0), Some(APART_NS));
         assert_eq!(tick(&mut client, APART_NS - 1), None);
         let text = tick(&mut client, SECOND / 2).unwrap();
         assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
-        assert_eq!(client.deadline(), Some(SECOND), "the schedule stands");
+        assert_eq!(client.deadline(0), Some(SECOND), "the schedule stands");
         assert!(progress.mark(SECOND / 2 + 1), "it ends a silence");
         assert!(!progress.mark(SECOND / 2 + 2), "and further progress is no news");
-        assert_eq!(client.deadline(), Some(SECOND / 2 + APART_NS));
+        assert_eq!(client.deadline(0), Some(SECOND / 2 + APART_NS));
         let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
         assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
-        assert_eq!(client.deadline(), Some(SECOND));
+        assert_eq!(client.deadline(0), Some(SECOND));
         // An end that has come by itself is none that must be told of.
         progress.announce_silence(SECOND);
         tick(&mut client, SECOND);
         assert!(!progress.mark(SECOND + 1));
-        assert_eq!(client.deadline(), Some(2 * SECOND));
+        assert_eq!(client.deadline(0), Some(2 * SECOND));
     }
 
     #[test]
@@ -453,7 +469,7 @@ mod tests {
         tick(&mut client, 0);
         for (seq, again) in [(2, Some(APART)), (3, Some(APART)), (4, None)] {
             assert_eq!(client.farewell(at), again);
-            let (_, text) = client.transmit().unwrap();
+            let (_, text) = transmit(&mut client).unwrap();
             let beat = wire::Beat::read(text);
             assert_eq!((beat.reading.seq, beat.status), (Some(seq), Some(Status::Bye)));
         }
@@ -466,9 +482,9 @@ mod tests {
     fn each_beat_goes_to_all_servers() {
         let servers = ["127.0.0.1:1", "127.0.0.1:2"].map(|server| server.parse().unwrap());
         let mut client = Client::new(ClientConfig { servers: servers.to_vec(), ..config() });
-        client.on_time(Stamp { mono_ns: 0, wall_ns: 0 });
+        by_hand::tick(&mut client, Stamp { mono_ns: 0, wall_ns: 0 });
         let mut sent = Vec::new();
-        while let Some((to, text)) = client.transmit() {
+        while let Some((to, text)) = transmit(&mut client) {
             sent.push((to, text.to_vec()));
         }
         assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), servers);
@@ -489,13 +505,13 @@ mod tests {
             let mut datagrams = 0;
             for ((mono_ns, wall_ns), datagram) in story {
                 let now = Stamp { mono_ns, wall_ns };
-                client.on_datagram(now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
-                client.on_refused();
-                client.on_time(now);
-                while client.transmit().is_some() {}
+                arrive(&mut client, now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
+                client.on_refused(0, None);
+                by_hand::tick(&mut client, now);
+                while transmit(&mut client).is_some() {}
                 datagrams += 1;
                 prop_assert_eq!((client.counters().received, client.counters().refused), (datagrams, datagrams));
-                prop_assert!(client.deadline().is_some());
+                prop_assert!(client.deadline(0).is_some());
             }
             client.farewell(Stamp { mono_ns: i64::MIN, wall_ns: i64::MIN });
         }
@@ -507,7 +523,7 @@ mod tests {
         let mut off = Vec::new();
         tick(&mut client, 0);
         for beat in 1..=1000 {
-            let due_ns = client.deadline().unwrap();
+            let due_ns = client.deadline(0).unwrap();
             off.push(due_ns - beat * 1000);
             assert!(tick(&mut client, due_ns).is_some());
         }

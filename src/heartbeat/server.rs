@@ -4,14 +4,15 @@ mod follow;
 mod judge;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::heartbeat::peer::{Extra, NONE, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
-use crate::machine::Outgoing;
+use crate::machine::one_by_one;
 use crate::wire::beat::Status;
-use crate::wire::{Beat, shown, upper};
-use crate::{Events, Machine, NS_PER_SECOND, Stamp};
+use crate::wire::{Beat, shown};
+use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
 
 /// How far a clock jumps that steps; less is its discipline, or delay.
 const STEP_NS: i64 = 500_000_000;
@@ -22,6 +23,8 @@ const STEPS: usize = 64;
 /// Which part of the table, one in so many, newcomers that were heard once may take of clients that
 /// ended.
 const ON_PROBATION: usize = 16;
+/// How long beats may wait to be read together.
+const GATHER: Duration = Duration::from_micros(500);
 /// How many datagrams are usual at once.
 const MAX_BATCH: usize = 256;
 
@@ -103,7 +106,6 @@ pub struct Server {
     sweep_ns: Option<i64>,
     /// Whether a mass silence was told of and is not over.
     mass: bool,
-    outgoing: Outgoing,
     events: Events<Event>,
 }
 
@@ -132,7 +134,6 @@ impl Server {
             driven_ns: 0,
             sweep_ns: None,
             mass: false,
-            outgoing: Outgoing::default(),
             events: Events::new(config.events),
             config,
         }
@@ -144,34 +145,8 @@ impl Server {
         self.counters
     }
 
-    /// Takes datagrams that came in, faster than one by one where the table is large. Their answers,
-    /// if any, are lost but for the last.
-    pub fn on_datagrams<'a>(
-        &mut self,
-        datagrams: impl Iterator<Item = (Stamp, SocketAddr, &'a [u8])>,
-    ) {
-        let mut all = Vec::with_capacity(MAX_BATCH);
-        all.extend(datagrams.map(|(at, from, datagram)| self.read(at, from, datagram)));
-        let touched = self.table.touch(all.iter().map(|read| read.hash));
-        for (read, touched) in all.iter().zip(touched) {
-            self.take(read, touched);
-        }
-    }
-
-    /// Takes the number of datagrams that this host has lost so far, because they were not read in
-    /// time.
-    pub fn on_own_drops(&mut self, so_far: u64) {
-        self.counters.receive_drops = so_far;
-    }
-
-    /// Whether beats are answered.
-    #[must_use]
-    pub fn replies(&self) -> bool {
-        self.config.reply
-    }
-
-    /// Takes a datagram that is no beat.
-    pub fn ignore(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
+    /// Handles a datagram that is no heartbeat.
+    fn ignore(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         self.counters.received += 1;
         self.counters.ignored += 1;
         if self.config.every_beat {
@@ -194,17 +169,19 @@ impl Server {
         BeatIn { at, from, datagram, beat, lag_ns, hash }
     }
 
-    fn take(&mut self, beat_in: &BeatIn<'_>, touched: u32) {
+    /// Handles a datagram. Returns whether it is answered.
+    fn take(&mut self, beat_in: &BeatIn<'_>, touched: u32) -> bool {
         let BeatIn { at, from, datagram, hash, ref beat, .. } = *beat_in;
         if !beat.is_beat() {
-            return self.ignore(at, from, datagram);
+            self.ignore(at, from, datagram);
+            return false;
         }
         self.counters.received += 1;
         let key = self.table.key(from, beat.name);
         let fresh = match self.table.find(hash, &key, touched as usize) {
             Some(place) => self.follow(place, beat_in),
             None if self.welcome(hash, beat_in) => true,
-            None => return,
+            None => return false,
         };
         // A goodbye is told of as such.
         if fresh && self.config.every_beat && beat.status != Some(Status::Bye) {
@@ -215,10 +192,8 @@ impl Server {
             let signal = Signal::Heard { seq: beat.reading.seq, difference_ns, message };
             self.tell_of(from, name, at, Before::default(), signal);
         }
-        if self.config.reply {
-            self.counters.replied += 1;
-            self.outgoing.put(from, |out| upper(datagram, out));
-        }
+        self.counters.replied += u64::from(self.config.reply);
+        self.config.reply
     }
 
     /// How many clients are in the table.
@@ -393,31 +368,75 @@ fn ended(counts: &[usize; State::COUNT]) -> usize {
 impl Machine for Server {
     type Event = Event;
 
-    fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        let read = self.read(at, from, datagram);
-        self.take(&read, NONE);
+    fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        let (at, from) = (arrival.at(), arrival.from);
+        if arrival.is_answer {
+            self.ignore(at, from, arrival.datagram);
+            return None;
+        }
+        let beat_in = self.read(at, from, arrival.datagram);
+        let answers = self.take(&beat_in, NONE);
+        answers.then(|| {
+            arrival.datagram.make_ascii_uppercase();
+            arrival.datagram.len()
+        })
     }
 
-    fn on_refused(&mut self) {}
-
-    fn on_time(&mut self, now: Stamp) {
-        self.observe_self(now);
-        if self.sweep_ns.is_some_and(|sweep| sweep <= now.mono_ns) {
-            self.sweep(now);
+    fn on_datagrams<'a>(
+        &mut self,
+        socket: usize,
+        arrivals: impl Iterator<Item = Arrival<'a>>,
+        answer: impl FnMut(&Arrival<'a>, usize),
+    ) {
+        if self.config.reply {
+            return one_by_one(self, socket, arrivals, answer);
+        }
+        // In a large table each client is a cache miss: they are fetched side by side.
+        let mut all = Vec::with_capacity(MAX_BATCH);
+        all.extend(arrivals.map(|arrival| {
+            let at = arrival.at();
+            let Arrival { from, datagram, .. } = arrival;
+            self.read(at, from, datagram)
+        }));
+        let touched = self.table.touch(all.iter().map(|read| read.hash));
+        for (read, touched) in all.iter().zip(touched) {
+            self.take(read, touched);
         }
     }
 
-    fn deadline(&self) -> Option<i64> {
+    fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
+        if heard_ns == i64::MIN {
+            return;
+        }
+        // What was not read yet may still break a silence.
+        let wall_ns = now.wall_ns.saturating_sub(now.mono_ns.saturating_sub(heard_ns));
+        let heard = Stamp { mono_ns: heard_ns, wall_ns };
+        self.observe_self(heard);
+        if self.sweep_ns.is_some_and(|sweep| sweep <= heard_ns) {
+            self.sweep(heard);
+        }
+    }
+
+    fn deadline(&self, _: usize) -> Option<i64> {
         self.sweep_ns
     }
 
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
-        self.outgoing.take()
+    fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
+        None
     }
 
-    fn on_send_failed(&mut self) {
+    fn on_send_failed(&mut self, _: usize, _answer: &[u8]) {
         self.counters.replied -= 1;
         self.counters.send_failed += 1;
+    }
+
+    fn on_receive_drops(&mut self, _: usize, total: u64) {
+        self.counters.receive_drops = total;
+    }
+
+    fn patience(&self) -> Duration {
+        // Nobody waits for an answer: a thread that wakes for each beat costs several times as much.
+        if self.config.reply { Duration::ZERO } else { GATHER }
     }
 
     fn events(&mut self) -> &mut Events<Event> {

@@ -1,18 +1,35 @@
-//! Many datagrams received at once.
+//! The datagrams of one receive call.
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::thread;
-use std::time::Duration;
 
-use crate::net::BatchSocket;
-use crate::{Local, Stamp};
+use crate::net::Servers;
+use crate::{Arrival, Local, Stamp};
 
-/// The most messages received at once.
+/// The most bursts in a batch.
 pub const MAX_BATCH: usize = 256;
 
-/// How long [`Batch::gather`] waits.
-pub const GATHER: Duration = Duration::from_micros(500);
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Datagrams arrived; they are in the batch.
+    Datagrams,
+    /// The kernel stamped the departure of a datagram.
+    Departed {
+        /// The datagram's number among those sent, from 0; it wraps.
+        index: u32,
+        /// Monotonic nanoseconds.
+        kernel_ns: i64,
+    },
+    /// ICMP port unreachable; [`Batch::refused`] is the datagram that caused it.
+    Refused,
+    /// The send buffer has room again.
+    Writable,
+    /// Nothing is left to read and the deadline has come, or the waker was used.
+    Idle,
+    /// The interrupter was used.
+    Interrupted,
+}
 
 /// How a [`BatchSocket`] is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,79 +46,106 @@ pub struct Options {
     pub answers: bool,
 }
 
-/// Datagrams of one sender that came in one piece; mostly one.
+/// Datagrams of one sender that arrived in one piece; mostly one.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
-    /// When they were received.
-    pub at: Stamp,
-    /// Where they came from.
-    pub from: SocketAddr,
-    /// Where they came to, where the socket answers on all addresses and the platform can tell.
-    pub to: Option<Local>,
-    /// Whether they are seen to be answers of another socket with [`Options::answers`]. Only one call
-    /// in 64 that receive looks, where the platform can: enough to end a loop.
-    pub is_answer: bool,
+pub(super) struct Burst {
+    /// When the program read them.
+    pub(super) read: Stamp,
+    /// The kernel's receive timestamp.
+    pub(super) kernel: Option<Stamp>,
+    pub(super) from: SocketAddr,
+    pub(super) to: Option<Local>,
+    /// Set if the TTL marks this as another server's reply (sampled: 1 receive in 64).
+    pub(super) is_answer: bool,
+    /// Where the payloads start in the batch's memory.
     pub(super) start: usize,
     pub(super) length: usize,
     /// The length of each datagram but the last, which may be shorter.
     pub(super) segment: usize,
 }
 
-impl Message {
-    /// Where the datagrams lie in the batch's memory, in the order in which they were sent.
-    pub fn datagrams(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let Self { start, length, segment, .. } = *self;
-        // A datagram of nothing is a datagram.
+impl Burst {
+    /// A single datagram at the start of a batch's memory.
+    pub(super) fn single(
+        read: Stamp,
+        kernel: Option<Stamp>,
+        from: SocketAddr,
+        length: usize,
+    ) -> Self {
+        let (to, is_answer, start, segment) = (None, false, 0, length);
+        Self { read, kernel, from, to, is_answer, start, length, segment }
+    }
+
+    /// Where its datagrams lie in the batch's memory, in the order in which they were sent.
+    fn datagrams(self) -> impl Iterator<Item = Range<usize>> {
+        let Self { start, length, segment, .. } = self;
+        // An empty datagram is a datagram.
         let count = if length == 0 { 1 } else { length.div_ceil(segment) };
         (0..count).map(move |i| start + i * segment..start + (i * segment + segment).min(length))
     }
 }
 
-/// What one call received, and the memory it lies in; used again and again.
+/// What one call received, in memory that is reused.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) memory: Vec<u8>,
-    pub(super) messages: Vec<Message>,
+    /// In the order of their places in the memory.
+    pub(super) bursts: Vec<Burst>,
+    /// Room for a refused datagram, and its length if there is one.
+    pub(super) error: Vec<u8>,
+    pub(super) refused: Option<usize>,
 }
 
 impl Batch {
-    /// The messages, and the memory that their datagrams lie in.
-    pub fn split(&mut self) -> (&[Message], &mut [u8]) {
-        (&self.messages, &mut self.memory)
-    }
-
-    /// Waits for more datagrams to come before the next call, where few came with this one: a thread
-    /// that is woken for each costs several times as much. Arrivals have the kernel's stamps, so that
-    /// none is late by it; where they have none nothing is waited for.
-    pub fn gather(&self) {
-        if BatchSocket::STAMPS && self.messages.len() < MAX_BATCH / 2 {
-            thread::sleep(GATHER);
-        }
-    }
-
-    /// The memory that the datagrams lie in.
+    /// The bytes of the datagrams.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
         &self.memory
     }
 
-    /// Each datagram with the message that it is of.
-    pub fn datagrams(&self) -> impl Iterator<Item = (&Message, &[u8])> {
-        self.messages
-            .iter()
-            .flat_map(move |message| message.datagrams().map(move |at| (message, &self.memory[at])))
+    /// The datagram that was refused, if the platform tells.
+    #[must_use]
+    pub fn refused(&self) -> Option<&[u8]> {
+        self.refused.map(|length| &self.error[..length])
     }
-}
 
-/// What waiting came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// Datagrams, in the batch.
-    Received,
-    /// Nothing is left to receive and the deadline has come.
-    Nothing,
-    /// The interrupter was used.
-    Interrupted,
+    /// How many bursts arrived.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bursts.len()
+    }
+
+    /// Whether nothing arrived.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bursts.is_empty()
+    }
+
+    /// The kernel's timestamp of the last datagram: all that arrived before it was read.
+    #[must_use]
+    pub fn heard_ns(&self) -> Option<i64> {
+        let last = self.bursts.last()?;
+        last.kernel.map(|kernel| kernel.mono_ns.min(last.read.mono_ns))
+    }
+
+    /// Each datagram; those of one of `servers` are marked as answers.
+    pub fn arrivals(&mut self, servers: &Servers) -> impl Iterator<Item = Arrival<'_>> {
+        let Self { memory, bursts, .. } = self;
+        let (mut rest, mut passed) = (memory.as_mut_slice(), 0);
+        bursts
+            .iter()
+            .flat_map(move |burst| {
+                let is_answer = burst.is_answer || servers.include(burst.from);
+                burst.datagrams().map(move |at| (burst, is_answer, at))
+            })
+            .map(move |(burst, is_answer, at)| {
+                let skipped = std::mem::take(&mut rest).split_at_mut(at.start - passed).1;
+                let (datagram, after) = skipped.split_at_mut(at.len());
+                (rest, passed) = (after, at.end);
+                let Burst { read, kernel, from, to, .. } = *burst;
+                Arrival { read, kernel, from, to, is_answer, datagram, offset: at.start }
+            })
+    }
 }
 
 #[cfg(test)]
@@ -110,16 +154,33 @@ mod tests {
 
     fn ranges(length: usize, segment: usize) -> Vec<Range<usize>> {
         let from = "127.0.0.1:1".parse().unwrap();
-        let (at, to) = (Stamp::default(), None);
-        let message = Message { at, from, to, is_answer: false, start: 10, length, segment };
-        message.datagrams().collect()
+        let single = Burst::single(Stamp::default(), None, from, length);
+        Burst { start: 10, segment, ..single }.datagrams().collect()
     }
 
     #[test]
-    fn a_message_is_cut_into_its_datagrams() {
+    fn a_burst_is_cut_into_its_datagrams() {
         assert_eq!(ranges(7, 3), [10..13, 13..16, 16..17]);
         assert_eq!(ranges(6, 3), [10..13, 13..16]);
         assert_eq!(ranges(6, 6), [10..16; 1]);
         assert_eq!(ranges(0, 0), [10..10; 1]);
+    }
+
+    #[test]
+    fn each_arrival_has_its_own_bytes() {
+        let from = "127.0.0.1:1".parse().unwrap();
+        let single = Burst::single(Stamp::default(), None, from, 5);
+        let bursts = vec![
+            Burst { start: 1, segment: 2, ..single },
+            Burst { start: 8, length: 0, segment: 0, ..single },
+            Burst { start: 8, length: 2, segment: 2, ..single },
+        ];
+        let mut batch = Batch { memory: b"-abcde--fg-".to_vec(), bursts, ..Batch::default() };
+        let servers = Servers::default();
+        let payloads: Vec<_> =
+            batch.arrivals(&servers).map(|arrival| (arrival.offset, &*arrival.datagram)).collect();
+        let expected: [(usize, &[u8]); 5] =
+            [(1, b"ab"), (3, b"cd"), (5, b"e"), (8, b""), (8, b"fg")];
+        assert_eq!(payloads, expected);
     }
 }

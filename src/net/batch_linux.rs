@@ -16,10 +16,11 @@ use nix::sys::socket::{
     SockaddrLike, SockaddrStorage, bind, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
 };
 
+use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::outbox::Plan;
-use crate::net::{Batch, Interrupter, MAX_BATCH, Message, Options, Outbox, Waited, now};
+use crate::net::outbox::{Group, Plan};
+use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
 use crate::{Error, Local, Result, Stamp};
 
 /// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
@@ -50,7 +51,7 @@ pub struct BatchSocket {
     /// How many messages the next call asks for.
     depth: usize,
     alone: u32,
-    overflowed: u32,
+    drops: u32,
     /// Whether this thread's waits end when they are to, not 50 microseconds later.
     punctual: bool,
 }
@@ -58,9 +59,6 @@ pub struct BatchSocket {
 impl BatchSocket {
     /// Whether several can share an address.
     pub const CAN_SHARE: bool = true;
-
-    /// Whether the kernel stamps arrivals.
-    pub const STAMPS: bool = true;
 
     /// Binds `address`; port 0 takes any free one.
     ///
@@ -81,7 +79,7 @@ impl BatchSocket {
                     unwatched: 0,
                     depth: 1,
                     alone: 0,
-                    overflowed: 0,
+                    drops: 0,
                     punctual: false,
                 })
             })
@@ -139,43 +137,6 @@ impl BatchSocket {
         self.interrupter.clone()
     }
 
-    /// How many datagrams this host lost because they were not read in time, as far as is known.
-    #[must_use]
-    pub fn overflowed(&self) -> u64 {
-        self.overflowed.into()
-    }
-
-    /// Waits for datagrams until `deadline`, in monotonic nanoseconds, or without end.
-    pub fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>) -> Waited {
-        let patience = match deadline {
-            None => MsgFlags::MSG_WAITFORONE,
-            Some(_) => MsgFlags::MSG_DONTWAIT,
-        };
-        loop {
-            let received = self.receive_watchfully(batch, patience);
-            if self.interrupter.is_used() {
-                return Waited::Interrupted;
-            }
-            match received {
-                Ok(()) if !batch.messages.is_empty() => return Waited::Received,
-                // An error is news of an earlier send, or a signal.
-                Ok(()) | Err(_) => {}
-            }
-            let Some(deadline) = deadline else { continue };
-            let left = deadline.saturating_sub(monotonic_ns());
-            if left <= 0 {
-                return Waited::Nothing;
-            }
-            if !self.punctual {
-                let _ = set_timerslack(1);
-                self.punctual = true;
-            }
-            let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
-            // The only error is a signal: look again.
-            let _ = ppoll(&mut ready, Some(timespec(left)), None);
-        }
-    }
-
     /// Asks the kernel to tell, or not, how many hops the datagrams have left.
     fn watch_hops(&self, wanted: bool) {
         // Without, a loop goes on, and nothing else is wrong.
@@ -205,8 +166,8 @@ impl BatchSocket {
 
     /// Takes what has come, up to `depth` messages, and adapts the depth.
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
-        let Batch { memory, messages } = batch;
-        messages.clear();
+        let Batch { memory, bursts, .. } = batch;
+        bursts.clear();
         // As it is needed: a server is to answer at once, not when 16 MiB are cleared.
         memory.resize(memory.len().max(self.depth * SLOT), 0);
         let mut slots: Vec<[IoSliceMut<'_>; 1]> = memory
@@ -223,39 +184,31 @@ impl BatchSocket {
         for (slot, message) in received.enumerate() {
             let Some(from) = message.address.as_ref().and_then(address) else { continue };
             let length = message.bytes;
-            let mut entry = Message {
-                at: now,
-                from,
-                to: None,
-                is_answer: false,
-                start: slot * SLOT,
-                length,
-                segment: length,
-            };
+            let mut burst = Burst { start: slot * SLOT, ..Burst::single(now, None, from, length) };
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {
-                        entry.at = arrival(nanoseconds(wall), now, self.opened);
+                        burst.kernel = Some(arrival(nanoseconds(wall), now, self.opened));
                     }
                     ControlMessageOwned::UdpGroSegments(segment) => {
-                        entry.segment = usize::try_from(segment).unwrap_or(length);
+                        burst.segment = usize::try_from(segment).unwrap_or(length);
                     }
-                    ControlMessageOwned::RxqOvfl(count) => self.overflowed = count,
+                    ControlMessageOwned::RxqOvfl(count) => self.drops = count,
                     ControlMessageOwned::Ipv4PacketInfo(info) => {
                         let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-                        entry.to = Some(Local { ip: ip.into(), interface: 0 });
+                        burst.to = Some(Local { ip: ip.into(), interface: 0 });
                     }
-                    ControlMessageOwned::Ipv6PacketInfo(info) => entry.to = local_v6(&info),
+                    ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(&info),
                     ControlMessageOwned::Ipv4Ttl(left)
                     | ControlMessageOwned::Ipv6HopLimit(left) => {
-                        entry.is_answer = is_answer(left);
+                        burst.is_answer = is_answer(left);
                     }
                     _ => {}
                 }
             }
-            messages.push(entry);
+            bursts.push(burst);
         }
-        self.adapt(messages.len());
+        self.adapt(bursts.len());
         Ok(())
     }
 
@@ -268,50 +221,6 @@ impl BatchSocket {
             self.depth = (4 * self.depth).min(MAX_BATCH);
         } else {
             self.alone += 1;
-        }
-    }
-
-    /// Sends what is in the outbox, empties it, and tells which datagrams could not be sent.
-    pub fn send(
-        &mut self,
-        outbox: &mut Outbox,
-        memory: &[u8],
-        mut failed: impl FnMut(Range<usize>),
-    ) {
-        let mut refused = false;
-        let plan = outbox.plan();
-        let slices: Vec<_> =
-            plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
-        let mut place = 0;
-        while place < plan.len() {
-            let key = plan.group(place).key();
-            let run = (place..plan.len())
-                .take_while(|&next| plan.group(next).key() == key)
-                .take(MAX_BATCH)
-                .count();
-            let sent = self.send_run(&plan, &slices, place..place + run);
-            place += sent.unwrap_or(0);
-            match sent {
-                Ok(1..) | Err(Errno::EINTR) => {}
-                Ok(0) | Err(_) => {
-                    // The first of the run is what the kernel refuses.
-                    let mut passed = false;
-                    for at in plan.datagrams(place) {
-                        if self.send_one(plan.group(place), &memory[at.clone()]) {
-                            passed = true;
-                        } else {
-                            failed(at);
-                        }
-                    }
-                    // A device without checksums refuses each group, a short path only long ones.
-                    refused |= passed && sent == Err(Errno::EIO);
-                    place += 1;
-                }
-            }
-        }
-        outbox.clear();
-        if refused {
-            outbox.stop_grouping();
         }
     }
 
@@ -336,27 +245,112 @@ impl BatchSocket {
             space += cmsg_space!(u16).len();
         }
         let fd = self.udp.as_raw_fd();
-        let none = MsgFlags::empty();
+        let flags = MsgFlags::MSG_DONTWAIT;
         if places.len() == 1 {
             let to = SockaddrStorage::from(group.to);
             let slices = &slices[plan.pieces_of(places.start)];
-            return sendmsg(fd, slices, &controls, none, Some(&to)).map(|_| 1);
+            return sendmsg(fd, slices, &controls, flags, Some(&to)).map(|_| 1);
         }
         let space = (space > 0).then(|| Vec::with_capacity(space));
         let mut headers = MultiHeaders::preallocate(places.len(), space);
         let messages: Vec<_> = places.clone().map(|place| &slices[plan.pieces_of(place)]).collect();
         let to: Vec<_> =
             places.map(|place| Some(SockaddrStorage::from(plan.group(place).to))).collect();
-        sendmmsg(fd, &mut headers, &messages, &to, &controls, none).map(Iterator::count)
+        sendmmsg(fd, &mut headers, &messages, &to, &controls, flags).map(Iterator::count)
     }
 
-    /// Sends a datagram alone; tells whether it went.
-    fn send_one(&self, group: &crate::net::outbox::Group, datagram: &[u8]) -> bool {
+    /// Sends a datagram alone.
+    fn send_one(&self, group: &Group, datagram: &[u8]) -> nix::Result<()> {
         let source = group.from.map(Source::new);
         let controls: Vec<_> = source.iter().map(Source::control).collect();
         let to = SockaddrStorage::from(group.to);
         let slices = [IoSlice::new(datagram)];
-        sendmsg(self.udp.as_raw_fd(), &slices, &controls, MsgFlags::empty(), Some(&to)).is_ok()
+        sendmsg(self.udp.as_raw_fd(), &slices, &controls, MsgFlags::MSG_DONTWAIT, Some(&to))
+            .map(drop)
+    }
+}
+
+impl Port for BatchSocket {
+    const STAMPS: bool = true;
+
+    fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>, blocked: bool) -> Wake {
+        let waits_in_call = deadline.is_none() && !blocked;
+        let patience =
+            if waits_in_call { MsgFlags::MSG_WAITFORONE } else { MsgFlags::MSG_DONTWAIT };
+        loop {
+            let received = self.receive_watchfully(batch, patience);
+            if self.interrupter.is_used() {
+                return Wake::Interrupted;
+            }
+            match received {
+                Ok(()) if !batch.is_empty() => return Wake::Datagrams,
+                // An error reports an earlier send, or a signal.
+                Ok(()) | Err(_) => {}
+            }
+            if waits_in_call {
+                continue;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_sub(monotonic_ns()));
+            if left.is_some_and(|left| left <= 0) {
+                return Wake::Idle;
+            }
+            if !self.punctual {
+                let _ = set_timerslack(1);
+                self.punctual = true;
+            }
+            let room = if blocked { PollFlags::POLLOUT } else { PollFlags::empty() };
+            let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN | room)];
+            // The only error is a signal: look again.
+            let _ = ppoll(&mut ready, left.map(timespec), None);
+            if ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLOUT)) {
+                return Wake::Writable;
+            }
+        }
+    }
+
+    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
+        let mut refused = false;
+        let plan = outbox.plan();
+        let slices: Vec<_> =
+            plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
+        let mut place = 0;
+        while place < plan.len() {
+            let key = plan.group(place).key();
+            let run = (place..plan.len())
+                .take_while(|&next| plan.group(next).key() == key)
+                .take(MAX_BATCH)
+                .count();
+            let sent = self.send_run(&plan, &slices, place..place + run);
+            place += sent.unwrap_or(0);
+            match sent {
+                Ok(1..) | Err(Errno::EINTR) => {}
+                Ok(0) | Err(_) => {
+                    // The first of the run is what the kernel refuses.
+                    let mut passed = false;
+                    let group = plan.group(place);
+                    for at in plan.datagrams(place) {
+                        match self.send_one(group, &memory[at.clone()]) {
+                            Ok(()) => passed = true,
+                            Err(errno) => {
+                                let blocked = errno == Errno::EAGAIN;
+                                unsent(Unsent { to: group.to, from: group.from, at, blocked });
+                            }
+                        }
+                    }
+                    // A device without checksums refuses each group, a short path only long ones.
+                    refused |= passed && sent == Err(Errno::EIO);
+                    place += 1;
+                }
+            }
+        }
+        outbox.clear();
+        if refused {
+            outbox.stop_grouping();
+        }
+    }
+
+    fn receive_drops(&self) -> u64 {
+        self.drops.into()
     }
 }
 

@@ -13,6 +13,7 @@ mod clock;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
 mod outbox;
+mod port;
 mod probe;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 #[path = "probe_linux.rs"]
@@ -25,14 +26,14 @@ mod servers;
 mod signal;
 mod socket;
 
-pub use batch::{Batch, GATHER, MAX_BATCH, Message, Options, Waited};
+pub use batch::{Batch, MAX_BATCH, Options, Wake};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
 pub use outbox::Outbox;
-pub use probe::{Arrival, ProbeOptions, Timestamps};
+pub use port::{Port, Unsent};
+pub use probe::{ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
 pub use resolve::{Endpoint, Family, on_ipv6, resolve};
 pub use servers::{Registered, Servers};
 pub use signal::{Receiver, Signal};
-pub(crate) use socket::is_refusal;
-pub use socket::{Interrupter, Received, Socket, Waker};
+pub use socket::{Interrupter, Socket, Waker};

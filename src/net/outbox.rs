@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use crate::Local;
+use crate::net::Unsent;
 
 /// What the kernel takes in one piece (`UDP_MAX_SEGMENTS`, and an IPv4 packet).
 const MAX_SEGMENTS: usize = 64;
@@ -118,6 +119,16 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Reports each datagram as blocked, and empties the outbox.
+    pub fn drain(&mut self, mut unsent: impl FnMut(Unsent)) {
+        let plan = self.plan();
+        for place in 0..plan.len() {
+            let Group { to, from, .. } = *plan.group(place);
+            plan.datagrams(place).for_each(|at| unsent(Unsent { to, from, at, blocked: true }));
+        }
+        self.clear();
     }
 
     /// Forgets all datagrams.

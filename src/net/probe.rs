@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Type};
 
-use crate::Stamp;
-
 /// Which of the kernel's stamps are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timestamps {
@@ -34,33 +32,6 @@ pub struct ProbeOptions {
     pub timestamps: Timestamps,
     /// Spins for the last microseconds before a deadline and the first after a sending.
     pub precise: bool,
-}
-
-/// What waiting for a reply came to.
-#[derive(Debug)]
-pub enum Arrival<'a> {
-    /// A datagram.
-    Datagram {
-        /// When the program received it.
-        at: Stamp,
-        /// When the kernel did, in monotonic nanoseconds.
-        kernel_ns: Option<i64>,
-        /// Its payload.
-        datagram: &'a [u8],
-    },
-    /// The kernel sent the datagram with this number, counted from 0, at this time.
-    Departed {
-        /// The number; it wraps.
-        id: u32,
-        /// Monotonic nanoseconds.
-        kernel_ns: i64,
-    },
-    /// News that a datagram was refused, and the datagram where it is known.
-    Refused(Option<&'a [u8]>),
-    /// Nothing is left to receive and the deadline has come.
-    Nothing,
-    /// The interrupter was used.
-    Interrupted,
 }
 
 /// Opens a socket as the options say and connects it to `peer`.
@@ -129,12 +100,22 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::net::{ProbeSocket, now};
+    use crate::net::{Batch, Outbox, Port, ProbeSocket, Servers, Wake, now};
 
     fn pair(options: &ProbeOptions) -> (UdpSocket, ProbeSocket) {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = ProbeSocket::connect(server.local_addr().unwrap(), options).unwrap();
         (server, client)
+    }
+
+    fn send(client: &mut ProbeSocket, datagram: &[u8]) {
+        let mut outbox = Outbox::default();
+        outbox.push(client.peer_address(), None, 0..datagram.len());
+        client.send(&mut outbox, datagram, |unsent| panic!("{unsent:?}"));
+    }
+
+    fn wait(client: &mut ProbeSocket, deadline: Option<i64>) -> Wake {
+        client.receive(&mut Batch::default(), deadline, false)
     }
 
     fn echo(server: &UdpSocket) {
@@ -150,21 +131,23 @@ mod tests {
                 let (server, mut client) =
                     pair(&ProbeOptions { timestamps, precise, ..ProbeOptions::default() });
                 let before = now();
-                client.send(b"Ping").unwrap();
+                send(&mut client, b"Ping");
                 echo(&server);
                 let deadline = wait_ns.map(|ns: i64| before.mono_ns + ns);
-                let mut departed = None;
-                let (at, kernel) = loop {
-                    match client.receive(deadline) {
-                        Arrival::Datagram { at, kernel_ns, datagram: b"Ping" } => {
-                            break (at, kernel_ns);
-                        }
-                        Arrival::Departed { id: 0, kernel_ns } => departed = Some(kernel_ns),
+                let (mut batch, mut departed) = (Batch::default(), None);
+                loop {
+                    match client.receive(&mut batch, deadline, false) {
+                        Wake::Datagrams => break,
+                        Wake::Departed { index: 0, kernel_ns } => departed = Some(kernel_ns),
                         other => panic!("{other:?}"),
                     }
-                };
+                }
+                let servers = Servers::default();
+                let arrival = batch.arrivals(&servers).next().unwrap();
+                assert_eq!(arrival.datagram, b"Ping");
                 // Kernels may have no stamps to give, but none may be of another time.
-                let round = before.mono_ns..=at.mono_ns;
+                let kernel = arrival.kernel.map(|kernel| kernel.mono_ns);
+                let round = before.mono_ns..=arrival.read.mono_ns;
                 assert!(kernel.is_none_or(|ns| round.contains(&ns)), "{kernel:?} {round:?}");
                 assert!(departed.is_none_or(|ns| round.contains(&ns)), "{departed:?} {round:?}");
                 assert!(kernel.is_none() || timestamps != Timestamps::User);
@@ -181,7 +164,7 @@ mod tests {
             // Many short ones, for a socket may learn how early to wake.
             for ns in [-1, 0, 20_000, 3_000_000, 60_000_000].into_iter().chain([200_000; 200]) {
                 let deadline = now().mono_ns + ns;
-                assert!(matches!(client.receive(Some(deadline)), Arrival::Nothing));
+                assert_eq!(wait(&mut client, Some(deadline)), Wake::Idle);
                 assert!(now().mono_ns >= deadline);
             }
         }
@@ -196,7 +179,7 @@ mod tests {
             let thread = thread::spawn(move || {
                 let mut wait = || {
                     let deadline = wait_ns.map(|ns| now().mono_ns + ns);
-                    matches!(client.receive(deadline), Arrival::Interrupted | Arrival::Nothing)
+                    matches!(wait(&mut client, deadline), Wake::Interrupted | Wake::Idle)
                 };
                 wait() && wait()
             });
@@ -206,18 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_news_and_the_next_sending_goes_out() {
+    fn room_in_the_send_buffer_ends_a_wait_that_asks_for_it() {
+        for precise in [false, true] {
+            let options = ProbeOptions { precise, ..ProbeOptions::default() };
+            let (_server, mut client) = pair(&options);
+            assert_eq!(client.receive(&mut Batch::default(), None, true), Wake::Writable);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_reported_and_the_next_datagram_goes_out() {
         // Connected to itself, it refuses all others, and nobody else can take its port.
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = nobody.local_addr().unwrap();
         nobody.connect(address).unwrap();
         let mut client = ProbeSocket::connect(address, &ProbeOptions::default()).unwrap();
+        let mut batch = Batch::default();
         for text in [b"one", b"two"] {
-            client.send(text).unwrap();
-            match client.receive(None) {
-                Arrival::Refused(refused) => assert!(refused.is_none_or(|it| it == text)),
-                other => panic!("{other:?}"),
-            }
+            send(&mut client, text);
+            assert_eq!(client.receive(&mut batch, None, false), Wake::Refused);
+            assert!(batch.refused().is_none_or(|refused| refused == text));
         }
     }
 

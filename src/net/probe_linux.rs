@@ -9,15 +9,19 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, TimestampingFlag, recvmsg, setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, TimestampingFlag, recvmsg, send, setsockopt, sockopt,
 };
 use nix::sys::time::TimeVal;
 
+use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::{Arrival, Interrupter, ProbeOptions, Timestamps, is_refusal, now, probe};
+use crate::net::outbox::Group;
+use crate::net::socket::{MAX_PAYLOAD, is_refusal};
+use crate::net::{
+    Batch, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
+};
 use crate::time::NS_PER_SECOND;
-use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, Stamp};
 
 /// How long a precise wait spins, after a sending and before a deadline.
@@ -48,11 +52,10 @@ pub struct ProbeSocket {
     drops: u64,
     /// When a datagram was sent last.
     sent_ns: i64,
-    /// A datagram that is held back until the error queue is read: its stamps and its length.
-    held: Option<(Stamp, Option<i64>, usize)>,
-    buffer: Box<[u8]>,
-    /// Room for what comes from the error queue.
-    refused: Box<[u8]>,
+    /// A datagram in the batch's memory that is held back until the error queue is read.
+    held: Option<Burst>,
+    /// Whether this thread's waits end on time, not up to 50 microseconds later.
+    punctual: bool,
     control: Vec<u8>,
 }
 
@@ -104,9 +107,7 @@ impl ProbeSocket {
             drops: 0,
             sent_ns: i64::MIN,
             held: None,
-            // IPv6 allows 20 bytes more.
-            buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
-            refused: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
+            punctual: false,
             control: vec![0; 512],
         })
     }
@@ -129,23 +130,14 @@ impl ProbeSocket {
         self.interrupter.clone()
     }
 
-    /// Prepares the thread that is going to use the socket: it wakes when asked to, not within the
-    /// 50 us after that Linux allows itself otherwise.
-    pub fn settle_in(&self) {
-        let _ = nix::sys::prctl::set_timerslack(1);
-    }
-
-    /// Sends a datagram.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        let mut sent = self.udp.send(datagram);
+    fn transmit(&mut self, datagram: &[u8]) -> nix::Result<()> {
+        let fd = self.udp.as_raw_fd();
+        let mut sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
         // An error may have more to tell; unread it takes room that replies need.
         self.news |= sent.is_err();
-        if sent.as_ref().is_err_and(is_refusal) {
+        if sent.is_err_and(|errno| is_refusal(&errno.into())) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
-            sent = self.udp.send(datagram);
+            sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
         }
         if self.precise {
             self.sent_ns = monotonic_ns();
@@ -153,64 +145,10 @@ impl ProbeSocket {
         sent.map(drop)
     }
 
-    /// How many datagrams its full receive queue has dropped.
-    #[must_use]
-    pub fn drops(&self) -> u64 {
-        self.drops
-    }
-
-    /// Waits for a reply until `deadline`, in monotonic nanoseconds, or without end.
-    pub fn receive(&mut self, deadline: Option<i64>) -> Arrival<'_> {
-        loop {
-            if self.interrupter.is_used() {
-                return Arrival::Interrupted;
-            }
-            if self.news {
-                match self.take_news() {
-                    Some(News::Departed { id, wall_ns }) => {
-                        let kernel_ns = monotonic(now(), wall_ns);
-                        return Arrival::Departed { id, kernel_ns };
-                    }
-                    Some(News::Refused(length)) => {
-                        return Arrival::Refused(Some(&self.refused[..length]));
-                    }
-                    Some(News::Other) => {}
-                    None => self.news = false,
-                }
-                continue;
-            }
-            if let Some((at, kernel_ns, length)) = self.held.take() {
-                return Arrival::Datagram { at, kernel_ns, datagram: &self.buffer[..length] };
-            }
-            // What has come is taken before the deadline is looked at: a late look loses nothing.
-            let mono_ns = monotonic_ns();
-            let left_ns = deadline.map_or(i64::MAX, |deadline| deadline.saturating_sub(mono_ns));
-            let spins = left_ns <= self.lead_ns
-                || (self.precise && mono_ns.saturating_sub(self.sent_ns) < SPIN_NS);
-            let blocks = !spins && left_ns >= 2 * TICKS_NS && self.be_patient(left_ns);
-            match self.take(if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT }) {
-                Ok(_) if self.interrupter.is_used() => return Arrival::Interrupted,
-                Ok((length, wall_ns)) => {
-                    let at = now();
-                    let kernel_ns = wall_ns.map(|wall_ns| monotonic(at, wall_ns));
-                    // The stamp of the departure is there by now, and belongs before the reply.
-                    self.news = self.timestamps == Timestamps::Kernel;
-                    self.held = Some((at, kernel_ns, length));
-                }
-                Err(Errno::EAGAIN) if blocks => {}
-                Err(Errno::EAGAIN) if left_ns <= 0 => return Arrival::Nothing,
-                Err(Errno::EAGAIN) if spins => std::hint::spin_loop(),
-                Err(Errno::EAGAIN) => self.sleep(mono_ns, left_ns - self.lead_ns),
-                Err(Errno::EINTR) => {}
-                Err(_) => self.news = true,
-            }
-        }
-    }
-
-    /// Takes a datagram: its length and the kernel's stamp.
-    fn take(&mut self, flags: MsgFlags) -> nix::Result<(usize, Option<i64>)> {
+    /// Reads a datagram: its length and the kernel's stamp.
+    fn read(&mut self, memory: &mut [u8], flags: MsgFlags) -> nix::Result<(usize, Option<i64>)> {
         let fd = self.udp.as_raw_fd();
-        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let mut slices = [IoSliceMut::new(memory)];
         let message = recvmsg::<()>(fd, &mut slices, Some(&mut self.control), flags)?;
         let mut wall_ns = None;
         for control in message.cmsgs()? {
@@ -223,24 +161,25 @@ impl ProbeSocket {
         Ok((message.bytes, wall_ns))
     }
 
-    /// Takes what the error queue holds.
-    fn take_news(&mut self) -> Option<News> {
+    /// Reads the oldest entry of the error queue; the payload of a refused datagram into `payload`.
+    fn read_news(&mut self, payload: &mut Vec<u8>) -> Option<News> {
         // Where an error comes from, as Linux numbers it.
         const ICMP: u8 = 2;
         const ICMP6: u8 = 3;
         const DEPARTURE: u8 = 4;
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let fd = self.udp.as_raw_fd();
-        let mut slices = [IoSliceMut::new(&mut self.refused)];
+        payload.resize(MAX_PAYLOAD, 0);
+        let mut slices = [IoSliceMut::new(payload)];
         let message = recvmsg::<()>(fd, &mut slices, Some(&mut self.control), flags).ok()?;
-        let (mut wall_ns, mut id, mut refused) = (None, None, false);
+        let (mut wall_ns, mut id, mut is_refusal) = (None, None, false);
         for control in message.cmsgs().ok()? {
             match control {
                 ControlMessageOwned::ScmTimestampsns(at) => wall_ns = Some(nanoseconds(at.system)),
                 ControlMessageOwned::Ipv4RecvErr(error, _)
                 | ControlMessageOwned::Ipv6RecvErr(error, _) => match error.ee_origin {
                     DEPARTURE => id = Some(error.ee_data),
-                    ICMP | ICMP6 => refused = is_unreachable(error.ee_errno),
+                    ICMP | ICMP6 => is_refusal = is_unreachable(error.ee_errno),
                     _ => {}
                 },
                 _ => {}
@@ -248,7 +187,7 @@ impl ProbeSocket {
         }
         Some(match (id, wall_ns) {
             (Some(id), Some(wall_ns)) => News::Departed { id, wall_ns },
-            _ if refused => News::Refused(message.bytes),
+            _ if is_refusal => News::Refused(message.bytes),
             _ => News::Other,
         })
     }
@@ -269,9 +208,11 @@ impl ProbeSocket {
         true
     }
 
-    /// Waits for a datagram or news for so long from `mono_ns` on.
-    fn sleep(&mut self, mono_ns: i64, ns: i64) {
-        let mut polled = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN)];
+    /// Waits for a datagram, news or, if `blocked`, room in the send buffer for `ns` from `mono_ns`
+    /// on. Returns whether there is room.
+    fn sleep(&mut self, mono_ns: i64, ns: i64, blocked: bool) -> bool {
+        let room = if blocked { PollFlags::POLLOUT } else { PollFlags::empty() };
+        let mut polled = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN | room)];
         // The only error is an interruption by a signal: look again.
         let woken = ppoll(&mut polled, Some(timespec(ns)), None);
         if woken == Ok(0) && !self.precise {
@@ -281,7 +222,89 @@ impl ProbeSocket {
             self.lead_ns = (self.lead_ns + step_ns).clamp(0, SPIN_NS);
         }
         let [polled] = polled;
-        self.news |= polled.revents().is_some_and(|events| events.contains(PollFlags::POLLERR));
+        let has = |flag| polled.revents().is_some_and(|events| events.contains(flag));
+        self.news |= has(PollFlags::POLLERR);
+        blocked && has(PollFlags::POLLOUT)
+    }
+}
+
+impl Port for ProbeSocket {
+    fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>, blocked: bool) -> Wake {
+        if !self.punctual {
+            let _ = nix::sys::prctl::set_timerslack(1);
+            self.punctual = true;
+        }
+        batch.bursts.clear();
+        batch.refused = None;
+        batch.memory.resize(MAX_PAYLOAD, 0);
+        loop {
+            if self.interrupter.is_used() {
+                return Wake::Interrupted;
+            }
+            if self.news {
+                match self.read_news(&mut batch.error) {
+                    Some(News::Departed { id, wall_ns }) => {
+                        let kernel_ns = monotonic(now(), wall_ns);
+                        return Wake::Departed { index: id, kernel_ns };
+                    }
+                    Some(News::Refused(length)) => {
+                        batch.refused = Some(length);
+                        return Wake::Refused;
+                    }
+                    Some(News::Other) => {}
+                    None => self.news = false,
+                }
+                continue;
+            }
+            if let Some(held) = self.held.take() {
+                batch.bursts.push(held);
+                return Wake::Datagrams;
+            }
+            // Arrivals are read before the deadline is checked: a late look loses nothing.
+            let mono_ns = monotonic_ns();
+            let left_ns = deadline.map_or(i64::MAX, |deadline| deadline.saturating_sub(mono_ns));
+            let spins = left_ns <= self.lead_ns
+                || (self.precise && mono_ns.saturating_sub(self.sent_ns) < SPIN_NS);
+            let blocks = !spins && !blocked && left_ns >= 2 * TICKS_NS && self.be_patient(left_ns);
+            let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+            match self.read(&mut batch.memory, flags) {
+                Ok(_) if self.interrupter.is_used() => return Wake::Interrupted,
+                Ok((length, wall_ns)) => {
+                    let read = now();
+                    let stamp = |wall_ns| Stamp { mono_ns: monotonic(read, wall_ns), wall_ns };
+                    // The stamp of the departure is there by now, and belongs before the reply.
+                    self.news = self.timestamps == Timestamps::Kernel;
+                    self.held = Some(Burst::single(read, wall_ns.map(stamp), self.peer, length));
+                }
+                Err(Errno::EAGAIN) if blocks => {}
+                Err(Errno::EAGAIN) if left_ns <= 0 => return Wake::Idle,
+                Err(Errno::EAGAIN) if spins => std::hint::spin_loop(),
+                Err(Errno::EAGAIN) => {
+                    if self.sleep(mono_ns, left_ns - self.lead_ns, blocked) {
+                        return Wake::Writable;
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => self.news = true,
+            }
+        }
+    }
+
+    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
+        let plan = outbox.plan();
+        for place in 0..plan.len() {
+            let Group { to, from, .. } = *plan.group(place);
+            for at in plan.datagrams(place) {
+                if let Err(errno) = self.transmit(&memory[at.clone()]) {
+                    unsent(Unsent { to, from, at, blocked: errno == Errno::EAGAIN });
+                }
+            }
+        }
+        outbox.clear();
+    }
+
+    fn receive_drops(&self) -> u64 {
+        self.drops
     }
 }
 

@@ -5,8 +5,6 @@ use std::process;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::net::Message;
-
 /// The servers of one process.
 ///
 /// A child by `fork` has a list of its own: a thread of the parent may have held the lock on this one,
@@ -111,14 +109,8 @@ impl Servers {
         }
     }
 
-    /// Whether an answer to a message would start a loop: it is an answer itself, or comes from one of
-    /// them, oneself perhaps.
-    #[must_use]
-    pub fn sent(&self, message: &Message) -> bool {
-        message.is_answer || self.has(message.from)
-    }
-
-    fn has(&self, from: SocketAddr) -> bool {
+    /// Whether `from` is one of them, this one included: an answer to it would start a loop.
+    pub(super) fn include(&self, from: SocketAddr) -> bool {
         self.known.iter().filter(|server| server.port() == from.port()).any(|server| {
             let from = canonical(from);
             server.ip() == from.ip() || (server.ip().is_unspecified() && is_local(from))
@@ -156,11 +148,11 @@ mod tests {
         servers.refresh();
         for server in ["127.0.0.1:1", "[::ffff:127.0.0.1]:1", "127.0.0.9:2", "[::ffff:127.0.0.9]:3"]
         {
-            assert!(servers.has(address(server)), "{server}");
+            assert!(servers.include(address(server)), "{server}");
         }
         // An address for documents is nobody's (RFC 5737, RFC 3849).
         for other in ["127.0.0.9:1", "127.0.0.1:4", "198.51.100.7:2", "[2001:db8::7]:3"] {
-            assert!(!servers.has(address(other)), "{other}");
+            assert!(!servers.include(address(other)), "{other}");
         }
         // A child does not wait for the list of its parent, whoever has locked it.
         let locked = Registry::current().servers();
@@ -172,7 +164,7 @@ mod tests {
         drop((one, all));
         servers.refresh();
         for server in ["127.0.0.1:1", "127.0.0.9:2"] {
-            assert!(!servers.has(address(server)), "{server}");
+            assert!(!servers.include(address(server)), "{server}");
         }
     }
 }

@@ -7,14 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Type};
 
+use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
-use crate::net::now;
+use crate::net::outbox::Group;
+use crate::net::{Batch, Outbox, Port, Unsent, Wake, now};
 use crate::wire::MAX_DATAGRAM;
-use crate::{Error, Result, Stamp};
+use crate::{Error, Result};
+
+/// The longest payload: IPv6 allows 20 bytes more than IPv4.
+pub(super) const MAX_PAYLOAD: usize = MAX_DATAGRAM + 20;
 
 const DATAGRAM: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -33,7 +39,10 @@ pub struct Socket {
     /// Whether a wake-up was seen that no wait has ended by yet.
     woken: bool,
     interrupter: Interrupter,
-    buffer: Box<[u8]>,
+    /// Whether the poll watches for room in the send buffer.
+    watches_room: bool,
+    /// Whether a send reported the refusal of an earlier datagram.
+    refused: bool,
 }
 
 /// Ends one wait of a socket, the present one or the next; may be used again and again.
@@ -61,26 +70,6 @@ enum Means {
     Wake(Waker),
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     ShutDown(Arc<std::net::UdpSocket>),
-}
-
-/// What waiting came to.
-#[derive(Debug)]
-pub enum Received<'a> {
-    /// A datagram.
-    Datagram {
-        /// When it was received.
-        at: Stamp,
-        /// Where it came from.
-        from: SocketAddr,
-        /// Its payload.
-        datagram: &'a [u8],
-    },
-    /// News that nothing listens where an earlier datagram went.
-    Refused,
-    /// Nothing is left to receive, and the deadline has come or the waker was used.
-    Nothing,
-    /// The interrupter was used.
-    Interrupted,
 }
 
 impl Interrupter {
@@ -178,8 +167,8 @@ impl Socket {
             },
             waker,
             woken: false,
-            // IPv6 allows 20 bytes more.
-            buffer: vec![0; MAX_DATAGRAM + 20].into_boxed_slice(),
+            watches_room: false,
+            refused: false,
         })
     }
 
@@ -207,49 +196,87 @@ impl Socket {
         self.waker.clone()
     }
 
-    /// Sends a datagram; never blocks.
-    ///
-    /// # Errors
-    /// The system's, `WouldBlock` where its send buffer is full.
-    pub fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        match self.peer {
-            Some(_) => self.udp.send(datagram)?,
-            None => self.udp.send_to(datagram, to)?,
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        let attempt = || match self.peer {
+            Some(_) => self.udp.send(datagram),
+            None => self.udp.send_to(datagram, to),
         };
-        Ok(())
+        let mut sent = attempt();
+        if sent.as_ref().is_err_and(is_refusal) {
+            // The error belongs to an earlier datagram; the system sent nothing this time.
+            self.refused = true;
+            sent = attempt();
+        }
+        sent.map(drop)
     }
 
-    /// Waits for a datagram until `deadline`, in monotonic nanoseconds, or without end.
-    pub fn receive(&mut self, deadline: Option<i64>) -> Received<'_> {
+    /// Has the poll watch for room in the send buffer, or not.
+    fn watch_room(&mut self, wanted: bool) {
+        let interest =
+            if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        if wanted != self.watches_room
+            && self.poll.registry().reregister(&mut self.udp, DATAGRAM, interest).is_ok()
+        {
+            self.watches_room = wanted;
+        }
+    }
+}
+
+impl Port for Socket {
+    fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>, blocked: bool) -> Wake {
+        self.watch_room(blocked);
+        batch.bursts.clear();
+        batch.refused = None;
+        batch.memory.resize(MAX_PAYLOAD, 0);
         loop {
             if self.interrupter.is_used() {
-                return Received::Interrupted;
+                return Wake::Interrupted;
             }
-            // What has come is taken before the clock is looked at: a late look loses nothing.
-            match self.udp.recv_from(&mut self.buffer) {
+            if mem::take(&mut self.refused) {
+                return Wake::Refused;
+            }
+            // Arrivals are read before the clock: a late look loses nothing.
+            match self.udp.recv_from(&mut batch.memory) {
                 Ok((length, from)) => {
-                    let at = now();
-                    return Received::Datagram { at, from, datagram: &self.buffer[..length] };
+                    batch.bursts.push(Burst::single(now(), None, from, length));
+                    return Wake::Datagrams;
                 }
-                Err(error) if is_refusal(&error) => return Received::Refused,
-                // Errors other than `WouldBlock` are news of an earlier send, too; they are spent.
+                Err(error) if is_refusal(&error) => return Wake::Refused,
+                // Other errors but `WouldBlock` report an earlier send, too; they are spent.
                 Err(error) if error.kind() != ErrorKind::WouldBlock => continue,
                 Err(_) => {}
             }
             if mem::take(&mut self.woken) {
-                return Received::Nothing;
+                return Wake::Idle;
             }
             let patience = match deadline {
                 None => None,
                 Some(deadline) => match u64::try_from(deadline.saturating_sub(monotonic_ns())) {
                     Ok(left @ 1..) => Some(Duration::from_nanos(left)),
-                    _ => return Received::Nothing,
+                    _ => return Wake::Idle,
                 },
             };
             // The only error is an interruption by a signal: look again.
             let _ = self.poll.poll(&mut self.ready, patience);
             self.woken = self.ready.iter().any(|event| event.token() == WAKE);
+            if blocked && self.ready.iter().any(Event::is_writable) {
+                return Wake::Writable;
+            }
         }
+    }
+
+    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
+        let plan = outbox.plan();
+        for place in 0..plan.len() {
+            let Group { to, from, .. } = *plan.group(place);
+            for at in plan.datagrams(place) {
+                if let Err(error) = self.transmit(to, &memory[at.clone()]) {
+                    let blocked = error.kind() == ErrorKind::WouldBlock;
+                    unsent(Unsent { to, from, at, blocked });
+                }
+            }
+        }
+        outbox.clear();
     }
 }
 
@@ -261,7 +288,18 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Servers;
     use std::thread;
+
+    fn send(socket: &mut Socket, to: SocketAddr, datagram: &[u8]) {
+        let mut outbox = Outbox::default();
+        outbox.push(to, None, 0..datagram.len());
+        socket.send(&mut outbox, datagram, |unsent| panic!("{unsent:?}"));
+    }
+
+    fn wait(socket: &mut Socket, deadline: Option<i64>) -> Wake {
+        socket.receive(&mut Batch::default(), deadline, false)
+    }
 
     fn loopback() -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
@@ -270,13 +308,15 @@ mod tests {
     #[test]
     fn a_datagram_of_any_length_passes_whole() {
         let mut receiver = Socket::bind(loopback()).unwrap();
-        let sender = Socket::connect(receiver.local_address()).unwrap();
+        let mut sender = Socket::connect(receiver.local_address()).unwrap();
+        let mut batch = Batch::default();
         for length in [0, 1, MAX_DATAGRAM] {
-            sender.send(receiver.local_address(), &vec![7; length]).unwrap();
-            let Received::Datagram { from, datagram, .. } = receiver.receive(None) else {
-                panic!("no datagram");
-            };
-            assert_eq!((from, datagram.len()), (sender.local_address(), length));
+            send(&mut sender, receiver.local_address(), &vec![7; length]);
+            assert_eq!(receiver.receive(&mut batch, None, false), Wake::Datagrams);
+            let servers = Servers::default();
+            let arrivals: Vec<_> = batch.arrivals(&servers).collect();
+            let [arrival] = &arrivals[..] else { panic!("{arrivals:?}") };
+            assert_eq!((arrival.from, arrival.datagram.len()), (sender.local_address(), length));
         }
     }
 
@@ -284,16 +324,19 @@ mod tests {
     fn all_interfaces_of_ipv6_are_those_of_ipv4() {
         let mut receiver = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = receiver.local_address().port();
-        let sender = Socket::connect((Ipv4Addr::LOCALHOST, port).into()).unwrap();
-        sender.send(sender.peer_address(), b"4").unwrap();
-        assert!(matches!(receiver.receive(None), Received::Datagram { datagram: b"4", .. }));
+        let mut sender = Socket::connect((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+        let peer = sender.peer_address();
+        send(&mut sender, peer, b"4");
+        let mut batch = Batch::default();
+        assert_eq!(receiver.receive(&mut batch, None, false), Wake::Datagrams);
+        assert_eq!(batch.memory()[..1], *b"4");
     }
 
     #[test]
     fn a_deadline_that_has_passed_ends_the_wait() {
         let mut socket = Socket::bind(loopback()).unwrap();
-        assert!(matches!(socket.receive(Some(now().mono_ns)), Received::Nothing));
-        assert!(matches!(socket.receive(Some(now().mono_ns + 1_000_000)), Received::Nothing));
+        assert!(wait(&mut socket, Some(now().mono_ns)) == Wake::Idle);
+        assert!(wait(&mut socket, Some(now().mono_ns + 1_000_000)) == Wake::Idle);
     }
 
     #[test]
@@ -301,8 +344,8 @@ mod tests {
         let mut socket = Socket::bind(loopback()).unwrap();
         let interrupter = socket.interrupter();
         let thread = thread::spawn(move || {
-            let first = matches!(socket.receive(None), Received::Interrupted);
-            first && matches!(socket.receive(None), Received::Interrupted)
+            let first = wait(&mut socket, None) == Wake::Interrupted;
+            first && wait(&mut socket, None) == Wake::Interrupted
         });
         interrupter.interrupt();
         assert!(thread.join().unwrap());
@@ -311,14 +354,14 @@ mod tests {
     #[test]
     fn a_wake_up_ends_one_wait_after_what_has_come_is_taken() {
         let mut receiver = Socket::bind(loopback()).unwrap();
-        let sender = Socket::connect(receiver.local_address()).unwrap();
+        let mut sender = Socket::connect(receiver.local_address()).unwrap();
         for _ in 0..2 {
-            sender.send(receiver.local_address(), b"first").unwrap();
+            send(&mut sender, receiver.local_address(), b"first");
             receiver.waker().wake();
-            assert!(matches!(receiver.receive(None), Received::Datagram { .. }));
-            assert!(matches!(receiver.receive(None), Received::Nothing));
+            assert!(wait(&mut receiver, None) == Wake::Datagrams);
+            assert!(wait(&mut receiver, None) == Wake::Idle);
             let start = now().mono_ns;
-            assert!(matches!(receiver.receive(Some(start + 1_000_000)), Received::Nothing));
+            assert!(wait(&mut receiver, Some(start + 1_000_000)) == Wake::Idle);
             assert!(now().mono_ns >= start + 1_000_000, "it is used up");
         }
     }
@@ -330,8 +373,8 @@ mod tests {
         let address = nobody.local_addr().unwrap();
         nobody.connect(address).unwrap();
         let mut socket = Socket::connect(address).unwrap();
-        socket.send(address, b"anybody?").unwrap();
-        assert!(matches!(socket.receive(None), Received::Refused));
+        send(&mut socket, address, b"anybody?");
+        assert!(wait(&mut socket, None) == Wake::Refused);
     }
 
     #[test]

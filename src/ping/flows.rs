@@ -1,8 +1,7 @@
 //! One session spread over several source ports, for equal-cost paths are chosen by port.
 
-use crate::machine::Watched;
 use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
-use crate::{Events, Stamp};
+use crate::{Arrival, Events, Machine, Stamp, Transmit};
 
 /// A session for each flow, all against one clock; their slots take turns.
 #[derive(Debug)]
@@ -18,18 +17,6 @@ impl Flows {
         let session =
             |flow| Session::new(Config { start: Some(start), ..share(config, flows, flow) });
         Self { sessions: (0..flows).map(session).collect(), events: Events::new(config.events) }
-    }
-
-    /// The session of a flow.
-    pub(crate) fn session(&mut self, flow: usize) -> &mut Session {
-        &mut self.sessions[flow]
-    }
-
-    /// Takes over what a flow has decided.
-    pub(crate) fn collect(&mut self, flow: usize) {
-        while let Some(probe) = crate::Machine::events(&mut self.sessions[flow]).pop() {
-            self.events.push((flow, probe));
-        }
     }
 
     /// What is known of each flow.
@@ -59,10 +46,59 @@ impl Flows {
     }
 }
 
-impl Watched for Flows {
+/// Each flow is a socket of its own.
+impl Machine for Flows {
     type Event = (usize, Probe);
 
-    fn unread(&mut self) -> &mut Events<(usize, Probe)> {
+    fn on_datagram(&mut self, flow: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        self.sessions[flow].on_datagram(0, arrival)
+    }
+
+    fn on_time(&mut self, flow: usize, now: Stamp, heard_ns: i64) {
+        let session = &mut self.sessions[flow];
+        session.on_time(0, now, heard_ns);
+        while let Some(probe) = session.events().pop() {
+            self.events.push((flow, probe));
+        }
+    }
+
+    fn deadline(&self, flow: usize) -> Option<i64> {
+        self.sessions[flow].deadline(0)
+    }
+
+    fn transmit(&mut self, flow: usize) -> Option<Transmit<'_>> {
+        self.sessions[flow].transmit(0)
+    }
+
+    fn on_blocked(&mut self, flow: usize, datagram: &[u8]) {
+        self.sessions[flow].on_blocked(0, datagram);
+    }
+
+    fn on_unblocked(&mut self, flow: usize, now: Stamp, datagram: &mut Vec<u8>) -> bool {
+        self.sessions[flow].on_unblocked(0, now, datagram)
+    }
+
+    fn on_send_failed(&mut self, flow: usize, datagram: &[u8]) {
+        self.sessions[flow].on_send_failed(0, datagram);
+    }
+
+    fn on_refused(&mut self, flow: usize, datagram: Option<&[u8]>) {
+        self.sessions[flow].on_refused(0, datagram);
+    }
+
+    fn on_departed(&mut self, flow: usize, index: u32, kernel_ns: i64) {
+        self.sessions[flow].on_departed(0, index, kernel_ns);
+    }
+
+    fn on_receive_drops(&mut self, flow: usize, total: u64) {
+        self.sessions[flow].on_receive_drops(0, total);
+    }
+
+    fn is_done(&self, flow: usize) -> bool {
+        self.sessions[flow].is_done(0)
+    }
+
+    fn events(&mut self) -> &mut Events<(usize, Probe)> {
         &mut self.events
     }
 }
@@ -95,7 +131,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Machine;
 
     const MS: i64 = 1_000_000;
 
@@ -125,14 +160,13 @@ mod tests {
         let mut turns = Vec::new();
         for ms in 5..30 {
             for flow in 0..3 {
-                let session = flows.session(flow);
-                session.on_time(at(ms));
-                turns.extend(session.transmit().map(|_| (ms, flow)));
+                flows.on_time(flow, at(ms), ms * MS);
+                turns.extend(flows.transmit(flow).map(|_| (ms, flow)));
             }
         }
         let expected: Vec<_> = (5..13).zip([0, 1, 2].into_iter().cycle()).collect();
         assert_eq!(turns, expected);
-        assert!((0..3).all(|flow| flows.session(flow).is_done()));
+        assert!((0..3).all(|flow| flows.is_done(flow)));
         assert_eq!(Flows::total(&flows.reports()).counters.lost, 8);
     }
 
@@ -150,7 +184,7 @@ mod tests {
         let mut flows = Flows::new(config(Schedule::StopAndWait, Some(9)), 2, at(0));
         for ms in [0, 1, 2] {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
-            (0..2).for_each(|flow| flows.session(flow).on_time(stepped));
+            (0..2).for_each(|flow| flows.on_time(flow, stepped, ms * MS));
         }
         assert_eq!(Flows::total(&flows.reports()).wall_steps.count, 1);
     }

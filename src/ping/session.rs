@@ -9,7 +9,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::{Counters, ProbeLog, Report, Schedule};
 use crate::wire::shown;
-use crate::{Events, Machine, Random, Stamp};
+use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
 /// How many of the last probes a reply may still belong to, and more where more are pending.
 const REMEMBERED: usize = 16_384;
@@ -169,45 +169,8 @@ impl Session {
         self.report.counters
     }
 
-    /// Takes a datagram with the kernel's receive stamp, in monotonic nanoseconds.
-    pub fn on_stamped(
-        &mut self,
-        at: Stamp,
-        kernel_ns: Option<i64>,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) {
-        self.report.wall_steps.observe(at);
-        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
-        let kernel_ns = kernel_ns.filter(|ns| *ns <= at.mono_ns);
-        // What came in time and was read late came in time.
-        self.settle(kernel_ns.unwrap_or(at.mono_ns));
-        self.report.counters.received += 1;
-        match self.judge(from, datagram) {
-            Match::Reply(seq) => {
-                let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
-                let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
-                if kernel_ns.is_none() {
-                    self.settle(at.mono_ns);
-                }
-                self.reply(seq, at, kernel_ns, datagram);
-            }
-            Match::Corrupt => self.report.counters.corrupt += 1,
-            Match::Foreign => self.report.counters.foreign += 1,
-        }
-    }
-
-    /// Takes the kernel's stamp of the departure of a probe, in monotonic nanoseconds.
-    pub fn on_departed(&mut self, seq: u64, kernel_ns: i64) {
-        if let Some(probe) = self.remembered(seq)
-            && probe.rtt_ns.is_none()
-        {
-            probe.departed_ns = Some(kernel_ns);
-        }
-    }
-
-    /// Sends what is due at `now`, though more may have arrived.
-    pub fn on_slot(&mut self, now: Stamp) {
+    /// Sends the probe that is due at `now`.
+    fn on_slot(&mut self, now: Stamp) {
         if let Some(end_ns) = self.end_ns()
             && !self.closed
             && now.mono_ns >= end_ns
@@ -224,27 +187,12 @@ impl Session {
         }
     }
 
-    /// Takes the news that this very datagram was refused.
-    pub fn on_probe_refused(&mut self, datagram: &[u8]) {
-        self.explain_silence(datagram, Verdict::Refused);
-    }
-
-    /// Takes the news that this host could not send this very datagram.
-    pub fn on_probe_failed(&mut self, datagram: &[u8]) {
-        self.explain_silence(datagram, Verdict::SendFailed);
-    }
-
     fn explain_silence(&mut self, datagram: &[u8], why: Verdict) {
         if let Claim::Echo(seq) = self.message.claim(datagram)
             && let Some(probe) = self.remembered(seq)
         {
             probe.silence = why;
         }
-    }
-
-    /// Takes the number of datagrams that the receive queue has dropped so far.
-    pub fn on_local_drops(&mut self, drops: u64) {
-        self.report.receive_drops = drops;
     }
 
     /// What nobody else knows and each of its probes carries.
@@ -429,11 +377,33 @@ impl Session {
 impl Machine for Session {
     type Event = Probe;
 
-    fn on_datagram(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
-        self.on_stamped(at, None, from, datagram);
+    fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        let Arrival { read, from, ref datagram, .. } = *arrival;
+        self.report.wall_steps.observe(read);
+        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
+        let kernel_ns = arrival.kernel.map(|at| at.mono_ns).filter(|ns| *ns <= read.mono_ns);
+        // What came in time and was read late came in time.
+        self.settle(kernel_ns.unwrap_or(read.mono_ns));
+        self.report.counters.received += 1;
+        match self.judge(from, datagram) {
+            Match::Reply(seq) => {
+                let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
+                let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
+                if kernel_ns.is_none() {
+                    self.settle(read.mono_ns);
+                }
+                self.reply(seq, read, kernel_ns, datagram);
+            }
+            Match::Corrupt => self.report.counters.corrupt += 1,
+            Match::Foreign => self.report.counters.foreign += 1,
+        }
+        None
     }
 
-    fn on_refused(&mut self) {
+    fn on_refused(&mut self, _: usize, datagram: Option<&[u8]>) {
+        if let Some(datagram) = datagram {
+            return self.explain_silence(datagram, Verdict::Refused);
+        }
         // The longest waiting of those not known to be refused.
         let pending = self.probes.iter_mut().filter(|probe| probe.verdict == Verdict::Pending);
         if let Some(probe) = pending.into_iter().find(|probe| probe.silence == Verdict::Lost) {
@@ -441,7 +411,19 @@ impl Machine for Session {
         }
     }
 
-    fn on_time(&mut self, now: Stamp) {
+    fn on_departed(&mut self, _: usize, index: u32, kernel_ns: i64) {
+        if let Some(probe) = self.remembered(u64::from(index) + 1)
+            && probe.rtt_ns.is_none()
+        {
+            probe.departed_ns = Some(kernel_ns);
+        }
+    }
+
+    fn on_receive_drops(&mut self, _: usize, total: u64) {
+        self.report.receive_drops = total;
+    }
+
+    fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
         self.report.wall_steps.observe(now);
         if self.started.is_none() {
             let start = self.config.start.unwrap_or(now);
@@ -449,11 +431,11 @@ impl Machine for Session {
             let first_ns = start.mono_ns.saturating_add(self.config.offset_ns);
             self.slots = Slots::new(self.config.schedule, first_ns);
         }
-        self.settle(now.mono_ns);
+        self.settle(heard_ns);
         self.on_slot(now);
     }
 
-    fn deadline(&self) -> Option<i64> {
+    fn deadline(&self, _: usize) -> Option<i64> {
         let timeout_ns = usize::try_from(self.settled - self.forgotten())
             .ok()
             .and_then(|place| self.probes.get(place))
@@ -468,18 +450,33 @@ impl Machine for Session {
         [timeout_ns, slot_ns, end_ns].into_iter().flatten().min()
     }
 
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
+    fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
         self.outgoing.take()
     }
 
-    fn on_send_failed(&mut self) {
-        // Its time runs all the same: a host without a route must not send as fast as it can fail.
-        if let Some(probe) = self.probes.back_mut() {
-            probe.silence = Verdict::SendFailed;
-        }
+    fn on_blocked(&mut self, _: usize, datagram: &[u8]) {
+        self.explain_silence(datagram, Verdict::SendFailed);
     }
 
-    fn is_done(&self) -> bool {
+    fn on_unblocked(&mut self, _: usize, now: Stamp, datagram: &mut Vec<u8>) -> bool {
+        let Claim::Echo(seq) = self.message.claim(datagram) else { return false };
+        let timeout_ns = self.config.timeout_ns;
+        let Some(probe) = self.remembered(seq) else { return false };
+        let is_due = now.mono_ns < probe.at.mono_ns.saturating_add(timeout_ns);
+        if probe.verdict != Verdict::Pending || !is_due {
+            return false;
+        }
+        (probe.at, probe.silence) = (now, Verdict::Lost);
+        self.message.write(seq, now.wall_ns, datagram);
+        true
+    }
+
+    fn on_send_failed(&mut self, _: usize, datagram: &[u8]) {
+        // Its time runs all the same: a host without a route must not send as fast as it can fail.
+        self.explain_silence(datagram, Verdict::SendFailed);
+    }
+
+    fn is_done(&self, _: usize) -> bool {
         self.closed && self.report.counters.pending == 0
     }
 

@@ -9,10 +9,13 @@ use foldhash::HashMap;
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
-use crate::{Events, Machine, Random, Stamp};
+use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
 /// So many probes may go out in a row once all replies are read.
 const BURST: u32 = 64;
+
+/// How long replies wait to be read together.
+const GATHER: Duration = Duration::from_micros(500);
 
 /// What is due for longer than this goes out no faster than the rest: a pause of this host is not
 /// made up for by a burst.
@@ -47,9 +50,8 @@ pub struct Sweep {
     started_ns: Option<i64>,
     /// Which session sent when, in that order, while a reply may be in time.
     waiting: VecDeque<(i64, usize)>,
-    /// What goes out next: of which session, and how many more in this row.
+    /// How many probes may go out before more replies are read.
     burst: u32,
-    last: usize,
     now: Stamp,
     foreign: u64,
     events: Events<()>,
@@ -88,7 +90,6 @@ impl Sweep {
             started_ns: None,
             waiting: VecDeque::new(),
             burst: 0,
-            last: 0,
             now: Stamp::default(),
             foreign: 0,
             events: Events::new(0),
@@ -127,35 +128,6 @@ impl Sweep {
             .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns as i64)))
     }
 
-    /// Takes a datagram with the kernel's receive stamp, in monotonic nanoseconds.
-    pub fn on_stamped(&mut self, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
-        self.come_to(at);
-        // One in, one out: what has come is read before much more is asked for.
-        self.burst = (self.burst + 1).min(BURST);
-        match self.index_of(datagram) {
-            Some(index) => {
-                let target = self.targets[index];
-                self.sessions[index].on_stamped(at, kernel_ns, target, datagram);
-            }
-            None => self.foreign += 1,
-        }
-        // What came before it was read before it, however much more there is to read.
-        self.settle(kernel_ns.map_or(at.mono_ns, |ns| ns.min(at.mono_ns)));
-    }
-
-    /// Takes the news that this host could not send this probe.
-    pub fn on_probe_failed(&mut self, probe: &[u8]) {
-        if let Some(index) = self.index_of(probe) {
-            self.sessions[index].on_probe_failed(probe);
-        }
-    }
-
-    /// Whether more than one probe goes out in this time.
-    #[must_use]
-    pub fn is_faster_than(&self, time: Duration) -> bool {
-        self.rate * time.as_secs_f64() > 1.0
-    }
-
     /// Whose token a datagram has.
     fn index_of(&self, datagram: &[u8]) -> Option<usize> {
         self.of_token.get(&token_of(datagram)?).copied()
@@ -189,45 +161,76 @@ impl Sweep {
 impl Machine for Sweep {
     type Event = ();
 
-    fn on_datagram(&mut self, at: Stamp, _from: SocketAddr, datagram: &[u8]) {
-        self.on_stamped(at, None, datagram);
+    fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        let read = arrival.read;
+        self.come_to(read);
+        // One in, one out: replies are read before many more are asked for.
+        self.burst = (self.burst + 1).min(BURST);
+        match self.index_of(arrival.datagram) {
+            Some(index) => {
+                arrival.from = self.targets[index];
+                self.sessions[index].on_datagram(0, arrival);
+            }
+            None => self.foreign += 1,
+        }
+        None
     }
 
-    fn on_refused(&mut self) {
-        // An unconnected socket is not told whose refusal it is.
-    }
-
-    fn on_time(&mut self, now: Stamp) {
+    fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
         self.started_ns.get_or_insert(now.mono_ns);
         self.come_to(now);
-        self.burst = BURST;
-        self.settle(now.mono_ns);
+        if heard_ns >= now.mono_ns {
+            self.burst = BURST;
+        }
+        self.settle(heard_ns);
     }
 
-    fn deadline(&self) -> Option<i64> {
+    fn deadline(&self, _: usize) -> Option<i64> {
         let timeout_ns = self.waiting.front().map(|(ns, _)| ns.saturating_add(self.timeout_ns));
         [self.due_ns(), timeout_ns].into_iter().flatten().min()
     }
 
-    fn transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
+    fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
         let started = self.started_ns.is_some();
         if !started || self.burst == 0 || self.due_ns().is_none_or(|ns| self.now.mono_ns < ns) {
             return None;
         }
         self.burst -= 1;
-        self.last = usize::try_from(self.sent % self.sessions.len() as u64).ok()?;
+        let index = usize::try_from(self.sent % self.sessions.len() as u64).ok()?;
         self.sent += 1;
-        self.waiting.push_back((self.now.mono_ns, self.last));
-        let session = &mut self.sessions[self.last];
+        self.waiting.push_back((self.now.mono_ns, index));
+        let session = &mut self.sessions[index];
         session.send(self.now);
-        session.transmit()
+        session.transmit(0)
     }
 
-    fn on_send_failed(&mut self) {
-        self.sessions[self.last].on_send_failed();
+    fn on_blocked(&mut self, _: usize, probe: &[u8]) {
+        if let Some(index) = self.index_of(probe) {
+            self.sessions[index].on_blocked(0, probe);
+        }
     }
 
-    fn is_done(&self) -> bool {
+    fn on_unblocked(&mut self, _: usize, now: Stamp, probe: &mut Vec<u8>) -> bool {
+        let Some(index) = self.index_of(probe) else { return false };
+        let leaves = self.sessions[index].on_unblocked(0, now, probe);
+        if leaves {
+            self.waiting.push_back((now.mono_ns, index));
+        }
+        leaves
+    }
+
+    fn on_send_failed(&mut self, _: usize, probe: &[u8]) {
+        if let Some(index) = self.index_of(probe) {
+            self.sessions[index].on_send_failed(0, probe);
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        // Gather only if several probes are due in that time.
+        if self.rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
+    }
+
+    fn is_done(&self, _: usize) -> bool {
         self.sent >= self.total && self.waiting.is_empty()
     }
 
@@ -239,6 +242,7 @@ impl Machine for Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::by_hand::{arrive, tick, transmit};
 
     const MS: i64 = 1_000_000;
 
@@ -258,9 +262,9 @@ mod tests {
     }
 
     fn sent(sweep: &mut Sweep, ms: i64) -> Vec<(SocketAddr, Vec<u8>)> {
-        sweep.on_time(at(ms));
+        tick(sweep, at(ms));
         let mut all = Vec::new();
-        while let Some((to, datagram)) = sweep.transmit() {
+        while let Some((to, datagram)) = transmit(sweep) {
             all.push((to, datagram.to_vec()));
         }
         all
@@ -273,8 +277,8 @@ mod tests {
             (0..6).flat_map(|ms| sent(&mut sweep, ms)).map(|(to, _)| to.ip().to_string()).collect();
         assert_eq!(hosts[..3], ["127.0.1.0", "127.0.1.1", "127.0.1.2"]);
         assert_eq!((hosts.len(), &hosts[..3]), (6, &hosts[3..]));
-        assert_eq!(sweep.deadline(), Some(100 * MS));
-        assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done());
+        assert_eq!(sweep.deadline(0), Some(100 * MS));
+        assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done(0));
         assert!(sweep.take_reports().iter().all(|report| report.counters.lost == 2));
     }
 
@@ -291,10 +295,11 @@ mod tests {
         let mut sweep = sweep(2, 1e9);
         let probes: Vec<_> = (0..4).flat_map(|ms| sent(&mut sweep, ms)).collect();
         for (to, echo) in probes.iter().rev() {
-            assert!(!sweep.is_done());
-            sweep.on_datagram(at(9), *to, echo);
+            assert!(!sweep.is_done(0));
+            arrive(&mut sweep, at(9), *to, echo);
         }
-        assert!(sweep.is_done());
+        tick(&mut sweep, at(9));
+        assert!(sweep.is_done(0));
         assert!(sweep.take_reports().iter().all(|report| report.counters.answered == 2));
     }
 
@@ -302,16 +307,17 @@ mod tests {
     fn noise_without_a_pause_does_not_keep_it_from_its_end() {
         let mut sweep = sweep(2, 1e9);
         sent(&mut sweep, 0);
-        assert!(!sweep.is_done());
+        assert!(!sweep.is_done(0));
         let noisy = "127.0.1.1:7".parse().unwrap();
         for ms in 1..=100 {
-            sweep.on_datagram(at(ms), noisy, b"noise");
-            while sweep.transmit().is_some() {}
+            arrive(&mut sweep, at(ms), noisy, b"noise");
+            sweep.on_time(0, at(ms), ms * MS - 1);
+            while transmit(&mut sweep).is_some() {}
         }
-        sweep.on_stamped(at(400), Some(99 * MS), b"read late");
-        assert!(!sweep.is_done(), "a reply that came in time may still be read");
-        sweep.on_stamped(at(400), Some(400 * MS), b"noise");
-        assert!(sweep.is_done());
+        sweep.on_time(0, at(400), 99 * MS);
+        assert!(!sweep.is_done(0), "a reply that came in time may still be read");
+        sweep.on_time(0, at(400), 399 * MS);
+        assert!(sweep.is_done(0));
         assert_eq!(sweep.take_reports()[0].counters.lost, 2);
     }
 
@@ -322,7 +328,7 @@ mod tests {
         assert_eq!(sent(&mut sweep, 5).len(), 5, "a short one is");
         assert_eq!(sent(&mut sweep, 900).len(), 11);
         assert_eq!(sent(&mut sweep, 901).len(), 1);
-        sweep.on_datagram(at(1800), "192.0.2.1:9".parse().unwrap(), b"noise");
+        arrive(&mut sweep, at(1800), "192.0.2.1:9".parse().unwrap(), b"noise");
         assert_eq!(sent(&mut sweep, 1800).len(), 11);
     }
 
@@ -333,11 +339,11 @@ mod tests {
         let probes = sent(&mut sweep, 1);
         let elsewhere = "192.0.2.1:9".parse().unwrap();
         let (_, mut echo) = probes[0].clone();
-        sweep.on_datagram(at(5), elsewhere, &echo);
-        sweep.on_datagram(at(6), elsewhere, &echo);
-        sweep.on_datagram(at(6), elsewhere, b"PING 1 1486420330.837133");
+        arrive(&mut sweep, at(5), elsewhere, &echo);
+        arrive(&mut sweep, at(6), elsewhere, &echo);
+        arrive(&mut sweep, at(6), elsewhere, b"PING 1 1486420330.837133");
         echo[62] ^= 1;
-        sweep.on_datagram(at(7), elsewhere, &echo);
+        arrive(&mut sweep, at(7), elsewhere, &echo);
         let counters: Vec<_> = sweep.take_reports().iter().map(|report| report.counters).collect();
         assert_eq!((counters[1].answered, counters[1].duplicates), (1, 1));
         assert_eq!((counters[1].corrupt, sweep.foreign()), (1, 1));

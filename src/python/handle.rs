@@ -9,7 +9,6 @@ use std::thread;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use crate::machine::Watched;
 use crate::net::{Endpoint, Receiver, Signal, Socket};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
@@ -17,7 +16,7 @@ use crate::python::wait::{resolve_all, wait};
 use crate::{Error, Machine, Next, Result, Worker};
 
 /// The worker of a Python object: none before the first start, then the latest.
-pub(super) struct Handle<M: Watched> {
+pub(super) struct Handle<M: Machine> {
     class: &'static str,
     /// Locked only while attached to Python, so that no other thread holds it at a fork.
     worker: Mutex<Option<Arc<Worker<M>>>>,
@@ -44,7 +43,7 @@ impl Drop for Starting<'_> {
     }
 }
 
-impl<M: Watched> Handle<M> {
+impl<M: Machine> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
         Self { class, worker: Mutex::new(None), starting: AtomicU32::new(0) }
     }
@@ -57,10 +56,7 @@ impl<M: Watched> Handle<M> {
         endpoint: &Endpoint,
         open: fn(SocketAddr) -> Result<Socket>,
         machine: impl FnOnce(&Socket) -> M,
-    ) -> PyResult<()>
-    where
-        M: Machine,
-    {
+    ) -> PyResult<()> {
         self.launch(py, endpoint, |address| {
             let socket = open(address)?;
             let machine = machine(&socket);
@@ -93,10 +89,7 @@ impl<M: Watched> Handle<M> {
     }
 
     /// Has the worker, where there is one, come round at once to what has changed.
-    pub(super) fn prompt(&self)
-    where
-        M: Machine,
-    {
+    pub(super) fn prompt(&self) {
         if let Some(worker) = self.worker() {
             worker.prompt();
         }
@@ -160,7 +153,7 @@ impl<M: Watched> Handle<M> {
 
     /// How many events fell off unread.
     pub(super) fn overflowed(&self, py: Python<'_>) -> u64 {
-        self.look(py, |machine| machine.unread().overflowed())
+        self.look(py, |machine| machine.events().overflowed())
     }
 
     /// What `look` sees of the machine; its default before the first start, and in a forked child

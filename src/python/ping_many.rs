@@ -63,7 +63,7 @@ pub(super) fn ping_many(
         return Ok(Vec::new());
     }
     let targets = resolve_all(py, &endpoints)?;
-    let worker = sweep::start(Sweep::new(SweepConfig { targets, ..config }))?;
+    let worker = sweep::start(SweepConfig { targets, ..config })?;
     wait(py, |slice| worker.wait(slice).then_some(()))?;
     if worker.has_failed() {
         return Err(failed("ping_many"));

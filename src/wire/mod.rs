@@ -11,7 +11,7 @@ mod text;
 
 pub use beat::Beat;
 pub use payload::MAX_SHOWN;
-pub(crate) use payload::{shown, upper};
+pub(crate) use payload::shown;
 pub use template::Template;
 pub use text::{Reading, SentAt, read};
 

@@ -7,9 +7,3 @@ pub const MAX_SHOWN: usize = 1024;
 pub(crate) fn shown(payload: &[u8]) -> Box<[u8]> {
     payload[..payload.len().min(MAX_SHOWN)].into()
 }
-
-/// Writes the answer of the lab's server over `out`: `payload` with its ASCII letters in upper case.
-pub(crate) fn upper(payload: &[u8], out: &mut Vec<u8>) {
-    out.clear();
-    out.extend(payload.iter().map(u8::to_ascii_uppercase));
-}

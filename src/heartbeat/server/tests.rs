@@ -6,6 +6,7 @@ mod strangers;
 
 use super::*;
 use crate::heartbeat::Cause;
+use crate::machine::by_hand::{arrive, tick};
 use proptest::prelude::*;
 
 const SECOND: i64 = NS_PER_SECOND;
@@ -49,15 +50,15 @@ impl Driven {
     }
 
     fn run_until(&mut self, ns: i64) {
-        while let Some(deadline_ns) = self.0.deadline().filter(|deadline| *deadline <= ns) {
-            self.0.on_time(stamp(deadline_ns));
+        while let Some(deadline_ns) = self.0.deadline(0).filter(|deadline| *deadline <= ns) {
+            tick(&mut self.0, stamp(deadline_ns));
         }
-        self.0.on_time(stamp(ns));
+        tick(&mut self.0, stamp(ns));
     }
 
     fn hear(&mut self, ns: i64, from: SocketAddr, text: &str) {
         self.run_until(ns);
-        self.0.on_datagram(stamp(ns), from, text.as_bytes());
+        arrive(&mut self.0, stamp(ns), from, text.as_bytes());
     }
 
     /// Second by second from `from` for `seconds`, a beat of client 1 with what `text` says.
@@ -109,7 +110,7 @@ fn the_story_of_the_lab() {
     let before = Before { seq: Some(4), received: 4, expected: Some(4), timeout_ns: 5 * SECOND };
     assert_eq!(down.before, before);
     assert_eq!(down.signal, Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
-    assert_eq!(server.0.deadline(), None);
+    assert_eq!(server.0.deadline(0), None);
     server.hear(20 * SECOND, client(1), "7");
     server.hear(21 * SECOND, client(1), "1");
     let expected = [
@@ -270,11 +271,10 @@ fn by_host_a_new_socket_is_the_same_client() {
 #[test]
 fn answers_are_asked_for_and_upper_case() {
     let mut server = Server::new(ServerConfig { reply: true, ..fixed() });
-    server.on_datagram(at(0), client(1), b"beat 1");
-    assert_eq!(server.transmit(), Some((client(1), b"BEAT 1".as_slice())));
-    server.on_send_failed();
-    server.on_datagram(at(0), client(1), b"junk");
-    assert_eq!(server.transmit(), None);
+    let answer = arrive(&mut server, at(0), client(1), b"beat 1");
+    assert_eq!(answer.as_deref(), Some(b"BEAT 1".as_slice()));
+    server.on_send_failed(0, b"BEAT 1");
+    assert_eq!(arrive(&mut server, at(0), client(1), b"junk"), None);
     assert_eq!((server.counters().replied, server.counters().send_failed), (0, 1));
 }
 
@@ -423,8 +423,8 @@ fn clocks_that_step_are_told_of_and_change_no_verdict() {
         server.beats(0, 5, declared);
         let stepped = |second| Stamp { wall_ns: (WALL_S + second + step_s) * SECOND, ..at(second) };
         for second in 5..10 {
-            server.0.on_time(stepped(second));
-            server.0.on_datagram(stepped(second), client(1), declared(second).as_bytes());
+            tick(&mut server.0, stepped(second));
+            arrive(&mut server.0, stepped(second), client(1), declared(second).as_bytes());
         }
         let by_ns = step_s * SECOND;
         assert_eq!(server.signals(), [Signal::Up { seq: Some(0) }, Signal::ClockStepped { by_ns }]);

@@ -1,6 +1,7 @@
 //! The session driven by hand.
 
 use super::*;
+use crate::machine::by_hand::{arrive, tick, transmit};
 use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;
@@ -33,8 +34,26 @@ fn at(ms: i64) -> Stamp {
 }
 
 fn sent(session: &mut Session, ms: i64) -> Option<String> {
-    session.on_time(at(ms));
-    session.transmit().map(|(_, datagram)| String::from_utf8(datagram.to_vec()).unwrap())
+    tick(session, at(ms));
+    transmit(session).map(|(_, datagram)| String::from_utf8(datagram.to_vec()).unwrap())
+}
+
+fn stamped(
+    session: &mut Session,
+    read: Stamp,
+    kernel_ns: Option<i64>,
+    from: SocketAddr,
+    text: &[u8],
+) {
+    let mut text = text.to_vec();
+    let kernel = kernel_ns.map(|mono_ns| Stamp { mono_ns, ..read });
+    session.on_datagram(0, &mut Arrival { kernel, ..Arrival::new(read, from, &mut text) });
+}
+
+/// This host could not send the last probe.
+fn send_failed(session: &mut Session) {
+    let probe = session.outgoing.datagram().to_vec();
+    session.on_send_failed(0, &probe);
 }
 
 fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
@@ -46,13 +65,13 @@ fn the_next_probe_waits_for_the_reply_or_the_timeout() {
     let mut session = session(3);
     assert_eq!(sent(&mut session, 0).unwrap(), "Ping 1 1486420330.837133");
     assert_eq!(sent(&mut session, 1), None);
-    session.on_datagram(at(2), target(), b"PING 1 1486420330.837133");
+    arrive(&mut session, at(2), target(), b"PING 1 1486420330.837133");
     assert_eq!(sent(&mut session, 2).unwrap(), "Ping 2 1486420330.839133");
-    assert_eq!(session.deadline(), Some(1002 * MS));
+    assert_eq!(session.deadline(0), Some(1002 * MS));
     assert_eq!(sent(&mut session, 1001), None);
     assert!(sent(&mut session, 1002).unwrap().starts_with("Ping 3 "));
-    session.on_datagram(at(1003), target(), b"pong");
-    assert!(session.is_done() && sent(&mut session, 1003).is_none());
+    arrive(&mut session, at(1003), target(), b"pong");
+    assert!(session.is_done(0) && sent(&mut session, 1003).is_none());
     let rtt = session.report().rtt;
     assert_eq!((rtt.min_ns(), rtt.max_ns()), (Some(MS), Some(2 * MS)));
     let expected = [(1, Verdict::Answered), (2, Verdict::Lost), (3, Verdict::Answered)];
@@ -64,10 +83,10 @@ fn a_late_reply_belongs_to_its_own_probe() {
     let mut session = session(2);
     sent(&mut session, 0);
     sent(&mut session, 1000);
-    session.on_datagram(at(1500), target(), b"PING 1 x");
+    arrive(&mut session, at(1500), target(), b"PING 1 x");
     let counters = session.report().counters;
     assert_eq!((counters.late, counters.pending, counters.answered), (1, 1, 0));
-    session.on_datagram(at(1600), target(), b"PING 2 x");
+    arrive(&mut session, at(1600), target(), b"PING 2 x");
     assert_eq!(session.report().rtt.max_ns(), Some(600 * MS));
     assert_eq!(session.report().counters.loss(), Some(0.5));
 }
@@ -76,27 +95,27 @@ fn a_late_reply_belongs_to_its_own_probe() {
 fn duplicates_and_strangers_answer_nothing() {
     let mut session = session(2);
     sent(&mut session, 0);
-    session.on_datagram(at(1), target(), b"PING 1 x");
+    arrive(&mut session, at(1), target(), b"PING 1 x");
     sent(&mut session, 1);
-    session.on_datagram(at(2), target(), b"PING 1 x");
-    session.on_datagram(at(3), "127.0.0.1:1".parse().unwrap(), b"PING 2 x");
-    session.on_datagram(at(4), target(), b"PING 7 x");
+    arrive(&mut session, at(2), target(), b"PING 1 x");
+    arrive(&mut session, at(3), "127.0.0.1:1".parse().unwrap(), b"PING 2 x");
+    arrive(&mut session, at(4), target(), b"PING 7 x");
     let counters = session.report().counters;
     assert_eq!((counters.duplicates, counters.foreign, counters.pending), (1, 2, 1));
-    assert_eq!(session.deadline(), Some(1001 * MS), "strangers do not lengthen the wait");
+    assert_eq!(session.deadline(0), Some(1001 * MS), "strangers do not lengthen the wait");
 }
 
 #[test]
 fn refused_and_unsent_probes_take_their_time() {
     let mut session = session(2);
     sent(&mut session, 0);
-    session.on_refused();
-    assert_eq!(session.deadline(), Some(1000 * MS));
+    session.on_refused(0, None);
+    assert_eq!(session.deadline(0), Some(1000 * MS));
     sent(&mut session, 1000);
-    session.on_send_failed();
+    send_failed(&mut session);
     assert_eq!(sent(&mut session, 2000), None);
     assert_eq!(verdicts(&mut session), [(1, Verdict::Refused), (2, Verdict::SendFailed)]);
-    assert!(session.is_done());
+    assert!(session.is_done(0));
 }
 
 #[test]
@@ -104,19 +123,19 @@ fn replies_delay_no_send_and_a_missed_slot_is_skipped() {
     let schedule = Schedule::Periodic { interval_ns: 10 * MS };
     let mut session = Session::new(Config { schedule, ..config(4) });
     assert!(sent(&mut session, 0).is_some());
-    assert_eq!((sent(&mut session, 9), session.deadline()), (None, Some(10 * MS)));
+    assert_eq!((sent(&mut session, 9), session.deadline(0)), (None, Some(10 * MS)));
     assert!(sent(&mut session, 10).unwrap().starts_with("Ping 2 "));
     assert!(sent(&mut session, 43).unwrap().starts_with("Ping 3 "));
-    session.on_datagram(at(44), target(), b"PING 1 x");
-    session.on_datagram(at(45), target(), b"pong");
+    arrive(&mut session, at(44), target(), b"PING 1 x");
+    arrive(&mut session, at(45), target(), b"pong");
     assert!(sent(&mut session, 50).is_some());
-    assert_eq!(session.deadline(), Some(1010 * MS));
-    session.on_time(at(1050));
+    assert_eq!(session.deadline(0), Some(1010 * MS));
+    tick(&mut session, at(1050));
     let report = session.report();
     assert_eq!((report.missed, report.schedule_error.max_ns()), (2, Some(3 * MS)));
     let Counters { answered, lost, foreign, .. } = report.counters;
     assert_eq!((answered, lost, foreign), (1, 3, 1), "a reply without a number fits two");
-    assert!(session.is_done());
+    assert!(session.is_done(0));
 }
 
 #[test]
@@ -126,16 +145,16 @@ fn a_duration_ends_the_sending() {
     let mut session = Session::new(limits);
     let numbers: Vec<_> = (0..40).filter_map(|ms| sent(&mut session, ms)).collect();
     assert_eq!(numbers.len(), 3);
-    assert_eq!((session.deadline(), session.is_done()), (Some(1000 * MS), false));
-    session.on_time(at(1020));
-    assert!(session.is_done());
+    assert_eq!((session.deadline(0), session.is_done(0)), (Some(1000 * MS), false));
+    tick(&mut session, at(1020));
+    assert!(session.is_done(0));
 }
 
 #[test]
 fn what_came_in_time_and_was_read_late_came_in_time() {
     let mut session = session(1);
     sent(&mut session, 0);
-    session.on_stamped(at(1500), Some(300 * MS), target(), b"PING 1 x");
+    stamped(&mut session, at(1500), Some(300 * MS), target(), b"PING 1 x");
     let report = session.report();
     assert_eq!((report.counters.answered, report.counters.late), (1, 0));
     assert_eq!(report.kernel_rtt.max_ns(), Some(300 * MS));
@@ -146,7 +165,7 @@ fn what_came_in_time_and_was_read_late_came_in_time() {
 fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
     let mut session = session(1);
     sent(&mut session, 500);
-    session.on_stamped(at(600), Some(100 * MS), target(), b"PING 1 x");
+    stamped(&mut session, at(600), Some(100 * MS), target(), b"PING 1 x");
     let report = session.report();
     assert_eq!((report.rtt.max_ns(), report.kernel_rtt.count()), (Some(100 * MS), 0));
 }
@@ -162,7 +181,7 @@ fn a_step_of_the_clock_changes_no_verdict() {
     ] {
         let mut session = Session::new(wide);
         let texts: Vec<_> = (0..2).filter_map(|ms| sent(&mut session, ms)).collect();
-        session.on_stamped(at(read_ms), Some(stamp_ms * MS), target(), texts[1].as_bytes());
+        stamped(&mut session, at(read_ms), Some(stamp_ms * MS), target(), texts[1].as_bytes());
         let mut report = session.report();
         assert_eq!(*report.counters.of(verdict), 1, "{stamp_ms} {read_ms}");
         assert_eq!(report.counters.pending, u64::from(verdict == Verdict::Answered));
@@ -175,9 +194,9 @@ fn what_knows_the_token_and_was_never_sent_is_corrupt() {
     let probe = sent(&mut session, 0).unwrap();
     for number in ["0", "3", "99999999999999999999"] {
         let reply = probe.replacen('1', number, 1);
-        session.on_datagram(at(1), target(), reply.as_bytes());
+        arrive(&mut session, at(1), target(), reply.as_bytes());
     }
-    session.on_datagram(at(1), target(), b"Ping 3 1486420330.837133");
+    arrive(&mut session, at(1), target(), b"Ping 3 1486420330.837133");
     let counters = session.report().counters;
     assert_eq!((counters.corrupt, counters.foreign, counters.pending), (3, 1, 1));
 }
@@ -187,13 +206,13 @@ fn a_wrong_text_is_corrupt_and_answers_nothing() {
     let mut session = Session::new(Config { size: 100, ..config(1) });
     let mut echo = sent(&mut session, 0).unwrap().into_bytes();
     echo[90] ^= 1;
-    session.on_datagram(at(1), target(), &echo);
-    session.on_datagram(at(1), target(), &echo[..60]);
-    session.on_datagram(at(1), target(), b"PING 1 1486420330.837133");
+    arrive(&mut session, at(1), target(), &echo);
+    arrive(&mut session, at(1), target(), &echo[..60]);
+    arrive(&mut session, at(1), target(), b"PING 1 1486420330.837133");
     let counters = session.report().counters;
     assert_eq!((counters.corrupt, counters.foreign, counters.pending), (2, 1, 1));
     echo[90] ^= 1;
-    session.on_datagram(at(2), target(), &echo);
+    arrive(&mut session, at(2), target(), &echo);
     assert_eq!(session.report().counters.answered, 1);
 }
 
@@ -202,8 +221,8 @@ fn a_refused_probe_is_known_by_its_text() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
     let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
-    session.on_probe_refused(texts[1].as_bytes());
-    session.on_time(at(2000));
+    session.on_refused(0, Some(texts[1].as_bytes()));
+    tick(&mut session, at(2000));
     let verdicts: Vec<_> = verdicts(&mut session).into_iter().map(|(_, v)| v).collect();
     assert_eq!(verdicts, [Verdict::Lost, Verdict::Refused, Verdict::Lost]);
 }
@@ -213,7 +232,7 @@ fn columns_hold_what_is_kept() {
     let mut session = Session::new(Config { keep: Some(2), ..config(3) });
     for ms in [0, 10, 20] {
         let echo = sent(&mut session, ms).unwrap();
-        session.on_datagram(at(ms + 3), target(), echo.as_bytes());
+        arrive(&mut session, at(ms + 3), target(), echo.as_bytes());
     }
     let columns = session.report().log.columns();
     assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3 * MS, 3 * MS]));
@@ -222,12 +241,35 @@ fn columns_hold_what_is_kept() {
 }
 
 #[test]
+fn a_probe_that_waits_for_room_is_stamped_when_it_leaves() {
+    let mut session = session(1);
+    let mut probe = sent(&mut session, 0).unwrap().into_bytes();
+    session.on_blocked(0, &probe);
+    assert!(session.on_unblocked(0, at(600), &mut probe));
+    assert_eq!(probe, b"Ping 1 1486420331.437133");
+    assert_eq!(session.deadline(0), Some(1600 * MS));
+    arrive(&mut session, at(610), target(), &probe);
+    assert_eq!(session.report().rtt.max_ns(), Some(10 * MS));
+}
+
+#[test]
+fn a_probe_that_cannot_leave_in_time_is_not_sent() {
+    let mut session = session(1);
+    let mut probe = sent(&mut session, 0).unwrap().into_bytes();
+    session.on_blocked(0, &probe);
+    assert!(!session.on_unblocked(0, at(1000), &mut probe));
+    tick(&mut session, at(1000));
+    assert_eq!(verdicts(&mut session), [(1, Verdict::SendFailed)]);
+    assert!(!session.on_unblocked(0, at(1001), &mut b"Ping 2 x".to_vec()));
+}
+
+#[test]
 fn memory_is_bounded_however_long_it_runs() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let limits = Config { schedule, count: None, keep: Some(0), ..config(1) };
     let mut session = Session::new(limits);
     for ms in 0..50_000 {
-        session.on_time(at(ms));
+        tick(&mut session, at(ms));
     }
     assert_eq!((session.probes.len(), session.report().counters.lost), (REMEMBERED, 49_000));
 }
@@ -251,6 +293,12 @@ enum Happens {
         ago: Option<u64>,
     },
     SendFailed,
+    Blocked {
+        ago: u64,
+    },
+    Unblocked {
+        ago: u64,
+    },
     WallStep(i64),
     Departed {
         ago: u64,
@@ -274,6 +322,8 @@ fn happens() -> impl Strategy<Value = Happens> {
             .prop_map(|(ago, of_target)| Happens::Numbered { ago, of_target }),
         1 => prop::option::of(0..8_u64).prop_map(|ago| Happens::Refused { ago }),
         1 => Just(Happens::SendFailed),
+        1 => (0..8_u64).prop_map(|ago| Happens::Blocked { ago }),
+        1 => (0..8_u64).prop_map(|ago| Happens::Unblocked { ago }),
         1 => (-4_000_000..4_000_000_i64).prop_map(Happens::WallStep),
         2 => (0..8_u64, -5..300_i64)
             .prop_map(|(ago, before_ms)| Happens::Departed { ago, before_ms }),
@@ -331,29 +381,38 @@ proptest! {
                         text[place] ^= 0x11;
                     }
                     let kernel_ns = kernel_ms.map(|before| (ms - before) * MS);
-                    session.on_stamped(now, kernel_ns, target(), &text);
+                    stamped(&mut session, now, kernel_ns, target(), &text);
                 }
                 Happens::Datagram { text, of_target } => {
-                    session.on_datagram(now, from(of_target), &text);
+                    arrive(&mut session, now, from(of_target), &text);
                 }
                 Happens::Numbered { ago, of_target } => {
                     let seq = session.report.counters.sent.saturating_sub(ago);
                     let text = format!("PONG {seq}");
-                    session.on_datagram(now, from(of_target), text.as_bytes());
+                    arrive(&mut session, now, from(of_target), text.as_bytes());
                 }
-                Happens::Refused { ago: None } => session.on_refused(),
+                Happens::Refused { ago: None } => session.on_refused(0, None),
                 Happens::Refused { ago: Some(ago) } => {
                     let Some(place) = back(ago) else { continue };
-                    session.on_probe_refused(&texts[place]);
+                    session.on_refused(0, Some(&texts[place]));
                 }
-                Happens::SendFailed => session.on_send_failed(),
+                Happens::Blocked { ago } => {
+                    let Some(place) = back(ago) else { continue };
+                    session.on_blocked(0, &texts[place]);
+                }
+                Happens::Unblocked { ago } => {
+                    let Some(place) = back(ago) else { continue };
+                    session.on_unblocked(0, now, &mut texts[place]);
+                }
+                Happens::SendFailed => send_failed(&mut session),
                 Happens::WallStep(by_ms) => step_ms += by_ms,
                 Happens::Departed { ago, before_ms } => {
                     let seq = session.report.counters.sent.saturating_sub(ago);
-                    session.on_departed(seq, (ms - before_ms) * MS);
+                    let index = u32::try_from(seq).unwrap().wrapping_sub(1);
+                    session.on_departed(0, index, (ms - before_ms) * MS);
                 }
-                Happens::Slot => session.on_slot(now),
-                Happens::Time => session.on_time(now),
+                Happens::Slot => session.on_time(0, now, i64::MIN),
+                Happens::Time => tick(&mut session, now),
                 Happens::Stop => {
                     before += &session.report();
                     prop_assert!(told_once(&mut session));
@@ -362,7 +421,7 @@ proptest! {
                     stopped_at = texts.len();
                 }
             }
-            while let Some((_, datagram)) = session.transmit() {
+            while let Some((_, datagram)) = transmit(&mut session) {
                 texts.push(datagram.to_vec());
             }
             let report = session.report();
@@ -408,18 +467,18 @@ proptest! {
         let run = |story: &[(Option<i64>, i64)]| {
             let mut session = Session::new(Config { schedule, ..config(1 + story.len() as u64) });
             let (mut texts, mut replies) = (Vec::new(), Vec::new());
-            session.on_time(at(0));
-            session.transmit();
+            tick(&mut session, at(0));
+            transmit(&mut session);
             for (slot, (delay, late)) in (2..).step_by(2).zip(story) {
                 texts.extend(sent(&mut session, slot * 10 + late));
                 replies.extend(delay.map(|delay| (slot * 10 + late + delay, texts.len() - 1)));
             }
             replies.sort_unstable();
             for (ms, place) in &replies {
-                session.on_datagram(at(*ms), target(), texts[*place].as_bytes());
+                arrive(&mut session, at(*ms), target(), texts[*place].as_bytes());
             }
-            session.on_local_drops(story.len() as u64);
-            session.on_time(at(5000));
+            session.on_receive_drops(0, story.len() as u64);
+            tick(&mut session, at(5000));
             session.report()
         };
         let reports: Vec<_> = runs.iter().map(|story| run(story)).collect();

@@ -72,8 +72,8 @@ fn a_clock_set_back_during_an_announced_silence_changes_no_verdict() {
 #[test]
 fn a_pause_before_the_first_look_is_not_longer_than_the_server_lived() {
     let mut server = Server::new(fixed());
-    server.on_datagram(at(1000), client(1), b"1");
-    server.on_time(at(1030));
+    arrive(&mut server, at(1000), client(1), b"1");
+    tick(&mut server, at(1030));
     let told: Vec<_> =
         std::iter::from_fn(|| server.events.pop()).map(|event| event.signal).collect();
     assert_eq!(told[1..], [Signal::Paused { for_ns: 30 * SECOND }]);

@@ -74,14 +74,14 @@ fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
                 // What the socket can hold is handed over when the server runs again.
                 if held < HELD {
                     held += 1;
-                    server.0.on_datagram(stamp(ns), client(number), text.as_bytes());
+                    arrive(&mut server.0, stamp(ns), client(number), text.as_bytes());
                 }
             } else {
                 server.hear(ns, client(number), &text);
             }
         }
         if second == 49 {
-            server.0.on_time(stamp(resume));
+            tick(&mut server.0, stamp(resume));
         }
     }
     let events = server.events();
@@ -112,7 +112,7 @@ fn a_flood_of_newcomers_takes_only_each_others_places() {
         for stranger in 0..1000_u32 {
             let number = u32::try_from(second).unwrap() * 1000 + stranger;
             let from = SocketAddr::from((number.to_be_bytes(), 1));
-            server.0.on_datagram(at(second), from, b"hb;i=1000 1");
+            arrive(&mut server.0, at(second), from, b"hb;i=1000 1");
         }
         assert!(server.0.len() <= 100);
     }
@@ -145,7 +145,7 @@ fn flood(server: &mut Driven, second: i64, numbers: std::ops::Range<u32>, text: 
     for number in numbers {
         let from = SocketAddr::from(((0x0a00_0000 + number).to_be_bytes(), 1));
         server.run_until(second * SECOND);
-        server.0.on_datagram(at(second), from, text.as_bytes());
+        arrive(&mut server.0, at(second), from, text.as_bytes());
     }
 }
 

@@ -91,12 +91,11 @@ proptest! {
             ServerConfig { detector, old_beats, by_host, reply, utc_offset_ns, every_beat, ..fixed() };
         let mut server = Server::new(config);
         for (at, number, datagram, is_on_time) in story {
-            server.on_datagram(at, client(number), &datagram);
+            arrive(&mut server, at, client(number), &datagram);
             if is_on_time {
-                server.on_time(at);
+                tick(&mut server, at);
             }
             assert_sane(&mut server, at);
-            server.transmit();
         }
     }
 

@@ -1,0 +1,196 @@
+//! The loop that joins a machine to a socket: it receives, keeps deadlines, and sends.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use crate::driver::backlog::{Backlog, Waiting};
+use crate::driver::worker::Shared;
+use crate::machine::Transmit;
+use crate::net::{Batch, MAX_BATCH, Outbox, Port, Servers, Unsent, Wake, now};
+use crate::{Local, Machine};
+
+/// Without kernel timestamps a silence is judged only once the queue is empty, or after this many
+/// datagrams in a row.
+const ROW: usize = 1024;
+
+/// Serves the machine's socket number `socket` through `port` until it is done or interrupted.
+///
+/// The machine is locked to handle arrivals and to collect datagrams, never during a system call.
+/// If `answers`, datagrams from this process's servers are marked.
+pub(super) fn run<M: Machine, P: Port>(
+    shared: &Shared<M>,
+    socket: usize,
+    mut port: P,
+    answers: bool,
+) {
+    let (mut batch, mut replies) = (Batch::default(), Outbox::default());
+    let mut servers = Servers::default();
+    let mut sender = Sender { shared, socket, backlog: Backlog::default(), unsent: Vec::new() };
+    let mut own = Own::default();
+    let (mut deadline, mut row) = (shared.lock().deadline(socket), 0);
+    loop {
+        let wake = port.receive(&mut batch, deadline, !sender.backlog.is_empty());
+        match wake {
+            Wake::Interrupted => break farewell(&mut port, &mut sender, &mut own),
+            Wake::Writable => sender.drain(&mut port, &mut own),
+            Wake::Datagrams if answers => servers.refresh(),
+            _ => {}
+        }
+
+        let mut machine = shared.lock();
+        match wake {
+            Wake::Datagrams => {
+                let arrivals = batch.arrivals(&servers);
+                machine.on_datagrams(socket, arrivals, |arrival, length| {
+                    replies.push(arrival.from, arrival.to, arrival.answer(length));
+                });
+            }
+            Wake::Departed { index, kernel_ns } => machine.on_departed(socket, index, kernel_ns),
+            Wake::Refused => machine.on_refused(socket, batch.refused()),
+            Wake::Writable | Wake::Idle | Wake::Interrupted => {}
+        }
+        let now = now();
+        row = if wake == Wake::Idle { 0 } else { row + batch.len().max(1) };
+        let heard_ns = match batch.heard_ns() {
+            Some(heard_ns) => heard_ns,
+            None if row == 0 || row >= ROW => now.mono_ns,
+            None => i64::MIN,
+        };
+        row %= ROW;
+        machine.on_receive_drops(socket, port.receive_drops());
+        machine.on_time(socket, now, heard_ns);
+        own.collect(&mut *machine, socket);
+        deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
+        let (done, patience) = (machine.is_done(socket), machine.patience());
+        shared.tell(&mut machine);
+        drop(machine);
+
+        sender.send(&mut port, &mut replies, batch.memory());
+        let gathers = P::STAMPS && (own.count > 0 || wake == Wake::Datagrams);
+        sender.send(&mut port, &mut own.outbox, &own.memory);
+        if done {
+            break;
+        }
+        if gathers && !patience.is_zero() && batch.len() < MAX_BATCH / 2 {
+            thread::sleep(patience);
+        }
+    }
+    sender.give_up();
+}
+
+/// Sends the machine's farewell at its own pace, if its owner leaves in order.
+fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &mut Own) {
+    while sender.shared.is_leaving() {
+        let mut machine = sender.shared.lock();
+        let again = machine.farewell(now());
+        own.collect(&mut *machine, sender.socket);
+        drop(machine);
+        sender.send(port, &mut own.outbox, &own.memory);
+        let Some(pause) = again else { return };
+        thread::sleep(pause);
+    }
+}
+
+/// The datagrams of one round that are no immediate answers.
+#[derive(Default)]
+struct Own {
+    outbox: Outbox,
+    memory: Vec<u8>,
+    count: usize,
+}
+
+impl Own {
+    fn clear(&mut self) {
+        self.memory.clear();
+        self.count = 0;
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= MAX_BATCH
+    }
+
+    fn push(&mut self, to: SocketAddr, from: Option<Local>, datagram: &[u8]) {
+        let start = self.memory.len();
+        self.memory.extend_from_slice(datagram);
+        self.outbox.push(to, from, start..self.memory.len());
+        self.count += 1;
+    }
+
+    /// Copies what the machine has to send, up to a batch.
+    fn collect<M: Machine>(&mut self, machine: &mut M, socket: usize) {
+        self.clear();
+        while !self.is_full()
+            && let Some(Transmit { to, from, datagram }) = machine.transmit(socket)
+        {
+            self.push(to, from, datagram);
+        }
+    }
+}
+
+/// Sends without blocking; what finds the send buffer full waits in a backlog.
+struct Sender<'a, M: Machine> {
+    shared: &'a Shared<M>,
+    socket: usize,
+    backlog: Backlog,
+    unsent: Vec<Unsent>,
+}
+
+impl<M: Machine> Sender<'_, M> {
+    /// Sends the datagrams of the outbox, behind those of the backlog.
+    fn send(&mut self, port: &mut impl Port, outbox: &mut Outbox, memory: &[u8]) {
+        let unsent = &mut self.unsent;
+        if self.backlog.is_empty() {
+            port.send(outbox, memory, |one| unsent.push(one));
+        } else {
+            outbox.drain(|one| unsent.push(one));
+        }
+        if unsent.is_empty() {
+            return;
+        }
+        let mut machine = self.shared.lock();
+        for Unsent { to, from, at, blocked } in unsent.drain(..) {
+            let datagram = &memory[at];
+            let waiting = || Waiting { to, from, datagram: datagram.into() };
+            if blocked && self.backlog.push(waiting()) {
+                machine.on_blocked(self.socket, datagram);
+            } else {
+                machine.on_send_failed(self.socket, datagram);
+            }
+        }
+    }
+
+    /// Sends datagrams of the backlog, as far as they are still worth it and there is room.
+    fn drain(&mut self, port: &mut impl Port, own: &mut Own) {
+        own.clear();
+        let mut machine = self.shared.lock();
+        let now = now();
+        while !own.is_full()
+            && let Some(Waiting { to, from, mut datagram }) = self.backlog.pop()
+        {
+            if machine.on_unblocked(self.socket, now, &mut datagram) {
+                own.push(to, from, &datagram);
+            }
+        }
+        drop(machine);
+        let unsent = &mut self.unsent;
+        port.send(&mut own.outbox, &own.memory, |one| unsent.push(one));
+        let mut machine = self.shared.lock();
+        for Unsent { to, from, at, blocked } in unsent.drain(..).rev() {
+            let datagram = &own.memory[at];
+            if blocked {
+                self.backlog.put_back(Waiting { to, from, datagram: datagram.into() });
+                machine.on_blocked(self.socket, datagram);
+            } else {
+                machine.on_send_failed(self.socket, datagram);
+            }
+        }
+    }
+
+    /// Reports what still waits at the end.
+    fn give_up(mut self) {
+        let mut machine = self.shared.lock();
+        while let Some(waiting) = self.backlog.pop() {
+            machine.on_send_failed(self.socket, &waiting.datagram);
+        }
+    }
+}
