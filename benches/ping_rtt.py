@@ -66,7 +66,7 @@ def with_udpulse(port: int, **options: bool | str) -> udpulse.PingReport:
     return report
 
 
-def median(distribution: udpulse.Distribution) -> float:
+def median(distribution: udpulse.reports.Distribution) -> float:
     """Give the median in seconds."""
     assert distribution.median is not None
     return distribution.median

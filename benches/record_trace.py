@@ -16,7 +16,10 @@ def main() -> None:
         lines = [f"# udpulse heartbeat trace, interval_ns={interval * 1e9:.0f}\n"]
         try:
             for event in server:
-                if isinstance(event, udpulse.Heard) and None not in (event.seq, event.difference):
+                if isinstance(event, udpulse.events.Heard) and None not in (
+                    event.seq,
+                    event.difference,
+                ):
                     arrived = round(event.time * 1e9)
                     sent = arrived - round((event.difference or 0.0) * 1e9)
                     lines.append(f"{event.seq} {sent} {arrived}\n")

@@ -16,12 +16,7 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import (
-    EchoServer,
-    HeartbeatClient,
-    HeartbeatServer,
-    PingClient,
-)
+from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
 
 LOOPBACKS = ["127.0.0.1", "::1"]
 
@@ -121,15 +116,15 @@ class TestPair:
             events = []
             for event in server:
                 events.append(event)
-                if isinstance(event, udpulse.Down):
+                if isinstance(event, udpulse.events.Down):
                     break
             (peer,) = server.peers()
         sent = [beat.seq for beat in beats if beat.outcome == "sent"]
-        heard = [event.seq for event in events if isinstance(event, udpulse.Heard)]
+        heard = [event.seq for event in events if isinstance(event, udpulse.events.Heard)]
         assert heard == sent
         assert beats[-1].outcome == "failed"
-        assert isinstance(events[0], udpulse.Up)
-        lost = [(e.first, e.last) for e in events if isinstance(e, udpulse.Lost)]
+        assert isinstance(events[0], udpulse.events.Up)
+        lost = [(e.first, e.last) for e in events if isinstance(e, udpulse.events.Lost)]
         numbers = [n for first, last in lost for n in range(first, last + 1)]
         assert numbers == [n for n in range(sent[0], sent[-1]) if n not in sent]
         assert (peer.state, peer.seq, peer.received) == ("down", sent[-1], len(sent))

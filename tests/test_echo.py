@@ -15,11 +15,10 @@ import numpy as np
 import peers
 import pytest
 
-from udpulse import (
-    EchoServer,
+from udpulse import EchoServer, HeartbeatServer
+from udpulse.impair import (
     Exponential,
     GilbertElliott,
-    HeartbeatServer,
     Link,
     LossPattern,
     Normal,

@@ -6,20 +6,17 @@ import numpy as np
 import pytest
 
 import udpulse
-from udpulse import (
-    VERDICTS,
-    EchoServer,
+from udpulse import VERDICTS, EchoServer, Fate, PingReport
+from udpulse.impair import (
     Exponential,
-    Fate,
     GilbertElliott,
     Link,
     LossPattern,
-    PingReport,
     RateLimit,
     Reordering,
-    Reply,
     Uniform,
 )
+from udpulse.reports import Reply
 
 # Each flow is to the server a client of its own, with choices of its own, and has a receive queue
 # that a busy host does not let run over. None sends more probes than a ping remembers.

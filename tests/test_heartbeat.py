@@ -39,8 +39,8 @@ def server() -> Iterator[HeartbeatServer]:
 
 def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02, name="api-1"):
-        wait_for(server, udpulse.Up)
-        heard = [wait_for(server, udpulse.Heard) for _ in range(3)]
+        wait_for(server, udpulse.events.Up)
+        heard = [wait_for(server, udpulse.events.Heard) for _ in range(3)]
         (peer,) = server.peers()
     assert [event.name for event in heard] == ["api-1"] * 3
     word, seq, sent = heard[1].payload.split()
@@ -55,21 +55,21 @@ def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
 
 def test_a_format_of_the_users_declares_nothing(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=9, format="Heartbeat {seq} {time}"):
-        heard = wait_for(server, udpulse.Heard)
+        heard = wait_for(server, udpulse.events.Heard)
     assert heard.payload.startswith(b"Heartbeat 1 ")
     assert server.peers()[0].boot is None
 
 
 def test_leaving_says_goodbye_and_stopping_does_not(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02) as client:
-        wait_for(server, udpulse.Heard)
-    stopped = wait_for(server, udpulse.Stopped)
+        wait_for(server, udpulse.events.Heard)
+    stopped = wait_for(server, udpulse.events.Stopped)
     assert stopped.address == client.address
     with HeartbeatClient(*server.address, interval=0.1, name="crashes") as client:
-        while wait_for(server, udpulse.Heard).seq != 2:
+        while wait_for(server, udpulse.events.Heard).seq != 2:
             pass
         client.stop()
-    down = wait_for(server, udpulse.Down)
+    down = wait_for(server, udpulse.events.Down)
     assert (down.name, down.cause, down.timeout) == ("crashes", "silence", 0.5)
     assert down.silence >= down.timeout
     assert down.expected == down.received == client.counters.sent
@@ -79,10 +79,12 @@ def test_a_client_that_comes_back_is_recovered_or_restarted(server: HeartbeatSer
     client = HeartbeatClient(*server.address, interval=0.02, name="back")
     for _ in range(2):
         client.start()
-        while wait_for(server, udpulse.Heard).seq != 2:
+        while wait_for(server, udpulse.events.Heard).seq != 2:
             pass
         client.stop()
-    restarted = [event for event in server.next_batch() if isinstance(event, udpulse.Restarted)]
+    restarted = [
+        event for event in server.next_batch() if isinstance(event, udpulse.events.Restarted)
+    ]
     assert not restarted, "it was read on the way"
     (peer,) = server.peers()
     assert peer.received == client.counters.sent
@@ -94,9 +96,9 @@ def test_several_servers_hear_each_beat() -> None:
         with client:
             assert client.server == one.address
             for server in (one, two):
-                assert wait_for(server, udpulse.Up).name == "both"
+                assert wait_for(server, udpulse.events.Up).name == "both"
         for server in (one, two):
-            wait_for(server, udpulse.Stopped)
+            wait_for(server, udpulse.events.Stopped)
         # The goodbyes after the first may still be under way.
         while client.counters.sent != one.counters.beats + two.counters.beats:
             pass
@@ -108,7 +110,7 @@ def test_servers_of_both_families_hear_a_client(hosts: tuple[str, str]) -> None:
         with HeartbeatClient(*one.address, also=[two.address], name="both") as client:
             assert client.server == one.address
             for server in (one, two):
-                assert wait_for(server, udpulse.Up).address == (
+                assert wait_for(server, udpulse.events.Up).address == (
                     server.address[0],
                     client.address[1],
                 )
@@ -118,22 +120,22 @@ def test_servers_of_both_families_hear_a_client(hosts: tuple[str, str]) -> None:
 def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02) as client:
         client.busy(until=time.time() + 60)
-        busy = wait_for(server, udpulse.Busy)
+        busy = wait_for(server, udpulse.events.Busy)
         assert 50 < busy.duration <= 60
         client.progress()
-        assert wait_for(server, udpulse.Recovered).state == "busy"
+        assert wait_for(server, udpulse.events.Recovered).state == "busy"
         with pytest.raises(ValueError, match=r"^until must be a time to come"):
             client.busy(until=time.time() - 1)
 
 
 def test_an_announced_silence_and_its_end_do_not_wait_for_a_turn(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=3600) as client:
-        wait_for(server, udpulse.Up)
+        wait_for(server, udpulse.events.Up)
         for _ in range(2):
             client.busy(until=time.time() + 60)
-            wait_for(server, udpulse.Busy)
+            wait_for(server, udpulse.events.Busy)
             client.progress()
-            assert wait_for(server, udpulse.Recovered).state == "busy"
+            assert wait_for(server, udpulse.events.Recovered).state == "busy"
         assert server.peers()[0].received == 5
 
 
@@ -152,7 +154,7 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
     assert (work(1), asyncio.run(wait(1)), work.__doc__) == (2, 3, "Work.")
     with client:
         client.progress()
-        while b";a=" not in wait_for(server, udpulse.Heard).payload:
+        while b";a=" not in wait_for(server, udpulse.events.Heard).payload:
             pass
         last = last_progress(server)
         for mark in (lambda: work(1), lambda: asyncio.run(wait(1)), lambda: client.progress()):
@@ -166,7 +168,7 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
 def last_progress(server: HeartbeatServer, after: float = 0.0) -> float:
     """Wait for a beat that reports progress later than `after`; return when that was made."""
     while True:
-        message = wait_for(server, udpulse.Heard).payload
+        message = wait_for(server, udpulse.events.Heard).payload
         match = re.search(rb";a=([0-9.]+)\S* \d+ ([0-9.]+)$", message)
         assert match, message
         age, sent = float(match[1]) / 1000, float(match[2])
@@ -181,42 +183,44 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
     client = HeartbeatClient(*server.address, interval=0.02, stall_after=0.1)
     with client:
         client.progress()
-        wait_for(server, udpulse.Heard)
+        wait_for(server, udpulse.events.Heard)
         # A call into C that keeps the GIL: no thread of Python runs meanwhile.
         ctypes.PyDLL(None).usleep(int(held * 1e6))
         (peer,) = server.peers()
         assert peer.state == "stalled"
         assert peer.progress_age is not None
         assert peer.progress_age > 0.1
-        stalled = wait_for(server, udpulse.Stalled)
+        stalled = wait_for(server, udpulse.events.Stalled)
         assert stalled.age is not None
         assert 0.1 < stalled.age < held
         client.progress()
-        recovered = wait_for(server, udpulse.Recovered)
+        recovered = wait_for(server, udpulse.events.Recovered)
         assert (recovered.state, recovered.duration > 0.2) == ("stalled", True)
-    assert not [event for event in server.next_batch() if isinstance(event, udpulse.Down)]
+    assert not [event for event in server.next_batch() if isinstance(event, udpulse.events.Down)]
 
 
 def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
     seen = threading.Event()
 
-    def watch() -> udpulse.Stalled:
-        stalled = wait_for(server, udpulse.Stalled)
+    def watch() -> udpulse.events.Stalled:
+        stalled = wait_for(server, udpulse.events.Stalled)
         seen.set()
         return stalled
 
-    async def work() -> tuple[udpulse.Stalled, udpulse.Recovered]:
+    async def work() -> tuple[udpulse.events.Stalled, udpulse.events.Recovered]:
         async with HeartbeatClient(*server.address, interval=0.02, stall_after=0.2) as client:
             assert client.running
             watched = asyncio.get_running_loop().run_in_executor(None, watch)
             assert seen.wait(30), "the loop stands until the server has seen it"
-            return await watched, await asyncio.to_thread(wait_for, server, udpulse.Recovered)
+            return await watched, await asyncio.to_thread(
+                wait_for, server, udpulse.events.Recovered
+            )
 
     stalled, recovered = asyncio.run(work())
     assert stalled.age is not None
     assert stalled.age > 0.2
     assert recovered.state == "stalled"
-    wait_for(server, udpulse.Stopped)
+    wait_for(server, udpulse.events.Stopped)
 
 
 def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
@@ -224,12 +228,12 @@ def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
 ) -> None:
     async def turn() -> bytes:
         async with HeartbeatClient(*server.address, interval=0.02) as client:
-            await asyncio.to_thread(wait_for, server, udpulse.Up)
+            await asyncio.to_thread(wait_for, server, udpulse.events.Up)
             client.busy(until=time.time() + 60)
-            await asyncio.to_thread(wait_for, server, udpulse.Busy)
+            await asyncio.to_thread(wait_for, server, udpulse.events.Busy)
             last = await asyncio.to_thread(last_progress, server)
             await asyncio.to_thread(last_progress, server, last)
-            return (await asyncio.to_thread(wait_for, server, udpulse.Heard)).payload
+            return (await asyncio.to_thread(wait_for, server, udpulse.events.Heard)).payload
 
     assert b";s=busy" in asyncio.run(turn())
 
@@ -252,7 +256,7 @@ with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
     client = udpulse.HeartbeatClient(*server.address, interval=0.01, name="parent")
     with client:
         for event in server:
-            if isinstance(event, udpulse.Heard):
+            if isinstance(event, udpulse.events.Heard):
                 break
         child = os.fork()
         if child == 0:
@@ -283,9 +287,9 @@ def test_a_child_does_not_beat_in_its_parents_name() -> None:
 def test_text_by_hand_is_a_client(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as netcat:
         netcat.sendto(b"hb;id=by-hand;i=100\n", server.address)
-        assert wait_for(server, udpulse.Heard).name == "by-hand"
+        assert wait_for(server, udpulse.events.Heard).name == "by-hand"
         netcat.sendto(b"HB;ID=by-hand;I=100;S=BYE\n", server.address)
-        assert wait_for(server, udpulse.Stopped).name == "by-hand"
+        assert wait_for(server, udpulse.events.Stopped).name == "by-hand"
 
 
 def test_a_greeting_is_neither_received_nor_expected(server: HeartbeatServer) -> None:
@@ -309,9 +313,9 @@ def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int
         for beat in (b"5", b"4", b"6", b"6", b"8", b"7"):
             client.sendto(beat, server.address)
         for event in server:
-            if isinstance(event, udpulse.Heard):
+            if isinstance(event, udpulse.events.Heard):
                 heard.append(event.seq)
-            if isinstance(event, udpulse.LateBeat):
+            if isinstance(event, udpulse.events.LateBeat):
                 assert event.seq == 7
                 break
     assert heard == seqs
@@ -321,7 +325,7 @@ def test_columns_are_the_peers(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for beat in (b"hb;i=1000;id=a;b=f 7", b"hb;i=1000;id=a;b=f 9", b"3 1486420330.5"):
             client.sendto(beat, server.address)
-            wait_for(server, udpulse.Heard)
+            wait_for(server, udpulse.events.Heard)
         columns = server.columns()
         peers = {peer.name: peer for peer in server.peers()}
     assert {len(column) for column in columns.values()} == {2}
@@ -384,8 +388,8 @@ def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
         events = []
         while batch := server.next_batch():
             events += batch
-    down = [isinstance(event, udpulse.Down) for event in events].index(True)
-    assert any(isinstance(event, udpulse.Heard) for event in events[down:])
+    down = [isinstance(event, udpulse.events.Down) for event in events].index(True)
+    assert any(isinstance(event, udpulse.events.Heard) for event in events[down:])
 
 
 @pytest.mark.parametrize(
@@ -425,7 +429,7 @@ def test_each_detector_follows_a_client_to_its_end() -> None:
                 while client.counters.sent < 10:
                     pass
                 client.stop()
-            down = wait_for(server, udpulse.Down)
+            down = wait_for(server, udpulse.events.Down)
             assert 0 < down.timeout < 1, detector
 
 

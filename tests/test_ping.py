@@ -132,7 +132,7 @@ class TestUndefined:
             assert {report.ipdv_abs_mean, report.rfc3550_jitter, report.pdv_p95} == {None}
             assert {report.reorder_ratio, report.reorder_extent} == {None}
             for name in self.DISTRIBUTIONS:
-                it: udpulse.Distribution = getattr(report, name)
+                it: udpulse.reports.Distribution = getattr(report, name)
                 assert {it.min, it.mean, it.median, it.p99, it.max, it.stddev} == {None}
                 assert it.percentile(0) is it.percentile(100) is None
             for runs in (report.loss_bursts, report.loss_gaps):

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 value! {
     /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
     /// `truth`.
-    EchoCounters {
+    EchoCounters in "udpulse.reports" {
         /// Packets that came in.
         received: u64,
         /// Packets answered, each once however many replies it got.
@@ -30,7 +30,7 @@ value! {
 
 value! {
     /// How many packets met what on one way.
-    LinkCounters {
+    LinkCounters in "udpulse.reports" {
         /// Packets lost.
         lost: u64,
         /// Packets that came twice.
@@ -46,7 +46,7 @@ value! {
 
 value! {
     /// What an EchoServer did, in numbers that EchoCounters does not tell.
-    EchoTruth {
+    EchoTruth in "udpulse.reports" {
         /// What happened on the way in.
         uplink: LinkCounters,
         /// What happened on the way back.

@@ -8,7 +8,7 @@ use crate::seconds;
 
 value! {
     /// A client announces silence.
-    Busy {
+    Busy in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -30,7 +30,7 @@ value! {
     /// A clock stepped: that of a client, or with the host "0.0.0.0" the server's own.
     ///
     /// It changes no verdict; delays are counted on from the new time.
-    ClockStepped {
+    ClockStepped in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -45,7 +45,7 @@ value! {
 value! {
     /// Two clients are alive under one name; the one heard before is passed over until the other falls
     /// silent or says goodbye: then it is Restarted.
-    Conflict {
+    Conflict in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -59,7 +59,7 @@ value! {
 
 value! {
     /// A client has been silent for the timeout and is taken for stopped.
-    Down {
+    Down in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -85,7 +85,7 @@ value! {
 
 value! {
     /// A beat came that is neither late nor a duplicate nor a goodbye.
-    Heard {
+    Heard in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -104,7 +104,7 @@ value! {
 
 value! {
     /// A datagram came that is no heartbeat: neither a number nor a time is in it.
-    Ignored {
+    Ignored in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -118,7 +118,7 @@ value! {
 
 value! {
     /// A beat came that had been reported lost; it is no longer counted as such.
-    LateBeat {
+    LateBeat in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -132,7 +132,7 @@ value! {
 
 value! {
     /// Beats were passed over: a higher number came.
-    Lost {
+    Lost in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -149,7 +149,7 @@ value! {
 value! {
     /// Many clients fell silent at once: it is more likely the server's host or network than all of
     /// them. They have as long again as their timeout to come back before each is Down.
-    MassSilence {
+    MassSilence in "udpulse.events" {
         /// ("0.0.0.0", 0): it is the server's own event.
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -165,7 +165,7 @@ value! {
 
 value! {
     /// A client with a name has another address.
-    Moved {
+    Moved in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -180,7 +180,7 @@ value! {
 value! {
     /// The server itself did not run: its process was stopped, suspended or starved. The time does
     /// not count as anybody's silence.
-    Paused {
+    Paused in "udpulse.events" {
         /// ("0.0.0.0", 0): it is the server's own event.
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -192,7 +192,7 @@ value! {
 
 value! {
     /// A beat ended what had been reported of a client.
-    Recovered {
+    Recovered in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -212,7 +212,7 @@ value! {
 
 value! {
     /// A client has started again; its numbers count afresh.
-    Restarted {
+    Restarted in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -234,7 +234,7 @@ value! {
 
 value! {
     /// A client beats, but says that its application gets nowhere.
-    Stalled {
+    Stalled in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -254,7 +254,7 @@ value! {
 
 value! {
     /// A client said goodbye.
-    Stopped {
+    Stopped in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -272,7 +272,7 @@ value! {
 
 value! {
     /// A client has been silent for long enough to say so.
-    Suspect {
+    Suspect in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -294,7 +294,7 @@ value! {
 
 value! {
     /// The first beat of a client came.
-    Up {
+    Up in "udpulse.events" {
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.

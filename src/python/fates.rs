@@ -15,7 +15,7 @@ value! {
     ///
     /// uplink and downlink hold what happened on the way in and on the way back: any of "lost",
     /// "duplicated", "corrupted", "held" (back, for others to overtake) and "queue_full".
-    Fate {
+    Fate in "udpulse" {
         /// When it came, in seconds since the Unix epoch; the kernel's stamp where there is one.
         received_at: f64,
         /// The (host, port) that it came from.
@@ -48,7 +48,7 @@ value! {
 
 value! {
     /// A reply that an EchoServer sent.
-    Reply {
+    Reply in "udpulse.reports" {
         /// Its number among all replies of the server, from 1, in the order in which they were sent.
         number: u64,
         /// When it was sent, in seconds since the Unix epoch.

@@ -23,7 +23,7 @@ const MAX_ALSO: usize = 255;
 
 value! {
     /// How many beats met which fate.
-    HeartbeatClientCounters {
+    HeartbeatClientCounters in "udpulse.reports" {
         /// Beats sent, goodbyes among them; of several servers each counts.
         sent: u64,
         /// Beats not sent on purpose.
@@ -39,7 +39,7 @@ value! {
 
 value! {
     /// A beat of a HeartbeatClient that was due.
-    Beat {
+    Beat in "udpulse" {
         /// Its number, from 1.
         seq: u64,
         /// What was done: "sent", "skipped" (not sent, on purpose) or "failed" (a crash was
@@ -95,7 +95,7 @@ pub(super) struct HeartbeatClient {
 
 /// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
 /// call of a function that it decorates, also a coroutine function.
-#[pyclass(frozen, weakref, module = "udpulse")]
+#[pyclass(frozen, weakref, module = "udpulse.reports")]
 pub(super) struct Progress(Py<HeartbeatClient>);
 
 #[pymethods]

@@ -20,7 +20,7 @@ const UNREAD: usize = 65_536;
 value! {
     /// How many datagrams met which fate:
     /// received = beats + duplicates + stale + ignored + rejected.
-    HeartbeatServerCounters {
+    HeartbeatServerCounters in "udpulse.reports" {
         /// Datagrams that came in.
         received: u64,
         /// Heartbeats, each counted once.
@@ -47,7 +47,7 @@ value! {
 
 value! {
     /// What a HeartbeatServer knows of a client.
-    Peer {
+    Peer in "udpulse" {
         /// The (host, port) that its last beat came from.
         address: Address,
         /// "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by

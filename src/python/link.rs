@@ -10,7 +10,7 @@ use crate::{Error, Result, probability};
 macro_rules! model {
     ($(#[$doc:meta])* $class:ident($model:ty) $new:item) => {
         $(#[$doc])*
-        #[pyclass(frozen, eq, from_py_object, module = "udpulse")]
+        #[pyclass(frozen, eq, from_py_object, module = "udpulse.impair")]
         #[derive(Clone, PartialEq)]
         pub(super) struct $class {
             pub(super) model: $model,

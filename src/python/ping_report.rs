@@ -19,7 +19,7 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
 
 value! {
     /// A probe that was decided.
-    Probe {
+    Probe in "udpulse" {
         /// Its number in its flow, from 1.
         seq: u64,
         /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
@@ -57,7 +57,7 @@ impl From<(usize, crate::ping::Probe)> for Probe {
 
 value! {
     /// Lengths of runs of consecutive probes. A run that goes on counts with its length so far.
-    Runs {
+    Runs in "udpulse.reports" {
         /// How many runs.
         count: u64,
         /// Their mean length; None without any.
@@ -75,7 +75,7 @@ impl From<&stats::Runs> for Runs {
 
 /// The distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
 /// are exact, percentiles to 0.1 % (an HDR histogram with three digits).
-#[pyclass(frozen, eq, module = "udpulse")]
+#[pyclass(frozen, eq, module = "udpulse.reports")]
 #[derive(Clone, PartialEq)]
 pub(super) struct Distribution(stats::Distribution);
 

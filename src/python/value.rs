@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 /// Declares a Python class of named values.
 macro_rules! value {
-    ($(#[$doc:meta])* $class:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* $class:ident in $module:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
-        #[pyo3::pyclass(frozen, eq, get_all, module = "udpulse")]
+        #[pyo3::pyclass(frozen, eq, get_all, module = $module)]
         #[derive(Clone, PartialEq)]
         pub(super) struct $class { $($(#[$field_doc])* pub(super) $field: $type,)* }
 

@@ -1,0 +1,32 @@
+"""Impaired paths: a `Link` and the models of loss, delay, rate and reordering that it takes."""
+
+from typing import Literal, TypeAlias
+
+from udpulse._core import (
+    Exponential,
+    GilbertElliott,
+    Link,
+    LossPattern,
+    Normal,
+    Pareto,
+    RateLimit,
+    Reordering,
+    Uniform,
+)
+
+Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | LossPattern
+Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
+
+__all__ = [
+    "Delay",
+    "Exponential",
+    "GilbertElliott",
+    "Link",
+    "Loss",
+    "LossPattern",
+    "Normal",
+    "Pareto",
+    "RateLimit",
+    "Reordering",
+    "Uniform",
+]

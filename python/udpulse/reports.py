@@ -1,0 +1,25 @@
+"""The parts of reports: distributions and runs, counters, the truth about an `EchoServer`."""
+
+from udpulse._core import (
+    Distribution,
+    EchoCounters,
+    EchoTruth,
+    HeartbeatClientCounters,
+    HeartbeatServerCounters,
+    LinkCounters,
+    Progress,
+    Reply,
+    Runs,
+)
+
+__all__ = [
+    "Distribution",
+    "EchoCounters",
+    "EchoTruth",
+    "HeartbeatClientCounters",
+    "HeartbeatServerCounters",
+    "LinkCounters",
+    "Progress",
+    "Reply",
+    "Runs",
+]
