@@ -305,13 +305,13 @@ class Liar:
 def test_no_length_is_believed() -> None:
     client = HeartbeatClient("127.0.0.1", also=Liar(("127.0.0.1", 9)))  # type: ignore[arg-type]
     assert not client.running
-    assert "of 2 lost" in repr(udpulse.LossPattern(Liar(True, False)))  # type: ignore[arg-type]
+    assert "of 2 lost" in repr(udpulse.impair.LossPattern(Liar(True, False)))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"also must be .host, port. pairs, not 0"):
         HeartbeatClient("127.0.0.1", also=range(10**9))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"also must be at most 255 .host, port. pairs"):
         HeartbeatClient("127.0.0.1", also=[("127.0.0.1", 9)] * 256)
     with pytest.raises(ValueError, match="1 to 16777216"):
-        udpulse.LossPattern(itertools.repeat(True))  # type: ignore[arg-type]
+        udpulse.impair.LossPattern(itertools.repeat(True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("server", [EchoServer, HeartbeatServer])

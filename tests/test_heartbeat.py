@@ -296,7 +296,7 @@ def test_a_greeting_is_neither_received_nor_expected(server: HeartbeatServer) ->
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for beat in (b"connected at 12:00:01", b"3", b"busy at 12:00:02", b"5"):
             client.sendto(beat, server.address)
-            assert wait_for(server, udpulse.Heard).payload == beat
+            assert wait_for(server, udpulse.events.Heard).payload == beat
     (peer,) = server.peers()
     assert (peer.seq, peer.received, peer.expected) == (5, 2, 3)
 
