@@ -100,8 +100,12 @@ def test_several_servers_hear_each_beat() -> None:
         for server in (one, two):
             wait_for(server, udpulse.events.Stopped)
         # The goodbyes after the first may still be under way.
-        while client.counters.sent != one.counters.beats + two.counters.beats:
-            pass
+        counters = (one.counters, two.counters)
+        while client.counters.sent != sum(c.beats + c.goodbyes for c in counters):
+            counters = (one.counters, two.counters)
+        assert [peer.received for server in (one, two) for peer in server.peers()] == [
+            c.beats for c in counters
+        ]
 
 
 @pytest.mark.parametrize("hosts", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])

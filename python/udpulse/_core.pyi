@@ -724,6 +724,7 @@ class HeartbeatServerCounters:
         "received",
         "beats",
         "late_beats",
+        "goodbyes",
         "duplicates",
         "stale",
         "ignored",
@@ -738,6 +739,8 @@ class HeartbeatServerCounters:
     def beats(self) -> int: ...
     @property
     def late_beats(self) -> int: ...
+    @property
+    def goodbyes(self) -> int: ...
     @property
     def duplicates(self) -> int: ...
     @property

@@ -129,6 +129,12 @@ impl Sequence {
         }
     }
 
+    /// Whether a number is higher than all before. A beat without one passes for the newest.
+    #[must_use]
+    pub fn is_ahead(&self, seq: Option<u64>) -> bool {
+        seq.is_none_or(|seq| !self.numbered || self.extend(seq) > self.highest)
+    }
+
     /// Counts a number that came, judged also by the send time of its beat. If old beats are accepted,
     /// only a number that falls back to 0 or 1 is a restart.
     pub fn observe(&mut self, seq: Option<u64>, sent: Sent, old: OldBeats) -> Arrival {
@@ -154,7 +160,11 @@ impl Sequence {
         }
         let seq = self.extend(raw);
         if seq > self.highest {
-            return self.advance(seq);
+            self.received = self.received.saturating_add(1);
+            return match self.move_to(seq) {
+                None => Arrival::Next,
+                Some((first, last)) => Arrival::Gap { first, last },
+            };
         }
         let age = self.highest - seq;
         let bit = u32::try_from(age).ok().and_then(|age| 1_u64.checked_shl(age));
@@ -197,6 +207,18 @@ impl Sequence {
         }
     }
 
+    /// Passes over the number of a goodbye, which is neither received nor expected. Returns the first and
+    /// the last of the beats that are lost before it; none if the client had ended already, because
+    /// the numbers missing then are those of other goodbyes.
+    pub fn pass_goodbye(&mut self, seq: Option<u64>, has_ended: bool) -> Option<(u64, u64)> {
+        let seq = self.extend(seq.filter(|_| self.numbered)?);
+        if seq <= self.highest {
+            return None;
+        }
+        self.first += if has_ended { seq - self.highest } else { 1 };
+        self.move_to(seq).filter(|_| !has_ended)
+    }
+
     /// The number where the sender's count had no end.
     fn extend(&self, raw: u64) -> u64 {
         let span = match self.bits {
@@ -211,18 +233,14 @@ impl Sequence {
         }
     }
 
-    fn advance(&mut self, seq: u64) -> Arrival {
-        let step = seq - self.highest;
-        let before = self.highest;
+    /// Makes a higher number the highest; returns the first and the last of those passed over.
+    fn move_to(&mut self, seq: u64) -> Option<(u64, u64)> {
+        let (before, step) = (self.highest, seq - self.highest);
         let shifted = u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step));
         self.seen = shifted.unwrap_or(0) | 1;
         self.highest = seq;
-        self.received = self.received.saturating_add(1);
         self.restart = 0;
-        match step {
-            1 => Arrival::Next,
-            _ => Arrival::Gap { first: before + 1, last: seq - 1 },
-        }
+        (step > 1).then(|| (before + 1, seq - 1))
     }
 }
 
@@ -368,6 +386,22 @@ mod tests {
     }
 
     #[test]
+    fn goodbyes_are_neither_received_nor_expected() {
+        let (mut sequence, _) = observe_all(&[7, 8]);
+        assert_eq!(sequence.pass_goodbye(Some(11), false), Some((9, 10)));
+        assert_eq!(counts(&sequence), (2, 4));
+        for seq in [Some(11), Some(14), Some(3), None] {
+            assert_eq!(sequence.pass_goodbye(seq, true), None);
+            assert_eq!(counts(&sequence), (2, 4));
+        }
+        assert_eq!(observe(&mut sequence, 15, Sent::Unknown), Arrival::Next);
+        assert_eq!(counts(&sequence), (3, 5));
+        let mut unnumbered = Sequence::new(None);
+        assert_eq!(unnumbered.pass_goodbye(Some(4), false), None);
+        assert_eq!((unnumbered.received(), unnumbered.expected()), (1, None));
+    }
+
+    #[test]
     fn greetings_are_neither_received_nor_expected() {
         let mut sequence = Sequence::new(None);
         assert_eq!(observe(&mut sequence, 3, Sent::Unknown), Arrival::Next);
@@ -410,13 +444,17 @@ mod tests {
 
         #[test]
         fn any_numbers_are_taken(
-            numbers in prop::collection::vec((any_number(), any_sent()), 1..50),
+            numbers in prop::collection::vec((any_number(), any_sent(), 0..5), 1..50),
             old in prop::sample::select(vec![OldBeats::Ignore, OldBeats::Accept]),
         ) {
             let mut sequence = Sequence::new(numbers[0].0);
-            for &(seq, sent) in &numbers {
+            for &(seq, sent, kind) in &numbers {
                 prop_assert!(sequence.steps(seq) > 0);
-                sequence.observe(seq, sent, old);
+                match kind {
+                    0 => drop(sequence.pass_goodbye(seq, false)),
+                    1 => drop(sequence.pass_goodbye(seq, true)),
+                    _ => drop(sequence.observe(seq, sent, old)),
+                }
                 if let Some(expected) = sequence.expected() {
                     prop_assert!((1..=expected).contains(&sequence.received()));
                 }

@@ -63,7 +63,8 @@ pub struct ServerConfig {
     pub events: usize,
 }
 
-/// How many datagrams met which fate: `received = beats + duplicates + stale + ignored + rejected`.
+/// How many datagrams met which fate: `received = beats + goodbyes + duplicates + stale +
+/// ignored + rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Datagrams that came in.
@@ -72,6 +73,8 @@ pub struct ServerCounters {
     pub beats: u64,
     /// Of these, the ones that had been taken for lost.
     pub late_beats: u64,
+    /// Goodbyes.
+    pub goodbyes: u64,
     /// Heartbeats that had come before.
     pub duplicates: u64,
     /// Heartbeats too old to say whether they had come before, or of a boot that is over.
@@ -309,6 +312,12 @@ impl Server {
         }
         let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let mut record = Record::new(beat.reading.seq, at.mono_ns);
+        if beat.status == Some(Status::Bye) {
+            self.counters.goodbyes += 1;
+            record.sequence = Sequence::default();
+        } else {
+            self.counters.beats += 1;
+        }
         record.set_newest(at.mono_ns, *lag_ns);
         let says = beat.name.is_some() || beat.boot.is_some();
         let extra = says.then(|| Extra {
@@ -319,7 +328,6 @@ impl Server {
         let remembers = self.config.detector.remembers();
         let place = self.table.insert(hash, *from, extra, record, remembers);
         self.counts[0][State::Unknown as usize] += 1;
-        self.counters.beats += 1;
         self.tell(place, *at, Signal::Up { seq: beat.reading.seq });
         self.settle(place, beat_in, 0);
         true

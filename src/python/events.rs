@@ -84,7 +84,8 @@ value! {
 }
 
 value! {
-    /// A beat came that is neither late nor a duplicate nor a goodbye.
+    /// A beat came that is neither a LateBeat nor a goodbye. A duplicate is one only if
+    /// `old_beats="accept"` was given.
     Heard in "udpulse.events" {
         /// The client's (host, port).
         address: Address,

@@ -19,7 +19,7 @@ const UNREAD: usize = 65_536;
 
 value! {
     /// How many datagrams met which fate:
-    /// received = beats + duplicates + stale + ignored + rejected.
+    /// received = beats + goodbyes + duplicates + stale + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
         /// Datagrams that came in.
         received: u64,
@@ -27,6 +27,8 @@ value! {
         beats: u64,
         /// Of these, the ones that had been reported lost.
         late_beats: u64,
+        /// Goodbyes; a client sends several, because any one may be lost.
+        goodbyes: u64,
         /// Heartbeats that had come before.
         duplicates: u64,
         /// Heartbeats too old to say whether they had come before.
@@ -58,7 +60,8 @@ value! {
         last_received_at: f64,
         /// The highest number heard; None where its beats carry none.
         seq: Option<u64>,
-        /// How many of its beats came since it started, each counted once.
+        /// How many of its beats came since it started, each counted once. If beats carry numbers, one
+        /// without a number does not count; nor does a goodbye.
         received: u64,
         /// How many should have come, from the first heard to the highest; None without numbers.
         expected: Option<u64>,
@@ -189,12 +192,12 @@ running_object!(HeartbeatServer: Event {
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late_beats, duplicates, stale, ignored, rejected, receive_drops, replied,
-            send_failed,
+            received, beats, late_beats, goodbyes, duplicates, stale, ignored, rejected, receive_drops,
+            replied, send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late_beats, duplicates, stale, ignored, rejected, receive_drops, replied,
-            send_failed,
+            received, beats, late_beats, goodbyes, duplicates, stale, ignored, rejected, receive_drops,
+            replied, send_failed,
         }
     }
 

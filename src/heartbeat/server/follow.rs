@@ -27,9 +27,13 @@ impl Server {
             }
         }
         let known = self.table.address(place);
-        if beat.status == Some(Status::Bye) && !self.table.is_same(known, *from) {
-            // Who could say goodbye for another could silence the alarm.
-            self.counters.stale += 1;
+        if beat.status == Some(Status::Bye) {
+            if self.table.is_same(known, *from) {
+                self.on_goodbye(place, beat_in);
+            } else {
+                // Who could say goodbye for another could silence the alarm.
+                self.counters.stale += 1;
+            }
             return false;
         }
         let record = self.table.record_mut(place);
@@ -93,6 +97,23 @@ impl Server {
             Arrival::Duplicate => accepts_old || sent == Sent::Later,
             Arrival::Stale => accepts_old,
             _ => true,
+        }
+    }
+
+    /// Handles a goodbye: it ends its client, once, and does not count as a beat.
+    fn on_goodbye(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+        self.counters.goodbyes += 1;
+        let BeatIn { at, beat, lag_ns, .. } = beat_in;
+        let seq = beat.reading.seq;
+        let record = self.table.record_mut(place);
+        let has_ended = record.state == State::Stopped;
+        let sent = record.sent(at.mono_ns, *lag_ns);
+        let is_newest = record.sequence.is_ahead(seq) || sent.may_be_newer();
+        if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
+            self.tell(place, *at, Signal::Lost { first, last });
+        }
+        if !has_ended && (is_newest || self.config.old_beats == OldBeats::Accept) {
+            self.refresh(place, beat_in);
         }
     }
 

@@ -91,8 +91,8 @@ fn plain(second: i64) -> String {
 }
 
 fn assert_adds_up(counters: ServerCounters) {
-    let ServerCounters { beats, duplicates, stale, ignored, rejected, .. } = counters;
-    assert_eq!(counters.received, beats + duplicates + stale + ignored + rejected);
+    let ServerCounters { beats, goodbyes, duplicates, stale, ignored, rejected, .. } = counters;
+    assert_eq!(counters.received, beats + goodbyes + duplicates + stale + ignored + rejected);
 }
 
 #[test]

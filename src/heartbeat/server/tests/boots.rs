@@ -35,8 +35,8 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
     server.hear(17 * SECOND, client(2), &boot('b', 16, 17, ""));
     let expected = [
         Signal::Conflict { boot: 11 },
-        Signal::Stopped,
         Signal::Lost { first: 16, last: 16 },
+        Signal::Stopped,
         Signal::Restarted { cause: Cause::Boot, seq: Some(16) },
     ];
     assert_eq!(server.signals(), expected);
@@ -84,6 +84,55 @@ fn a_copy_that_comes_late_takes_no_goodbye_back() {
         assert_eq!(server.peer(19 * SECOND).state, State::Up);
         assert_adds_up(server.0.counters());
     }
+}
+
+#[test]
+fn a_goodbye_ends_its_client_once_and_does_not_count() {
+    for old_beats in [OldBeats::Ignore, OldBeats::Accept] {
+        let mut server = Driven::new(ServerConfig { old_beats, ..multiple() });
+        server.beats(0, 3, |second| format!("hb;i=1000 {second}"));
+        // Beat 3 is lost; the goodbyes of one program carry one number, those of another several.
+        for seq in [4, 4, 5, 6] {
+            server.hear(3 * SECOND, client(1), &format!("hb;s=bye {seq}"));
+        }
+        let numbers = server.peer(0).sequence;
+        assert_eq!((numbers.received(), numbers.expected()), (3, Some(4)));
+        server.hear(9 * SECOND, client(1), "hb;i=1000 7");
+        let told = server.events();
+        let counts: Vec<_> = told.iter().map(|event| event.before.received).collect();
+        assert_eq!(counts, [1, 3, 3, 4]);
+        let signals: Vec<_> = told.into_iter().map(|event| event.signal).collect();
+        let expected = [
+            Signal::Up { seq: Some(0) },
+            Signal::Lost { first: 3, last: 3 },
+            Signal::Stopped,
+            Signal::Recovered { from: State::Stopped, for_ns: 6 * SECOND, seq: Some(7) },
+        ];
+        assert_eq!(signals, expected);
+        assert_eq!((server.0.counters().beats, server.0.counters().goodbyes), (4, 4));
+        assert_adds_up(server.0.counters());
+    }
+}
+
+#[test]
+fn an_old_goodbye_ends_nobody_unless_old_beats_are_accepted() {
+    for (old_beats, state) in [(OldBeats::Ignore, State::Up), (OldBeats::Accept, State::Stopped)] {
+        let mut server = Driven::new(ServerConfig { old_beats, ..multiple() });
+        server.beats(0, 5, declared);
+        server.hear(5 * SECOND, client(1), &format!("hb;b=a;id=api;s=bye 3 {}.0", WALL_S + 3));
+        assert_eq!(server.peer(5 * SECOND).state, state);
+    }
+}
+
+#[test]
+fn a_goodbye_of_a_client_never_heard_is_no_beat() {
+    let mut server = Driven::new(fixed());
+    server.hear(0, client(1), "hb;s=bye 7");
+    let numbers = server.peer(0).sequence;
+    assert_eq!((numbers.received(), numbers.expected()), (0, None));
+    assert_eq!(server.signals(), [Signal::Up { seq: Some(7) }, Signal::Stopped]);
+    server.hear(1, client(1), "hb 8");
+    assert_eq!((server.0.counters().beats, server.0.counters().goodbyes), (1, 1));
 }
 
 #[test]
