@@ -1,14 +1,28 @@
 #!/usr/bin/env python3
-"""The lab's UDP heartbeat client; --help tells its options."""
+"""The lab's UDP heartbeat client; --help shows its options.
 
-import sys
+Where to look:
+  python/udpulse/lab/heartbeat_client.py  options, screen
+  src/net/socket.rs                       socket
+  src/driver/worker.rs                    send, wait
+  src/wire/template.rs                    message
+  src/heartbeat/client.rs                 interval, random failure
+"""
 
 try:
+    import sys
+
     from udpulse.lab.heartbeat_client import main
+
+    if __name__ == "__main__":
+        sys.exit(main())
 except KeyboardInterrupt:
-    sys.exit(130)
+    raise SystemExit(130) from None
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    fix = "run `pip install .` in its folder, the one with pyproject.toml"
+    print(f"UDPHeartBeatClient.py: udpulse is not installed ({error}); {fix}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 __all__ = ["main"]
-
-if __name__ == "__main__":
-    sys.exit(main())

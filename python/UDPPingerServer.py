@@ -1,14 +1,28 @@
 #!/usr/bin/env python3
-"""The lab's lossy UDP ping server; --help tells its options."""
+"""The lab's lossy UDP ping server; --help shows its options.
 
-import sys
+Where to look:
+  python/udpulse/lab/pinger_server.py  options, screen
+  src/net/batch_linux.rs               socket; batch_portable.rs on other systems
+  src/driver/echo.rs                   receive, answer, send
+  src/impair/loss.rs                   random draw
+  src/wire/payload.rs                  upper case
+"""
 
 try:
+    import sys
+
     from udpulse.lab.pinger_server import main
+
+    if __name__ == "__main__":
+        sys.exit(main())
 except KeyboardInterrupt:
-    sys.exit(0)
+    raise SystemExit(0) from None
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    fix = "run `pip install .` in its folder, the one with pyproject.toml"
+    print(f"UDPPingerServer.py: udpulse is not installed ({error}); {fix}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 __all__ = ["main"]
-
-if __name__ == "__main__":
-    sys.exit(main())

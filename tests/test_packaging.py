@@ -2,6 +2,10 @@
 
 import importlib
 import importlib.metadata
+import multiprocessing
+import os
+import re
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -54,5 +58,45 @@ def test_a_script_runs_from_any_directory(name: str, how: str, where: str, tmp_p
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_is_thin(name: str) -> None:
-    assert len((CHECKOUT / "python" / f"{name}.py").read_text().splitlines()) <= 15
+def test_a_script_is_thin_and_says_where_to_look(name: str) -> None:
+    text = (CHECKOUT / "python" / f"{name}.py").read_text()
+    _, docstring, code = text.split('"""')
+    assert len(code.splitlines()) <= 21
+    places = re.findall(r"\S+/\S+\.(?:py|rs)", docstring)
+    assert len(places) >= 5
+    for place in places:
+        assert (CHECKOUT / place).is_file(), place
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    ("copied", "missing"), [("the script", "udpulse"), ("the folder", "udpulse._core")]
+)
+def test_a_script_before_the_installation_says_how_to_install(
+    name: str, copied: str, missing: str, tmp_path: Path
+) -> None:
+    checkout = CHECKOUT / "python"
+    if copied == "the script":
+        shutil.copy(checkout / f"{name}.py", tmp_path)
+    else:
+        compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+        shutil.copytree(checkout, tmp_path, ignore=compiled, dirs_exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    ended = subprocess.run(
+        # Without the installed packages.
+        [sys.executable, "-S", str(tmp_path / f"{name}.py")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    reason = f"udpulse is not installed (No module named '{missing}')"
+    fix = "run `pip install .` in its folder, the one with pyproject.toml"
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"{name}.py: {reason}; {fix}\n"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_main_function_of_a_script_can_be_run_in_another_process(name: str) -> None:
+    main = importlib.import_module(name).main
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(main, (["--help"],)) == 0
