@@ -122,11 +122,13 @@ class Program:
         """The port of a server, once it listens."""
         return int(self.notes.until(r"Listening on .*:(\d+); Ctrl-C ends it")[1])
 
-    def interrupted(self) -> Ended:
-        """Press Ctrl-C and wait for the end."""
+    def interrupted(self, *, again: bool = False) -> Ended:
+        """Press Ctrl-C, `again` and again if asked to, and wait for the end."""
         if sys.platform == "win32":
             pytest.skip("SIGINT cannot be sent to one process there")
         self._process.send_signal(signal.SIGINT)
+        while again and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
         return self.ended()
 
     def ended(self) -> Ended:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import peers
 import pytest
+from programs import Program
 
 import UDPHeartBeatClient
 import UDPHeartBeatServer
@@ -19,7 +19,8 @@ import udpulse
 from udpulse.cli import main as udpulse_main
 from udpulse.lab import screens
 
-SCRIPTS = Path(__file__).parent.parent / "python"
+PYTHON = Path(__file__).parent.parent / "python"
+SCRIPTS = ["UDPPingerServer", "UDPPingerClient", "UDPHeartBeatServer", "UDPHeartBeatClient"]
 MAINS = {
     "UDPPingerServer": UDPPingerServer.main,
     "UDPPingerClient": UDPPingerClient.main,
@@ -121,8 +122,10 @@ def test_help_is_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[0].startswith("Usage: ")
 
 
-def test_options_may_stand_among_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["127.0.0.1", "--count", "1", "9", "--timeout", "0.01"]
+def test_options_may_stand_among_the_arguments(
+    silent: peers.Address, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [silent[0], "--count", "1", str(silent[1]), "--timeout", "0.01"]
     assert UDPPingerClient.main(arguments) == 0
     assert capsys.readouterr().out.startswith("1: Request timed out\n")
 
@@ -139,39 +142,48 @@ def test_udpulse_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("udpulse ")
 
 
-# The options, the exit code, and what is said on stderr.
-INTERRUPTED = [
-    ("UDPPingerServer.py", [], 0, "Received 0 packets, dropped 0"),
-    ("UDPHeartBeatServer.py", [], 0, "Listening on"),
-    ("UDPHeartBeatClient.py", ["--fail-chance=0", "--interval=60"], 130, "Sent 1 heart"),
-    ("UDPPingerClient.py", ["--timeout=0.01", "--count=1000000"], 130, "loss rate: 100%"),
-]
+def exit_code(name: str) -> int:
+    """The exit code of a script that Ctrl-C has ended."""
+    return 0 if "Server" in name else 130
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
-@pytest.mark.parametrize(("script", "options", "code", "text"), INTERRUPTED)
+def address(name: str, silent: peers.Address) -> list[str]:
+    """The arguments of a server for a free port, of a client for a server that is silent."""
+    host, port = ("127.0.0.1", 0) if "Server" in name else silent
+    return [host, str(port)]
+
+
+# Options with which a script runs until it is interrupted, and part of a note of it.
+LONG = {
+    "UDPPingerServer": [],
+    "UDPPingerClient": ["--timeout=0.01", "--count=1000000"],
+    "UDPHeartBeatServer": [],
+    "UDPHeartBeatClient": ["--fail-chance=0", "--interval=60"],
+}
+NOTES = {
+    "UDPPingerServer": "Received 0 packets, dropped 0",
+    "UDPPingerClient": "Packet loss rate: 100%",
+    "UDPHeartBeatServer": "Listening on 127.0.0.1:\\d+; Ctrl-C ends it",
+    "UDPHeartBeatClient": "Sent 1 heartbeat",
+}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_ctrl_c_ends_a_script_with_what_is_known(
-    script: str, options: list[str], code: int, text: str, silent: peers.Address
+    name: str, again: bool, silent: peers.Address
 ) -> None:
-    host, port = ("127.0.0.1", 0) if "Server" in script else silent
-    program = [sys.executable, str(SCRIPTS / script), host, str(port), *options]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        first = process.stderr if "Server" in script else process.stdout
-        line = first.readline()
-        assert line
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-    assert process.returncode == code
-    assert "Traceback" not in err
-    assert text in line + err
+    with Program(f"{name}.py", *address(name, silent), *LONG[name]) as program:
+        assert (program.notes if "Server" in name else program.screen).next()
+        ended = program.interrupted(again=again)
+    assert ended.code == exit_code(name)
+    assert any(re.fullmatch(NOTES[name], note) for note in ended.notes)
+    assert "Traceback" not in "\n".join(ended.notes)
 
 
 def test_a_closed_pipe_ends_a_script_quietly(silent: peers.Address) -> None:
     host, port = silent
-    script = str(SCRIPTS / "UDPPingerClient.py")
+    script = str(PYTHON / "UDPPingerClient.py")
     program = [sys.executable, script, host, str(port), "--timeout=0.01"]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True) as process:
@@ -190,7 +202,7 @@ def test_a_reply_that_the_terminal_cannot_show_is_escaped() -> None:
         host, port = server.getsockname()
         program = [
             sys.executable,
-            str(SCRIPTS / "UDPPingerClient.py"),
+            str(PYTHON / "UDPPingerClient.py"),
             host,
             str(port),
             "--count=1",
@@ -204,16 +216,72 @@ def test_a_reply_that_the_terminal_cannot_show_is_escaped() -> None:
         assert process.returncode == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
-@pytest.mark.parametrize("name", ["UDPPingerServer", "UDPHeartBeatClient"])
-def test_ctrl_c_while_it_starts_leaves_no_traceback(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_during_an_import_leaves_no_traceback(name: str, tmp_path: Path) -> None:
     # A module that the program imports interrupts it.
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
-    program = [sys.executable, str(SCRIPTS / f"{name}.py")]
+    program = [sys.executable, str(PYTHON / f"{name}.py")]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     ended = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert ended.stderr == ""
-    assert ended.returncode == (0 if "Server" in name else 130)
+    assert ended.returncode == exit_code(name)
+
+
+# Runs a script again and again, interrupted at its first line, at its second and so on, until it
+# ends or waits for datagrams. Lines of the script and of udpulse count, and calls inside click.
+INTERRUPTER = """
+import linecache, pathlib, runpy, signal, sys, click, udpulse
+script, code, *sys.argv[1:] = sys.argv[1:]
+sys.argv[0] = script
+ours, clicks = (str(pathlib.Path(module.__file__).parent) for module in (udpulse, click))
+first = open(script).read().partition("import sys")[0].count("\\n") + 1
+turn, count, done = 0, 0, False
+
+def trace(frame, event, _):
+    global count, done, where
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    if not (name == script and line >= first or name.startswith((ours, clicks))):
+        return trace if name == script else None
+    if event == ("call" if name.startswith(clicks) else "line"):
+        count += 1
+        if "in server:" in linecache.getline(name, line):
+            done, count = True, turn
+        if count == turn:
+            where = f"{name}:{line}"
+            done |= signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+    return trace
+
+while not done:
+    turn, count = turn + 1, 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.settrace(trace)
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        assert count == turn
+        assert done or end.code == int(code), (where, end.code)
+print("lines:", turn)
+"""
+
+# Options with which a client ends soon.
+SHORT = {
+    "UDPPingerServer": [],
+    "UDPPingerClient": ["--count=1", "--timeout=0.01"],
+    "UDPHeartBeatServer": [],
+    "UDPHeartBeatClient": ["--count=1", "--fail-chance=0"],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_at_any_line_leaves_no_traceback(name: str, silent: peers.Address) -> None:
+    script, code = str(PYTHON / f"{name}.py"), str(exit_code(name))
+    arguments = [*address(name, silent), *SHORT[name]]
+    program = [sys.executable, "-c", INTERRUPTER, script, code, *arguments]
+    ended = subprocess.run(program, capture_output=True, text=True)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
+    assert int(ended.stdout.rpartition("lines: ")[2]) > 100
 
 
 def test_the_demo_shows_both_sides_of_both_pairs(capsys: pytest.CaptureFixture[str]) -> None:

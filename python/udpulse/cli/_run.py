@@ -6,6 +6,7 @@ Exit codes: 0 the program did its work, 2 it cannot do what was asked (one line 
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -50,13 +51,21 @@ class Command(click.Command):
         return program
 
 
-def run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
-    """Run the program that a command line asks for; return its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A reply may hold characters that the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = sys.argv[1:] if argv is None else list(argv)
+def run(
+    command: click.Command, argv: Sequence[str] | None, name: str, *, interrupted: int = INTERRUPTED
+) -> int:
+    """Run the program that a command line asks for; return its exit code.
+
+    If Ctrl-C ends it before the program handles that, the exit code is `interrupted`.
+    """
+    own_process = argv is None
     try:
+        if own_process and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt_once)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A reply may hold characters that the terminal's encoding lacks.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        arguments = sys.argv[1:] if argv is None else list(argv)
         # `command.main` would handle Ctrl-C and a closed pipe in its own way.
         with command.make_context(name, arguments, help_option_names=["-h", "--help"]) as context:
             program: Program = command.invoke(context)
@@ -72,7 +81,17 @@ def run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     except OSError as error:
         return refuse(name, error.strerror or str(error))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupted
+    finally:
+        if own_process:
+            # Python's own way out shows a traceback if it is interrupted.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupt_once(*_: object) -> None:
+    """Raise KeyboardInterrupt at the first Ctrl-C and ignore the next: the program ends already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def refuse(name: str, reason: str) -> int:

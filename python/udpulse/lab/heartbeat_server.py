@@ -92,4 +92,4 @@ def watch(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run UDPHeartBeatServer.py."""
-    return run(command, argv, "UDPHeartBeatServer.py")
+    return run(command, argv, "UDPHeartBeatServer.py", interrupted=0)

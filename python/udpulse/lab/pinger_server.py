@@ -59,4 +59,4 @@ def serve(server: EchoServer, screen: Screen) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run UDPPingerServer.py."""
-    return run(command, argv, "UDPPingerServer.py")
+    return run(command, argv, "UDPPingerServer.py", interrupted=0)
