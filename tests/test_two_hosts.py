@@ -1,61 +1,21 @@
 """The pairs of scripts on two hosts: network namespaces that a cable of two virtual ends joins."""
 
-import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 import pytest
+from hosts import host, ip, joined, within
 from programs import Program, failed, pings, run, shapes
 
 
-class Host(NamedTuple):
-    """A network namespace."""
-
-    name: str
-    address: str
-    hardware: str
-
-
-SERVER = Host(f"udpulse-{os.getpid()}-s", "198.18.0.1", "02:00:00:00:00:01")
-CLIENT = Host(f"udpulse-{os.getpid()}-c", "198.18.0.2", "02:00:00:00:00:02")
-HOSTS = (SERVER, CLIENT)
-
-
-def ip(*args: str) -> None:
-    """Run `ip`; raise `CalledProcessError` where it refuses."""
-    subprocess.run(["ip", *args], check=True, capture_output=True, timeout=10)
-
-
-def lay_cable() -> None:
-    """Join the two namespaces and nothing else."""
-    one, other = (["cable", "address", host.hardware, "netns", host.name] for host in HOSTS)
-    ip("link", "add", *one, "type", "veth", "peer", *other)
-    for name, address, _ in HOSTS:
-        ip("-n", name, "address", "add", f"{address}/30", "dev", "cable")
-        for device in ("lo", "cable"):
-            ip("-n", name, "link", "set", device, "up")
+SERVER = host("s", 1)
+CLIENT = host("c", 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _hosts() -> Iterator[None]:
-    """Two hosts and their cable, gone at the end."""
-    if shutil.which("ip") is None:
-        pytest.skip("there is no program `ip`")
-    with ExitStack() as gone_at_the_end:
-        try:
-            for name, *_ in HOSTS:
-                ip("netns", "add", name)
-                # Its end of the cable goes with it, and so does the cable.
-                gone_at_the_end.callback(ip, "netns", "delete", name)
-            lay_cable()
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no right to make network namespaces: {error.stderr.decode()}")
+    with joined(SERVER, CLIENT):
         yield
 
 
@@ -140,18 +100,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
     print("sent", flush=True)
     print([client.recv(4000) for _ in datagrams] == datagrams)
 """
-
-
-@contextmanager
-def within(host: Host, script: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
-    """Run a Python script on a host, to be killed at the end."""
-    command = ["ip", "netns", "exec", host.name, sys.executable, "-c", script, *args]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_replies_that_a_short_path_takes_only_one_by_one_all_leave() -> None:

@@ -8,7 +8,19 @@ use crate::net::{BatchSocket, Options, on_ipv6};
 use crate::ping::{Sweep, SweepConfig};
 use crate::{Result, Worker};
 
-/// Starts a sweep from any port.
+/// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
+const UNRESOLVED_SECONDS: f64 = 3.0;
+
+/// What the kernel charges a send buffer for a packet besides its payload.
+const PACKET_OVERHEAD: usize = 768;
+
+/// The most sockets, and threads, of a sweep.
+const MAX_SOCKETS: usize = 16;
+
+/// Starts a sweep from any ports.
+///
+/// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the sweep
+/// is spread over more sockets, so that the living targets are not starved.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
@@ -19,9 +31,51 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
         any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         config.targets.iter_mut().for_each(|target| *target = on_ipv6(*target));
     }
-    let socket = BatchSocket::bind(any, Options { kernel_stamps: true, ..Options::default() })?;
-    let address = socket.local_address();
-    let interrupter = socket.interrupter();
-    let run = move |shared: &Shared<Sweep>| run(shared, 0, socket, false);
-    Worker::spawn(Sweep::new(config), (address, address), [(interrupter, run)])
+    let bind = || BatchSocket::bind(any, Options { kernel_stamps: true, ..Options::default() });
+    let mut sockets = vec![bind()?];
+    let needed = sockets_needed(&config, sockets[0].send_buffer());
+    while sockets.len() < needed {
+        sockets.push(bind()?);
+    }
+    let address = sockets[0].local_address();
+    let runs = sockets.into_iter().enumerate().map(|(index, socket)| {
+        let interrupter = socket.interrupter();
+        (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false))
+    });
+    Worker::spawn(Sweep::new(&config, needed), (address, address), runs)
+}
+
+/// How many sockets with send buffers of this size hold all probes to dead neighbours.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate, and it saturates"
+)]
+fn sockets_needed(config: &SweepConfig, send_buffer: usize) -> usize {
+    let total = config.targets.len() as f64 * config.count as f64;
+    let held = total.min(config.rate * UNRESOLVED_SECONDS);
+    let bytes = held * (PACKET_OVERHEAD + config.size) as f64;
+    ((bytes / send_buffer as f64).ceil() as usize).clamp(1, MAX_SOCKETS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_send_buffer_takes_more_sockets() {
+        let config = |targets, rate| SweepConfig {
+            targets: vec![SocketAddr::from(([127, 0, 0, 1], 7)); targets],
+            count: 1,
+            rate,
+            timeout_ns: 1,
+            size: 64,
+        };
+        assert_eq!(sockets_needed(&config(400, 1000.0), 8 << 20), 1);
+        assert_eq!(sockets_needed(&config(400, 1000.0), 212_992), 2);
+        assert_eq!(sockets_needed(&config(10_000, 100.0), 212_992), 2, "what 3 s hold");
+        assert_eq!(sockets_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
+        assert_eq!(sockets_needed(&config(1, 1e-9), 212_992), 1);
+    }
 }

@@ -13,7 +13,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_timerslack;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
-    SockaddrLike, SockaddrStorage, bind, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
+    SockaddrLike, SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt,
+    socket, sockopt,
 };
 
 use crate::net::batch::Burst;
@@ -26,8 +27,8 @@ use crate::{Error, Local, Result, Stamp};
 /// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;
 
-/// What the kernel is asked to keep of what was not read yet.
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// The receive buffer, and the send buffer: packets for dead neighbours hold it for seconds.
+const BUFFER: usize = 4 << 20;
 
 /// The hops that an answer may take (TTL); what systems start with is 64, 128 or 255.
 const ANSWER_HOPS: i32 = 200;
@@ -111,8 +112,11 @@ impl BatchSocket {
             }
         }
         // What follows makes it faster or better informed; without, it works all the same.
-        if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
+            let _ = setsockopt(&fd, sockopt::RcvBuf, &BUFFER);
+        }
+        if setsockopt(&fd, sockopt::SndBufForce, &BUFFER).is_err() {
+            let _ = setsockopt(&fd, sockopt::SndBuf, &BUFFER);
         }
         let _ = setsockopt(&fd, sockopt::RxqOvfl, &1);
         if options.kernel_stamps {
@@ -135,6 +139,12 @@ impl BatchSocket {
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
+    }
+
+    /// The size of the send buffer in bytes, the kernel's bookkeeping included.
+    #[must_use]
+    pub fn send_buffer(&self) -> usize {
+        getsockopt(&self.udp, sockopt::SndBuf).unwrap_or(BUFFER)
     }
 
     /// Asks the kernel to tell, or not, how many hops the datagrams have left.

@@ -36,6 +36,12 @@ impl BatchSocket {
     pub fn interrupter(&self) -> Interrupter {
         self.0.interrupter()
     }
+
+    /// The size of the send buffer in bytes, as far as the platform tells.
+    #[must_use]
+    pub fn send_buffer(&self) -> usize {
+        usize::MAX
+    }
 }
 
 impl Port for BatchSocket {

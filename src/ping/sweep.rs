@@ -36,14 +36,22 @@ pub struct SweepConfig {
     pub size: usize,
 }
 
-/// One session per target, told apart by their tokens: a host may answer from another address than
-/// it was asked at.
+/// Many targets, spread over sockets, and one pace for all.
 #[derive(Debug)]
 pub struct Sweep {
+    shares: Vec<Share>,
+    events: Events<()>,
+}
+
+/// The targets of one socket: a session for each, told apart by their tokens, because a host may
+/// answer from another address than it was asked at.
+#[derive(Debug)]
+struct Share {
     targets: Vec<SocketAddr>,
     sessions: Vec<Session>,
     of_token: HashMap<Token, usize>,
     rate: f64,
+    offset_ns: i64,
     timeout_ns: i64,
     total: u64,
     sent: u64,
@@ -54,13 +62,49 @@ pub struct Sweep {
     burst: u32,
     now: Stamp,
     foreign: u64,
-    events: Events<()>,
 }
 
 impl Sweep {
-    /// A sweep that has sent nothing yet.
+    /// A sweep that has sent nothing yet, over `sockets` sockets that take turns.
     #[must_use]
-    pub fn new(config: SweepConfig) -> Self {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "few sockets, and it saturates"
+    )]
+    pub fn new(config: &SweepConfig, sockets: usize) -> Self {
+        let share = |socket: usize| {
+            let targets = config.targets.iter().copied().skip(socket).step_by(sockets).collect();
+            let rate = config.rate / sockets as f64;
+            let offset_ns = (socket as f64 / config.rate * NS_PER_SECOND as f64) as i64;
+            Share::new(&SweepConfig { targets, rate, ..config.clone() }, offset_ns)
+        };
+        Self { shares: (0..sockets).map(share).collect(), events: Events::new(0) }
+    }
+
+    /// Ends it; returns the report of each target, in their order.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        let mut of_socket: Vec<_> =
+            self.shares.iter_mut().map(|share| share.take_reports().into_iter()).collect();
+        let mut reports = Vec::new();
+        for socket in (0..of_socket.len()).cycle() {
+            match of_socket[socket].next() {
+                Some(report) => reports.push(report),
+                None => break,
+            }
+        }
+        reports
+    }
+
+    /// Datagrams that no session knows.
+    #[must_use]
+    pub fn foreign(&self) -> u64 {
+        self.shares.iter().map(|share| share.foreign).sum()
+    }
+}
+
+impl Share {
+    fn new(config: &SweepConfig, offset_ns: i64) -> Self {
         let session = |(&target, secret)| {
             let config = Config {
                 target,
@@ -82,9 +126,10 @@ impl Sweep {
         Self {
             of_token: tokens.filter_map(|(token, index)| Some((token?, index))).collect(),
             total: config.count.saturating_mul(sessions.len() as u64),
-            targets: config.targets,
+            targets: config.targets.clone(),
             sessions,
             rate: config.rate,
+            offset_ns,
             timeout_ns: config.timeout_ns,
             sent: 0,
             started_ns: None,
@@ -92,28 +137,14 @@ impl Sweep {
             burst: 0,
             now: Stamp::default(),
             foreign: 0,
-            events: Events::new(0),
         }
     }
 
-    /// Where the probes go.
-    #[must_use]
-    pub fn targets(&self) -> &[SocketAddr] {
-        &self.targets
-    }
-
-    /// Ends it; gives what is known of each target, in their order.
-    pub fn take_reports(&mut self) -> Vec<Report> {
+    fn take_reports(&mut self) -> Vec<Report> {
         self.total = self.sent;
         self.waiting.clear();
         self.of_token.clear();
         std::mem::take(&mut self.sessions).into_iter().map(Session::into_report).collect()
-    }
-
-    /// Datagrams that no session knows.
-    #[must_use]
-    pub fn foreign(&self) -> u64 {
-        self.foreign
     }
 
     /// When the next probe is due.
@@ -131,6 +162,11 @@ impl Sweep {
     /// Whose token a datagram has.
     fn index_of(&self, datagram: &[u8]) -> Option<usize> {
         self.of_token.get(&token_of(datagram)?).copied()
+    }
+
+    fn session_of(&mut self, probe: &[u8]) -> Option<&mut Session> {
+        let index = self.index_of(probe)?;
+        self.sessions.get_mut(index)
     }
 
     /// Looks at the time.
@@ -158,12 +194,9 @@ impl Sweep {
     }
 }
 
-impl Machine for Sweep {
-    type Event = ();
-
-    fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
-        let read = arrival.read;
-        self.come_to(read);
+impl Share {
+    fn on_datagram(&mut self, arrival: &mut Arrival<'_>) {
+        self.come_to(arrival.read);
         // One in, one out: replies are read before many more are asked for.
         self.burst = (self.burst + 1).min(BURST);
         match self.index_of(arrival.datagram) {
@@ -173,11 +206,10 @@ impl Machine for Sweep {
             }
             None => self.foreign += 1,
         }
-        None
     }
 
-    fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
-        self.started_ns.get_or_insert(now.mono_ns);
+    fn on_time(&mut self, now: Stamp, heard_ns: i64) {
+        self.started_ns.get_or_insert(now.mono_ns.saturating_add(self.offset_ns));
         self.come_to(now);
         if heard_ns >= now.mono_ns {
             self.burst = BURST;
@@ -185,12 +217,12 @@ impl Machine for Sweep {
         self.settle(heard_ns);
     }
 
-    fn deadline(&self, _: usize) -> Option<i64> {
+    fn deadline(&self) -> Option<i64> {
         let timeout_ns = self.waiting.front().map(|(ns, _)| ns.saturating_add(self.timeout_ns));
         [self.due_ns(), timeout_ns].into_iter().flatten().min()
     }
 
-    fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
+    fn transmit(&mut self) -> Option<Transmit<'_>> {
         let started = self.started_ns.is_some();
         if !started || self.burst == 0 || self.due_ns().is_none_or(|ns| self.now.mono_ns < ns) {
             return None;
@@ -204,13 +236,7 @@ impl Machine for Sweep {
         session.transmit(0)
     }
 
-    fn on_blocked(&mut self, _: usize, probe: &[u8]) {
-        if let Some(index) = self.index_of(probe) {
-            self.sessions[index].on_blocked(0, probe);
-        }
-    }
-
-    fn on_unblocked(&mut self, _: usize, now: Stamp, probe: &mut Vec<u8>) -> bool {
+    fn on_unblocked(&mut self, now: Stamp, probe: &mut Vec<u8>) -> bool {
         let Some(index) = self.index_of(probe) else { return false };
         let leaves = self.sessions[index].on_unblocked(0, now, probe);
         if leaves {
@@ -219,19 +245,55 @@ impl Machine for Sweep {
         leaves
     }
 
-    fn on_send_failed(&mut self, _: usize, probe: &[u8]) {
-        if let Some(index) = self.index_of(probe) {
-            self.sessions[index].on_send_failed(0, probe);
+    fn is_done(&self) -> bool {
+        self.sent >= self.total && self.waiting.is_empty()
+    }
+}
+
+impl Machine for Sweep {
+    type Event = ();
+
+    fn on_datagram(&mut self, socket: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
+        self.shares[socket].on_datagram(arrival);
+        None
+    }
+
+    fn on_time(&mut self, socket: usize, now: Stamp, heard_ns: i64) {
+        self.shares[socket].on_time(now, heard_ns);
+    }
+
+    fn deadline(&self, socket: usize) -> Option<i64> {
+        self.shares[socket].deadline()
+    }
+
+    fn transmit(&mut self, socket: usize) -> Option<Transmit<'_>> {
+        self.shares[socket].transmit()
+    }
+
+    fn on_blocked(&mut self, socket: usize, probe: &[u8]) {
+        if let Some(session) = self.shares[socket].session_of(probe) {
+            session.on_blocked(0, probe);
+        }
+    }
+
+    fn on_unblocked(&mut self, socket: usize, now: Stamp, probe: &mut Vec<u8>) -> bool {
+        self.shares[socket].on_unblocked(now, probe)
+    }
+
+    fn on_send_failed(&mut self, socket: usize, probe: &[u8]) {
+        if let Some(session) = self.shares[socket].session_of(probe) {
+            session.on_send_failed(0, probe);
         }
     }
 
     fn patience(&self) -> Duration {
         // Gather only if several probes are due in that time.
-        if self.rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
+        let rate: f64 = self.shares.iter().map(|share| share.rate).sum();
+        if rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
     }
 
-    fn is_done(&self, _: usize) -> bool {
-        self.sent >= self.total && self.waiting.is_empty()
+    fn is_done(&self, socket: usize) -> bool {
+        self.shares[socket].is_done()
     }
 
     fn events(&mut self) -> &mut Events<()> {
@@ -250,15 +312,14 @@ mod tests {
         Stamp { mono_ns: ms * MS, wall_ns: 1_486_420_330_837_133_000 + ms * MS }
     }
 
-    fn sweep(targets: usize, rate: f64) -> Sweep {
+    fn config(targets: usize, rate: f64) -> SweepConfig {
         let target = |n| SocketAddr::from(([127, 0, 1, u8::try_from(n).unwrap()], 7));
-        Sweep::new(SweepConfig {
-            targets: (0..targets).map(target).collect(),
-            count: 2,
-            rate,
-            timeout_ns: 100 * MS,
-            size: 0,
-        })
+        let targets = (0..targets).map(target).collect();
+        SweepConfig { targets, count: 2, rate, timeout_ns: 100 * MS, size: 0 }
+    }
+
+    fn sweep(targets: usize, rate: f64) -> Sweep {
+        Sweep::new(&config(targets, rate), 1)
     }
 
     fn sent(sweep: &mut Sweep, ms: i64) -> Vec<(SocketAddr, Vec<u8>)> {
@@ -287,7 +348,32 @@ mod tests {
         let mut sweep = sweep(1, 1e-12);
         assert_eq!(sent(&mut sweep, 0).len(), 1);
         assert!(sent(&mut sweep, 5).is_empty());
-        assert_eq!(sweep.due_ns(), Some(i64::MAX));
+        assert_eq!(sweep.shares[0].due_ns(), Some(i64::MAX));
+    }
+
+    #[test]
+    fn sockets_take_turns_in_one_pace() {
+        let mut sweep = Sweep::new(&config(5, 1000.0), 3);
+        let mut hosts = Vec::new();
+        for ms in 0..12 {
+            for socket in 0..3 {
+                sweep.on_time(socket, at(ms), ms * MS);
+                while let Some(probe) = sweep.transmit(socket) {
+                    hosts.push((ms, probe.to.ip().to_string()));
+                    if probe.to.ip().to_string() == "127.0.1.3" {
+                        let mut echo = probe.datagram.to_vec();
+                        let from = probe.to;
+                        sweep.on_datagram(socket, &mut Arrival::new(at(ms), from, &mut echo));
+                    }
+                }
+            }
+        }
+        let first: Vec<_> = (0..5).map(|host| (host, format!("127.0.1.{host}"))).collect();
+        assert_eq!(hosts[..5], first);
+        assert_eq!(hosts.len(), 10);
+        let counts: Vec<_> =
+            sweep.take_reports().iter().map(|report| report.counters.answered).collect();
+        assert_eq!(counts, [0, 0, 0, 2, 0]);
     }
 
     #[test]
