@@ -8,7 +8,6 @@ import pytest
 from hosts import host, ip, joined, within
 from programs import Program, failed, pings, run, shapes
 
-
 SERVER = host("s", 1)
 CLIENT = host("c", 2)
 
