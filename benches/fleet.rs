@@ -6,6 +6,7 @@
 //! promised to beat every 0.5 to 3.5 s have died. The lateness of a verdict is the silence that it
 //! tells minus the timeout that it tells.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
 

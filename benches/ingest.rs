@@ -5,6 +5,7 @@
 //! take turns. The Python peer is a process of its own that is sent as much as it can take and
 //! measures its own CPU time.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
 

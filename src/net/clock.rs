@@ -1,5 +1,7 @@
 //! The system's clocks.
 
+#![expect(clippy::disallowed_methods, reason = "no other file reads a clock")]
+
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
