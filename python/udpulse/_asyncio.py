@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import weakref
 from typing import Generic, Protocol, TypeVar
 
 from udpulse._core import HeartbeatClient, _Waiter
@@ -37,22 +38,16 @@ _R = TypeVar("_R", bound=_Running)
 class _Wakeup:
     """A socket that the engine makes readable and the loop watches: no thread waits."""
 
-    _socket: socket.socket | None = None  # until the system has given one
-
     def __init__(self) -> None:
         self.waiter, number = _Waiter.pair()
         self._socket = socket.socket(fileno=number)
         self._socket.setblocking(False)
+        # Not `__del__`: of a cycle, the collector may finalize the socket first, with a warning.
+        weakref.finalize(self, self._socket.close)
 
     async def wait(self) -> None:
         """Return once the engine has something to tell."""
-        assert self._socket is not None
         await asyncio.get_running_loop().sock_recv(self._socket, 1)
-
-    def __del__(self) -> None:
-        """Close the socket."""
-        if self._socket is not None:
-            self._socket.close()
 
 
 class Events(Generic[_Event]):
