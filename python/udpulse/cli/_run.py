@@ -89,8 +89,9 @@ def run(
 
 
 def interrupt_once(*_: object) -> None:
-    """Raise KeyboardInterrupt at the first Ctrl-C and ignore the next: the program ends already."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Raise KeyboardInterrupt at the first Ctrl-C only: from then on the program is ending."""
+    # Not SIG_IGN: Python complains if a signal meets it halfway.
+    signal.signal(signal.SIGINT, lambda *_: None)
     raise KeyboardInterrupt
 
 
