@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,6 +67,26 @@ def test_the_heartbeat_server_accounts_for_every_datagram(client: socket.socket)
         c = server.counters
         assert c.received == c.beats + c.goodbyes + c.duplicates + c.stale + c.ignored + c.rejected
         assert server.running
+
+
+USES_OF_A_HOST: dict[str, Callable[[str], object]] = {
+    "EchoServer": EchoServer,
+    "HeartbeatServer": HeartbeatServer,
+    "HeartbeatClient": udpulse.HeartbeatClient,
+    "also": lambda host: udpulse.HeartbeatClient("127.0.0.1", also=[(host, 9)]),
+    "PingClient": udpulse.PingClient,
+    "ping": udpulse.ping,
+    "ping_many": lambda host: udpulse.ping_many([("127.0.0.1", 9), (host, 9)]),
+}
+
+
+@pytest.mark.parametrize("use", USES_OF_A_HOST.values(), ids=USES_OF_A_HOST)
+@pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "12000"])
+def test_a_short_form_of_an_address_is_refused(use: Callable[[str], object], host: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^host must be .* such as 127\.0\.0\.1 .*, not '{host}'$"
+    ):
+        use(host)
 
 
 @pytest.mark.parametrize("length", [0, 1, 1024, 65507])

@@ -28,6 +28,19 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Returns an endpoint of either family.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the last label of `host` is a number and `host` is not a full IPv4
+    /// address. Resolvers read `127.1`, `0x7f.1` and `12000` as addresses that hardly anybody meant.
+    pub fn new(host: String, port: u16) -> Result<Self> {
+        if host.parse::<Ipv4Addr>().is_err() && ends_in_number(&host) {
+            let allowed = "a name or a full address such as 127.0.0.1 or ::1";
+            return Err(Error::argument("host", format!("'{host}'"), allowed));
+        }
+        Ok(Self { host, port, family: None })
+    }
+
     /// Its address, where the host is one of its family and no name.
     #[must_use]
     pub fn literal(&self) -> Option<SocketAddr> {
@@ -82,6 +95,19 @@ pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
     Ok(address)
 }
 
+/// Whether the last label of `host` is a number. No name ends in one: top-level domains are not
+/// numeric (RFC 3696 section 2).
+fn ends_in_number(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    !host.contains(':')
+        && match hex {
+            Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+        }
+}
+
 /// What tells the resolver to look for one family.
 fn hints(family: Family) -> AddrInfoHints {
     let address = match family {
@@ -124,6 +150,51 @@ mod tests {
             ("fe80::1%3", "[fe80::1%3]:7"),
         ] {
             assert_eq!(endpoint(host).literal(), Some(address.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_have_four_decimal_parts() {
+        for host in [
+            "127.1",
+            "127.0.1",
+            "0x7f.1",
+            "0X7F000001",
+            "0x",
+            "2130706433",
+            "0",
+            "12000",
+            "70000",
+            "0177.0.0.1",
+            "127.0.0.01",
+            "127.0.0.1.",
+            "256.1.1.1",
+            "1.2.3.4.5",
+            "example.1",
+        ] {
+            let error = Endpoint::new(host.to_owned(), 7).unwrap_err().to_string();
+            let text = "host must be a name or a full address such as 127.0.0.1 or ::1, not ";
+            assert_eq!(error, format!("{text}'{host}'"));
+        }
+        for host in [
+            "",
+            "127.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::ffff:127.0.0.1",
+            "fe80::1%3",
+            "fe80::1%eth0.100",
+            "localhost",
+            "localhost.",
+            "host1",
+            "1host",
+            "4.example",
+            "0xyz",
+            "a.0xg",
+            "1-1",
+            ".",
+        ] {
+            assert!(Endpoint::new(host.to_owned(), 7).is_ok(), "{host}");
         }
     }
 

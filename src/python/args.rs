@@ -105,7 +105,7 @@ pub(super) fn items<'py, T>(
 
 /// The address of a server: port 0 is any free one.
 pub(super) fn local(host: String, port: &Integer) -> Result<Endpoint> {
-    Ok(Endpoint { host, port: port.within("port", 0..=65_535)?, family: None })
+    Endpoint::new(host, port.within("port", 0..=65_535)?)
 }
 
 /// The address of what a client talks to.
@@ -113,7 +113,7 @@ pub(super) fn remote(host: String, port: &Integer) -> Result<Endpoint> {
     if host.is_empty() {
         return Err(Error::argument("host", "empty", "an address or a name"));
     }
-    Ok(Endpoint { host, port: port.within("port", 1..=65_535)?, family: None })
+    Endpoint::new(host, port.within("port", 1..=65_535)?)
 }
 
 /// Reads up to `limit` (host, port) pairs that something is sent to.

@@ -1,5 +1,6 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -34,3 +35,22 @@ count = number("a count", "a whole number, 1 or more", int, lambda n: n >= 1)
 seed = number("a seed", "a whole number, 0 or more", int, lambda n: n >= 0)
 port = number("a port", "a whole number from 1 to 65535", int, lambda n: 1 <= n <= 65535)
 local_port = number("a port", "a whole number from 0 to 65535", int, lambda n: 0 <= n <= 65535)
+
+
+def host(example: str) -> Callable[[str], str]:
+    """A type of hosts that refuses what is rather a port, with an `example` of HOST and PORT."""
+
+    def parse(text: str) -> str:
+        if text.isdecimal():
+            hint = f"the host comes first, then the port, such as {example}"
+        elif re.fullmatch(r"[^:]+:\d+", text):
+            hint = f"give the port as a second argument, such as {example}"
+        else:
+            return text
+        raise click.BadParameter(f"{text!r} is not a host; {hint}")
+
+    return parse
+
+
+remote_host = host("127.0.0.1 12000")
+local_host = host("0.0.0.0 12000")
