@@ -118,12 +118,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert shown.err.startswith(f"{program}: {text}")
 
 
-def test_a_port_in_use_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["UDPPingerServer", "UDPHeartBeatServer"])
+def test_a_port_in_use_is_one_line_and_exit_code_2(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with udpulse.EchoServer(port=0) as server:
         host, port = server.address
-        assert UDPPingerServer.main([host, str(port)]) == 2
-    line = f"cannot bind {host}:{port}: Address already in use\n"
-    assert capsys.readouterr().err.endswith(line)
+        assert MAINS[name]([host, str(port)]) == 2
+    reason = f"cannot bind {host}:{port}: Address already in use"
+    hint = "is another server running? give another port, such as 0.0.0.0 12001"
+    assert capsys.readouterr().err == f"{name}.py: {reason}; {hint}\n"
 
 
 @pytest.mark.parametrize("name", MAINS)

@@ -4,6 +4,7 @@ Exit codes: 0 the program did its work, 2 it cannot do what was asked (one line 
 130 Ctrl-C ended it early.
 """
 
+import errno
 import io
 import os
 import signal
@@ -79,7 +80,10 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return refuse(name, error.strerror or str(error))
+        text = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            text += "; is another server running? give another port, such as 0.0.0.0 12001"
+        return refuse(name, text)
     except KeyboardInterrupt:
         return interrupted
     finally:
