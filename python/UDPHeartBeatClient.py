@@ -6,7 +6,7 @@ Where to look:
   src/net/socket.rs                       socket
   src/driver/worker.rs                    send, wait
   src/wire/template.rs                    message
-  src/heartbeat/client.rs                 interval, random failure
+  src/heartbeat/client/mod.rs             interval, random failure
 """
 
 try:

@@ -1,0 +1,196 @@
+use super::*;
+use crate::machine::by_hand::{self, arrive, transmit};
+use proptest::prelude::*;
+
+const SECOND: i64 = crate::NS_PER_SECOND;
+
+fn config() -> ClientConfig {
+    ClientConfig {
+        servers: vec!["127.0.0.1:12000".parse().unwrap()],
+        interval_ns: 100,
+        spread: 0.0,
+        count: None,
+        fail_at: None,
+        fail_chance: 0.0,
+        loss: 0.0,
+        seed: Some(1),
+        message: Message::Template(Template::heartbeat()),
+        events: 1000,
+    }
+}
+
+fn tick(client: &mut Client, ns: i64) -> Option<String> {
+    by_hand::tick(client, Stamp { mono_ns: ns, wall_ns: 2_000_000_000 });
+    transmit(client).map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
+}
+
+#[test]
+fn beats_keep_to_the_grid() {
+    let mut client = Client::new(config());
+    assert_eq!(tick(&mut client, 1000).unwrap(), "Heartbeat 1 2.000000");
+    assert_eq!(client.deadline(0), Some(1100));
+    assert_eq!(tick(&mut client, 1099), None);
+    assert_eq!(tick(&mut client, 1130).unwrap(), "Heartbeat 2 2.000000");
+    assert_eq!(client.deadline(0), Some(1200), "a late beat delays no other");
+    assert!(tick(&mut client, 5050).unwrap().starts_with("Heartbeat 3 "));
+    assert_eq!(client.deadline(0), Some(5100), "a stall is followed by one beat");
+}
+
+#[test]
+fn the_client_fails_at_the_beat_given() {
+    let mut client = Client::new(ClientConfig { fail_at: Some(2), ..config() });
+    assert!(tick(&mut client, 0).is_some() && !client.is_done(0));
+    assert!(tick(&mut client, 100).is_none() && client.is_done(0));
+    let outcomes: Vec<_> = std::iter::from_fn(|| client.events.pop()).collect();
+    assert_eq!(outcomes[1].outcome, Outcome::Failed);
+    assert_eq!(client.counters(), ClientCounters { sent: 1, ..Default::default() });
+}
+
+#[test]
+fn the_count_ends_it() {
+    let mut client = Client::new(ClientConfig { count: Some(2), ..config() });
+    tick(&mut client, 0);
+    assert!(!client.is_done(0));
+    assert!(tick(&mut client, 100).is_some() && client.is_done(0));
+    assert!(tick(&mut client, 200).is_none());
+}
+
+#[test]
+fn chances_are_taken_and_repeatable() {
+    let run = || {
+        let mut client = Client::new(ClientConfig { loss: 0.5, fail_chance: 0.01, ..config() });
+        for beat in 0..1000 {
+            tick(&mut client, beat * 100);
+        }
+        client.counters()
+    };
+    let counters = run();
+    assert!(counters.sent > 0 && counters.skipped > 0);
+    assert!(counters.sent + counters.skipped < 999, "it failed at some beat");
+    assert_eq!(run(), counters);
+}
+
+fn declared(progress: &Arc<Progress>) -> ClientConfig {
+    let (progress, name) = (Arc::clone(progress), Some(b"api".as_slice().into()));
+    let message = Message::Declared { name, progress, stall_after_ns: Some(500) };
+    ClientConfig { message, interval_ns: 1_000_000, ..config() }
+}
+
+fn beat(text: &str) -> wire::Beat<'_> {
+    wire::Beat::read(text.as_bytes())
+}
+
+#[test]
+fn a_declared_beat_says_how_the_application_is() {
+    let progress = Arc::new(Progress::default());
+    let mut client = Client::new(declared(&progress));
+    let first = tick(&mut client, 0).unwrap();
+    let boot = beat(&first).boot.unwrap();
+    assert_eq!(first, format!("Heartbeat;i=1;b={boot:x};id=api 1 2.000000"));
+    assert_eq!(boot >> 16, 2000, "the time of the start in milliseconds");
+    progress.mark(999_900);
+    let text = tick(&mut client, 1_000_000).unwrap();
+    assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(100), None));
+    let text = tick(&mut client, 2_000_000).unwrap();
+    assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(1_000_100), Some(Status::Stalled)));
+    progress.announce_silence(3_500_000);
+    let text = tick(&mut client, 3_000_000).unwrap();
+    assert_eq!((beat(&text).busy_ns, beat(&text).status), (Some(500_000), Some(Status::Busy)));
+    progress.mark(3_900_000);
+    let text = tick(&mut client, 4_000_000).unwrap();
+    assert_eq!((beat(&text).busy_ns, beat(&text).boot), (None, Some(boot)));
+}
+
+#[test]
+fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
+    let progress = Arc::new(Progress::default());
+    let mut client = Client::new(ClientConfig { interval_ns: SECOND, ..declared(&progress) });
+    tick(&mut client, 0);
+    progress.announce_silence(10 * SECOND);
+    assert_eq!(client.deadline(0), Some(APART_NS));
+    assert_eq!(tick(&mut client, APART_NS - 1), None);
+    let text = tick(&mut client, SECOND / 2).unwrap();
+    assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
+    assert_eq!(client.deadline(0), Some(SECOND), "the schedule stands");
+    assert!(progress.mark(SECOND / 2 + 1), "it ends a silence");
+    assert!(!progress.mark(SECOND / 2 + 2), "and further progress is no news");
+    assert_eq!(client.deadline(0), Some(SECOND / 2 + APART_NS));
+    let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
+    assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
+    assert_eq!(client.deadline(0), Some(SECOND));
+    // An end that has come by itself is none that must be told of.
+    progress.announce_silence(SECOND);
+    tick(&mut client, SECOND);
+    assert!(!progress.mark(SECOND + 1));
+    assert_eq!(client.deadline(0), Some(2 * SECOND));
+}
+
+#[test]
+fn a_goodbye_is_sent_three_times_and_only_by_who_declares() {
+    let at = Stamp { mono_ns: 50, wall_ns: 2_000_000_000 };
+    let mut client = Client::new(declared(&Arc::default()));
+    assert_eq!(client.farewell(at), None, "nobody knows it");
+    tick(&mut client, 0);
+    for again in [Some(APART), Some(APART), None] {
+        assert_eq!(client.farewell(at), again);
+        let (_, text) = transmit(&mut client).unwrap();
+        let beat = wire::Beat::read(text);
+        assert_eq!((beat.reading.seq, beat.status), (Some(2), Some(Status::Bye)));
+    }
+    let mut client = Client::new(config());
+    tick(&mut client, 0);
+    assert_eq!(client.farewell(at), None);
+}
+
+#[test]
+fn each_beat_goes_to_all_servers() {
+    let servers = ["127.0.0.1:1", "127.0.0.1:2"].map(|server| server.parse().unwrap());
+    let mut client = Client::new(ClientConfig { servers: servers.to_vec(), ..config() });
+    by_hand::tick(&mut client, Stamp { mono_ns: 0, wall_ns: 0 });
+    let mut sent = Vec::new();
+    while let Some((to, text)) = transmit(&mut client) {
+        sent.push((to, text.to_vec()));
+    }
+    assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), servers);
+    assert_eq!(sent[0].1, sent[1].1);
+    assert_eq!(client.counters().sent, 2);
+}
+
+proptest! {
+    /// The longest interval is the longest that Python accepts.
+    #[test]
+    fn no_clock_and_no_datagram_overflows(
+        interval_ns in prop_oneof![1..1000_i64, 1..9_200_000_000 * SECOND],
+        spread in 0.0..=0.5,
+        story in prop::collection::vec((any::<(i64, i64)>(), any::<Vec<u8>>()), 1..30),
+    ) {
+        let message = declared(&Arc::default()).message;
+        let mut client = Client::new(ClientConfig { interval_ns, spread, message, ..config() });
+        let mut datagrams = 0;
+        for ((mono_ns, wall_ns), datagram) in story {
+            let now = Stamp { mono_ns, wall_ns };
+            arrive(&mut client, now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
+            client.on_refused(0, None);
+            by_hand::tick(&mut client, now);
+            while transmit(&mut client).is_some() {}
+            datagrams += 1;
+            prop_assert_eq!((client.counters().received, client.counters().refused), (datagrams, datagrams));
+            prop_assert!(client.deadline(0).is_some());
+        }
+        client.farewell(Stamp { mono_ns: i64::MIN, wall_ns: i64::MIN });
+    }
+}
+
+#[test]
+fn spread_beats_stay_near_the_schedule() {
+    let mut client = Client::new(ClientConfig { spread: 0.25, interval_ns: 1000, ..config() });
+    let mut off = Vec::new();
+    tick(&mut client, 0);
+    for beat in 1..=1000 {
+        let due_ns = client.deadline(0).unwrap();
+        off.push(due_ns - beat * 1000);
+        assert!(tick(&mut client, due_ns).is_some());
+    }
+    assert!(off.iter().all(|off| (-250..=250).contains(off)));
+    assert!(off.iter().any(|off| *off < -200) && off.iter().any(|off| *off > 200));
+}
