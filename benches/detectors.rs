@@ -6,12 +6,16 @@
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
 
+#[path = "detectors/trace.rs"]
+mod trace;
+
 use std::env;
 use std::error::Error;
 use std::fs;
 
-use udpulse::heartbeat::trace::{FLEET, Judged, NETWORKS, Profile, Trace};
 use udpulse::heartbeat::{Detector, Estimate, Kind};
+
+use trace::{FLEET, Judgement, NETWORKS, Profile, Trace};
 
 const BEATS: u64 = 1_000_000;
 const SEEDS: [u64; 2] = [1, 2];
@@ -44,7 +48,7 @@ fn traces(profile: &Profile) -> Vec<Trace> {
     SEEDS.iter().map(|seed| profile.trace(BEATS, *seed)).collect()
 }
 
-fn replay(traces: &[Trace], kind: Kind) -> Vec<Judged> {
+fn replay(traces: &[Trace], kind: Kind) -> Vec<Judgement> {
     let detector = Detector::of(kind);
     // The first 1000 beats are for learning, as in the literature.
     traces.iter().flat_map(|trace| trace.replay(&detector).into_iter().skip(1000)).collect()
@@ -52,14 +56,14 @@ fn replay(traces: &[Trace], kind: Kind) -> Vec<Judged> {
 
 /// The mean time from a crash right after a beat was sent to its detection, at level 0 and what
 /// each level adds.
-fn mean_line(judged: &[Judged]) -> (f64, f64) {
+fn mean_line(judged: &[Judgement]) -> (f64, f64) {
     let count = judged.len().max(1) as f64;
     let base: f64 = judged.iter().map(|judged| judged.line.base_ns + judged.delay_ns as f64).sum();
     let unit: f64 = judged.iter().map(|judged| judged.line.unit_ns).sum();
     (base / count, unit / count)
 }
 
-fn mistakes(judged: &[Judged], level: f64) -> f64 {
+fn mistakes(judged: &[Judgement], level: f64) -> f64 {
     let wrong =
         judged.iter().filter(|judged| judged.gap_ns > judged.line.timeout_ns(level)).count();
     1e6 * wrong as f64 / judged.len().max(1) as f64
@@ -117,7 +121,7 @@ fn fleet() {
 }
 
 /// The level at which a share of `BOUND` of the beats is a mistake.
-fn least_level(judged: &[Judged]) -> f64 {
+fn least_level(judged: &[Judgement]) -> f64 {
     let mut needed: Vec<f64> = judged
         .iter()
         .map(|judged| (judged.gap_ns as f64 - judged.line.base_ns) / judged.line.unit_ns)

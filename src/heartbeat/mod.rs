@@ -8,7 +8,6 @@ mod progress;
 mod sequence;
 mod server;
 mod table;
-pub mod trace;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
 pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};

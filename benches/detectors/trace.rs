@@ -11,39 +11,34 @@
 //! The number, when it was sent, and when it arrived, in nanoseconds; each of the two clocks may
 //! begin anywhere.
 
-use std::fmt::Write;
-
-use crate::Random;
-use crate::heartbeat::{Detector, Estimate, Gap, Line};
+use udpulse::Random;
+use udpulse::heartbeat::{Detector, Estimate, Gap, Line};
 
 /// One beat that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passed {
+pub(crate) struct TraceRow {
     /// Its number.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// When it was sent, on the sender's clock.
-    pub sent_ns: i64,
+    pub(crate) sent_ns: i64,
     /// When it arrived, on the receiver's.
-    pub arrived_ns: i64,
+    pub(crate) arrived_ns: i64,
 }
 
 /// The beats of one client that arrived, with the interval that it declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// The interval.
-    pub interval_ns: i64,
+    pub(crate) interval_ns: i64,
     /// The beats in the order of arrival.
-    pub beats: Vec<Passed>,
+    pub(crate) beats: Vec<TraceRow>,
 }
 
-const HEAD: &str = "# udpulse heartbeat trace, interval_ns=";
+pub(crate) const HEAD: &str = "# udpulse heartbeat trace, interval_ns=";
 
 impl Trace {
-    /// Reads a trace file; the error says what is wrong in which line.
-    ///
-    /// # Errors
-    /// A text that names the line.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a trace file; an error names the line.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().enumerate();
         let head = lines.next().and_then(|(_, line)| line.strip_prefix(HEAD)?.trim().parse().ok());
         let interval_ns = head.filter(|ns| *ns > 0).ok_or(format!("line 1 is not `{HEAD}N`"))?;
@@ -52,7 +47,7 @@ impl Trace {
             .map(|(at, line)| {
                 let mut words = line.split_ascii_whitespace();
                 let beat = (|| {
-                    Some(Passed {
+                    Some(TraceRow {
                         seq: words.next()?.parse().ok()?,
                         sent_ns: words.next()?.parse().ok()?,
                         arrived_ns: words.next()?.parse().ok()?,
@@ -64,20 +59,8 @@ impl Trace {
         Ok(Self { interval_ns, beats })
     }
 
-    /// Writes the trace as a file's text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = format!("{HEAD}{}\n", self.interval_ns);
-        for Passed { seq, sent_ns, arrived_ns } in &self.beats {
-            // A string takes all that is written.
-            let _ = writeln!(text, "{seq} {sent_ns} {arrived_ns}");
-        }
-        text
-    }
-
     /// Replays the trace through a detector. Only beats that are news count, as in the server.
-    #[must_use]
-    pub fn replay(&self, detector: &Detector) -> Vec<Judged> {
+    pub(crate) fn replay(&self, detector: &Detector) -> Vec<Judgement> {
         let mut estimate = Estimate::default();
         let mut judged = Vec::with_capacity(self.beats.len());
         let mut beats = self.beats.iter();
@@ -91,7 +74,7 @@ impl Trace {
             let gap_ns = beat.arrived_ns - last.arrived_ns;
             let delay_ns = last.arrived_ns - last.sent_ns - offset_ns;
             let line = detector.line(&estimate, self.interval_ns);
-            judged.push(Judged { line, gap_ns, delay_ns });
+            judged.push(Judgement { line, gap_ns, delay_ns });
             let steps = beat.seq - last.seq;
             detector
                 .observe(&mut estimate, Gap { ns: gap_ns, steps, interval_ns: self.interval_ns });
@@ -103,51 +86,51 @@ impl Trace {
 
 /// What a detector made of one beat, and what came after.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged {
+pub(crate) struct Judgement {
     /// The timeouts that it gave.
-    pub line: Line,
+    pub(crate) line: Line,
     /// How long it was until the next beat that was news.
-    pub gap_ns: i64,
+    pub(crate) gap_ns: i64,
     /// How long the beat was under way beyond the shortest time of the trace: what a crash right
     /// after sending it adds to the time of its detection.
-    pub delay_ns: i64,
+    pub(crate) delay_ns: i64,
 }
 
 /// A kind of network and sender.
 #[derive(Clone, Copy, Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The interval from beat to beat.
-    pub interval_ms: f64,
+    pub(crate) interval_ms: f64,
     /// The shortest delay.
-    pub delay_ms: f64,
+    pub(crate) delay_ms: f64,
     /// The mean of the exponential part of the delay.
-    pub wobble_ms: f64,
+    pub(crate) wobble_ms: f64,
     /// The probability that a beat is delayed by up to `spike_ms` more.
-    pub spikes: f64,
+    pub(crate) spikes: f64,
     /// The longest such delay.
-    pub spike_ms: f64,
+    pub(crate) spike_ms: f64,
     /// The probability of a loss on its own.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// The probability that a burst of losses begins.
-    pub bursts: f64,
+    pub(crate) bursts: f64,
     /// The mean of what a short burst, of at most 25, is longer than 1.
-    pub burst: f64,
+    pub(crate) burst: f64,
     /// The probability that a burst is a long one instead: lognormal (5.55, 0.65), 26 to 1093.
-    pub long: f64,
+    pub(crate) long: f64,
     /// Bursts come in a tenth of the time, ten times as often.
-    pub clustered: bool,
+    pub(crate) clustered: bool,
     /// The mean time between stalls of the sender; none where 0.
-    pub stall_every_s: f64,
+    pub(crate) stall_every_s: f64,
     /// Their mean length.
-    pub stall_ms: f64,
+    pub(crate) stall_ms: f64,
     /// The delay is longer by this for half of the time, for 5 minutes each.
-    pub shift_ms: f64,
+    pub(crate) shift_ms: f64,
 }
 
 /// A local network.
-pub const LAN: Profile = Profile {
+pub(crate) const LAN: Profile = Profile {
     name: "lan 100 ms",
     interval_ms: 100.0,
     delay_ms: 0.2,
@@ -189,7 +172,7 @@ const WIFI: Profile = Profile {
 /// The six networks that detectors are compared on: A after the published statistics of the
 /// EPFL-JAIST trace of 2004 (0.4 % loss in 814 bursts, the longest 1093 beats), B the same with its
 /// bursts in clusters, C Wi-Fi, D a sender that stalls, E independent loss, F a delay that shifts.
-pub const NETWORKS: [Profile; 6] = [
+pub(crate) const NETWORKS: [Profile; 6] = [
     Profile { name: "A wan", burst: 9.0, long: 0.06, ..WAN },
     Profile { name: "B clustered", burst: 9.0, long: 0.06, clustered: true, ..WAN },
     Profile { name: "C wifi", ..WIFI },
@@ -206,7 +189,7 @@ pub const NETWORKS: [Profile; 6] = [
 ];
 
 /// The clients that one configuration has to suit at once.
-pub const FLEET: [Profile; 7] = [
+pub(crate) const FLEET: [Profile; 7] = [
     LAN,
     Profile { name: "lan 1 s", interval_ms: 1000.0, ..LAN },
     Profile { name: "lan + stalls", stall_every_s: 200.0, stall_ms: 200.0, ..LAN },
@@ -218,14 +201,13 @@ pub const FLEET: [Profile; 7] = [
 
 impl Profile {
     /// What arrives of `beats` beats.
-    #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "milliseconds to nanoseconds, none negative"
     )]
-    pub fn trace(&self, beats: u64, seed: u64) -> Trace {
+    pub(crate) fn trace(&self, beats: u64, seed: u64) -> Trace {
         let ns = |ms: f64| (ms * 1e6) as i64;
         let mut draw = Draw(Random::new(Some(seed)));
         let mut passed = Vec::new();
@@ -251,7 +233,7 @@ impl Profile {
             // Delays of beats close to each other are alike.
             wobble_ms = 0.7 * wobble_ms + 0.3 * draw.exponential(self.wobble_ms);
             let spike_ms =
-                if draw.0.chance(self.spikes) { draw.unit() * self.spike_ms } else { 0.0 };
+                if draw.0.chance(self.spikes) { draw.0.unit() * self.spike_ms } else { 0.0 };
             let shifted = (due_ms / 300_000.0) as u64 % 2 == 1;
             let delay_ms =
                 self.delay_ms + wobble_ms + spike_ms + if shifted { self.shift_ms } else { 0.0 };
@@ -259,7 +241,7 @@ impl Profile {
                 lost = lost.saturating_sub(1);
                 continue;
             }
-            passed.push(Passed {
+            passed.push(TraceRow {
                 seq: seq + 1,
                 sent_ns: ns(sent_ms),
                 arrived_ns: ns(sent_ms + delay_ms),
@@ -296,66 +278,12 @@ impl Profile {
 struct Draw(Random);
 
 impl Draw {
-    /// From 0 to below 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    fn unit(&mut self) -> f64 {
-        self.0.below(1 << 53) as f64 / (1_u64 << 53) as f64
-    }
-
     fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
+        -mean * (1.0 - self.0.unit()).ln()
     }
 
     /// By Box and Muller.
     fn normal(&mut self) -> f64 {
-        (2.0 * self.exponential(1.0)).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::cast_precision_loss, reason = "shares")]
-mod tests {
-    use super::*;
-    use crate::heartbeat::Kind;
-
-    #[test]
-    fn a_file_is_read_as_it_was_written() {
-        let trace = WIFI.trace(200, 1);
-        assert!(!trace.beats.is_empty());
-        assert_eq!(Trace::parse(&trace.text()), Ok(trace));
-    }
-
-    #[test]
-    fn what_is_wrong_in_a_file_is_named() {
-        for (text, line) in [("", 1), ("# udpulse heartbeat trace, interval_ns=0\n", 1)] {
-            assert!(Trace::parse(text).unwrap_err().starts_with(&format!("line {line} ")));
-        }
-        let text = format!("{HEAD}5\n1 2 3\n\n4 5\n");
-        assert_eq!(Trace::parse(&text).unwrap_err(), "line 4 is not `seq sent_ns arrived_ns`");
-    }
-
-    #[test]
-    fn profiles_are_what_they_say() {
-        let loss = |profile: &Profile| 1.0 - profile.trace(100_000, 3).beats.len() as f64 / 1e5;
-        assert!((0.018..0.022).contains(&loss(&NETWORKS[4])), "E");
-        assert!((0.001..0.01).contains(&loss(&NETWORKS[0])), "A");
-        assert_eq!(LAN.trace(100, 5), LAN.trace(100, 5));
-        let stalls = NETWORKS[3].trace(100_000, 1);
-        let gap_ns = stalls.beats.windows(2).map(|two| two[1].arrived_ns - two[0].arrived_ns).max();
-        assert!(gap_ns > Some(600_000_000));
-    }
-
-    /// The promise of the defaults; benches/detectors.rs shows the same with more beats.
-    #[test]
-    fn the_defaults_suit_the_whole_fleet_at_five_intervals() {
-        let detector = Detector::of(Kind::Multiple);
-        for (profile, seed) in FLEET.iter().zip(1..) {
-            let trace = profile.trace(200_000, seed);
-            let judged = trace.replay(&detector);
-            let (_, down_ns) = detector.timeouts_ns(&Estimate::default(), trace.interval_ns);
-            assert!(down_ns <= 5 * trace.interval_ns);
-            let mistakes = judged.iter().filter(|judged| judged.gap_ns > down_ns).count();
-            assert!(mistakes as f64 <= 1e-4 * judged.len() as f64, "{}: {mistakes}", profile.name);
-        }
+        (2.0 * self.exponential(1.0)).sqrt() * (std::f64::consts::TAU * self.0.unit()).cos()
     }
 }
