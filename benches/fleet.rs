@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use udpulse::driver;
-use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig, Signal};
+use udpulse::heartbeat::{Change, Detector, Kind, OldBeats, Server, ServerConfig};
 use udpulse::net::{BatchSocket, Options, Outbox, Port, now};
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
@@ -130,9 +130,9 @@ fn report(server: &mut Server, clients: u32, filled: u64) {
     let (mut late_ns, mut others) = (Vec::new(), server.events().overflowed() - filled);
     let first_dead = IpAddr::V4(address(clients));
     while let Some(event) = server.events().pop() {
-        match event.signal {
-            Signal::Suspect { .. } if event.address.ip() >= first_dead => {}
-            Signal::Down { silence_ns, .. } if event.address.ip() >= first_dead => {
+        match event.change {
+            Change::Suspect { .. } if event.address.ip() >= first_dead => {}
+            Change::Down { silence_ns, .. } if event.address.ip() >= first_dead => {
                 late_ns.push(silence_ns - event.before.timeout_ns);
             }
             _ => others += 1,

@@ -96,14 +96,14 @@ pub struct Event {
     /// When the server saw it.
     pub at: Stamp,
     /// What had come of the client by then.
-    pub before: Before,
+    pub before: Snapshot,
     /// What it was.
-    pub signal: Signal,
+    pub change: Change,
 }
 
-/// What had come of a client when something happened to it.
+/// A client's counts when an event happened to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct Snapshot {
     /// The highest number heard.
     pub seq: Option<u64>,
     /// How many of its beats came, each counted once.
@@ -114,9 +114,9 @@ pub struct Before {
     pub timeout_ns: i64,
 }
 
-/// What may happen.
+/// What an event reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum Change {
     /// It announces silence for so long.
     Busy {
         /// How long.
@@ -146,15 +146,15 @@ pub enum Signal {
         /// The receive time minus the time in the beat; includes the difference of the clocks.
         difference_ns: Option<i64>,
         /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
-        message: Box<[u8]>,
+        payload: Box<[u8]>,
     },
     /// A datagram came that is no heartbeat.
     Ignored {
         /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
-        message: Box<[u8]>,
+        payload: Box<[u8]>,
     },
-    /// A beat came that had been taken for lost.
-    Late {
+    /// A beat came that had been reported lost.
+    LateBeat {
         /// Its number.
         seq: u64,
     },
@@ -219,5 +219,5 @@ pub enum Signal {
     },
 }
 
-/// How many silent clients a [`Signal::MassSilence`] lists.
+/// How many silent clients a [`Change::MassSilence`] lists.
 pub const MAX_LISTED: usize = 1024;

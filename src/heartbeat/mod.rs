@@ -11,7 +11,7 @@ mod table;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
 pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
-pub use event::{Before, Cause, Event, MAX_LISTED, Signal, State};
+pub use event::{Cause, Change, Event, MAX_LISTED, Snapshot, State};
 pub use peer::Peer;
 pub use progress::Progress;
 pub use sequence::{Arrival, Sent, Sequence};

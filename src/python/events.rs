@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::heartbeat::{self, Before, Signal};
+use crate::heartbeat::{self, Change, Snapshot};
 use crate::python::value::{Address, address, text, value};
 use crate::seconds;
 
@@ -334,10 +334,10 @@ impl From<heartbeat::Event> for Event {
         let address = address(event.address);
         let time = seconds(event.at.wall_ns);
         let name = event.name.as_deref().map(text);
-        let Before { seq: last_seq, received, expected, timeout_ns } = event.before;
+        let Snapshot { seq: last_seq, received, expected, timeout_ns } = event.before;
         let timeout = seconds(timeout_ns);
-        match event.signal {
-            Signal::Busy { for_ns } => Self::Busy(Busy {
+        match event.change {
+            Change::Busy { for_ns } => Self::Busy(Busy {
                 address,
                 time,
                 duration: seconds(for_ns),
@@ -346,11 +346,11 @@ impl From<heartbeat::Event> for Event {
                 expected,
                 name,
             }),
-            Signal::ClockStepped { by_ns } => {
+            Change::ClockStepped { by_ns } => {
                 Self::ClockStepped(ClockStepped { address, time, step: seconds(by_ns), name })
             }
-            Signal::Conflict { boot } => Self::Conflict(Conflict { address, time, boot, name }),
-            Signal::Down { cause, silence_ns } => Self::Down(Down {
+            Change::Conflict { boot } => Self::Conflict(Conflict { address, time, boot, name }),
+            Change::Down { cause, silence_ns } => Self::Down(Down {
                 address,
                 time,
                 seq: last_seq.map(|last_seq| last_seq.saturating_add(1)),
@@ -361,33 +361,33 @@ impl From<heartbeat::Event> for Event {
                 timeout,
                 name,
             }),
-            Signal::Heard { seq, difference_ns, message } => Self::Heard(Heard {
+            Change::Heard { seq, difference_ns, payload } => Self::Heard(Heard {
                 address,
                 time,
                 seq,
                 difference: difference_ns.map(seconds),
-                payload: message.into(),
+                payload: payload.into(),
                 name,
             }),
-            Signal::Ignored { message } => {
-                Self::Ignored(Ignored { address, time, payload: message.into(), name })
+            Change::Ignored { payload } => {
+                Self::Ignored(Ignored { address, time, payload: payload.into(), name })
             }
-            Signal::Late { seq } => Self::LateBeat(LateBeat { address, time, seq, name }),
-            Signal::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),
-            Signal::MassSilence { silent, alive, listed } => Self::MassSilence(MassSilence {
+            Change::LateBeat { seq } => Self::LateBeat(LateBeat { address, time, seq, name }),
+            Change::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),
+            Change::MassSilence { silent, alive, listed } => Self::MassSilence(MassSilence {
                 address,
                 time,
                 silent,
                 alive,
                 listed: listed.iter().copied().map(self::address).collect(),
             }),
-            Signal::Moved { from } => {
+            Change::Moved { from } => {
                 Self::Moved(Moved { address, time, old: self::address(from), name })
             }
-            Signal::Paused { for_ns } => {
+            Change::Paused { for_ns } => {
                 Self::Paused(Paused { address, time, duration: seconds(for_ns) })
             }
-            Signal::Recovered { from, for_ns, seq } => Self::Recovered(Recovered {
+            Change::Recovered { from, for_ns, seq } => Self::Recovered(Recovered {
                 address,
                 time,
                 seq,
@@ -396,7 +396,7 @@ impl From<heartbeat::Event> for Event {
                 timeout,
                 name,
             }),
-            Signal::Restarted { cause, seq } => Self::Restarted(Restarted {
+            Change::Restarted { cause, seq } => Self::Restarted(Restarted {
                 address,
                 time,
                 seq,
@@ -406,7 +406,7 @@ impl From<heartbeat::Event> for Event {
                 expected,
                 name,
             }),
-            Signal::Stalled { age_ns } => Self::Stalled(Stalled {
+            Change::Stalled { age_ns } => Self::Stalled(Stalled {
                 address,
                 time,
                 age: age_ns.map(seconds),
@@ -415,10 +415,10 @@ impl From<heartbeat::Event> for Event {
                 expected,
                 name,
             }),
-            Signal::Stopped => {
+            Change::Stopped => {
                 Self::Stopped(Stopped { address, time, last_seq, received, expected, name })
             }
-            Signal::Suspect { silence_ns } => Self::Suspect(Suspect {
+            Change::Suspect { silence_ns } => Self::Suspect(Suspect {
                 address,
                 time,
                 silence: seconds(silence_ns),
@@ -428,7 +428,7 @@ impl From<heartbeat::Event> for Event {
                 timeout,
                 name,
             }),
-            Signal::Up { seq } => Self::Up(Up { address, time, seq, name }),
+            Change::Up { seq } => Self::Up(Up { address, time, seq, name }),
         }
     }
 }

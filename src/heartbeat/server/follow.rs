@@ -3,7 +3,7 @@
 use super::{BeatIn, OldBeats, STEP_NS, Server};
 use crate::NS_PER_SECOND;
 use crate::heartbeat::peer::RISE;
-use crate::heartbeat::{Arrival, Before, Cause, Estimate, Gap, Sent, Sequence, Signal, State};
+use crate::heartbeat::{Arrival, Cause, Change, Estimate, Gap, Sent, Sequence, Snapshot, State};
 use crate::wire::beat::Status;
 
 /// What comes so soon after a beat with the same number may be a copy of it that the network made.
@@ -85,10 +85,10 @@ impl Server {
             _ => {}
         }
         match arrival {
-            Arrival::Gap { first, last } => self.tell(place, *at, Signal::Lost { first, last }),
+            Arrival::Gap { first, last } => self.tell(place, *at, Change::Lost { first, last }),
             Arrival::Late => {
                 self.counters.late_beats += 1;
-                self.tell(place, *at, Signal::Late { seq: seq.unwrap_or_default() });
+                self.tell(place, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
             }
             _ => {}
         }
@@ -110,7 +110,7 @@ impl Server {
         let sent = record.sent(at.mono_ns, *lag_ns);
         let is_newest = record.sequence.is_ahead(seq) || sent.may_be_newer();
         if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
-            self.tell(place, *at, Signal::Lost { first, last });
+            self.tell(place, *at, Change::Lost { first, last });
         }
         if !has_ended && (is_newest || self.config.old_beats == OldBeats::Accept) {
             self.refresh(place, beat_in);
@@ -160,7 +160,7 @@ impl Server {
             if !(is_new && rivals >= 2 && is_silent) {
                 self.counters.stale += 1;
                 if is_new && rivals == 2 {
-                    self.tell(place, beat_in.at, Signal::Conflict { boot });
+                    self.tell(place, beat_in.at, Change::Conflict { boot });
                 }
                 return false;
             }
@@ -175,7 +175,7 @@ impl Server {
     }
 
     /// Forgets what was learned of a client before it started again.
-    fn restart(&mut self, place: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Before) {
+    fn restart(&mut self, place: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Snapshot) {
         let record = self.table.record_mut(place);
         record.restart();
         record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
@@ -185,8 +185,8 @@ impl Server {
         }
         self.table.set_address(place, beat_in.from);
         self.enter(place, state);
-        let signal = Signal::Restarted { cause, seq: beat_in.beat.reading.seq };
-        self.tell_with(place, beat_in.at, before, signal);
+        let change = Change::Restarted { cause, seq: beat_in.beat.reading.seq };
+        self.tell_with(place, beat_in.at, before, change);
         self.settle(place, beat_in, 0);
     }
 
@@ -256,7 +256,7 @@ impl Server {
         }
         self.follow_address(place, beat_in);
         if let Some(by_ns) = stepped {
-            self.tell(place, *at, Signal::ClockStepped { by_ns });
+            self.tell(place, *at, Change::ClockStepped { by_ns });
         }
     }
 
@@ -265,7 +265,7 @@ impl Server {
         if old != beat_in.from {
             self.table.set_address(place, beat_in.from);
             if self.table.extra(place).is_some_and(|extra| extra.name.is_some()) {
-                self.tell(place, beat_in.at, Signal::Moved { from: old });
+                self.tell(place, beat_in.at, Change::Moved { from: old });
             }
         }
     }
@@ -321,7 +321,7 @@ impl Server {
             return false;
         }
         record.forget_least();
-        self.tell(place, beat_in.at, Signal::ClockStepped { by_ns: delay_ns.saturating_neg() });
+        self.tell(place, beat_in.at, Change::ClockStepped { by_ns: delay_ns.saturating_neg() });
         true
     }
 
@@ -334,10 +334,10 @@ impl Server {
         (old, new): (State, State),
     ) {
         let BeatIn { at, beat, .. } = beat_in;
-        let signal = match new {
-            State::Stopped => Some(Signal::Stopped),
-            State::Busy => Some(Signal::Busy { for_ns: beat.busy_ns.unwrap_or_default() }),
-            State::Stalled => Some(Signal::Stalled { age_ns: beat.age_ns }),
+        let change = match new {
+            State::Stopped => Some(Change::Stopped),
+            State::Busy => Some(Change::Busy { for_ns: beat.busy_ns.unwrap_or_default() }),
+            State::Stalled => Some(Change::Stalled { age_ns: beat.age_ns }),
             _ => match old {
                 State::Unknown | State::Learning | State::Up => None,
                 _ => {
@@ -346,7 +346,7 @@ impl Server {
                         State::Suspect | State::Down => silence_ns,
                         _ => at.mono_ns.saturating_sub(since_ns),
                     };
-                    Some(Signal::Recovered { from: old, for_ns, seq: beat.reading.seq })
+                    Some(Change::Recovered { from: old, for_ns, seq: beat.reading.seq })
                 }
             },
         };
@@ -354,8 +354,8 @@ impl Server {
             self.table.extra_or_new(place).since_ns = at.mono_ns;
         }
         self.enter(place, new);
-        if let Some(signal) = signal {
-            self.tell(place, *at, signal);
+        if let Some(change) = change {
+            self.tell(place, *at, change);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{BeatIn, OldBeats, STEP_NS, Server, ended};
-use crate::heartbeat::{Before, Cause, MAX_LISTED, Signal, State};
+use crate::heartbeat::{Cause, Change, MAX_LISTED, Snapshot, State};
 use crate::{NS_PER_SECOND, Stamp};
 
 /// How often deadlines are looked at when many clients have them close to each other, and how much
@@ -62,7 +62,7 @@ impl Server {
             let by_ns = offset_ns.saturating_sub(*known_ns);
             *known_ns = offset_ns;
             if by_ns.saturating_abs() > STEP_NS {
-                self.tell_of(here, None, now, Before::default(), Signal::ClockStepped { by_ns });
+                self.tell_of(here, None, now, Snapshot::default(), Change::ClockStepped { by_ns });
             }
         }
         let stopped_ns = self.driven_ns;
@@ -78,7 +78,7 @@ impl Server {
             let deadline = self.table.deadline_mut(place);
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
-        self.tell_of(here, None, now, Before::default(), Signal::Paused { for_ns });
+        self.tell_of(here, None, now, Snapshot::default(), Change::Paused { for_ns });
     }
 
     /// Judges the clients whose deadlines have come.
@@ -118,7 +118,7 @@ impl Server {
         *deadline = deadline.saturating_add(down_ns.saturating_sub(suspect_ns));
         let silence_ns = now.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
         self.enter(place, State::Suspect);
-        self.tell(place, now, Signal::Suspect { silence_ns });
+        self.tell(place, now, Change::Suspect { silence_ns });
     }
 
     /// Takes those whose silence has lasted for down, unless it is that of many at once: then that
@@ -145,8 +145,8 @@ impl Server {
             let places = suspects.map(|(place, _)| place).chain(others).take(MAX_LISTED);
             let listed = places.map(|place| self.table.address(place)).collect();
             let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-            let signal = Signal::MassSilence { silent: many, alive, listed };
-            self.tell_of(here, None, now, Before::default(), signal);
+            let change = Change::MassSilence { silent: many, alive, listed };
+            self.tell_of(here, None, now, Snapshot::default(), change);
         }
         for &place in silent {
             let (_, down_ns) = self.timeouts_ns(place);
@@ -177,6 +177,6 @@ impl Server {
         };
         *self.table.deadline_mut(place) = i64::MAX;
         self.enter(place, State::Down);
-        self.tell(place, now, Signal::Down { cause, silence_ns });
+        self.tell(place, now, Change::Down { cause, silence_ns });
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::heartbeat::peer::{Extra, NONE, Record};
 use crate::heartbeat::table::Table;
-use crate::heartbeat::{Before, Detector, Event, Kind, Peer, Sequence, Signal, State};
+use crate::heartbeat::{Change, Detector, Event, Kind, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
 use crate::wire::beat::Status;
 use crate::wire::{Beat, shown};
@@ -153,8 +153,8 @@ impl Server {
         self.counters.received += 1;
         self.counters.ignored += 1;
         if self.config.every_beat {
-            let signal = Signal::Ignored { message: shown(datagram) };
-            self.tell_of(from, None, at, Before::default(), signal);
+            let change = Change::Ignored { payload: shown(datagram) };
+            self.tell_of(from, None, at, Snapshot::default(), change);
         }
     }
 
@@ -190,10 +190,10 @@ impl Server {
         if fresh && self.config.every_beat && beat.status != Some(Status::Bye) {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
-            let message = shown(datagram);
+            let payload = shown(datagram);
             let name = beat.name.map(Into::into);
-            let signal = Signal::Heard { seq: beat.reading.seq, difference_ns, message };
-            self.tell_of(from, name, at, Before::default(), signal);
+            let change = Change::Heard { seq: beat.reading.seq, difference_ns, payload };
+            self.tell_of(from, name, at, Snapshot::default(), change);
         }
         self.counters.replied += u64::from(self.config.reply);
         self.config.reply
@@ -328,17 +328,17 @@ impl Server {
         let remembers = self.config.detector.remembers();
         let place = self.table.insert(hash, *from, extra, record, remembers);
         self.counts[0][State::Unknown as usize] += 1;
-        self.tell(place, *at, Signal::Up { seq: beat.reading.seq });
+        self.tell(place, *at, Change::Up { seq: beat.reading.seq });
         self.settle(place, beat_in, 0);
         true
     }
 
-    fn before(&self, place: usize) -> Before {
+    fn before(&self, place: usize) -> Snapshot {
         self.before_of(place, &self.table.record(place).sequence)
     }
 
-    fn before_of(&self, place: usize, sequence: &Sequence) -> Before {
-        Before {
+    fn before_of(&self, place: usize, sequence: &Sequence) -> Snapshot {
+        Snapshot {
             seq: sequence.highest(),
             received: sequence.received(),
             expected: sequence.expected(),
@@ -346,15 +346,15 @@ impl Server {
         }
     }
 
-    fn tell(&mut self, place: usize, at: Stamp, signal: Signal) {
+    fn tell(&mut self, place: usize, at: Stamp, change: Change) {
         if self.events.wanted() {
-            self.tell_with(place, at, self.before(place), signal);
+            self.tell_with(place, at, self.before(place), change);
         }
     }
 
-    fn tell_with(&mut self, place: usize, at: Stamp, before: Before, signal: Signal) {
+    fn tell_with(&mut self, place: usize, at: Stamp, before: Snapshot, change: Change) {
         let name = self.table.extra(place).and_then(|extra| extra.name.clone());
-        self.tell_of(self.table.address(place), name, at, before, signal);
+        self.tell_of(self.table.address(place), name, at, before, change);
     }
 
     fn tell_of(
@@ -362,10 +362,10 @@ impl Server {
         address: SocketAddr,
         name: Option<Box<[u8]>>,
         at: Stamp,
-        before: Before,
-        signal: Signal,
+        before: Snapshot,
+        change: Change,
     ) {
-        self.events.push(Event { address, name, at, before, signal });
+        self.events.push(Event { address, name, at, before, change });
     }
 }
 

@@ -18,13 +18,13 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
     // The second one dies, or the first one had only been doubled by mistake.
     server.beats(6, 10, |second| boot('a', second, second, ""));
     let expected = [
-        Signal::Up { seq: Some(0) },
-        Signal::Restarted { cause: Cause::Boot, seq: Some(1) },
-        Signal::Conflict { boot: 10 },
-        Signal::Suspect { silence_ns: 3 * SECOND },
-        Signal::Restarted { cause: Cause::Boot, seq: Some(8) },
+        Change::Up { seq: Some(0) },
+        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
+        Change::Conflict { boot: 10 },
+        Change::Suspect { silence_ns: 3 * SECOND },
+        Change::Restarted { cause: Cause::Boot, seq: Some(8) },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
     let peer = server.peer(15 * SECOND);
     assert_eq!((peer.state, peer.boot, peer.address), (State::Up, Some(10), client(1)));
     assert_adds_up(server.0.counters());
@@ -34,12 +34,12 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
     server.hear(17 * SECOND, client(1), &boot('a', 17, 17, ";s=bye"));
     server.hear(17 * SECOND, client(2), &boot('b', 16, 17, ""));
     let expected = [
-        Signal::Conflict { boot: 11 },
-        Signal::Lost { first: 16, last: 16 },
-        Signal::Stopped,
-        Signal::Restarted { cause: Cause::Boot, seq: Some(16) },
+        Change::Conflict { boot: 11 },
+        Change::Lost { first: 16, last: 16 },
+        Change::Stopped,
+        Change::Restarted { cause: Cause::Boot, seq: Some(16) },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
 }
 
 #[test]
@@ -58,12 +58,12 @@ fn leftovers_of_the_boot_before_are_no_conflict_and_bring_it_not_back() {
     server.run_until(8 * SECOND);
     server.hear(9 * SECOND, client(1), &boot('a', 6, 3, ";s=bye"));
     let expected = [
-        Signal::Up { seq: Some(0) },
-        Signal::Restarted { cause: Cause::Boot, seq: Some(1) },
-        Signal::Suspect { silence_ns: 3 * SECOND },
-        Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
+        Change::Up { seq: Some(0) },
+        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
+        Change::Suspect { silence_ns: 3 * SECOND },
+        Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
     assert_adds_up(server.0.counters());
 }
 
@@ -75,8 +75,8 @@ fn a_copy_that_comes_late_takes_no_goodbye_back() {
         server.beats(3, 1, |_| texts[1].into());
         server.hear(4 * SECOND, client(1), texts[0]);
         assert_eq!(
-            server.signals(),
-            [Signal::Up { seq: server.peer(0).sequence.highest() }, Signal::Stopped]
+            server.changes(),
+            [Change::Up { seq: server.peer(0).sequence.highest() }, Change::Stopped]
         );
         assert_eq!(server.peer(4 * SECOND).state, State::Stopped);
         // Who goes on is back.
@@ -101,14 +101,14 @@ fn a_goodbye_ends_its_client_once_and_does_not_count() {
         let told = server.events();
         let counts: Vec<_> = told.iter().map(|event| event.before.received).collect();
         assert_eq!(counts, [1, 3, 3, 4]);
-        let signals: Vec<_> = told.into_iter().map(|event| event.signal).collect();
+        let changes: Vec<_> = told.into_iter().map(|event| event.change).collect();
         let expected = [
-            Signal::Up { seq: Some(0) },
-            Signal::Lost { first: 3, last: 3 },
-            Signal::Stopped,
-            Signal::Recovered { from: State::Stopped, for_ns: 6 * SECOND, seq: Some(7) },
+            Change::Up { seq: Some(0) },
+            Change::Lost { first: 3, last: 3 },
+            Change::Stopped,
+            Change::Recovered { from: State::Stopped, for_ns: 6 * SECOND, seq: Some(7) },
         ];
-        assert_eq!(signals, expected);
+        assert_eq!(changes, expected);
         assert_eq!((server.0.counters().beats, server.0.counters().goodbyes), (4, 4));
         assert_adds_up(server.0.counters());
     }
@@ -130,7 +130,7 @@ fn a_goodbye_of_a_client_never_heard_is_no_beat() {
     server.hear(0, client(1), "hb;s=bye 7");
     let numbers = server.peer(0).sequence;
     assert_eq!((numbers.received(), numbers.expected()), (0, None));
-    assert_eq!(server.signals(), [Signal::Up { seq: Some(7) }, Signal::Stopped]);
+    assert_eq!(server.changes(), [Change::Up { seq: Some(7) }, Change::Stopped]);
     server.hear(1, client(1), "hb 8");
     assert_eq!((server.0.counters().beats, server.0.counters().goodbyes), (1, 1));
 }

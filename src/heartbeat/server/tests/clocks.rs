@@ -16,11 +16,11 @@ fn a_clock_that_steps_while_the_interval_is_learned_changes_no_verdict() {
             server.beats(0, 30, |second| {
                 beat(false, second, second, if second < step_at { 0 } else { step_s })
             });
-            let told = server.signals();
-            let doubts = |signal: &Signal| {
+            let told = server.changes();
+            let doubts = |change: &Change| {
                 matches!(
-                    signal,
-                    Signal::Suspect { .. } | Signal::Down { .. } | Signal::Restarted { .. }
+                    change,
+                    Change::Suspect { .. } | Change::Down { .. } | Change::Restarted { .. }
                 )
             };
             assert!(!told.iter().any(doubts), "{step_s} at {step_at}: {told:?}");
@@ -37,7 +37,7 @@ fn a_clock_that_stood_still_with_its_host_and_is_set_right_later() {
     let (stop, set_right) = (3600, 3700);
     server.beats(10 + stop, 90, |second| beat(true, second - stop, second, -stop));
     server.beats(set_right, 10, |second| beat(true, second - stop, second, 0));
-    assert_eq!(server.peer((set_right + 9) * SECOND).state, State::Up, "{:?}", server.signals());
+    assert_eq!(server.peer((set_right + 9) * SECOND).state, State::Up, "{:?}", server.changes());
     assert!(server.peer((set_right + 9) * SECOND).delay_ns.unwrap() < SECOND);
 }
 
@@ -46,7 +46,7 @@ fn a_clock_that_stays_behind_is_in_the_end_taken_for_set_back() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, |second| beat(true, second, second, 0));
     server.beats(110, 400, |second| beat(true, second - 100, second, -100));
-    assert_eq!(server.peer(509 * SECOND).state, State::Up, "{:?}", server.signals());
+    assert_eq!(server.peer(509 * SECOND).state, State::Up, "{:?}", server.changes());
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn a_clock_set_back_during_an_announced_silence_changes_no_verdict() {
             &format!("hb;i=1000;s=busy;u=60000 10 {}.0", WALL_S + 10),
         );
         server.beats(60, 60, |second| beat(true, second - 49, second, step_s));
-        let told = server.signals();
+        let told = server.changes();
         assert!(
-            !told.iter().any(|signal| matches!(signal, Signal::Down { .. })),
+            !told.iter().any(|change| matches!(change, Change::Down { .. })),
             "{step_s}: {told:?}"
         );
         assert_eq!(server.peer(119 * SECOND).state, State::Up, "{step_s}");
@@ -75,8 +75,8 @@ fn a_pause_before_the_first_look_is_not_longer_than_the_server_lived() {
     arrive(&mut server, at(1000), client(1), b"1");
     tick(&mut server, at(1030));
     let told: Vec<_> =
-        std::iter::from_fn(|| server.events.pop()).map(|event| event.signal).collect();
-    assert_eq!(told[1..], [Signal::Paused { for_ns: 30 * SECOND }]);
+        std::iter::from_fn(|| server.events.pop()).map(|event| event.change).collect();
+    assert_eq!(told[1..], [Change::Paused { for_ns: 30 * SECOND }]);
 }
 
 #[test]
@@ -86,6 +86,6 @@ fn a_clock_that_stands_still_says_nothing() {
         for seq in 0..200 {
             server.hear(seq * SECOND / 3, client(1), &format!("hb {seq} {WALL_S}.0"));
         }
-        assert_eq!(server.signals(), [Signal::Up { seq: Some(0) }]);
+        assert_eq!(server.changes(), [Change::Up { seq: Some(0) }]);
     }
 }

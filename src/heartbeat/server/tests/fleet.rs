@@ -19,10 +19,10 @@ fn many_silent_at_once_are_one_event_and_held() {
     for second in 5..13 {
         beat(&mut server, second, 1..6);
     }
-    let told = server.signals();
-    assert!(!told.iter().any(|signal| matches!(signal, Signal::Down { .. })));
-    let mass = told.iter().find_map(|signal| match signal {
-        Signal::MassSilence { silent, alive, listed } => Some((*silent, *alive, listed.len())),
+    let told = server.changes();
+    assert!(!told.iter().any(|change| matches!(change, Change::Down { .. })));
+    let mass = told.iter().find_map(|change| match change {
+        Change::MassSilence { silent, alive, listed } => Some((*silent, *alive, listed.len())),
         _ => None,
     });
     assert_eq!(mass, Some((5, 10, 5)));
@@ -39,8 +39,8 @@ fn many_silent_at_once_are_one_event_and_held() {
     let downs: Vec<_> = server
         .events()
         .into_iter()
-        .filter_map(|event| match event.signal {
-            Signal::Down { cause, .. } => Some((event.address.port(), cause)),
+        .filter_map(|event| match event.change {
+            Change::Down { cause, .. } => Some((event.address.port(), cause)),
             _ => None,
         })
         .collect();
@@ -86,11 +86,11 @@ fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
     }
     let events = server.events();
     let paused =
-        events.iter().filter(|event| matches!(event.signal, Signal::Paused { .. })).count();
+        events.iter().filter(|event| matches!(event.change, Change::Paused { .. })).count();
     assert_eq!(paused, 1);
     let mut down: Vec<u16> = Vec::new();
     for event in events {
-        if let Signal::Down { .. } = event.signal {
+        if let Change::Down { .. } = event.change {
             assert!(event.at.mono_ns <= resume + 5 * SECOND + SECOND / 10, "found in time");
             down.push(event.address.port());
         }
@@ -190,9 +190,9 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
         let known = |event: &Event| event.address.ip() == client(1).ip();
         let told = server.events();
         let down =
-            told.iter().find(|event| known(event) && matches!(event.signal, Signal::Down { .. }));
+            told.iter().find(|event| known(event) && matches!(event.change, Change::Down { .. }));
         assert_eq!(down.map(|event| event.at), Some(at(14)), "{text}");
-        let mass = |event: &Event| matches!(event.signal, Signal::MassSilence { .. });
+        let mass = |event: &Event| matches!(event.change, Change::MassSilence { .. });
         assert!(!told.iter().any(mass), "{text}");
         // All are silent while a flood goes on.
         beats(&mut server, 100..110, 1..11);
@@ -201,13 +201,13 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
         let told = server.events();
         assert!(told.iter().any(mass), "{text}");
         assert!(
-            !told.iter().any(|event| known(event) && matches!(event.signal, Signal::Down { .. }))
+            !told.iter().any(|event| known(event) && matches!(event.change, Change::Down { .. }))
         );
         server.run_until(120 * SECOND);
         let down = server
             .events()
             .into_iter()
-            .filter(|event| known(event) && matches!(event.signal, Signal::Down { .. }));
+            .filter(|event| known(event) && matches!(event.change, Change::Down { .. }));
         assert_eq!(down.count(), 10, "those that do not come back");
     }
 }
@@ -231,7 +231,7 @@ fn what_drains_from_a_queue_does_not_prolong_a_mass_silence() {
     let down: Vec<_> = server
         .events()
         .into_iter()
-        .filter(|event| matches!(event.signal, Signal::Down { .. }))
+        .filter(|event| matches!(event.change, Change::Down { .. }))
         .map(|event| event.at)
         .collect();
     assert_eq!(down, [at(19); 10]);

@@ -72,8 +72,8 @@ impl Driven {
         std::iter::from_fn(|| self.0.events.pop()).collect()
     }
 
-    fn signals(&mut self) -> Vec<Signal> {
-        self.events().into_iter().map(|event| event.signal).collect()
+    fn changes(&mut self) -> Vec<Change> {
+        self.events().into_iter().map(|event| event.change).collect()
     }
 
     fn peer(&self, ns: i64) -> Peer {
@@ -102,23 +102,26 @@ fn the_story_of_the_lab() {
         server.hear(second * SECOND, client(1), text);
     }
     server.run_until(11 * SECOND - 1);
-    let expected =
-        [Signal::Up { seq: Some(1) }, Signal::Lost { first: 3, last: 3 }, Signal::Late { seq: 3 }];
-    assert_eq!(server.signals(), expected);
+    let expected = [
+        Change::Up { seq: Some(1) },
+        Change::Lost { first: 3, last: 3 },
+        Change::LateBeat { seq: 3 },
+    ];
+    assert_eq!(server.changes(), expected);
     server.run_until(11 * SECOND);
     let down = server.events().pop().unwrap();
-    let before = Before { seq: Some(4), received: 4, expected: Some(4), timeout_ns: 5 * SECOND };
+    let before = Snapshot { seq: Some(4), received: 4, expected: Some(4), timeout_ns: 5 * SECOND };
     assert_eq!(down.before, before);
-    assert_eq!(down.signal, Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
+    assert_eq!(down.change, Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
     assert_eq!(server.0.deadline(0), None);
     server.hear(20 * SECOND, client(1), "7");
     server.hear(21 * SECOND, client(1), "1");
     let expected = [
-        Signal::Recovered { from: State::Down, for_ns: 14 * SECOND, seq: Some(7) },
-        Signal::Lost { first: 5, last: 6 },
-        Signal::Restarted { cause: Cause::Sequence, seq: Some(1) },
+        Change::Recovered { from: State::Down, for_ns: 14 * SECOND, seq: Some(7) },
+        Change::Lost { first: 5, last: 6 },
+        Change::Restarted { cause: Cause::Sequence, seq: Some(1) },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
     assert_adds_up(server.0.counters());
 }
 
@@ -126,10 +129,10 @@ fn the_story_of_the_lab() {
 fn the_difference_is_that_of_the_clocks() {
     let mut server = Driven::new(ServerConfig { every_beat: true, ..fixed() });
     server.hear(0, client(1), "Heartbeat 7 1486420000.5");
-    let message = Box::from(b"Heartbeat 7 1486420000.5".as_slice());
+    let payload = Box::from(b"Heartbeat 7 1486420000.5".as_slice());
     let difference_ns = Some(-SECOND / 2);
-    let heard = Signal::Heard { seq: Some(7), difference_ns, message };
-    assert_eq!(server.signals().pop(), Some(heard));
+    let heard = Change::Heard { seq: Some(7), difference_ns, payload };
+    assert_eq!(server.changes().pop(), Some(heard));
 }
 
 #[test]
@@ -142,7 +145,7 @@ fn beats_without_numbers_keep_a_client_alive() {
     let down = server.events().pop().unwrap();
     assert_eq!((down.before.seq, down.before.received, down.before.expected), (None, 3, None));
     // They all carry the time of the first: as long as no interval is kept it means nothing.
-    assert_eq!(down.signal, Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
+    assert_eq!(down.change, Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
 }
 
 #[test]
@@ -158,9 +161,9 @@ fn a_greeting_is_a_sign_of_life_and_does_not_count() {
         server.hear(11 * SECOND, client(1), &greeting(11));
         server.run_until(14 * SECOND);
         let told = server.events();
-        let heard = told.iter().filter(|event| matches!(event.signal, Signal::Heard { .. }));
+        let heard = told.iter().filter(|event| matches!(event.change, Change::Heard { .. }));
         assert_eq!(heard.count(), 6);
-        assert!(!told.iter().any(|event| matches!(event.signal, Signal::Down { .. })));
+        assert!(!told.iter().any(|event| matches!(event.change, Change::Down { .. })));
         let numbers = server.peer(0).sequence;
         assert_eq!((numbers.received(), numbers.expected()), (4, Some(7)));
         assert_adds_up(server.0.counters());
@@ -173,8 +176,8 @@ fn a_client_that_repeats_its_number_lives() {
     for (config, timed_beats) in [(fixed(), false), (fixed(), true), (multiple(), true)] {
         let mut server = Driven::new(ServerConfig { every_beat: true, ..config });
         server.beats(0, 20, |second| if timed_beats { timed(second) } else { "pi4".into() });
-        let told = server.signals();
-        let heard = told.iter().filter(|signal| matches!(signal, Signal::Heard { .. })).count();
+        let told = server.changes();
+        let heard = told.iter().filter(|change| matches!(change, Change::Heard { .. })).count();
         // A number alone may be a copy of the network's.
         assert_eq!(heard, if timed_beats { 20 } else { 1 });
         assert_eq!(told.len(), heard + 1, "and it is up: {told:?}");
@@ -216,12 +219,12 @@ fn only_a_beat_that_says_that_it_is_old_is_no_sign_of_life() {
         server.hear(second * SECOND, client(1), text);
     }
     server.run_until(6 * SECOND);
-    let down = Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND };
-    assert_eq!(server.signals().pop(), Some(down));
+    let down = Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND };
+    assert_eq!(server.changes().pop(), Some(down));
     // Without a time it may be one of now; it is told of as late and no more.
     server.hear(20 * SECOND, client(1), "4");
-    let back = Signal::Recovered { from: State::Down, for_ns: 19 * SECOND, seq: Some(4) };
-    assert_eq!(server.signals(), [back, Signal::Late { seq: 4 }]);
+    let back = Change::Recovered { from: State::Down, for_ns: 19 * SECOND, seq: Some(4) };
+    assert_eq!(server.changes(), [back, Change::LateBeat { seq: 4 }]);
 }
 
 #[test]
@@ -240,8 +243,8 @@ fn a_board_whose_clock_is_set_back_restarts() {
     // Number 4 was overtaken by the first one heard.
     server.hear(3 * SECOND, client(1), &format!("4 {}.0", WALL_S - 1));
     server.hear(4 * SECOND, client(1), "1 1000000005.0");
-    let restarted = Signal::Restarted { cause: Cause::Sequence, seq: Some(1) };
-    assert_eq!(server.signals(), [Signal::Up { seq: Some(5) }, restarted]);
+    let restarted = Change::Restarted { cause: Cause::Sequence, seq: Some(1) };
+    assert_eq!(server.changes(), [Change::Up { seq: Some(5) }, restarted]);
     assert_eq!(server.0.counters().stale, 1);
     server.hear(8 * SECOND, client(1), "2 1000000009.0");
     server.run_until(12 * SECOND);
@@ -255,7 +258,7 @@ fn what_is_no_heartbeat_is_ignored() {
         server.hear(0, client(1), junk);
     }
     assert_eq!((server.0.counters().ignored, server.0.len()), (3, 0));
-    assert!(server.signals().iter().all(|s| matches!(s, Signal::Ignored { .. })));
+    assert!(server.changes().iter().all(|s| matches!(s, Change::Ignored { .. })));
 }
 
 #[test]
@@ -291,11 +294,11 @@ fn a_declared_interval_decides_from_the_second_beat_on() {
     }
     assert_eq!(server.peer(0).timeout_ns, 5 * SECOND);
     let expected = [
-        Signal::Up { seq: Some(0) },
-        Signal::Suspect { silence_ns: 3 * SECOND },
-        Signal::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
+        Change::Up { seq: Some(0) },
+        Change::Suspect { silence_ns: 3 * SECOND },
+        Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
 }
 
 #[test]
@@ -329,16 +332,16 @@ fn goodbye_busy_and_stalled_are_states_of_their_own() {
     assert_eq!(server.peer(0).state, State::Stopped);
     server.beats(1000, 1, says("s=ok"));
     let expected = [
-        Signal::Up { seq: Some(0) },
-        Signal::Stalled { age_ns: Some(7_200_000_000) },
-        Signal::Busy { for_ns: 60 * SECOND },
-        Signal::Recovered { from: State::Busy, for_ns: 55 * SECOND, seq: Some(60) },
-        Signal::Lost { first: 6, last: 59 },
-        Signal::Stopped,
-        Signal::Recovered { from: State::Stopped, for_ns: 939 * SECOND, seq: Some(1000) },
-        Signal::Lost { first: 64, last: 999 },
+        Change::Up { seq: Some(0) },
+        Change::Stalled { age_ns: Some(7_200_000_000) },
+        Change::Busy { for_ns: 60 * SECOND },
+        Change::Recovered { from: State::Busy, for_ns: 55 * SECOND, seq: Some(60) },
+        Change::Lost { first: 6, last: 59 },
+        Change::Stopped,
+        Change::Recovered { from: State::Stopped, for_ns: 939 * SECOND, seq: Some(1000) },
+        Change::Lost { first: 64, last: 999 },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
 }
 
 #[test]
@@ -347,8 +350,8 @@ fn an_announced_silence_ends() {
     server.beats(0, 3, declared);
     server.hear(3 * SECOND, client(1), "hb;i=1000;b=a;id=api;s=busy;u=10000 3 1486420003.0");
     server.run_until(18 * SECOND);
-    let down = Signal::Down { cause: Cause::BusyOver, silence_ns: 15 * SECOND };
-    assert_eq!(server.signals().pop(), Some(down));
+    let down = Change::Down { cause: Cause::BusyOver, silence_ns: 15 * SECOND };
+    assert_eq!(server.changes().pop(), Some(down));
 }
 
 #[test]
@@ -374,11 +377,11 @@ fn a_restart_between_two_beats_is_seen_and_two_alive_are_a_conflict() {
         server.hear(second * SECOND, client(1), &declared(second));
     }
     let expected = [
-        Signal::Up { seq: Some(0) },
-        Signal::Restarted { cause: Cause::Boot, seq: Some(1) },
-        Signal::Conflict { boot: 10 },
+        Change::Up { seq: Some(0) },
+        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
+        Change::Conflict { boot: 10 },
     ];
-    assert_eq!(server.signals(), expected);
+    assert_eq!(server.changes(), expected);
     assert_eq!((server.peer(0).boot, server.peer(0).address), (Some(11), client(2)));
 }
 
@@ -387,7 +390,7 @@ fn a_name_may_move() {
     let mut server = Driven::new(multiple());
     server.beats(0, 3, declared);
     server.hear(3 * SECOND, client(2), &declared(3));
-    assert_eq!(server.signals().pop(), Some(Signal::Moved { from: client(1) }));
+    assert_eq!(server.changes().pop(), Some(Change::Moved { from: client(1) }));
     assert_eq!((server.0.len(), server.peer(0).address), (1, client(2)));
 }
 
@@ -400,7 +403,7 @@ fn beats_that_drain_from_a_queue_keep_nobody_alive() {
         server.hear((second + 15) * SECOND, client(1), &declared(second));
     }
     let down =
-        server.events().into_iter().find(|event| matches!(event.signal, Signal::Down { .. }));
+        server.events().into_iter().find(|event| matches!(event.change, Change::Down { .. }));
     assert_eq!(down.unwrap().at, at(14));
     assert_eq!(server.peer(45 * SECOND).state, State::Down, "nothing has brought it back");
     assert_eq!(server.peer(0).sequence.received(), 30, "all the same they came");
@@ -415,7 +418,7 @@ fn clocks_that_step_are_told_of_and_change_no_verdict() {
             format!("hb;i=1000;b=a;id=api {second} {}.000000", WALL_S + second + step_s)
         });
         let by_ns = step_s * SECOND;
-        assert_eq!(server.signals(), [Signal::Up { seq: Some(0) }, Signal::ClockStepped { by_ns }]);
+        assert_eq!(server.changes(), [Change::Up { seq: Some(0) }, Change::ClockStepped { by_ns }]);
         assert_eq!(server.peer(9 * SECOND).delay_ns, Some(0));
     }
     for step_s in [3600, -3600] {
@@ -427,7 +430,7 @@ fn clocks_that_step_are_told_of_and_change_no_verdict() {
             arrive(&mut server.0, stepped(second), client(1), declared(second).as_bytes());
         }
         let by_ns = step_s * SECOND;
-        assert_eq!(server.signals(), [Signal::Up { seq: Some(0) }, Signal::ClockStepped { by_ns }]);
+        assert_eq!(server.changes(), [Change::Up { seq: Some(0) }, Change::ClockStepped { by_ns }]);
         assert_eq!(server.peer(9 * SECOND).delay_ns, Some(0));
     }
 }

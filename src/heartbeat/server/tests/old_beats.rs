@@ -8,17 +8,17 @@ fn accepting(config: &ServerConfig) -> Driven {
 
 /// The events after `Up` as short words, without steps of the client's clock.
 fn story(server: &mut Driven) -> Vec<String> {
-    let word = |signal| match signal {
-        Signal::Heard { seq, .. } => format!("heard {}", seq.unwrap_or_default()),
-        Signal::Late { seq } => format!("late {seq}"),
-        Signal::Lost { first, last } => format!("lost {first}-{last}"),
-        Signal::Restarted { seq, .. } => format!("again {}", seq.unwrap_or_default()),
-        Signal::Down { .. } => "down".into(),
-        Signal::Recovered { .. } => "back".into(),
-        signal => format!("{signal:?}"),
+    let word = |change| match change {
+        Change::Heard { seq, .. } => format!("heard {}", seq.unwrap_or_default()),
+        Change::LateBeat { seq } => format!("late {seq}"),
+        Change::Lost { first, last } => format!("lost {first}-{last}"),
+        Change::Restarted { seq, .. } => format!("again {}", seq.unwrap_or_default()),
+        Change::Down { .. } => "down".into(),
+        Change::Recovered { .. } => "back".into(),
+        change => format!("{change:?}"),
     };
-    let told = server.signals().into_iter().skip(1);
-    told.filter(|signal| !matches!(signal, Signal::ClockStepped { .. })).map(word).collect()
+    let told = server.changes().into_iter().skip(1);
+    told.filter(|change| !matches!(change, Change::ClockStepped { .. })).map(word).collect()
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn every_beat_moves_the_deadline() {
 }
 
 fn story_end(server: &mut Driven) -> Option<Cause> {
-    match server.signals().pop()? {
-        Signal::Down { cause, .. } => Some(cause),
+    match server.changes().pop()? {
+        Change::Down { cause, .. } => Some(cause),
         _ => None,
     }
 }
