@@ -1,6 +1,7 @@
 """The four classes: what they have in common, and what each does."""
 
 import errno
+import inspect
 import itertools
 import os
 import re
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,9 @@ class TestWhatAllHave:
             host, port = thing.address
             assert repr(thing).startswith(f"{name}({host}:{port}, running, ")
         assert repr(thing).startswith(f"{name}({host}:{port}, stopped, ")
+
+    def test_it_can_be_referred_to_weakly(self, thing: Any) -> None:
+        assert weakref.ref(thing)() is thing
 
     def test_it_is_frozen(self, thing: Any) -> None:
         with pytest.raises(AttributeError):
@@ -243,17 +248,19 @@ def test_values_compare_show_themselves_and_match() -> None:
                 pytest.fail(f"{fate!r} does not match")
 
 
+LOSS = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern"
+
 BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"port": 70000}, "port must be 0 to 65535, not 70000"),
     (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
     (EchoServer, {"port": 10**50}, "port must be 0 to 65535, not 1000"),
-    (EchoServer, {"loss": 1.5}, "loss must be a probability from 0 to 1, not 1.5"),
-    (EchoServer, {"loss": float("nan")}, "loss must be a probability from 0 to 1, not nan"),
-    (EchoServer, {"loss": "heavy"}, "loss must be a probability from 0 to 1 or 'lab', not 'heavy'"),
+    (EchoServer, {"loss": 1.5}, f"loss must be {LOSS}, not 1.5"),
+    (EchoServer, {"loss": float("nan")}, f"loss must be {LOSS}, not nan"),
+    (EchoServer, {"loss": "heavy"}, f"loss must be {LOSS}, not 'heavy'"),
     (EchoServer, {"seed": -1}, "seed must be 0 to 18446744073709551615, not -1"),
     (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),
     (EchoServer, {"log": -1}, "log must be 0 to 4294967295, not -1"),
-    (PingClient, {"host": ""}, "host must be an address or a name, not empty"),
+    (PingClient, {"host": ""}, "host must be an address or a name, not ''"),
     (PingClient, {"port": 0}, "port must be 1 to 65535, not 0"),
     (PingClient, {"count": 0}, "count must be 1 to 18446744073709551615, not 0"),
     (PingClient, {"timeout": 0}, "timeout must be above 0 and below 9.2e9 seconds, not 0"),
@@ -262,8 +269,12 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
         {"timeout": float("inf")},
         "timeout must be above 0 and below 9.2e9 seconds, not inf",
     ),
-    (PingClient, {"timeout": 10**400}, "timeout must be above 0 and below 9.2e9 seconds, not inf"),
-    (PingClient, {"port": 10**5000}, "port must be 1 to 65535, not so large a number"),
+    (
+        PingClient,
+        {"timeout": 10**400},
+        "timeout must be above 0 and below 9.2e9 seconds, not a very long int",
+    ),
+    (PingClient, {"port": 10**5000}, "port must be 1 to 65535, not a very long int"),
     (udpulse.ping, {"count": -3}, "count must be 1 to 18446744073709551615, not -3"),
     (HeartbeatClient, {"interval": -1}, "interval must be above 0 and below 9.2e9 seconds, not -1"),
     (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 18446744073709551615, not 0"),
@@ -283,10 +294,140 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
         make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"port": "x"}, {"loss": None}, {"seed": 1.5}])
-def test_an_argument_of_another_type_is_a_type_error(arguments: dict[str, Any]) -> None:
-    with pytest.raises(TypeError):
-        EchoServer(**arguments)
+ALLOWED: dict[Any, dict[str, str]] = {
+    EchoServer: {
+        "host": "an address or a name",
+        "port": "0 to 65535",
+        "loss": LOSS,
+        "uplink": "a Link",
+        "downlink": "a Link",
+        "seed": "0 to 18446744073709551615",
+        "transform": "'upper' or 'echo'",
+        "max_size": "0 to 65507",
+        "max_rate": "a number",
+        "threads": "1 to 256",
+        "log": "0 to 4294967295",
+    },
+    PingClient: {
+        "host": "an address or a name",
+        "port": "1 to 65535",
+        "count": "1 to 18446744073709551615",
+        "timeout": "above 0 and below 9.2e9 seconds",
+        "interval": "above 0 and below 9.2e9 seconds",
+        "schedule": "'periodic' or 'poisson'",
+        "duration": "above 0 and below 9.2e9 seconds",
+        "seed": "0 to 18446744073709551615",
+        "size": "0 to 65507",
+        "keep": "0 to 4294967295 or 'all'",
+        "timestamps": "'user', 'receive' or 'kernel'",
+        "precise": "True or False",
+        "source": "an (address, port) of this host",
+        "ttl": "1 to 255",
+        "dscp": "0 to 63",
+        "dont_fragment": "True or False",
+        "flows": "1 to 64",
+        "family": "4 or 6",
+    },
+    udpulse.ping_many: {
+        "targets": "(host, port) pairs",
+        "count": "1 to 4294967295",
+        "rate": "a number per second above 0",
+        "timeout": "above 0 and below 9.2e9 seconds",
+        "size": "64 to 65507",
+    },
+    HeartbeatClient: {
+        "host": "an address or a name",
+        "port": "1 to 65535",
+        "also": "(host, port) pairs",
+        "interval": "above 0 and below 9.2e9 seconds",
+        "spread": "a number",
+        "name": "a str",
+        "stall_after": "above 0 and below 9.2e9 seconds",
+        "count": "1 to 18446744073709551615",
+        "fail_at": "1 to 18446744073709551615",
+        "fail_chance": "a probability from 0 to 1",
+        "loss": "a probability from 0 to 1",
+        "seed": "0 to 18446744073709551615",
+        "format": "a str",
+    },
+    HeartbeatServer: {
+        "host": "an address or a name",
+        "port": "0 to 65535",
+        "timeout": "above 0 and below 9.2e9 seconds",
+        "detector": "'fixed', 'multiple', 'chen', 'two_window', 'bertier', 'phi' or 'phi_exp'",
+        "suspect": "a number",
+        "down": "a number",
+        "by_host": "True or False",
+        "reply": "True or False",
+        "max_peers": "1 to 4294967295",
+        "every_beat": "True or False",
+        "old_beats": "'ignore' or 'accept'",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "option", "allowed"),
+    [(make, *option) for make, options in ALLOWED.items() for option in options.items()],
+)
+def test_an_argument_of_another_type_is_a_type_error_that_names_it(
+    make: Any, option: str, allowed: str
+) -> None:
+    first = next(iter(inspect.signature(make).parameters))
+    arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
+    for wrong in (1j, b"x", [None]):
+        with pytest.raises(TypeError) as caught:
+            make(**arguments | {option: wrong})
+        shown = None if allowed == "(host, port) pairs" and wrong == [None] else wrong
+        if not (allowed == "(host, port) pairs" and wrong == b"x"):
+            assert str(caught.value) == f"{option} must be {allowed}, not {shown!r}"
+    assert inspect.signature(make).parameters.keys() == ALLOWED[make].keys()
+
+
+def test_a_bool_is_no_number() -> None:
+    for make, options in [
+        (EchoServer, ("port", "loss", "seed", "max_rate", "threads")),
+        (HeartbeatClient, ("interval", "count", "fail_chance", "loss")),
+    ]:
+        for option in options:
+            with pytest.raises(TypeError, match=f"^{option} must be .*, not True$"):
+                make(**{"host": "127.0.0.1", option: True})
+
+
+def test_settings_are_attributes_and_shown_if_they_are_not_the_defaults() -> None:
+    link = udpulse.impair.Link(duplication=0.5)
+    server = EchoServer("localhost", 0, loss=0, uplink=link, seed=7, threads=2)
+    assert (server.host, server.port, server.loss) == ("localhost", 0, 0.0)
+    assert (server.uplink, server.downlink, server.threads) == (link, None, 2)
+    assert "not started, uplink=Link(duplication=0.5), seed=7, threads=2, received=0" in repr(
+        server
+    )
+    client = PingClient(
+        "::1", duration=2, schedule="poisson", interval=1, source=("", 0), keep="all"
+    )
+    assert (client.count, client.duration, client.interval) == (None, 2.0, 1.0)
+    assert (client.schedule, client.keep) == ("poisson", "all")
+    assert client.source == ("0.0.0.0", 0)
+    assert "count=None, interval=1.0, schedule='poisson', duration=2.0, seed=" in repr(client)
+    beats = HeartbeatClient("localhost", 9, also=iter([("::1", 10)]), name="n", loss=0.5)
+    assert (beats.also, beats.name, beats.loss) == ((("::1", 10),), "n", 0.5)
+    judge = HeartbeatServer(detector="phi", reply=True)
+    assert (judge.detector, judge.reply, judge.timeout) == ("phi", True, None)
+    for make, options in ALLOWED.items():
+        if isinstance(make, type):
+            thing = make("127.0.0.1")
+            for option, parameter in inspect.signature(make).parameters.items():
+                if option not in ("host", "seed"):
+                    assert getattr(thing, option) == parameter.default, (make, option)
+            assert options
+
+
+@pytest.mark.parametrize("make", [EchoServer, PingClient, HeartbeatClient])
+def test_a_seed_that_was_drawn_is_shown(make: Any) -> None:
+    one, other = make("127.0.0.1"), make("127.0.0.1")
+    assert one.seed != other.seed
+    assert f", seed={one.seed}" in repr(one)
+    assert make("127.0.0.1", seed=one.seed).seed == one.seed
 
 
 class Liar:
@@ -310,7 +451,7 @@ def test_no_length_is_believed() -> None:
         HeartbeatClient("127.0.0.1", also=range(10**9))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"also must be at most 255 .host, port. pairs"):
         HeartbeatClient("127.0.0.1", also=[("127.0.0.1", 9)] * 256)
-    with pytest.raises(ValueError, match="1 to 16777216"):
+    with pytest.raises(ValueError, match="lost must be at most 16777216 truth values"):
         udpulse.impair.LossPattern(itertools.repeat(True))  # type: ignore[arg-type]
 
 

@@ -88,7 +88,7 @@ BAD_INPUT = [
     (
         "UDPPingerClient",
         ["--timeout", "1e300"],
-        "--timeout must be above 0 and below 9.2e9 seconds, not 1e300",
+        "--timeout must be above 0 and below 9.2e9 seconds, not 1e+300",
     ),
     (
         "UDPPingerClient",

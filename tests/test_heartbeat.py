@@ -399,7 +399,7 @@ def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"detector": "best"}, "detector must be one of 'fixed', 'multiple', 'chen', 'two_window'"),
+        ({"detector": "best"}, "detector must be 'fixed', 'multiple', 'chen', 'two_window'"),
         ({"timeout": 5, "down": 3}, "timeout must be None beside detector, suspect or down, not 5"),
         ({"down": 0}, "down must be a finite number above 0, not 0"),
         ({"suspect": 9}, "suspect must be at most down, which is 5, not 9"),

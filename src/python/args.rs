@@ -1,13 +1,426 @@
-//! Checking arguments: what is wrong names the argument, its value and what is allowed.
+//! The kinds of arguments: how each is read from Python and shown to it.
+//!
+//! A wrong type and a wrong value are refused in the same words: the argument, what is allowed, and what
+//! was given.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyList, PyTuple};
 
 use crate::net::Endpoint;
-use crate::{Error, Result, nanoseconds};
+use crate::python::value::address;
+use crate::{Error, Random, Result, nanoseconds};
+
+/// A kind of argument.
+pub(super) trait Argument: Sized {
+    /// Reads the argument `name`.
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self>;
+
+    /// Reads the default of `name`, which was not given.
+    fn read_default(name: &'static str, default: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::read(name, default)
+    }
+
+    /// Returns the argument as an attribute shows it.
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// Returns a `TypeError`: `name` must be `allowed`, not `given`.
+pub(super) fn wrong_type(name: &str, given: &Bound<'_, PyAny>, allowed: &str) -> PyErr {
+    PyTypeError::new_err(format!("{name} must be {allowed}, not {}", shown(given)))
+}
+
+/// Returns a `ValueError`: `name` must be `allowed`, not `given`.
+pub(super) fn wrong_value(name: &'static str, given: &Bound<'_, PyAny>, allowed: &str) -> PyErr {
+    Error::argument(name, shown(given), allowed).into()
+}
+
+/// The object as Python writes it, if that is not too long.
+fn shown(given: &Bound<'_, PyAny>) -> String {
+    match (given.repr(), given.get_type().name()) {
+        (Ok(text), _) if text.len().is_ok_and(|length| length <= 80) => text.to_string(),
+        (_, Ok(name)) => format!("a very long {name}"),
+        (_, Err(_)) => "something else".to_owned(),
+    }
+}
+
+/// Reads a number; a bool is none, and one too large for a float is infinite.
+pub(super) fn number(name: &str, given: &Bound<'_, PyAny>, allowed: &str) -> PyResult<f64> {
+    if given.is_instance_of::<PyBool>() {
+        return Err(wrong_type(name, given, allowed));
+    }
+    match given.extract::<f64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => {
+            Ok(f64::INFINITY.copysign(if given.lt(0)? { -1.0 } else { 1.0 }))
+        }
+        number => number.map_err(|_| wrong_type(name, given, allowed)),
+    }
+}
+
+/// Reads a number in `range`.
+pub(super) fn number_within(
+    name: &'static str,
+    given: &Bound<'_, PyAny>,
+    range: RangeInclusive<f64>,
+    allowed: &str,
+) -> PyResult<f64> {
+    let value = number(name, given, allowed)?;
+    if range.contains(&value) { Ok(value) } else { Err(wrong_value(name, given, allowed)) }
+}
+
+/// Reads a whole number in `range`; a bool is none.
+pub(super) fn integer(
+    name: &'static str,
+    given: &Bound<'_, PyAny>,
+    range: RangeInclusive<u64>,
+    allowed: &str,
+) -> PyResult<u64> {
+    if given.is_instance_of::<PyBool>() {
+        return Err(wrong_type(name, given, allowed));
+    }
+    match given.extract::<u64>() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        Err(error) if error.is_instance_of::<PyTypeError>(given.py()) => {
+            Err(wrong_type(name, given, allowed))
+        }
+        // Beyond the range, or beyond all that fits.
+        _ => Err(wrong_value(name, given, allowed)),
+    }
+}
+
+/// Reads up to `limit` items. The length that an object claims is not believed: it may be any number.
+pub(super) fn items<'py, T>(
+    name: &'static str,
+    given: &Bound<'py, PyAny>,
+    limit: usize,
+    allowed: &str,
+    read: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let mut items = Vec::new();
+    for item in given.try_iter().map_err(|_| wrong_type(name, given, allowed))? {
+        if items.len() == limit {
+            return Err(Error::argument(name, "more", format!("at most {limit} {allowed}")).into());
+        }
+        items.push(read(&item?)?);
+    }
+    Ok(items)
+}
+
+impl<T: Argument> Argument for Option<T> {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if given.is_none() { Ok(None) } else { T::read(name, given).map(Some) }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |argument| argument.show(py))
+    }
+}
+
+impl Argument for bool {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        given.extract().map_err(|_| wrong_type(name, given, "True or False"))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.into_bound_py_any(py)
+    }
+}
+
+/// Any number.
+impl Argument for f64 {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        number(name, given, "a number")
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.into_bound_py_any(py)
+    }
+}
+
+/// Any text.
+impl Argument for String {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        given.extract().map_err(|_| wrong_type(name, given, "a str"))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.into_bound_py_any(py)
+    }
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy)]
+pub(super) struct Int<T, const MIN: u64, const MAX: u64>(pub(super) T);
+
+/// The port of a server of ours; 0 is any free one.
+pub(super) type LocalPort = Int<u16, 0, 65_535>;
+
+/// A port that something is sent to.
+pub(super) type RemotePort = Int<u16, 1, 65_535>;
+
+/// How many: at least one.
+pub(super) type Count = Int<u64, 1, { u64::MAX }>;
+
+impl<T, const MIN: u64, const MAX: u64> Argument for Int<T, MIN, MAX>
+where
+    T: TryFrom<u64> + Copy + for<'py> IntoPyObject<'py>,
+{
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = format!("{MIN} to {MAX}");
+        let value = T::try_from(integer(name, given, MIN..=MAX, &allowed)?);
+        value.map(Self).map_err(|_| wrong_value(name, given, &allowed))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// A duration.
+#[derive(Clone, Copy)]
+pub(super) struct Seconds(pub(super) f64);
+
+impl Seconds {
+    pub(super) fn ns(self) -> i64 {
+        nanoseconds(self.0).unwrap_or(i64::MAX)
+    }
+}
+
+impl Argument for Seconds {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "above 0 and below 9.2e9 seconds";
+        let seconds = number(name, given, allowed)?;
+        if nanoseconds(seconds).is_some_and(|ns| ns > 0) {
+            Ok(Self(seconds))
+        } else {
+            Err(wrong_value(name, given, allowed))
+        }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// A probability.
+#[derive(Clone, Copy)]
+pub(super) struct Probability(pub(super) f64);
+
+impl Argument for Probability {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        number_within(name, given, 0.0..=1.0, "a probability from 0 to 1").map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// The seed of random choices. If none is given, one is drawn, so that what happened can be repeated.
+#[derive(Clone, Copy)]
+pub(super) struct Seed(pub(super) u64);
+
+impl Argument for Seed {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if given.is_none() {
+            // As many bits as a number in JSON has.
+            return Ok(Self(Random::new(None).below(1 << 53)));
+        }
+        let allowed = format!("0 to {}", u64::MAX);
+        integer(name, given, 0..=u64::MAX, &allowed).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// One of the values that have a word each.
+pub(super) trait Words: Copy + PartialEq + 'static {
+    /// The words and their values.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// One of the words of `T`.
+#[derive(Clone, Copy)]
+pub(super) struct Word<T>(pub(super) T);
+
+impl<T: Words> Argument for Word<T> {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let words: Vec<_> = T::WORDS.iter().map(|(word, _)| format!("'{word}'")).collect();
+        let allowed = match &words[..] {
+            [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+            all => all.join(""),
+        };
+        let text: String = given.extract().map_err(|_| wrong_type(name, given, &allowed))?;
+        let found = T::WORDS.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| Self(*value)).ok_or_else(|| wrong_value(name, given, &allowed))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        T::WORDS
+            .iter()
+            .find(|(_, value)| *value == self.0)
+            .map(|(word, _)| word)
+            .into_bound_py_any(py)
+    }
+}
+
+/// Implements `Argument` for a class whose objects are options.
+macro_rules! object_argument {
+    ($class:ident, $allowed:literal) => {
+        impl $crate::python::args::Argument for $class {
+            fn read(
+                name: &'static str,
+                given: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<Self> {
+                given.extract().map_err(|_| $crate::python::args::wrong_type(name, given, $allowed))
+            }
+
+            fn show<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                pyo3::IntoPyObjectExt::into_bound_py_any(self.clone(), py)
+            }
+        }
+    };
+}
+pub(super) use object_argument;
+
+/// How many rows an object keeps.
+#[derive(Clone, Copy)]
+pub(super) enum Keep {
+    /// Not given: as many as the object keeps then.
+    Default(usize),
+    Last(usize),
+    All,
+}
+
+impl Keep {
+    /// The number of rows; `None` is all.
+    pub(super) fn rows(self) -> Option<usize> {
+        match self {
+            Self::Default(rows) | Self::Last(rows) => Some(rows),
+            Self::All => None,
+        }
+    }
+}
+
+impl Argument for Keep {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if given.extract::<String>().is_ok_and(|word| word == "all") {
+            return Ok(Self::All);
+        }
+        let allowed = format!("0 to {} or 'all'", u32::MAX);
+        if given.extract::<String>().is_ok() {
+            return Err(wrong_value(name, given, &allowed));
+        }
+        let rows = integer(name, given, 0..=u32::MAX.into(), &allowed)?;
+        Ok(Self::Last(usize::try_from(rows).unwrap_or(usize::MAX)))
+    }
+
+    fn read_default(name: &'static str, default: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::read(name, default).map(|keep| keep.rows().map_or(keep, Self::Default))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.rows() {
+            Some(rows) => rows.into_bound_py_any(py),
+            None => "all".into_bound_py_any(py),
+        }
+    }
+}
+
+/// The host that a server binds: an address or a name; empty is all interfaces.
+pub(super) struct LocalHost(pub(super) String);
+
+impl Argument for LocalHost {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        given.extract().map(Self).map_err(|_| wrong_type(name, given, HOST))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.as_str().into_bound_py_any(py)
+    }
+}
+
+/// The host that something is sent to.
+pub(super) struct RemoteHost(pub(super) String);
+
+const HOST: &str = "an address or a name";
+
+impl Argument for RemoteHost {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let LocalHost(host) = LocalHost::read(name, given)?;
+        if host.is_empty() { Err(wrong_value(name, given, HOST)) } else { Ok(Self(host)) }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.as_str().into_bound_py_any(py)
+    }
+}
+
+/// Up to `MAX` (host, port) pairs that something is sent to.
+pub(super) struct Remotes<const MAX: usize>(pub(super) Vec<Endpoint>);
+
+impl<const MAX: usize> Argument for Remotes<MAX> {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "(host, port) pairs";
+        let read = |item: &Bound<'_, PyAny>| {
+            let (RemoteHost(host), Int(port)): (_, RemotePort) = pair(name, item, allowed)?;
+            Ok(Endpoint::new(host, port)?)
+        };
+        items(name, given, MAX, allowed, read).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let pairs = self.0.iter().map(|Endpoint { host, port, .. }| (host.as_str(), *port));
+        Ok(PyTuple::new(py, pairs)?.into_any())
+    }
+}
+
+/// The address and port that something is sent from.
+pub(super) struct Source(pub(super) SocketAddr);
+
+impl Argument for Source {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "an (address, port) of this host";
+        let (LocalHost(host), Int(port)): (_, LocalPort) = pair(name, given, allowed)?;
+        let address = Endpoint::new(host, port).ok().and_then(|endpoint| endpoint.literal());
+        address.map(Self).ok_or_else(|| wrong_value(name, given, allowed))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        address(self.0).into_bound_py_any(py)
+    }
+}
+
+/// Reads a host and a port from a tuple or list of two.
+fn pair<H: Argument, P: Argument>(
+    name: &str,
+    given: &Bound<'_, PyAny>,
+    allowed: &str,
+) -> PyResult<(H, P)> {
+    let list = given.cast::<PyList>().map(PyListMethods::to_tuple);
+    let Some((host, port)) = list
+        .or_else(|_| given.cast::<PyTuple>().cloned())
+        .ok()
+        .and_then(|pair| pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>().ok())
+    else {
+        return Err(wrong_type(name, given, allowed));
+    };
+    let read = || Ok((H::read("host", &host)?, P::read("port", &port)?));
+    read().map_err(|error: PyErr| {
+        let is_value = error.is_instance_of::<PyValueError>(given.py());
+        if is_value { error } else { wrong_type(name, given, allowed) }
+    })
+}
 
 /// A Python integer of any size, so that one out of range is a `ValueError` that shows it.
 pub(super) struct Integer(std::result::Result<i128, String>);
@@ -56,98 +469,12 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     }
 }
 
-/// A duration in seconds, so that one out of range is a `ValueError`.
-#[derive(Clone, Copy)]
-pub(super) struct Seconds(pub(super) f64);
-
-impl<'py> FromPyObject<'_, 'py> for Seconds {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let value = unless_too_large(object.py(), object.extract::<f64>())?;
-        let endless = || Ok(f64::INFINITY.copysign(if object.lt(0)? { -1.0 } else { 1.0 }));
-        value.map_or_else(endless, Ok).map(Self)
-    }
-}
-
 /// None where Python says that the value does not fit.
 fn unless_too_large<T>(py: Python<'_>, value: PyResult<T>) -> PyResult<Option<T>> {
     match value {
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
         value => value.map(Some),
     }
-}
-
-/// Returns a `TypeError`: `name` must be `allowed`, not `given`.
-pub(super) fn wrong_type(name: &str, given: &Bound<'_, PyAny>, allowed: &str) -> PyErr {
-    // A long list tells less than its type.
-    let shown = match given.repr() {
-        Ok(text) if text.len().is_ok_and(|length| length <= 80) => text.to_string(),
-        _ => given.get_type().to_string(),
-    };
-    PyTypeError::new_err(format!("{name} must be {allowed}, not {shown}"))
-}
-
-/// Reads up to `limit` items, and one more if there is one. The length that an object claims is not
-/// believed: it may be any number.
-pub(super) fn items<'py, T>(
-    given: &Bound<'py, PyAny>,
-    limit: usize,
-    wrong: impl Fn(&Bound<'py, PyAny>) -> PyErr,
-    read: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
-) -> PyResult<Vec<T>> {
-    let mut items = Vec::new();
-    for item in given.try_iter().map_err(|_| wrong(given))?.take(limit.saturating_add(1)) {
-        items.push(read(&item?)?);
-    }
-    Ok(items)
-}
-
-/// The address of a server: port 0 is any free one.
-pub(super) fn local(host: String, port: &Integer) -> Result<Endpoint> {
-    Endpoint::new(host, port.within("port", 0..=65_535)?)
-}
-
-/// The address of what a client talks to.
-pub(super) fn remote(host: String, port: &Integer) -> Result<Endpoint> {
-    if host.is_empty() {
-        return Err(Error::argument("host", "empty", "an address or a name"));
-    }
-    Endpoint::new(host, port.within("port", 1..=65_535)?)
-}
-
-/// Reads up to `limit` (host, port) pairs that something is sent to.
-pub(super) fn pairs(
-    name: &'static str,
-    given: &Bound<'_, PyAny>,
-    limit: usize,
-) -> PyResult<Vec<Endpoint>> {
-    let allowed = "(host, port) pairs";
-    let endpoints = items(
-        given,
-        limit,
-        |given| wrong_type(name, given, allowed),
-        |item| {
-            let pair = item.extract::<(String, Integer)>();
-            let (host, port) = pair.map_err(|_| wrong_type(name, item, allowed))?;
-            Ok(remote(host, &port)?)
-        },
-    )?;
-    if endpoints.len() > limit {
-        let allowed = format!("at most {limit} {allowed}");
-        return Err(Error::argument(name, "more", allowed).into());
-    }
-    Ok(endpoints)
-}
-
-/// How many: at least one, or without end.
-pub(super) fn count(name: &'static str, count: Option<&Integer>) -> Result<Option<u64>> {
-    count.map(|count| count.within(name, 1..=u64::MAX)).transpose()
-}
-
-/// A seed, or the system's choice.
-pub(super) fn seed(seed: Option<&Integer>) -> Result<Option<u64>> {
-    seed.map(|seed| seed.within("seed", 0..=u64::MAX)).transpose()
 }
 
 /// A duration in seconds, in nanoseconds.

@@ -2,16 +2,18 @@
 
 use pyo3::prelude::*;
 
+use crate::Error;
 use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
-use crate::python::args::{self, Integer};
+use crate::python::args::{Int, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, FateColumns};
 use crate::python::handle::{Handle, running_object};
 use crate::python::link::{Link, LossArg};
+use crate::python::options::options;
 use crate::python::value::value;
-use crate::{Error, Result};
+use crate::wire::MAX_DATAGRAM;
 
 value! {
     /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
@@ -77,112 +79,108 @@ impl From<echo::LinkCounters> for LinkCounters {
     }
 }
 
-/// A UDP server that answers each packet and misbehaves on purpose, repeatably, on both ways.
+macro_rules! echo_options {
+    ($($part:tt)*) => { options! { { $($part)* }
+        /// the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
+        /// leaves from the address that was asked.
+        host: LocalHost = "127.0.0.1",
+        /// 0 to 65535; 0 is any free port, see `address`.
+        port: LocalPort = 12000,
+        *,
+        /// the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
+        /// that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+        /// uplink=Link(loss=...).
+        loss: LossArg = 0.0,
+        /// the Link from the clients to the server.
+        uplink: Option<Link> = None,
+        /// the Link back.
+        downlink: Option<Link> = None,
+        /// repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
+        /// derived from the seed, its IP address and its number among the ports of that address in
+        /// the order of their first packets; the packets of other clients change nothing.
+        seed: Seed = None,
+        /// "upper" answers with the ASCII letters in upper case, as the lab does, "echo" with the
+        /// request (RFC 862).
+        transform: Word<Transform> = "upper",
+        /// a longer packet is cut to this many bytes.
+        max_size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 65507,
+        /// how many packets per second a source address may send on average, a second's worth at
+        /// once; the rest is dropped.
+        max_rate: Option<f64> = None,
+        /// how many threads serve, each with a socket of its own; more than one only on Linux.
+        threads: Int<usize, 1, 256> = 1,
+        /// how many of the last fates are kept; `fates` and `columns` read them, iterating takes them.
+        log: Int<usize, 0, { u32::MAX as u64 }> = 0,
+    } };
+}
+
+echo_options!(settings);
+
+impl Words for Transform {
+    const WORDS: &'static [(&'static str, Self)] = &[("upper", Self::Upper), ("echo", Self::Echo)];
+}
+
+#[doc = echo_options!(signature EchoServer)]
+/// A UDP server that answers each packet and misbehaves on purpose, repeatably, in both directions.
 ///
-/// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply leaves
-///     from the address that was asked.
-/// port: 0 to 65535; 0 is any free port, see `address`.
-/// loss: the loss on the way in: a probability, 0 to 1, "lab" (the lab's rule, a draw from 0 to 10 that
-///     is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for uplink=Link(loss=...).
-/// uplink: the Link from the clients to the server.
-/// downlink: the Link back.
-/// seed: makes all random choices repeatable (xoshiro256++). A client's choices come from the seed, its
-///     IP address and its number among the ports of that address in the order of their first packets;
-///     no other client's packets change them.
-/// transform: "upper" answers with the ASCII letters raised, as the lab does, "echo" with the request
-///     (RFC 862).
-/// max_size: a longer packet is cut to so many bytes.
-/// max_rate: how many packets a second a source address may send on average, a second's worth at once;
-///     what is more is dropped.
-/// threads: how many threads serve, each with a socket of its own; more than one only on Linux.
-/// log: how many of the last fates are kept; `fates` and `columns` read them, iterating takes them.
-///
-/// The ways are links in series: a packet enters the downlink when it comes out of the uplink, and what
-/// is held there holds up nothing here. All random choices are made when it comes, in the order of
-/// arrival, and do not depend on time. No answer goes to source ports where it could start a loop (0, 7,
+#[doc = echo_options!(docs)]
+/// The two links are in series: a packet enters the downlink when it leaves the uplink, and a packet
+/// held on one holds up nothing on the other. All random choices are made on arrival, in the order of
+/// arrival, and do not depend on time. No answer goes to source ports with which it could loop (0, 7,
 /// 13, 17, 19, 37) or to a server of this process that answers.
-/// On Linux answers leave with a TTL of 200, and in one of 64 calls what comes with 169 to 200 hops left
-/// is taken for an answer of another process's server and gets none: a loop of two ends.
-/// Iterating gives each packet's Fate as it is complete: when its last reply has left.
+/// On Linux answers leave with a TTL of 200, and one receive in 64 checks the TTL: a packet with 169 to
+/// 200 hops left counts as the answer of another process's server and gets none, which ends a loop.
+/// Iterating yields each packet's Fate once it is complete: when its last reply has left.
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct EchoServer {
+    settings: Settings,
     endpoint: Endpoint,
-    threads: usize,
     config: echo::Config,
     handle: Handle<Echo>,
 }
 
+echo_options!(class EchoServer);
+running_object!(EchoServer: Fate);
+
 impl EchoServer {
+    fn make(settings: Settings) -> PyResult<Self> {
+        let loss = settings.loss.model()?;
+        let uplink = match &settings.uplink {
+            None => impair::Link { loss, ..impair::Link::default() },
+            Some(link) if loss == impair::Loss::Never => link.model.clone(),
+            Some(_) => {
+                return Err(Error::argument("loss", "given beside it", "part of uplink").into());
+            }
+        };
+        let config = echo::Config {
+            uplink,
+            downlink: settings.downlink.as_ref().map(|link| link.model.clone()).unwrap_or_default(),
+            seed: Some(settings.seed.0),
+            transform: settings.transform.0,
+            max_size: settings.max_size.0,
+            limiter: settings.max_rate.map(Limiter::new).transpose()?,
+            log: settings.log.0,
+            ..echo::Config::default()
+        };
+        let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
+        Ok(Self { settings, endpoint, config, handle: Handle::new("EchoServer") })
+    }
+
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.endpoint)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let start = |address| driver::echo::start(address, self.threads, self.config.clone());
+        let threads = self.settings.threads.0;
+        let start = |address| driver::echo::start(address, threads, self.config.clone());
         self.handle.launch(py, &self.endpoint, start)
     }
 }
 
-running_object!(EchoServer: Fate {
-    #[new]
-    #[pyo3(
-        signature = (
-            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *,
-            loss = LossArg::Probability(0.0), uplink = None, downlink = None, seed = None,
-            transform = "upper", max_size = Integer::new(65_507), max_rate = None,
-            threads = Integer::new(1), log = Integer::new(0),
-        ),
-        text_signature = "(host='127.0.0.1', port=12000, *, loss=0.0, uplink=None, downlink=None, \
-                          seed=None, transform='upper', max_size=65507, max_rate=None, threads=1, \
-                          log=0)",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    #[expect(clippy::too_many_arguments, reason = "all but two have names")]
-    fn new(
-        host: String,
-        port: Integer,
-        loss: LossArg,
-        uplink: Option<Link>,
-        downlink: Option<Link>,
-        seed: Option<Integer>,
-        transform: &str,
-        max_size: Integer,
-        max_rate: Option<f64>,
-        threads: Integer,
-        log: Integer,
-    ) -> Result<Self> {
-        let loss = loss.model()?;
-        let uplink = match uplink {
-            None => impair::Link { loss, ..impair::Link::default() },
-            Some(link) if loss == impair::Loss::Never => link.model,
-            Some(_) => {
-                return Err(Error::argument("loss", "given beside it", "part of uplink"));
-            }
-        };
-        let config = echo::Config {
-            uplink,
-            downlink: downlink.map(|link| link.model).unwrap_or_default(),
-            seed: args::seed(seed.as_ref())?,
-            transform: match transform {
-                "upper" => Transform::Upper,
-                "echo" => Transform::Echo,
-                _ => {
-                    let value = format!("'{transform}'");
-                    return Err(Error::argument("transform", value, "'upper' or 'echo'"));
-                }
-            },
-            max_size: max_size.within("max_size", 0..=65_507)?,
-            limiter: max_rate.map(Limiter::new).transpose()?,
-            log: log.within("log", 0..=u64::from(u32::MAX))?,
-            ..echo::Config::default()
-        };
-        let threads = threads.within("threads", 1..=256)?;
-        let endpoint = args::local(host, &port)?;
-        Ok(Self { endpoint, threads, config, handle: Handle::new("EchoServer") })
-    }
-
+#[pymethods]
+impl EchoServer {
     /// How many packets met which fate since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> EchoCounters {
@@ -223,9 +221,9 @@ running_object!(EchoServer: Fate {
         self.handle.look(py, |echo| Columns::of(echo.fates())).into_python(py)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let EchoCounters { received, replied, dropped, .. } = self.counters(py);
-        let what = self.handle.describe(&self.endpoint);
-        format!("{what}, received={received}, replied={replied}, dropped={dropped})")
+        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        Ok(format!("{what}{changed}, received={received}, replied={replied}, dropped={dropped})"))
     }
-});
+}

@@ -231,16 +231,14 @@ pub(super) fn asynchronous<'py>(
     running.py().import("udpulse._asyncio")?.getattr(name)?.call1((running,))
 }
 
-/// Writes the methods that a running object has, in front of its own.
+/// Writes the methods that all running objects have.
 ///
 /// The class has a field `handle`, a method `run` that starts it, and a method `endpoints` that
 /// returns the addresses that `run` resolves; its event is made `From` the machine's.
 macro_rules! running_object {
-    ($class:ident: $event:ty { $($methods:tt)* }) => {
+    ($class:ident: $event:ty) => {
         #[pyo3::pymethods]
         impl $class {
-            $($methods)*
-
             /// Start the work on a thread of its own; nothing happens where it runs already.
             ///
             /// A start after a stop begins anew, with counters at zero.

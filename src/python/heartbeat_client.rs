@@ -7,19 +7,19 @@ use pyo3::prelude::*;
 
 use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
 use crate::net::{Endpoint, Socket, now, on_ipv6};
-use crate::python::args::{self, Integer, Seconds};
+use crate::python::args::{
+    Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, number, wrong_value,
+};
 use crate::python::handle::{Handle, running_object};
+use crate::python::options::options;
 use crate::python::value::{Address, address, value};
 use crate::python::wait::resolve_all;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
-use crate::{Error, Result, probability, seconds};
+use crate::{Error, Result, nanoseconds, seconds};
 
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;
-
-/// How many servers there may be besides the first.
-const MAX_ALSO: usize = 255;
 
 value! {
     /// How many beats met which fate.
@@ -50,48 +50,72 @@ value! {
     }
 }
 
+macro_rules! client_options {
+    ($($part:tt)*) => { options! { { $($part)* }
+        /// the server's address or name; if a name has addresses of both families, IPv4 is used.
+        host: RemoteHost,
+        /// the server's port, 1 to 65535.
+        port: RemotePort = 12000,
+        *,
+        /// up to 255 more servers, each a (host, port); every beat goes to all of them.
+        also: Remotes<255> = (),
+        /// the time from one beat to the next, in seconds.
+        interval: Seconds = 1.0,
+        /// how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5.
+        spread: f64 = 0.0,
+        /// the name that the server knows this client by, also from another address: 1 to 64 bytes
+        /// without blanks and ";".
+        name: Option<String> = None,
+        /// without `progress` for longer than this, in seconds, beats say "stalled"; never if None.
+        stall_after: Option<Seconds> = None,
+        /// how many beats to send, including those that `busy` sends out of turn, at least 1; None
+        /// sends until `stop`.
+        count: Option<Count> = None,
+        /// the number, from 1, of the beat at which a crash is simulated.
+        fail_at: Option<Count> = None,
+        /// the probability, 0 to 1, of a simulated crash at each beat.
+        fail_chance: Probability = 0.0,
+        /// the probability, 0 to 1, that a beat is not sent, on purpose.
+        loss: Probability = 0.0,
+        /// repeats these random choices (xoshiro256++); drawn at random if None.
+        seed: Seed = None,
+        /// a message of your own, with {seq} for the beat's number and {time} for seconds since the
+        /// Unix epoch. Without one a beat declares its interval, the name, a boot id that is new with
+        /// each start, and the progress and silence that `progress` and `busy` reported:
+        /// "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+        format: Option<String> = None,
+    } };
+}
+
+client_options!(settings);
+
+#[doc = client_options!(signature HeartbeatClient)]
 /// Tells a heartbeat server that this process is alive.
 ///
-/// host: the server's address or name; of a name that has both, the IPv4 address is taken.
-/// port: the server's port, 1 to 65535.
-/// also: up to 255 further servers, each a (host, port); every beat goes to all of them.
-/// interval: the time from one beat to the next, in seconds.
-/// spread: by how much of the interval, 0 to 0.5, each beat is earlier or later at random.
-/// name: what the server knows this client by, also from another address: 1 to 64 bytes without
-///     blanks and ";".
-/// stall_after: without `progress` for longer than this, in seconds, beats say "stalled"; never
-///     where None.
-/// count: how many beats, those that `busy` sends out of turn included, at least 1; None is without
-///     end, until `stop`.
-/// fail_at: the number, from 1, of the beat at which a crash is simulated.
-/// fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
-/// loss: the probability, 0 to 1, that a beat is not sent, on purpose.
-/// seed: makes these choices repeatable (xoshiro256++).
-/// format: a message of your own, where {seq} is the beat's number and {time} seconds since the Unix
-///     epoch. Without one a beat declares its interval, the name, a boot id that is new with each
-///     start, and what `progress` and `busy` told: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17
-///     1760000000.123456".
-///
+#[doc = client_options!(docs)]
 /// Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
-/// process that this one forks has no beats: there the object is stopped.
+/// process forked from this one sends no beats: there the object is stopped.
 ///
 /// `async with` watches the running event loop: while it turns, it marks progress once per interval, or
-/// twice per `stall_after` where that is sooner. Where it is blocked the beats go on and say for how
-/// long.
+/// twice per `stall_after` if that is sooner. If it is blocked, the beats go on and say for how long. If
+/// it ends before the block is left, the client stops.
 ///
-/// Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating gives
+/// Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating yields
 /// each Beat as it is due and ends with the last.
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatClient {
+    settings: Settings,
     endpoint: Endpoint,
-    /// Complete but for the server's address, which is known at the start.
+    /// Complete but for the servers' addresses, which are known at the start.
     config: ClientConfig,
-    also: Vec<Endpoint>,
     progress: Arc<heartbeat::Progress>,
     handle: Handle<Client>,
 }
+
+client_options!(class HeartbeatClient);
+running_object!(HeartbeatClient: Beat);
 
 /// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
 /// call of a function that it decorates, also a coroutine function.
@@ -128,6 +152,41 @@ fn open_any(first: SocketAddr) -> Result<Socket> {
 }
 
 impl HeartbeatClient {
+    fn make(settings: Settings) -> PyResult<Self> {
+        if let Some(name) = settings.name.as_ref().filter(|name| !is_name(name.as_bytes())) {
+            let allowed = format!("1 to {MAX_NAME} bytes without blanks and \";\"");
+            return Err(Error::argument("name", format!("'{name}'"), allowed).into());
+        }
+        if !(0.0..=0.5).contains(&settings.spread) {
+            let allowed = "a part of the interval from 0 to 0.5";
+            return Err(Error::number("spread", settings.spread, allowed).into());
+        }
+        let progress = Arc::new(heartbeat::Progress::default());
+        let message = match &settings.format {
+            Some(format) => Message::Template(Template::parse("format", format)?),
+            None => Message::Declared {
+                name: settings.name.as_ref().map(|name| name.as_bytes().into()),
+                progress: Arc::clone(&progress),
+                stall_after_ns: settings.stall_after.map(Seconds::ns),
+            },
+        };
+        let config = ClientConfig {
+            servers: Vec::new(),
+            interval_ns: settings.interval.ns(),
+            spread: settings.spread,
+            count: settings.count.map(|count| count.0),
+            fail_at: settings.fail_at.map(|number| number.0),
+            fail_chance: settings.fail_chance.0,
+            loss: settings.loss.0,
+            seed: Some(settings.seed.0),
+            message,
+            events: UNREAD,
+        };
+        let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
+        let handle = Handle::new("HeartbeatClient");
+        Ok(Self { settings, endpoint, config, progress, handle })
+    }
+
     fn mark(&self) {
         if self.progress.mark(now().mono_ns) {
             self.handle.prompt();
@@ -146,12 +205,11 @@ impl HeartbeatClient {
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        std::iter::once(&self.endpoint).chain(&self.also)
+        std::iter::once(&self.endpoint).chain(&self.settings.also.0)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let endpoints: Vec<_> =
-            std::iter::once(&self.endpoint).chain(&self.also).cloned().collect();
+        let endpoints: Vec<_> = self.endpoints().cloned().collect();
         let mut servers = resolve_all(py, &endpoints)?;
         let open = if servers.len() == 1 { Socket::connect } else { open_any };
         // A socket of IPv6 reaches IPv4, too.
@@ -184,70 +242,8 @@ impl From<heartbeat::Beat> for Beat {
     }
 }
 
-running_object!(HeartbeatClient: Beat {
-    #[new]
-    #[pyo3(
-        signature = (
-            host, port = Integer::new(12_000), *, also = None, interval = Seconds(1.0), spread = 0.0,
-            name = None, stall_after = None, count = None, fail_at = None, fail_chance = 0.0,
-            loss = 0.0, seed = None, format = None,
-        ),
-        text_signature = "(host, port=12000, *, also=(), interval=1.0, spread=0.0, name=None, \
-                          stall_after=None, count=None, fail_at=None, fail_chance=0.0, loss=0.0, \
-                          seed=None, format=None)",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    fn new(
-        host: String,
-        port: Integer,
-        also: Option<&Bound<'_, PyAny>>,
-        interval: Seconds,
-        spread: f64,
-        name: Option<&str>,
-        stall_after: Option<Seconds>,
-        count: Option<Integer>,
-        fail_at: Option<Integer>,
-        fail_chance: f64,
-        loss: f64,
-        seed: Option<Integer>,
-        format: Option<&str>,
-    ) -> PyResult<Self> {
-        if let Some(name) = name.filter(|name| !is_name(name.as_bytes())) {
-            let allowed = format!("1 to {MAX_NAME} bytes without blanks and \";\"");
-            return Err(Error::argument("name", format!("'{name}'"), allowed).into());
-        }
-        if !(0.0..=0.5).contains(&spread) {
-            return Err(Error::number("spread", spread, "a part of the interval from 0 to 0.5").into());
-        }
-        let stall_after = stall_after.map(|stall| args::duration_ns("stall_after", stall));
-        let progress = Arc::new(heartbeat::Progress::default());
-        let message = match format {
-            Some(format) => Message::Template(Template::parse("format", format)?),
-            None => Message::Declared {
-                name: name.map(|name| name.as_bytes().into()),
-                progress: Arc::clone(&progress),
-                stall_after_ns: stall_after.transpose()?,
-            },
-        };
-        let config = ClientConfig {
-            servers: Vec::new(),
-            interval_ns: args::duration_ns("interval", interval)?,
-            spread,
-            count: args::count("count", count.as_ref())?,
-            fail_at: args::count("fail_at", fail_at.as_ref())?,
-            fail_chance: probability("fail_chance", fail_chance)?,
-            loss: probability("loss", loss)?,
-            seed: args::seed(seed.as_ref())?,
-            message,
-            events: UNREAD,
-        };
-        let endpoint = args::remote(host, &port)?;
-        let also = also.map(|also| args::pairs("also", also, MAX_ALSO)).transpose()?;
-        let also = also.unwrap_or_default();
-        Ok(Self { endpoint, config, also, progress, handle: Handle::new("HeartbeatClient") })
-    }
-
+#[pymethods]
+impl HeartbeatClient {
     /// The (host, port) that the beats go to.
     ///
     /// Raises NotStartedError before the first start.
@@ -274,13 +270,13 @@ running_object!(HeartbeatClient: Beat {
     /// The server holds its verdict until then and its timeout. Raises ValueError where `until` is not
     /// a time to come.
     #[pyo3(signature = (*, until))]
-    fn busy(&self, until: f64) -> Result<()> {
-        let now = now();
-        let until_ns = crate::nanoseconds(until).filter(|until_ns| *until_ns > now.wall_ns);
-        let until_ns = until_ns.ok_or_else(|| {
-            Error::number("until", until, "a time to come in seconds since the Unix epoch")
-        })?;
-        self.progress.announce_silence(now.mono_ns.saturating_add(until_ns.saturating_sub(now.wall_ns)));
+    fn busy(&self, until: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (now, allowed) = (now(), "a time to come in seconds since the Unix epoch");
+        let until_ns = nanoseconds(number("until", until, allowed)?)
+            .filter(|until_ns| *until_ns > now.wall_ns)
+            .ok_or_else(|| wrong_value("until", until, allowed))?;
+        self.progress
+            .announce_silence(now.mono_ns.saturating_add(until_ns.saturating_sub(now.wall_ns)));
         self.handle.prompt();
         Ok(())
     }
@@ -304,9 +300,9 @@ running_object!(HeartbeatClient: Beat {
         HeartbeatClientCounters { sent, skipped, send_failed, refused, received }
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let HeartbeatClientCounters { sent, .. } = self.counters(py);
-        let what = self.handle.describe(&self.endpoint);
-        format!("{what}, to={}, sent={sent})", self.endpoint)
+        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        Ok(format!("{what}, to={}{changed}, sent={sent})", self.endpoint))
     }
-});
+}

@@ -7,9 +7,10 @@ use pyo3::types::PyDict;
 use crate::driver;
 use crate::heartbeat::{self, Detector, Kind, OldBeats, Server, ServerConfig, ServerCounters};
 use crate::net::{Endpoint, now};
-use crate::python::args::{self, Integer, Seconds};
+use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
+use crate::python::options::{Given, given, options};
 use crate::python::value::{Address, address, text, value};
 use crate::wire::beat::Status;
 use crate::{Error, NS_PER_SECOND, Result, seconds};
@@ -94,42 +95,89 @@ value! {
 /// Reads one number of a client.
 type Read<T> = fn(&heartbeat::Peer) -> T;
 
-/// Tells which clients are alive by the heartbeats that they send.
+macro_rules! server_options {
+    ($($part:tt)*) => { options! { { $($part)* }
+        /// the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
+        host: LocalHost = "127.0.0.1",
+        /// 0 to 65535; 0 is any free port, see `address`.
+        port: LocalPort = 12000,
+        *,
+        /// the silence, in seconds, after which a client counts as stopped, the same for all; in place of
+        /// a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
+        /// hold it back.
+        timeout: Option<Seconds> = None,
+        /// how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
+        /// "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
+        /// (levels of phi), "fixed" (seconds).
+        detector: Option<Word<Kind>> = None,
+        /// the detector's level for Suspect; its default if None ("multiple": 3 intervals).
+        suspect: Option<f64> = None,
+        /// its level for Down; its default if None ("multiple": 5 intervals).
+        down: Option<f64> = None,
+        /// tell clients apart by their hosts alone, not by address and port.
+        by_host: bool = False,
+        /// answer each beat with its text in upper case.
+        reply: bool = False,
+        /// how many clients to follow, at least 1; others are rejected and counted. Clients that have
+        /// stopped make room for new ones, and so do those heard once and then not for 60 s.
+        max_peers: Int<usize, 1, { u32::MAX as u64 }> = 65536,
+        /// make an event of each datagram (Heard, Ignored), not only of changes.
+        every_beat: bool = False,
+        /// how to judge a beat whose number or time is not newer than those before: "ignore" does not
+        /// count it as a sign of life if it is a copy or was sent long before, "accept" counts every
+        /// beat, whatever number or time it carries.
+        old_beats: Word<OldBeats> = "ignore",
+    } };
+}
+
+server_options!(settings);
+
+impl Words for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+impl Words for OldBeats {
+    const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+#[doc = server_options!(signature HeartbeatServer)]
+/// Follows clients by the heartbeats that they send and says which are alive.
 ///
-/// host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
-/// port: 0 to 65535; 0 is any free port, see `address`.
-/// timeout: how long a silence means that a client has stopped, in seconds, the same for all; in
-///     place of a detector. It is kept to the letter: without Suspect before it, and MassSilence does
-///     not hold it back.
-/// detector: how to judge each client by how its own beats come: "multiple" (the default), "chen" or
-///     "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp" (levels
-///     of phi), "fixed" (seconds).
-/// suspect: the detector's level for Suspect; its default where None ("multiple": 3 intervals).
-/// down: its level for Down; its default where None ("multiple": 5 intervals).
-/// by_host: tell clients apart by their hosts alone, not by address and port.
-/// reply: answer each beat with its text in upper case.
-/// max_peers: how many clients are followed, at least 1; others are rejected and counted. Clients
-///     that have stopped make room for new ones, and so does who was heard once and then not for 60 s.
-/// every_beat: give each datagram as an event (Heard, Ignored), not only what it changes.
-/// old_beats: how to judge a beat whose number or time is not newer than those before: "ignore" does
-///     not count it as a sign of life if it is a copy or was sent long before, "accept" counts every
-///     beat, whatever number or time it carries.
-///
+#[doc = server_options!(docs)]
 /// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
-/// Iterating gives what happens to clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
-/// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and to the server (Paused, MassSilence).
+/// Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
+/// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatServer {
+    settings: Settings,
     endpoint: Endpoint,
     config: ServerConfig,
     handle: Handle<Server>,
 }
 
+server_options!(class HeartbeatServer);
+running_object!(HeartbeatServer: Event);
+
 impl HeartbeatServer {
+    fn make(settings: Settings) -> PyResult<Self> {
+        let config = ServerConfig {
+            detector: settings.judge()?,
+            old_beats: settings.old_beats.0,
+            by_host: settings.by_host,
+            reply: settings.reply,
+            max_peers: settings.max_peers.0,
+            utc_offset_ns: 0,
+            every_beat: settings.every_beat,
+            events: UNREAD,
+        };
+        let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
+        Ok(Self { settings, endpoint, config, handle: Handle::new("HeartbeatServer") })
+    }
+
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.endpoint)
     }
@@ -146,58 +194,37 @@ impl HeartbeatServer {
     }
 }
 
-running_object!(HeartbeatServer: Event {
-    #[new]
-    #[pyo3(
-        signature = (
-            host = "127.0.0.1".to_owned(), port = Integer::new(12_000), *, timeout = None,
-            detector = None, suspect = None, down = None, by_host = false, reply = false, max_peers = Integer::new(65_536), every_beat = false,
-            old_beats = "ignore",
-        ),
-        text_signature = "(host='127.0.0.1', port=12000, *, timeout=None, detector=None, \
-                          suspect=None, down=None, by_host=False, reply=False, max_peers=65536, every_beat=False, \
-                          old_beats='ignore')",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    fn new(
-        host: String,
-        port: Integer,
-        timeout: Option<Seconds>,
-        detector: Option<&str>,
-        suspect: Option<f64>,
-        down: Option<f64>,
-        by_host: bool,
-        reply: bool,
-        max_peers: Integer,
-        every_beat: bool,
-        old_beats: &str,
-    ) -> Result<Self> {
-        let config = ServerConfig {
-            detector: judge(timeout, detector, suspect, down)?,
-            old_beats: old_beats_named(old_beats)?,
-            by_host,
-            reply,
-            max_peers: max_peers.within("max_peers", 1..=u64::from(u32::MAX))?,
-            utc_offset_ns: 0,
-            every_beat,
-            events: UNREAD,
-        };
-        let endpoint = args::local(host, &port)?;
-        Ok(Self { endpoint, config, handle: Handle::new("HeartbeatServer") })
-    }
-
+#[pymethods]
+impl HeartbeatServer {
     /// How many datagrams met which fate since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
         let ServerCounters {
-            received, beats, late_beats, goodbyes, duplicates, stale, ignored, rejected, receive_drops,
-            replied, send_failed,
+            received,
+            beats,
+            late_beats,
+            goodbyes,
+            duplicates,
+            stale,
+            ignored,
+            rejected,
+            receive_drops,
+            replied,
+            send_failed,
         } = counters;
         HeartbeatServerCounters {
-            received, beats, late_beats, goodbyes, duplicates, stale, ignored, rejected, receive_drops,
-            replied, send_failed,
+            received,
+            beats,
+            late_beats,
+            goodbyes,
+            duplicates,
+            stale,
+            ignored,
+            rejected,
+            receive_drops,
+            replied,
+            send_failed,
         }
     }
 
@@ -257,10 +284,10 @@ running_object!(HeartbeatServer: Event {
     ///
     /// An empty list is the end: the server has stopped and all was read. `overflowed` tells how
     /// many fell off unread. Raises NotStartedError before the first start.
-    #[pyo3(signature = (limit = Integer::new(4096)), text_signature = "(self, limit=4096)")]
+    #[pyo3(signature = (limit = given!(4096)), text_signature = "(self, limit=4096)")]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn next_batch(&self, py: Python<'_>, limit: Integer) -> PyResult<Vec<Event>> {
-        let limit: usize = limit.within("limit", 1..=u64::from(u32::MAX))?;
+    fn next_batch(&self, py: Python<'_>, limit: Given<'_>) -> PyResult<Vec<Event>> {
+        let Int::<usize, 1, { u32::MAX as u64 }>(limit) = limit.read(py, "limit")?;
         let Some(first) = self.handle.next(py)? else { return Ok(Vec::new()) };
         let more: Vec<_> = self.handle.look(py, |server| {
             let events = crate::Machine::events(server);
@@ -269,12 +296,13 @@ running_object!(HeartbeatServer: Event {
         Ok(std::iter::once(first).chain(more).map(Event::from).collect())
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let peers = self.handle.look(py, |server| server.len());
         let HeartbeatServerCounters { beats, .. } = self.counters(py);
-        format!("{}, peers={peers}, beats={beats})", self.handle.describe(&self.endpoint))
+        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        Ok(format!("{what}{changed}, peers={peers}, beats={beats})"))
     }
-});
+}
 
 fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
@@ -297,34 +325,19 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
     }
 }
 
-fn old_beats_named(name: &str) -> Result<OldBeats> {
-    let known = OldBeats::ALL.iter().find(|(known, _)| *known == name);
-    known
-        .map(|(_, old_beats)| *old_beats)
-        .ok_or_else(|| Error::argument("old_beats", format!("'{name}'"), "'ignore' or 'accept'"))
-}
-
-/// The detector that the arguments ask for.
-fn judge(
-    timeout: Option<Seconds>,
-    detector: Option<&str>,
-    suspect: Option<f64>,
-    down: Option<f64>,
-) -> Result<Detector> {
-    if let Some(timeout) = timeout {
-        if detector.is_some() || suspect.is_some() || down.is_some() {
-            let allowed = "None beside detector, suspect or down";
-            return Err(Error::number("timeout", timeout.0, allowed));
+impl Settings {
+    fn judge(&self) -> Result<Detector> {
+        let (detector, suspect, down) = (self.detector, self.suspect, self.down);
+        if let Some(timeout) = self.timeout {
+            if detector.is_some() || suspect.is_some() || down.is_some() {
+                let allowed = "None beside detector, suspect or down";
+                return Err(Error::number("timeout", timeout.0, allowed));
+            }
+            return Ok(Detector::fixed(timeout.ns()));
         }
-        return Ok(Detector::fixed(args::duration_ns("timeout", timeout)?));
+        let kind = detector.map_or(Kind::Multiple, |detector| detector.0);
+        let (default_suspect, default_down) = kind.default_levels();
+        let down = down.unwrap_or(default_down);
+        Detector::new(kind, suspect.unwrap_or(default_suspect.min(down)), down)
     }
-    let detector = detector.unwrap_or("multiple");
-    let kind = Kind::ALL.iter().find(|(name, _)| *name == detector).map(|(_, kind)| *kind);
-    let kind = kind.ok_or_else(|| {
-        let names: Vec<_> = Kind::ALL.iter().map(|(name, _)| format!("'{name}'")).collect();
-        Error::argument("detector", format!("'{detector}'"), format!("one of {}", names.join(", ")))
-    })?;
-    let (default_suspect, default_down) = kind.default_levels();
-    let down = down.unwrap_or(default_down);
-    Detector::new(kind, suspect.unwrap_or(default_suspect.min(down)), down)
 }

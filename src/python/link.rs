@@ -1,10 +1,14 @@
 //! `Link` and the models that it takes.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
 use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
-use crate::python::args::{Integer, Seconds, duration_ns, items, wrong_type};
-use crate::{Error, Result, probability};
+use crate::python::args::{
+    Argument, Integer, Seconds, duration_ns, items, number_within, object_argument, wrong_type,
+    wrong_value,
+};
+use crate::{Result, probability};
 
 /// Declares a Python class that holds a model, with a repr of what it was made of.
 macro_rules! model {
@@ -59,9 +63,9 @@ model! {
     /// Raises ValueError where there are none or too many.
     LossPattern(Pattern)
     fn new(lost: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let wrong = |given: &Bound<'_, PyAny>| wrong_type("lost", given, "truth values");
-        let lost = items(lost, Pattern::MAX, wrong, |item| {
-            item.extract::<bool>().map_err(|_| wrong(item))
+        let allowed = "truth values";
+        let lost = items("lost", lost, Pattern::MAX, allowed, |item| {
+            item.extract::<bool>().map_err(|_| wrong_type("lost", item, allowed))
         })?;
         let text = format!("{} of {} lost", lost.iter().filter(|lost| **lost).count(), lost.len());
         Ok(Self { model: Pattern::new(lost)?, text })
@@ -148,12 +152,46 @@ model! {
 }
 
 /// A loss as Python names it.
-#[derive(FromPyObject)]
+#[derive(Clone)]
 pub(super) enum LossArg {
     Probability(f64),
-    Name(String),
+    Lab,
     Bursts(GilbertElliott),
     Pattern(LossPattern),
+}
+
+impl Argument for LossArg {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern";
+        if let Ok(bursts) = given.extract() {
+            return Ok(Self::Bursts(bursts));
+        }
+        if let Ok(pattern) = given.extract() {
+            return Ok(Self::Pattern(pattern));
+        }
+        if let Ok(word) = given.extract::<String>() {
+            let lab = (word == "lab").then_some(Self::Lab);
+            return lab.ok_or_else(|| wrong_value(name, given, allowed));
+        }
+        number_within(name, given, 0.0..=1.0, allowed).map(Self::Probability)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Probability(p) => p.into_bound_py_any(py),
+            Self::Lab => "lab".into_bound_py_any(py),
+            Self::Bursts(bursts) => bursts.clone().into_bound_py_any(py),
+            Self::Pattern(pattern) => pattern.clone().into_bound_py_any(py),
+        }
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for LossArg {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Self::read("loss", &object)
+    }
 }
 
 impl LossArg {
@@ -162,35 +200,69 @@ impl LossArg {
         match self {
             Self::Probability(0.0) => None,
             Self::Probability(p) => Some(p.to_string()),
-            Self::Name(name) => Some(format!("'{name}'")),
+            Self::Lab => Some("'lab'".to_owned()),
             Self::Bursts(bursts) => Some(bursts.__repr__()),
             Self::Pattern(pattern) => Some(pattern.__repr__()),
         }
     }
 
-    pub(super) fn model(self) -> Result<Loss> {
+    pub(super) fn model(&self) -> Result<Loss> {
         match self {
             Self::Probability(0.0) => Ok(Loss::Never),
-            Self::Probability(p) => Loss::bernoulli("loss", p),
-            Self::Name(name) if name == "lab" => Ok(Loss::Lab),
-            Self::Name(name) => {
-                let allowed = "a probability from 0 to 1 or 'lab'";
-                Err(Error::argument("loss", format!("'{name}'"), allowed))
-            }
-            Self::Bursts(bursts) => Ok(Loss::GilbertElliott(bursts.model)),
-            Self::Pattern(pattern) => Ok(Loss::Pattern(pattern.model)),
+            Self::Probability(p) => Loss::bernoulli("loss", *p),
+            Self::Lab => Ok(Loss::Lab),
+            Self::Bursts(bursts) => Ok(Loss::GilbertElliott(bursts.model.clone())),
+            Self::Pattern(pattern) => Ok(Loss::Pattern(pattern.model.clone())),
         }
     }
 }
 
 /// A delay as Python names it.
-#[derive(FromPyObject)]
-enum DelayArg {
+#[derive(Clone)]
+pub(super) enum DelayArg {
     Fixed(f64),
     Uniform(Uniform),
     Normal(Normal),
     Exponential(Exponential),
     Pareto(Pareto),
+}
+
+impl Argument for DelayArg {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(delay) = given.extract() {
+            return Ok(Self::Uniform(delay));
+        }
+        if let Ok(delay) = given.extract() {
+            return Ok(Self::Normal(delay));
+        }
+        if let Ok(delay) = given.extract() {
+            return Ok(Self::Exponential(delay));
+        }
+        if let Ok(delay) = given.extract() {
+            return Ok(Self::Pareto(delay));
+        }
+        let allowed =
+            "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential or a Pareto";
+        number_within(name, given, 0.0..=3600.0, allowed).map(Self::Fixed)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Fixed(seconds) => seconds.into_bound_py_any(py),
+            Self::Uniform(delay) => delay.clone().into_bound_py_any(py),
+            Self::Normal(delay) => delay.clone().into_bound_py_any(py),
+            Self::Exponential(delay) => delay.clone().into_bound_py_any(py),
+            Self::Pareto(delay) => delay.clone().into_bound_py_any(py),
+        }
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for DelayArg {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Self::read("delay", &object)
+    }
 }
 
 impl DelayArg {
@@ -206,17 +278,19 @@ impl DelayArg {
         }
     }
 
-    fn model(self) -> Result<Delay> {
+    pub(super) fn model(&self) -> Result<Delay> {
         match self {
             Self::Fixed(0.0) => Ok(Delay::None),
             Self::Fixed(seconds) => Delay::Fixed(seconds * 1e9).checked(),
             Self::Uniform(Uniform { model, .. })
             | Self::Normal(Normal { model, .. })
             | Self::Exponential(Exponential { model, .. })
-            | Self::Pareto(Pareto { model, .. }) => Ok(model),
+            | Self::Pareto(Pareto { model, .. }) => Ok(model.clone()),
         }
     }
 }
+
+object_argument!(Link, "a Link");
 
 model! {
     /// One way of a path and its impairments, in the order in which a packet meets them: first those of
@@ -242,6 +316,7 @@ model! {
         text_signature = "(*, loss=0.0, duplication=0.0, corruption=0.0, rate=None, delay=0.0, \
                           keep_order=False, reordering=None)",
     )]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     fn new(
         loss: LossArg,
         duplication: f64,

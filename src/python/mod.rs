@@ -11,6 +11,7 @@ mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
 mod link;
+mod options;
 mod ping_client;
 mod ping_many;
 mod ping_report;

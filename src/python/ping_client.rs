@@ -1,13 +1,17 @@
-//! `PingClient` and `ping`.
+//! `PingClient`, `ping` and `async_ping`.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
 use crate::ping::{Config, Flows, Schedule};
-use crate::python::args::{self, Integer, Seconds};
+use crate::python::args::{
+    Argument, Count, Int, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word, Words,
+    integer, wrong_value,
+};
 use crate::python::handle::{Handle, running_object};
+use crate::python::options::options;
 use crate::python::ping_report::{PingReport, Probe};
 use crate::python::value::Address;
 use crate::wire::MAX_DATAGRAM;
@@ -16,222 +20,226 @@ use crate::{Error, Result};
 /// How many decided probes wait for an iterating reader.
 const UNREAD: usize = 65_536;
 
-/// How many probes: what was said, or what goes without saying.
-#[derive(Default)]
-pub(super) enum Count {
-    #[default]
-    Unsaid,
-    Endless,
-    Of(Integer),
+macro_rules! ping_options {
+    ($($part:tt)*) => { options! { { $($part)* }
+        /// the server's address or name. If a name has addresses of both families, the IPv4 address is
+        /// used unless `family` says otherwise.
+        host: RemoteHost,
+        /// the server's port, 1 to 65535.
+        port: RemotePort = 12000,
+        *,
+        /// how many probes to send, at least 1 (10 unless there is a duration); None sends until
+        /// `stop`.
+        count: ProbeCount = 10,
+        /// how long to wait for each reply, in seconds. A later reply is counted as late while its probe
+        /// is among the last 16384.
+        timeout: Seconds = 1.0,
+        /// the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
+        /// answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
+        /// next probe is sent once the last was answered or timed out.
+        interval: Option<Seconds> = None,
+        /// "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
+        /// section 11.1.1).
+        schedule: Word<Pattern> = "periodic",
+        /// how long to send probes, in seconds.
+        duration: Option<Seconds> = None,
+        /// repeats the gaps of a Poisson schedule; drawn at random if None.
+        seed: Seed = None,
+        /// the payload of a probe in bytes, up to 65507; a shorter one is the lab's message alone.
+        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 0,
+        /// how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
+        /// keeps all unless told otherwise. Each flow keeps its share.
+        keep: Keep = 0,
+        /// "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
+        /// "kernel" also its transmit stamps, "user" neither.
+        timestamps: Word<Timestamps> = "receive",
+        /// spin for the last 50 us before each slot and the first 50 us after each probe, which takes
+        /// a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
+        /// of the last delays, at most 50 us, and the rest is spun.
+        precise: bool = False,
+        /// the (address, port) to send from; port 0 is any port, "" any address.
+        source: Option<Source> = None,
+        /// the IPv4 time to live or IPv6 hop limit, 1 to 255.
+        ttl: Option<Int<u32, 1, 255>> = None,
+        /// the differentiated services code point (RFC 2474), 0 to 63.
+        dscp: Option<Int<u32, 0, 63>> = None,
+        /// send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
+        /// is not sent and its verdict is send_failed; one that a router finds too long is lost, and
+        /// this host then knows. False leaves it to the system, which fragments a datagram too long
+        /// for its own link. Raises OSError at the start if the platform cannot (Linux can).
+        dont_fragment: bool = False,
+        /// how many source ports to spread the session over, 1 to 64 and at most `count`: routers
+        /// choose among equal-cost paths by port. The flows take turns, and each numbers its own
+        /// probes from 1; without an interval each flow waits for its own replies. A source port
+        /// that is given is the first of consecutive ones.
+        flows: Int<u32, 1, 64> = 1,
+        /// 4 or 6 uses an address of that family only; None any.
+        family: Option<Family> = None,
+    } };
 }
 
-impl<'py> FromPyObject<'_, 'py> for Count {
-    type Error = PyErr;
+ping_options!(settings);
 
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        Ok(object.extract::<Option<Integer>>()?.map_or(Self::Endless, Self::Of))
+/// How many probes.
+#[derive(Clone, Copy)]
+enum ProbeCount {
+    /// Not given: this many, or no limit if there is a duration.
+    Default(u64),
+    Limit(Option<u64>),
+}
+
+impl Argument for ProbeCount {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let count = Option::<Count>::read(name, given)?;
+        Ok(Self::Limit(count.map(|count| count.0)))
+    }
+
+    fn read_default(name: &'static str, default: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Count::read(name, default).map(|count| Self::Default(count.0))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let count = match *self {
+            Self::Default(count) => Some(count),
+            Self::Limit(count) => count,
+        };
+        count.into_bound_py_any(py)
     }
 }
 
-/// How many probes are kept: so many, or what a word says.
-pub(super) enum Keep {
-    Last(Integer),
-    Word(String),
+/// The patterns in time that Python has words for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Pattern {
+    Periodic,
+    Poisson,
 }
 
-impl<'py> FromPyObject<'_, 'py> for Keep {
-    type Error = PyErr;
+impl Words for Pattern {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("periodic", Self::Periodic), ("poisson", Self::Poisson)];
+}
 
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        object.extract().map(Self::Word).or_else(|_| object.extract().map(Self::Last))
+impl Words for Timestamps {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("user", Self::User), ("receive", Self::Receive), ("kernel", Self::Kernel)];
+}
+
+impl Argument for Family {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        match integer(name, given, 4..=6, "4 or 6")? {
+            4 => Ok(Self::V4),
+            6 => Ok(Self::V6),
+            _ => Err(wrong_value(name, given, "4 or 6")),
+        }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let number = match self {
+            Self::V4 => 4,
+            Self::V6 => 6,
+        };
+        Int::<u32, 4, 6>(number).show(py)
     }
 }
 
-/// The options of a session, as Python gives them.
-pub(super) struct Options {
-    count: Count,
-    timeout: Seconds,
-    interval: Option<Seconds>,
-    schedule: String,
-    duration: Option<Seconds>,
-    seed: Option<Integer>,
-    size: Integer,
-    keep: Keep,
-    timestamps: String,
-    precise: bool,
-    source: Option<(String, Integer)>,
-    ttl: Option<Integer>,
-    dscp: Option<Integer>,
-    dont_fragment: bool,
-    flows: Integer,
-    family: Option<Integer>,
-}
+impl Settings {
+    fn count(&self) -> Option<u64> {
+        match self.count {
+            ProbeCount::Default(count) => self.duration.is_none().then_some(count),
+            ProbeCount::Limit(count) => count,
+        }
+    }
 
-impl Options {
-    /// Through how many source ports.
-    fn flows(&self, config: &Config, socket: &ProbeOptions) -> Result<u32> {
-        let flows: u32 = self.flows.within("flows", 1..=config.count.unwrap_or(64).min(64))?;
-        let port = socket.source.map_or(0, |source| source.port());
+    fn schedule(&self) -> Result<Schedule> {
+        match (self.schedule.0, self.interval.map(Seconds::ns)) {
+            (Pattern::Periodic, None) => Ok(Schedule::StopAndWait),
+            (Pattern::Periodic, Some(interval_ns)) => Ok(Schedule::Periodic { interval_ns }),
+            (Pattern::Poisson, Some(mean_ns)) => {
+                Ok(Schedule::Poisson { mean_ns, seed: Some(self.seed.0) })
+            }
+            (Pattern::Poisson, None) => {
+                let allowed = "given for a Poisson schedule, in seconds";
+                Err(Error::argument("interval", "None", allowed))
+            }
+        }
+    }
+
+    /// What a session does.
+    fn session(&self) -> Result<Config> {
+        Ok(Config {
+            target: ([0, 0, 0, 0], 0).into(), // known once its name is resolved
+            count: self.count(),
+            duration_ns: self.duration.map(Seconds::ns),
+            schedule: self.schedule()?,
+            start: None, // of all flows together
+            offset_ns: 0,
+            timeout_ns: self.timeout.ns(),
+            size: self.size.0,
+            keep: self.keep.rows(),
+            events: UNREAD,
+        })
+    }
+
+    /// How probes are sent.
+    fn socket(&self) -> ProbeOptions {
+        ProbeOptions {
+            source: self.source.as_ref().map(|source| source.0),
+            ttl: self.ttl.map(|ttl| ttl.0),
+            dscp: self.dscp.map(|dscp| dscp.0),
+            dont_fragment: self.dont_fragment,
+            timestamps: self.timestamps.0,
+            precise: self.precise,
+        }
+    }
+
+    /// Refuses more flows than there are probes, or source ports in a row.
+    fn check_flows(&self) -> Result<()> {
+        let flows = self.flows.0;
+        if let Some(count) = self.count().filter(|count| *count < flows.into()) {
+            return Err(Error::argument("flows", flows, format!("1 to {count}")));
+        }
+        let port = self.source.as_ref().map_or(0, |source| source.0.port());
         if port > 0 && u32::from(port) + flows > 65_536 {
             let allowed = format!("a port that {} more can follow", flows - 1);
             return Err(Error::argument("source", port, allowed));
         }
-        Ok(flows)
-    }
-
-    /// Which addresses a name may have.
-    fn family(&self) -> Result<Option<Family>> {
-        let Some(family) = &self.family else { return Ok(None) };
-        match family.value() {
-            Some(4) => Ok(Some(Family::V4)),
-            Some(6) => Ok(Some(Family::V6)),
-            _ => Err(Error::argument("family", family, "4 or 6")),
-        }
-    }
-
-    /// How the probes are sent.
-    fn socket(&self) -> Result<ProbeOptions> {
-        let timestamps = match self.timestamps.as_str() {
-            "user" => Timestamps::User,
-            "receive" => Timestamps::Receive,
-            "kernel" => Timestamps::Kernel,
-            other => {
-                let allowed = "'user', 'receive' or 'kernel'";
-                return Err(Error::argument("timestamps", format!("'{other}'"), allowed));
-            }
-        };
-        let source = self.source.as_ref().map(|(host, port)| {
-            let allowed = "an address and a port of this host";
-            let endpoint = args::local(host.clone(), port)?;
-            endpoint.literal().ok_or_else(|| Error::argument("source", &endpoint, allowed))
-        });
-        let within = |name, value: &Option<Integer>, range: std::ops::RangeInclusive<u64>| {
-            value.as_ref().map(|value| value.within(name, range)).transpose()
-        };
-        Ok(ProbeOptions {
-            source: source.transpose()?,
-            ttl: within("ttl", &self.ttl, 1..=255)?,
-            dscp: within("dscp", &self.dscp, 0..=63)?,
-            dont_fragment: self.dont_fragment,
-            timestamps,
-            precise: self.precise,
-        })
-    }
-
-    /// What the session does.
-    fn session(&self) -> Result<Config> {
-        let duration_ns =
-            self.duration.map(|duration| args::duration_ns("duration", duration)).transpose()?;
-        let count = match &self.count {
-            Count::Unsaid if duration_ns.is_none() => Some(10),
-            Count::Unsaid | Count::Endless => None,
-            Count::Of(count) => args::count("count", Some(count))?,
-        };
-        let seed = args::seed(self.seed.as_ref())?;
-        let interval_ns =
-            self.interval.map(|interval| args::duration_ns("interval", interval)).transpose()?;
-        let schedule = match (self.schedule.as_str(), interval_ns) {
-            ("periodic", None) => Schedule::StopAndWait,
-            ("periodic", Some(interval_ns)) => Schedule::Periodic { interval_ns },
-            ("poisson", Some(mean_ns)) => Schedule::Poisson { mean_ns, seed },
-            ("poisson", None) => {
-                let allowed = "given for a Poisson schedule, in seconds";
-                return Err(Error::argument("interval", "None", allowed));
-            }
-            (other, _) => {
-                let allowed = "'periodic' or 'poisson'";
-                return Err(Error::argument("schedule", format!("'{other}'"), allowed));
-            }
-        };
-        let keep = match &self.keep {
-            Keep::Last(last) => Some(last.within("keep", 0..=u64::from(u32::MAX))?),
-            Keep::Word(all) if all == "all" => None,
-            Keep::Word(other) => {
-                let allowed = "0 to 4294967295 or 'all'";
-                return Err(Error::argument("keep", format!("'{other}'"), allowed));
-            }
-        };
-        Ok(Config {
-            target: ([0, 0, 0, 0], 0).into(), // known once its name is resolved
-            count,
-            duration_ns,
-            schedule,
-            start: None, // of all flows at once
-            offset_ns: 0,
-            timeout_ns: args::duration_ns("timeout", self.timeout)?,
-            size: self.size.within("size", 0..=MAX_DATAGRAM as u64)?,
-            keep,
-            events: UNREAD,
-        })
+        Ok(())
     }
 }
 
+#[doc = ping_options!(signature PingClient)]
 /// A UDP ping client: sends numbered probes to a server that echoes them and matches the replies.
 ///
-/// host: the server's address or name; of a name that has both, the IPv4 address is taken unless
-///     a family is asked for.
-/// port: the server's port, 1 to 65535.
-/// count: how many probes, at least 1 (10 unless a duration is given); None is without end, until
-///     `stop`.
-/// timeout: how long each reply is waited for, in seconds. A reply that comes later is counted as
-///     late while the probe is among the last 16384.
-/// interval: the time from probe to probe, in seconds. Probes then go out on a grid of absolute
-///     times whatever is answered; a slot that has passed is skipped and counted. None is stop and
-///     wait: the next probe goes out when the last was answered or its time is up.
-/// schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-///     section 11.1.1).
-/// duration: for how long probes are sent, in seconds.
-/// seed: makes the gaps of a Poisson schedule repeatable.
-/// size: the payload of a probe in bytes, up to 65507; a shorter one is the lab's message alone.
-/// keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. Each flow
-///     keeps its share.
-/// timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` where the platform has
-///     them (Linux), "kernel" also its transmit stamps, "user" neither.
-/// precise: spins for the last 50 us before each slot and the first 50 us after each probe, which
-///     takes some per cent of a core (Linux). Without it a sleep before a slot ends earlier by what
-///     the last ones were late in the median, at most 50 us, and what is left is spun.
-/// source: the (address, port) to send from; port 0 is any, and so is the address "".
-/// ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
-/// dscp: the differentiated services code point (RFC 2474), 0 to 63.
-/// dont_fragment: sends each probe in one piece or not at all (RFC 1191). One longer than the path
-///     is known to take is not sent and its verdict send_failed; one that a router finds too long
-///     is lost, and this host then knows. False leaves it to the system, which cuts what is too
-///     long for its own link. OSError at the start where the platform cannot (Linux can).
-/// flows: how many source ports the session is spread over, 1 to 64 and at most `count`: routers
-///     choose among equal-cost paths by port. The probes go through them in turns and each flow
-///     numbers its own from 1; without an interval each flow waits for its own replies. A source
-///     port asked for is the first of as many in a row.
-/// family: 4 or 6 takes the address of that family; None takes what there is.
-///
+#[doc = ping_options!(docs)]
 /// A probe begins with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
-/// bytes on a random token follows that only this session knows: what does not have it is foreign,
-/// and a reply that has it and differs otherwise from what was sent (but for upper case) is
-/// corrupt. Without a token the source address and the number are all the proof: a reply that
-/// carries a number belongs to the probe of that number, one without any to the probe that waits,
-/// and one that reads like the probe, is as long and differs from it is corrupt.
+/// bytes on a random token follows that only this session knows: a datagram without it is foreign,
+/// and a reply that has it but differs otherwise from the probe (except in upper case) is corrupt.
+/// Without a token the source address and the number are the only proof: a reply that carries a number
+/// belongs to the probe of that number, one without a number to the probe that waits, and one that
+/// looks like the probe, is as long and differs from it is corrupt.
 ///
-/// Iterating gives each Probe as it is decided and ends with the last.
+/// Iterating yields each Probe as it is decided and ends with the last.
 ///
 /// Raises ValueError for an argument out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct PingClient {
+    settings: Settings,
     endpoint: Endpoint,
-    socket: ProbeOptions,
     config: Config,
-    flows: u32,
     handle: Handle<Flows>,
 }
 
+ping_options!(class PingClient);
+running_object!(PingClient: Probe);
+
 impl PingClient {
-    fn make(host: String, port: &Integer, options: &Options) -> Result<Self> {
-        let (socket, config) = (options.socket()?, options.session()?);
-        Ok(Self {
-            endpoint: Endpoint { family: options.family()?, ..args::remote(host, port)? },
-            flows: options.flows(&config, &socket)?,
-            socket,
-            config,
-            handle: Handle::new("PingClient"),
-        })
+    fn make(mut settings: Settings) -> PyResult<Self> {
+        settings.check_flows()?;
+        let config = settings.session()?;
+        settings.count = ProbeCount::Limit(config.count);
+        let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
+        let endpoint = Endpoint { family: settings.family, ..endpoint };
+        Ok(Self { settings, endpoint, config, handle: Handle::new("PingClient") })
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
@@ -239,58 +247,15 @@ impl PingClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        self.launch(py, self.config)
-    }
-
-    fn launch(&self, py: Python<'_>, config: Config) -> PyResult<()> {
-        let start = |target| driver::ping::start(target, &self.socket, config, self.flows);
+        let (socket, flows) = (self.settings.socket(), self.settings.flows.0);
+        let start = |target| driver::ping::start(target, &socket, self.config, flows);
         self.handle.launch(py, &self.endpoint, start)
     }
 }
 
-running_object!(PingClient: Probe {
-    #[new]
-    #[pyo3(
-        signature = (
-            host, port = Integer::new(12_000), *, count = Count::Unsaid, timeout = Seconds(1.0),
-            interval = None, schedule = "periodic".to_owned(), duration = None, seed = None,
-            size = Integer::new(0), keep = Keep::Last(Integer::new(0)),
-            timestamps = "receive".to_owned(), precise = false, source = None, ttl = None,
-            dscp = None, dont_fragment = false, flows = Integer::new(1), family = None,
-        ),
-        text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
-                          schedule='periodic', duration=None, seed=None, size=0, keep=0, \
-                          timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                          dont_fragment=False, flows=1, family=None)",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    #[expect(clippy::too_many_arguments, reason = "each is an option by name")]
-    fn new(
-        host: String,
-        port: Integer,
-        count: Count,
-        timeout: Seconds,
-        interval: Option<Seconds>,
-        schedule: String,
-        duration: Option<Seconds>,
-        seed: Option<Integer>,
-        size: Integer,
-        keep: Keep,
-        timestamps: String,
-        precise: bool,
-        source: Option<(String, Integer)>,
-        ttl: Option<Integer>,
-        dscp: Option<Integer>,
-        dont_fragment: bool,
-        flows: Integer,
-        family: Option<Integer>,
-    ) -> Result<Self> {
-        let options =
-            Options { count, timeout, interval, schedule, duration, seed, size, keep, timestamps, precise, source, ttl, dscp, dont_fragment, flows, family };
-        Self::make(host, &port, &options)
-    }
-
-    /// The (host, port) that the pings go to.
+#[pymethods]
+impl PingClient {
+    /// The (host, port) that the probes go to.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
@@ -298,51 +263,43 @@ running_object!(PingClient: Probe {
         self.handle.peer()
     }
 
-    /// What was measured since the last start; consistent also while it runs.
+    /// The PingReport since the last start; consistent also while it runs.
     fn report(&self, py: Python<'_>) -> PingReport {
         PingReport::of_flows(self.handle.look(py, |flows| flows.reports()))
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let counters = self.handle.look(py, |flows| flows.counters());
-        let what = self.handle.describe(&self.endpoint);
+        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
         let (sent, answered) = (counters.sent, counters.answered);
-        format!("{what}, to={}, sent={sent}, answered={answered})", self.endpoint)
+        Ok(format!("{what}, to={}{changed}, sent={sent}, answered={answered})", self.endpoint))
     }
-});
+}
 
-/// Ping a UDP echo server and return the PingReport.
-///
-/// The arguments are those of PingClient, but all probes are kept unless told otherwise. Blocks
-/// until the last probe is decided; Ctrl-C ends it at once.
-///
-/// Raises ValueError for an argument out of range and for a run without end, OSError where the
-/// system refuses the address and socket.gaierror where the host has none.
-#[pyfunction]
-#[pyo3(
-    signature = (*arguments, **options),
-    text_signature = "(host, port=12000, *, count=10, timeout=1.0, interval=None, \
-                      schedule='periodic', duration=None, seed=None, size=0, keep='all', \
-                      timestamps='receive', precise=False, source=None, ttl=None, dscp=None, \
-                      dont_fragment=False, flows=1, family=None)",
-)]
-pub(super) fn ping(
-    py: Python<'_>,
-    arguments: &Bound<'_, PyTuple>,
-    options: Option<&Bound<'_, PyDict>>,
-) -> PyResult<PingReport> {
-    let all = PyDict::new(py);
-    all.set_item("keep", "all")?;
-    if let Some(options) = options {
-        all.update(options.as_mapping())?;
+ping_options! {
+    #[doc = ping_options!(signature ping)]
+    /// Ping a UDP echo server and return the PingReport.
+    ///
+    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has what was
+    /// measured so far as its `report`.
+    ///
+    #[doc = ping_options!(docs)]
+    /// Raises ValueError for an argument out of range and for a run without end, OSError if the system
+    /// refuses the address and socket.gaierror if the host has none.
+    function ping = run_ping -> PyResult<PingReport>
+}
+
+fn run_ping(py: Python<'_>, mut settings: Settings) -> PyResult<PingReport> {
+    if let Keep::Default(_) = settings.keep {
+        settings.keep = Keep::All;
     }
-    let client = py.get_type::<PingClient>().call(arguments, Some(&all))?;
-    let client = client.cast::<PingClient>()?.get();
+    let mut client = PingClient::make(settings)?;
     if client.config.count.is_none() && client.config.duration_ns.is_none() {
-        return Err(Error::argument("count", "None", "1 or more where no duration is given").into());
+        return Err(Error::argument("count", "None", "1 or more if no duration is given").into());
     }
     // Nobody reads the probes one by one.
-    client.launch(py, Config { events: 0, ..client.config })?;
+    client.config.events = 0;
+    client.run(py)?;
     client.handle.join(py)?;
     Ok(client.report(py))
 }
