@@ -22,7 +22,7 @@ INTERVAL = 0.001
 def with_udpulse(port: int, *, precise: bool) -> tuple[float, float]:
     """Give the median error of PingClient and how late its last probe is, in seconds."""
     report = udpulse.ping("127.0.0.1", port, duration=SECONDS, interval=INTERVAL, precise=precise)
-    sent = report.columns()["sent_ns"] / 1e9
+    sent = report.columns()["sent_at_ns"] / 1e9
     assert report.schedule_error.median is not None
     slots = round((sent[-1] - sent[0]) / INTERVAL)
     return report.schedule_error.median, sent[-1] - sent[0] - slots * INTERVAL

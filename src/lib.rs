@@ -25,6 +25,7 @@ pub mod heartbeat;
 pub mod impair;
 mod machine;
 pub mod net;
+pub mod packed;
 pub mod ping;
 mod random;
 pub mod stats;

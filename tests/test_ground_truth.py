@@ -1,6 +1,7 @@
 """What our ping measures over a rough path is, probe by probe, what the echo server did."""
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
     # Which client a flow is, is told by when it began.
     starts = {min(map(sent, its)): its for its in of_client.values()}
     for flow in report.flows:
-        began = flow.columns()["sent_ns"][0] / 1e9
+        began = sent_at(flow)[0]
         check(flow, starts.pop(min(starts, key=lambda start: abs(start - began))))
     assert not starts
 
@@ -123,12 +124,18 @@ def check(flow: PingReport, fates: list[Fate]) -> None:
     assert flow.duplicates == readings.count("sound") - len(first)
     verdicts = ["lost"] * flow.sent
     for number, left in first.items():
-        in_time = left - columns["sent_ns"][number - 1] / 1e9 <= TIMEOUT
+        in_time = left - sent_at(flow)[number - 1] <= TIMEOUT
         verdicts[number - 1] = "answered" if in_time else "late"
     assert [VERDICTS[verdict] for verdict in columns["verdict"]] == verdicts
     # RFC 4737, section 3.3: in the order in which they left, which is that of arrival here.
     order = np.array(list(first))
     assert flow.reordered == (order < np.maximum.accumulate(order)).sum()
+
+
+def sent_at(flow: PingReport) -> Any:
+    """When each probe was sent, in seconds since the Unix epoch."""
+    assert flow.started_at is not None
+    return flow.started_at + flow.columns()["sent_at_ns"] / 1e9
 
 
 def reading(fate: Fate, copy: Reply) -> str:

@@ -101,7 +101,7 @@ with udpulse.PingClient(sys.argv[1], int(sys.argv[2]), count=None, interval=0.00
     while (after := it.report()).sent == seen:
         pass
 slots = after.sent + after.missed - before.sent - before.missed
-passed = after.columns()["sent_ns"][0] - before.columns()["sent_ns"][0]
+passed = after.columns()["sent_at_ns"][0] - before.columns()["sent_at_ns"][0]
 print(after.missed - before.missed, slots, passed)
 """
     with EchoServer(port=0) as server:
@@ -256,10 +256,22 @@ class TestColumns:
         answered = columns["verdict"] == VERDICTS.index("answered")
         assert list(columns["seq"]) == list(range(1, 41))
         assert answered.sum() == report.answered
-        assert ((columns["rtt_ns"] >= 0) == answered).all()
+        assert (np.isnan(columns["rtt_ns"]) == ~answered).all()
+        assert np.nanmean(columns["rtt_ns"]) / 1e9 == pytest.approx(report.rtt.mean)
         assert columns["rtt_ns"][answered].min() / 1e9 == report.rtt.min
-        assert (np.diff(columns["sent_ns"]) > 0).all()
-        assert columns["size"].dtype == np.uint16
+        assert columns["sent_at_ns"][0] >= 0
+        assert (np.diff(columns["sent_at_ns"]) > 0).all()
+        assert report.started_at is not None
+        assert abs(report.started_at - time.time()) < 60
+        assert {name: column.dtype.name for name, column in columns.items()} == {
+            "seq": "uint64",
+            "flow": "uint8",
+            "sent_at_ns": "int64",
+            "rtt_ns": "float64",
+            "kernel_rtt_ns": "float64",
+            "verdict": "uint8",
+            "size": "uint16",
+        }
 
     def test_they_are_the_same_memory_each_time_and_read_only(self) -> None:
         with EchoServer(port=0) as server:
@@ -279,8 +291,9 @@ class TestColumns:
         with EchoServer(port=0) as server:
             client = PingClient(*server.address, count=8, keep=keep)
             list(client)
-        columns = client.report().columns()
-        assert list(columns["seq"]) == list(range(9 - rows, 9))
+        report = client.report()
+        assert list(report.columns()["seq"]) == list(range(9 - rows, 9))
+        assert report.rows_dropped == 8 - rows
 
 
 def test_reports_add() -> None:
@@ -324,8 +337,12 @@ class TestFlows:
         assert sorted(clients.count(client) for client in set(clients)) == sorted(sent)
         assert (sent, report.sent, report.lost) == ([13, 13, 12, 12], 50, lost)
         assert report.rtt.count == sum(flow.rtt.count for flow in report.flows) == report.answered
-        whole = np.concatenate([flow.columns()["sent_ns"] for flow in report.flows])
-        assert (report.columns()["sent_ns"] == whole).all()
+        columns = report.columns()
+        assert (np.diff(columns["sent_at_ns"]) >= 0).all()
+        for number, flow in enumerate(report.flows):
+            assert set(flow.columns()["flow"]) == {number}
+            its = columns["flow"] == number
+            assert (columns["sent_at_ns"][its] == flow.columns()["sent_at_ns"]).all()
         assert not (report + report).flows
 
     def test_their_slots_are_those_of_one_grid(self) -> None:

@@ -22,7 +22,7 @@ impl Flows {
     /// What is known of each flow.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        self.sessions.iter().map(Session::report).collect()
+        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow)).collect()
     }
 
     /// How many of each so far, in all flows.

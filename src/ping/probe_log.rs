@@ -1,81 +1,118 @@
-//! What is remembered of each probe, in columns.
+//! The log of a session's probes, in columns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::packed::{Packed, Reader, put_int, put_uint};
 use crate::ping::Verdict;
 
-/// Rows that are shared between snapshots once they are full.
+/// Rows that snapshots share once they are full.
 const CHUNK: usize = 4096;
 
-/// Columns of probes: 35 bytes per row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// No time: of a probe without a reply, or without a stamp.
+const NONE: i64 = -1;
+
+/// The probes of a report in send order: 36 bytes per row.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
-    /// The probe's number, from 1.
+    /// The number of the probe in its flow, from 1.
     pub seq: Vec<u64>,
-    /// When it was sent, in nanoseconds since the Unix epoch on a clock that does not step after
-    /// the session's start.
-    pub sent_ns: Vec<i64>,
-    /// The round-trip time that the program saw; -1 without a reply.
-    pub rtt_ns: Vec<i64>,
-    /// The round-trip time to the kernel's receive stamp; -1 without one.
-    pub kernel_rtt_ns: Vec<i64>,
+    /// The flow that it went through.
+    pub flow: Vec<u8>,
+    /// When it was sent, in nanoseconds since the start, on a clock that does not step.
+    pub sent_at_ns: Vec<i64>,
+    /// The round-trip time that the program saw; NaN without a reply.
+    pub rtt_ns: Vec<f64>,
+    /// The round-trip time to the kernel's receive stamp; NaN without one.
+    pub kernel_rtt_ns: Vec<f64>,
     /// The [`Verdict`] as its number.
     pub verdict: Vec<u8>,
-    /// Its payload in bytes.
+    /// The payload in bytes.
     pub size: Vec<u16>,
 }
 
-/// One row.
+/// One probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) seq: u64,
-    pub(super) sent_ns: i64,
-    pub(super) rtt_ns: Option<i64>,
-    pub(super) kernel_rtt_ns: Option<i64>,
-    pub(super) verdict: Verdict,
-    pub(super) size: u16,
+pub struct Row {
+    /// Its number in its flow, from 1.
+    pub seq: u64,
+    /// When it was sent, in nanoseconds since the Unix epoch.
+    pub sent_ns: i64,
+    /// The round-trip time that the program saw.
+    pub rtt_ns: Option<i64>,
+    /// The round-trip time to the kernel's receive stamp.
+    pub kernel_rtt_ns: Option<i64>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The payload in bytes.
+    pub size: u16,
 }
 
-impl Columns {
-    /// How many rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
+/// The probes of one flow.
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    seq: Vec<u64>,
+    sent_ns: Vec<i64>,
+    rtt_ns: Vec<i64>,
+    kernel_rtt_ns: Vec<i64>,
+    verdict: Vec<u8>,
+    size: Vec<u16>,
+}
+
+impl Rows {
+    fn len(&self) -> usize {
         self.seq.len()
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.seq.is_empty()
+    /// The row as it is stored.
+    fn row(&self, i: usize) -> Stored {
+        Stored {
+            seq: self.seq[i],
+            sent_ns: self.sent_ns[i],
+            rtt_ns: self.rtt_ns[i],
+            kernel_rtt_ns: self.kernel_rtt_ns[i],
+            verdict: self.verdict[i],
+            size: self.size[i],
+        }
     }
 
     fn push(&mut self, row: Row) {
         self.seq.push(row.seq);
         self.sent_ns.push(row.sent_ns);
-        self.rtt_ns.push(row.rtt_ns.unwrap_or(-1));
-        self.kernel_rtt_ns.push(row.kernel_rtt_ns.unwrap_or(-1));
+        self.rtt_ns.push(row.rtt_ns.unwrap_or(NONE));
+        self.kernel_rtt_ns.push(row.kernel_rtt_ns.unwrap_or(NONE));
         self.verdict.push(row.verdict as u8);
         self.size.push(row.size);
     }
+}
 
-    fn extend(&mut self, other: &Self, from: usize) {
-        self.seq.extend_from_slice(&other.seq[from..]);
-        self.sent_ns.extend_from_slice(&other.sent_ns[from..]);
-        self.rtt_ns.extend_from_slice(&other.rtt_ns[from..]);
-        self.kernel_rtt_ns.extend_from_slice(&other.kernel_rtt_ns[from..]);
-        self.verdict.extend_from_slice(&other.verdict[from..]);
-        self.size.extend_from_slice(&other.size[from..]);
-    }
+/// A row as it is stored.
+#[derive(Clone, Copy, PartialEq)]
+struct Stored {
+    seq: u64,
+    sent_ns: i64,
+    rtt_ns: i64,
+    kernel_rtt_ns: i64,
+    verdict: u8,
+    size: u16,
+}
+
+/// Rows of one flow from `from` on.
+#[derive(Clone, Debug)]
+struct Chunk {
+    flow: u8,
+    from: usize,
+    rows: Arc<Rows>,
 }
 
 /// The last rows, or all. A copy shares the full chunks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ProbeLog {
-    /// How many; all where `None`.
+    /// How many; all if `None`.
     limit: Option<usize>,
-    full: VecDeque<Arc<Columns>>,
-    open: Columns,
+    chunks: VecDeque<Chunk>,
+    flow: u8,
+    open: Rows,
 }
 
 impl ProbeLog {
@@ -95,74 +132,217 @@ impl ProbeLog {
         }
         self.open.push(row);
         if self.open.len() == CHUNK {
-            self.full.push_back(Arc::new(std::mem::take(&mut self.open)));
-            // What can no longer be among the last rows goes.
-            if self.limit.is_some_and(|limit| (self.full.len() - 1) * CHUNK >= limit) {
-                self.full.pop_front();
+            self.close();
+            // A chunk goes once the later ones alone reach the limit.
+            if self.limit.is_some_and(|limit| (self.chunks.len() - 1) * CHUNK >= limit) {
+                self.chunks.pop_front();
             }
         }
     }
 
-    /// The rows in one piece.
-    #[must_use]
-    pub fn columns(&self) -> Columns {
-        let chunks = self.full.iter().map(|chunk| &**chunk).chain([&self.open]);
-        let rows: usize = chunks.clone().map(Columns::len).sum();
-        let mut surplus = self.limit.map_or(0, |limit| rows.saturating_sub(limit));
-        let mut columns = Columns::default();
-        for chunk in chunks {
-            let from = surplus.min(chunk.len());
-            columns.extend(chunk, from);
-            surplus -= from;
-        }
-        columns
+    fn close(&mut self) {
+        let rows = Arc::new(std::mem::take(&mut self.open));
+        self.chunks.push_back(Chunk { flow: self.flow, from: 0, rows });
     }
 
-    /// The rows of both.
+    /// Ends the log: no row is added any more, and the surplus ones are out of sight.
+    pub(super) fn end(&mut self, flow: u8) {
+        self.close();
+        let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
+        let mut surplus = self.limit.map_or(0, |limit| rows.saturating_sub(limit));
+        for chunk in &mut self.chunks {
+            chunk.flow = flow;
+            chunk.from = surplus.min(chunk.rows.len());
+            surplus -= chunk.from;
+        }
+        self.chunks.retain(|chunk| chunk.from < chunk.rows.len());
+        self.limit = None;
+    }
+
+    /// Adds the rows of `other`. Both have ended.
     pub(super) fn append(&mut self, other: &Self) {
-        let mut both = self.columns();
-        both.extend(&other.columns(), 0);
-        *self = Self { limit: None, full: VecDeque::from([Arc::new(both)]), ..Self::default() };
+        self.chunks.extend(other.chunks.iter().cloned());
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.rows.len() - chunk.from).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows in send order; times are those since `started_ns`.
+    #[must_use]
+    pub fn columns(&self, started_ns: i64) -> Columns {
+        #[expect(clippy::cast_precision_loss, reason = "104 days fit to the nanosecond")]
+        let float = |ns: i64| if ns == NONE { f64::NAN } else { ns as f64 };
+        let order = self.order();
+        let order = order.as_deref();
+        Columns {
+            seq: self.column(order, |chunk, i| chunk.rows.seq[i]),
+            flow: self.column(order, |chunk, _| chunk.flow),
+            sent_at_ns: self
+                .column(order, |chunk, i| chunk.rows.sent_ns[i].wrapping_sub(started_ns)),
+            rtt_ns: self.column(order, |chunk, i| float(chunk.rows.rtt_ns[i])),
+            kernel_rtt_ns: self.column(order, |chunk, i| float(chunk.rows.kernel_rtt_ns[i])),
+            verdict: self.column(order, |chunk, i| chunk.rows.verdict[i]),
+            size: self.column(order, |chunk, i| chunk.rows.size[i]),
+        }
+    }
+
+    /// The places of the rows in send order; `None` if they are in it.
+    fn order(&self) -> Option<Vec<usize>> {
+        let sent_ns = self.column(None, |chunk, i| chunk.rows.sent_ns[i]);
+        let mut order: Vec<_> = (0..sent_ns.len()).collect();
+        order.sort_by_key(|place| sent_ns[*place]);
+        (!sent_ns.is_sorted()).then_some(order)
+    }
+
+    /// What `of` returns of each row.
+    fn column<T: Copy>(&self, order: Option<&[usize]>, of: impl Fn(&Chunk, usize) -> T) -> Vec<T> {
+        let mut column = Vec::with_capacity(self.len());
+        for chunk in &self.chunks {
+            column.extend((chunk.from..chunk.rows.len()).map(|i| of(chunk, i)));
+        }
+        match order {
+            None => column,
+            Some(order) => order.iter().map(|place| column[*place]).collect(),
+        }
+    }
+}
+
+/// Logs are equal if their rows are, however they are cut into chunks.
+impl PartialEq for ProbeLog {
+    fn eq(&self, other: &Self) -> bool {
+        let rows = |log: &Self| {
+            log.column(log.order().as_deref(), |chunk, i| (chunk.flow, chunk.rows.row(i)))
+        };
+        self.len() == other.len() && rows(self) == rows(other)
+    }
+}
+
+impl Packed for ProbeLog {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.chunks.iter().cloned().collect::<Vec<_>>().pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let chunks: Vec<Chunk> = from.read()?;
+        Some(Self { chunks: chunks.into(), ..Self::default() })
+    }
+}
+
+/// Numbers and times as differences to the row before.
+impl Packed for Chunk {
+    fn pack(&self, out: &mut Vec<u8>) {
+        out.push(self.flow);
+        put_uint((self.rows.len() - self.from) as u64, out);
+        let (mut seq, mut sent_ns): (u64, i64) = (0, 0);
+        for row in (self.from..self.rows.len()).map(|i| self.rows.row(i)) {
+            put_int(row.seq.wrapping_sub(seq).cast_signed(), out);
+            put_int(row.sent_ns.wrapping_sub(sent_ns), out);
+            // The reply is not there, or as late as it is.
+            put_uint(row.rtt_ns.wrapping_add(1).cast_unsigned(), out);
+            put_uint(row.kernel_rtt_ns.wrapping_add(1).cast_unsigned(), out);
+            out.push(row.verdict);
+            put_uint(row.size.into(), out);
+            (seq, sent_ns) = (row.seq, row.sent_ns);
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let (flow, count) = (from.byte()?, from.count()?);
+        let (mut rows, mut seq, mut sent_ns) = (Rows::default(), 0_u64, 0_i64);
+        for _ in 0..count {
+            seq = seq.wrapping_add(from.int()?.cast_unsigned());
+            sent_ns = sent_ns.wrapping_add(from.int()?);
+            rows.seq.push(seq);
+            rows.sent_ns.push(sent_ns);
+            rows.rtt_ns.push(from.duration()? - 1);
+            rows.kernel_rtt_ns.push(from.duration()? - 1);
+            rows.verdict.push(from.byte().filter(|verdict| *verdict <= Verdict::SendFailed as u8)?);
+            rows.size.push(u16::try_from(from.uint()?).ok()?);
+        }
+        Some(Self { flow, from: 0, rows: Arc::new(rows) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::{pack, unpack};
     use proptest::prelude::*;
 
-    fn row(seq: u64) -> Row {
-        Row {
-            seq,
-            sent_ns: 5,
-            rtt_ns: None,
-            kernel_rtt_ns: Some(3),
-            verdict: Verdict::Lost,
-            size: 24,
-        }
+    fn row(seq: u64, sent_ns: i64) -> Row {
+        Row { seq, sent_ns, rtt_ns: None, kernel_rtt_ns: Some(3), verdict: Verdict::Lost, size: 24 }
+    }
+
+    fn ended(flow: u8, times_ns: impl IntoIterator<Item = i64>) -> ProbeLog {
+        let mut log = ProbeLog::new(None);
+        (1..).zip(times_ns).for_each(|(seq, sent_ns)| log.push(row(seq, sent_ns)));
+        log.end(flow);
+        log
     }
 
     proptest! {
         #[test]
         fn the_last_rows_are_kept(limit in prop::option::of(0..9000_usize), rows in 0..20_000_u64) {
             let mut log = ProbeLog::new(limit);
-            (0..rows).for_each(|seq| log.push(row(seq)));
+            (0..rows).for_each(|seq| log.push(row(seq, 5)));
+            prop_assert!(log.chunks.len() * CHUNK <= limit.unwrap_or(usize::MAX / 2) + CHUNK);
+            log.end(0);
             let number = limit.map_or(rows, |limit| rows.min(limit as u64));
-            let columns = log.columns();
+            let columns = log.columns(0);
             prop_assert_eq!(&columns.seq, &(rows - number..rows).collect::<Vec<_>>());
-            prop_assert_eq!(columns.size.len(), columns.len());
-            prop_assert!(log.full.len() * CHUNK <= limit.unwrap_or(usize::MAX / 2) + CHUNK);
+            prop_assert_eq!(columns.size.len(), log.len());
+            prop_assert_eq!(unpack::<ProbeLog>(&pack(&log)), Some(log));
+        }
+
+        #[test]
+        fn rows_of_several_logs_are_in_send_order(
+            times_ns in prop::collection::vec(prop::collection::vec(0..99_i64, 0..9), 1..5),
+        ) {
+            let mut sum = ProbeLog::default();
+            for (flow, times_ns) in (0..).zip(times_ns) {
+                sum.append(&ended(flow, times_ns));
+            }
+            let columns = sum.columns(10);
+            prop_assert!(columns.sent_at_ns.is_sorted());
+            prop_assert_eq!(columns.flow.len(), sum.len());
+            prop_assert_eq!(unpack::<ProbeLog>(&pack(&sum)), Some(sum));
+        }
+
+        #[test]
+        fn damage_is_refused_or_read(at in 0..60_usize, byte: u8) {
+            let mut bytes = pack(&ended(3, [5, 7, 9]));
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            let _ = unpack::<ProbeLog>(&bytes);
         }
     }
 
     #[test]
-    fn nothing_is_not_zero() {
-        let mut log = ProbeLog::new(None);
-        log.push(row(1));
-        let mut both = log.clone();
-        both.append(&log);
-        let columns = both.columns();
-        assert_eq!((columns.seq, columns.rtt_ns), (vec![1, 1], vec![-1, -1]));
-        assert_eq!((columns.kernel_rtt_ns, columns.verdict), (vec![3, 3], vec![2, 2]));
+    fn no_reply_is_nan() {
+        let columns = ended(0, [100, 200]).columns(50);
+        assert_eq!(columns.sent_at_ns, [50, 150]);
+        assert!(columns.rtt_ns.iter().all(|ns| ns.is_nan()));
+        assert_eq!((columns.kernel_rtt_ns, columns.verdict), (vec![3.0, 3.0], vec![2, 2]));
+    }
+
+    #[test]
+    fn logs_differ_by_their_rows_alone() {
+        let (one, other) = (ended(0, [1, 2]), ended(0, [3]));
+        let mut sum = one.clone();
+        sum.append(&other);
+        assert_ne!(sum, ended(0, [1, 2, 3]), "numbers begin again");
+        assert_ne!(one, ended(1, [1, 2]));
+        let mut reverse = other;
+        reverse.append(&one);
+        assert_eq!(sum, reverse);
     }
 }

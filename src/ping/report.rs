@@ -2,7 +2,9 @@
 
 use std::ops::AddAssign;
 
-use crate::ping::{ProbeLog, WallSteps};
+use crate::packed::{Packed, Reader};
+use crate::ping::probe_log::Row;
+use crate::ping::{Columns, ProbeLog, Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation, wilson};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
@@ -38,7 +40,11 @@ impl Counters {
     /// Probes whose first verdict has been given.
     #[must_use]
     pub fn decided(&self) -> u64 {
-        self.sent - self.pending
+        self.sent.saturating_sub(self.pending)
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.decided().saturating_sub(self.answered)
     }
 
     /// The share of the probes decided that had no answer in time, 0 to 1. The loss is that of the
@@ -47,29 +53,73 @@ impl Counters {
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn loss(&self) -> Option<f64> {
         let decided = self.decided();
-        (decided > 0).then(|| (decided - self.answered) as f64 / decided as f64)
+        (decided > 0).then(|| self.unanswered() as f64 / decided as f64)
     }
 
     /// The 95 % confidence interval of that share (Wilson).
     #[must_use]
     pub fn loss_interval(&self) -> Option<(f64, f64)> {
-        wilson(self.decided() - self.answered, self.decided())
+        wilson(self.unanswered(), self.decided())
+    }
+
+    pub(super) fn of(&mut self, verdict: Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Answered => &mut self.answered,
+            Verdict::Late => &mut self.late,
+            Verdict::Lost => &mut self.lost,
+            Verdict::Pending => &mut self.pending,
+            Verdict::Refused => &mut self.refused,
+            Verdict::SendFailed => &mut self.send_failed,
+        }
+    }
+
+    /// All counters: the probes, then their verdicts, then the datagrams, then their kinds.
+    fn all(&mut self) -> [&mut u64; 11] {
+        [
+            &mut self.sent,
+            &mut self.answered,
+            &mut self.late,
+            &mut self.lost,
+            &mut self.refused,
+            &mut self.send_failed,
+            &mut self.pending,
+            &mut self.received,
+            &mut self.duplicates,
+            &mut self.corrupt,
+            &mut self.foreign,
+        ]
+    }
+
+    /// Whether probes and datagrams add up.
+    fn add_up(&self) -> bool {
+        let verdicts =
+            [self.answered, self.late, self.lost, self.refused, self.send_failed, self.pending];
+        let kinds = [self.answered, self.late, self.duplicates, self.corrupt, self.foreign];
+        self.sent == verdicts.iter().sum::<u64>() && self.received == kinds.iter().sum::<u64>()
+    }
+}
+
+impl Packed for Counters {
+    fn pack(&self, out: &mut Vec<u8>) {
+        let mut counters = *self;
+        counters.all().iter().for_each(|counter| counter.pack(out));
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let mut counters = Self::default();
+        for counter in counters.all() {
+            *counter = from.read()?;
+        }
+        counters.add_up().then_some(counters)
     }
 }
 
 impl AddAssign<&Self> for Counters {
     fn add_assign(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.late += other.late;
-        self.lost += other.lost;
-        self.refused += other.refused;
-        self.send_failed += other.send_failed;
-        self.pending += other.pending;
-        self.received += other.received;
-        self.duplicates += other.duplicates;
-        self.corrupt += other.corrupt;
-        self.foreign += other.foreign;
+        let mut other = *other;
+        for (mine, theirs) in self.all().into_iter().zip(other.all()) {
+            *mine = mine.saturating_add(*theirs);
+        }
     }
 }
 
@@ -98,16 +148,136 @@ pub struct Report {
     pub wall_steps: WallSteps,
     /// Datagrams that the socket's full receive queue dropped.
     pub receive_drops: u64,
-    /// What is remembered of each probe.
+    /// When the session started, or the first of several, in nanoseconds since the Unix epoch.
+    pub started_ns: Option<i64>,
+    /// Whether its probes carried a token.
+    pub token: bool,
+    /// The probes that are kept.
     pub log: ProbeLog,
 }
 
 impl Report {
+    /// Ends a snapshot: what only the running session needs is dropped, and its rows are those of
+    /// `flow`.
+    pub(super) fn end(&mut self, flow: u8) {
+        self.loss_runs.end();
+        self.variation.end();
+        self.reordering.end();
+        self.wall_steps.end();
+        self.log.end(flow);
+    }
+
+    /// The report of one flow whose probes are known, given in send order: each reply came once, and
+    /// all other numbers are unknown.
+    #[must_use]
+    pub fn of_probes(flow: u8, rows: &[Row]) -> Self {
+        let mut report = Self { log: ProbeLog::new(None), ..Self::default() };
+        for row in rows {
+            report.counters.sent += 1;
+            *report.counters.of(row.verdict) += 1;
+            report.counters.received += u64::from(row.rtt_ns.is_some());
+            report.log.push(*row);
+            if row.verdict != Verdict::Pending {
+                report.settle(row.verdict, row.rtt_ns);
+            }
+        }
+        let mut arrivals: Vec<_> = rows.iter().filter(|row| row.rtt_ns.is_some()).collect();
+        arrivals.sort_by_key(|row| row.sent_ns.saturating_add(row.rtt_ns.unwrap_or_default()));
+        for row in arrivals {
+            report.arrive(row.seq, row.verdict, row.rtt_ns.unwrap_or_default(), row.kernel_rtt_ns);
+        }
+        report.started_ns = rows.first().map(|row| row.sent_ns);
+        report.end(flow);
+        report
+    }
+
+    /// Takes the first reply to a probe into account, in order of arrival.
+    pub(super) fn arrive(
+        &mut self,
+        seq: u64,
+        verdict: Verdict,
+        rtt_ns: i64,
+        kernel_rtt_ns: Option<i64>,
+    ) {
+        self.reordering.add(seq);
+        if verdict == Verdict::Answered {
+            self.rtt.add(rtt_ns);
+            self.variation.add_arrived(rtt_ns);
+            if let Some(kernel_rtt_ns) = kernel_rtt_ns {
+                self.kernel_rtt.add(kernel_rtt_ns);
+                self.overhead.add(rtt_ns - kernel_rtt_ns);
+            }
+        }
+    }
+
+    /// Takes the verdict of a probe into account, in send order.
+    pub(super) fn settle(&mut self, verdict: Verdict, rtt_ns: Option<i64>) {
+        let answered = verdict == Verdict::Answered;
+        self.loss_runs.add(!answered);
+        self.variation.add_sent(rtt_ns.filter(|_| answered));
+    }
+
+    /// The probes that are kept.
+    #[must_use]
+    pub fn columns(&self) -> Columns {
+        self.log.columns(self.started_ns.unwrap_or_default())
+    }
+
+    /// How many probes are not kept.
+    #[must_use]
+    pub fn rows_dropped(&self) -> u64 {
+        self.counters.sent.saturating_sub(self.log.len() as u64)
+    }
+
     /// The 95th percentile of the packet delay variation (RFC 5481 section 4.2): of each round-trip
     /// time's distance to the smallest.
     #[must_use]
     pub fn pdv_p95_ns(&self) -> Option<i64> {
         Some(self.rtt.percentile_ns(95.0)? - self.rtt.min_ns()?)
+    }
+}
+
+impl Packed for Report {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.counters.pack(out);
+        self.rtt.pack(out);
+        self.kernel_rtt.pack(out);
+        self.overhead.pack(out);
+        self.schedule_error.pack(out);
+        self.missed.pack(out);
+        self.loss_runs.pack(out);
+        self.variation.pack(out);
+        self.reordering.pack(out);
+        self.wall_steps.pack(out);
+        self.receive_drops.pack(out);
+        self.started_ns.pack(out);
+        out.push(u8::from(self.token));
+        self.log.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let report = Self {
+            counters: from.read()?,
+            rtt: from.read()?,
+            kernel_rtt: from.read()?,
+            overhead: from.read()?,
+            schedule_error: from.read()?,
+            missed: from.read()?,
+            loss_runs: from.read()?,
+            variation: from.read()?,
+            reordering: from.read()?,
+            wall_steps: from.read()?,
+            receive_drops: from.read()?,
+            started_ns: from.read()?,
+            token: from.bool()?,
+            log: from.read()?,
+        };
+        let stamped = report.kernel_rtt.count();
+        let sound = report.rtt.count() == report.counters.answered
+            && stamped == report.overhead.count()
+            && stamped <= report.counters.answered
+            && report.log.len() as u64 <= report.counters.sent;
+        sound.then_some(report)
     }
 }
 
@@ -118,12 +288,68 @@ impl AddAssign<&Self> for Report {
         self.kernel_rtt += &other.kernel_rtt;
         self.overhead += &other.overhead;
         self.schedule_error += &other.schedule_error;
-        self.missed += other.missed;
+        self.missed = self.missed.saturating_add(other.missed);
         self.loss_runs += &other.loss_runs;
         self.variation += &other.variation;
         self.reordering += &other.reordering;
         self.wall_steps += &other.wall_steps;
-        self.receive_drops += other.receive_drops;
+        self.receive_drops = self.receive_drops.saturating_add(other.receive_drops);
+        self.started_ns = match (self.started_ns, other.started_ns) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+        self.token |= other.token;
         self.log.append(&other.log);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packed::{pack, unpack};
+    use proptest::prelude::*;
+
+    fn row(seq: u64, sent_ns: i64, rtt_ns: Option<i64>, verdict: Verdict) -> Row {
+        Row { seq, sent_ns, rtt_ns, kernel_rtt_ns: None, verdict, size: 64 }
+    }
+
+    fn report() -> Report {
+        Report::of_probes(
+            1,
+            &[
+                row(1, 1000, Some(50), Verdict::Answered),
+                row(2, 1010, None, Verdict::Lost),
+                row(3, 1020, Some(200), Verdict::Late),
+                row(4, 1030, Some(10), Verdict::Answered),
+                row(5, 1040, None, Verdict::Pending),
+            ],
+        )
+    }
+
+    #[test]
+    fn known_probes_make_a_report() {
+        let report = report();
+        let Counters { sent, answered, late, lost, pending, received, .. } = report.counters;
+        assert_eq!((sent, answered, late, lost, pending, received), (5, 2, 1, 1, 1, 3));
+        assert_eq!((report.rtt.min_ns(), report.rtt.max_ns()), (Some(10), Some(50)));
+        assert_eq!((report.loss_runs.bursts.max, report.loss_runs.gaps.count), (Some(2), 2));
+        // Number 4 came before number 1, which came before number 3.
+        assert_eq!(report.reordering.reordered(), 2);
+        assert_eq!((report.started_ns, report.rows_dropped()), (Some(1000), 0));
+        assert_eq!(report.columns().flow, [1; 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_refused_or_does_no_harm(at in 0..300_usize, byte: u8) {
+            let mut bytes = pack(&report());
+            prop_assert_eq!(unpack::<Report>(&bytes), Some(report()));
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            if let Some(mut damaged) = unpack::<Report>(&bytes) {
+                damaged += &damaged.clone();
+                let _ = (damaged.columns(), damaged.counters.loss_interval());
+            }
+        }
     }
 }

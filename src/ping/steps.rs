@@ -3,6 +3,7 @@
 use std::ops::AddAssign;
 
 use crate::Stamp;
+use crate::packed::{Packed, Reader};
 
 /// What two readings of the clocks may differ by without a step: slewing, and a thread that the
 /// system stopped between the readings of a pair.
@@ -39,9 +40,28 @@ impl WallSteps {
     }
 }
 
+impl WallSteps {
+    /// Ends the session: the clocks are read no more.
+    pub(super) fn end(&mut self) {
+        (self.ahead_ns, self.suspect_ns) = (None, None);
+    }
+}
+
+impl Packed for WallSteps {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.count.pack(out);
+        self.total_ns.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let (count, total_ns) = (from.read()?, from.read()?);
+        Some(Self { count, total_ns, ..Self::default() })
+    }
+}
+
 impl AddAssign<&Self> for WallSteps {
     fn add_assign(&mut self, other: &Self) {
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.total_ns = self.total_ns.saturating_add(other.total_ns);
     }
 }

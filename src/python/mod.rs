@@ -48,7 +48,10 @@ mod _core {
     use super::ping_report::{Distribution, PingReport, Probe, Runs};
 
     #[pymodule_export]
-    const VERDICTS: [&str; 6] = super::ping_report::VERDICTS;
+    const VERDICTS: (&str, &str, &str, &str, &str, &str) = {
+        let [first, second, third, fourth, fifth, sixth] = super::ping_report::VERDICTS;
+        (first, second, third, fourth, fifth, sixth)
+    };
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

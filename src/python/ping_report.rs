@@ -9,7 +9,7 @@ use crate::ping::{Flows, Report, Verdict};
 use crate::python::value::value;
 use crate::{Error, Result, seconds, stats};
 
-/// The verdicts in the order of their numbers in the column.
+/// The verdicts in the order of their numbers in stored columns: new ones are appended.
 pub(super) const VERDICTS: [&str; 6] =
     ["answered", "late", "lost", "pending", "refused", "send_failed"];
 
@@ -182,7 +182,7 @@ impl PartialEq for PingReport {
 #[pymethods]
 impl PingReport {
     /// The report of each flow, in order of their numbers, of a session over several; empty of a
-    /// session over one and of a sum. The columns of the whole are theirs, one after the other.
+    /// session over one and of a sum.
     #[getter]
     fn flows(&self) -> Vec<Self> {
         self.flows.iter().cloned().map(Self::new).collect()
@@ -378,21 +378,40 @@ impl PingReport {
         self.report.receive_drops
     }
 
-    /// The probes kept, as read-only NumPy arrays of equal length, one row per probe in the order
-    /// that they were sent in (35 bytes per probe; see `keep`). The first call gathers them and hands
-    /// their memory to NumPy without a copy; later ones give the same arrays.
+    /// When the session started, in seconds since the Unix epoch; of a sum, the first of them. None
+    /// before the first probe.
+    #[getter]
+    fn started_at(&self) -> Option<f64> {
+        self.report.started_ns.map(seconds)
+    }
+
+    /// How many probes are not kept: no longer, or never (see `keep`).
+    #[getter]
+    fn rows_dropped(&self) -> u64 {
+        self.report.rows_dropped()
+    }
+
+    /// The probes kept, as a dict of read-only NumPy arrays of equal length: one row per probe, in send
+    /// order (36 bytes per probe; see `keep`). The first call gathers them and hands their memory to
+    /// NumPy without a copy; later ones return the same arrays.
     ///
-    /// seq: uint64, from 1.
-    /// sent_ns: int64, nanoseconds since the Unix epoch on a clock that does not step.
-    /// rtt_ns, kernel_rtt_ns: int64, -1 where there is none; also of late replies.
+    /// seq: uint64, from 1 in each flow.
+    /// flow: uint8, from 0.
+    /// sent_at_ns: int64, nanoseconds since `started_at` on a clock that does not step.
+    /// rtt_ns, kernel_rtt_ns: float64, nan without a reply or a stamp.
     /// verdict: uint8, an index into `VERDICTS`.
     /// size: uint16, the payload sent, in bytes.
+    ///
+    /// A late reply has a round-trip time here, and is not in `rtt`. The replies in time are
+    ///
+    ///     columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let columns = self.columns.get_or_try_init(py, || {
-            let columns = self.report.log.columns();
+            let columns = self.report.columns();
             let dict = PyDict::new(py);
             dict.set_item("seq", array(py, columns.seq)?)?;
-            dict.set_item("sent_ns", array(py, columns.sent_ns)?)?;
+            dict.set_item("flow", array(py, columns.flow)?)?;
+            dict.set_item("sent_at_ns", array(py, columns.sent_at_ns)?)?;
             dict.set_item("rtt_ns", array(py, columns.rtt_ns)?)?;
             dict.set_item("kernel_rtt_ns", array(py, columns.kernel_rtt_ns)?)?;
             dict.set_item("verdict", array(py, columns.verdict)?)?;

@@ -4,6 +4,8 @@ use std::ops::AddAssign;
 
 use hdrhistogram::Histogram;
 
+use crate::packed::{Packed, Reader, put_float, put_uint};
+
 /// Significant decimal digits of a percentile.
 const DIGITS: u8 = 3;
 
@@ -20,7 +22,7 @@ pub struct Distribution {
 }
 
 /// Few values are kept as they are: of thousands of targets each has a distribution.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Values {
     Few(Vec<u64>),
     /// As wide as the largest value asks for.
@@ -36,16 +38,37 @@ impl Default for Values {
     }
 }
 
+/// Few values are equal in the same order, as a session gives them; histograms if they count the same.
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Few(mine), Self::Few(theirs)) => mine == theirs,
+            (Self::Many(mine), Self::Many(theirs)) => recorded(mine).eq(recorded(theirs)),
+            _ => false,
+        }
+    }
+}
+
+/// The values of a histogram, rising, and how often each was recorded.
+fn recorded(histogram: &Histogram<u64>) -> impl Iterator<Item = (u64, u64)> {
+    let values = histogram.iter_recorded();
+    values.map(|value| (value.value_iterated_to(), value.count_at_value()))
+}
+
 impl Values {
+    fn many() -> Self {
+        let mut histogram =
+            Histogram::new(DIGITS).expect("1 to 5 digits are allowed, and 3 were asked for");
+        histogram.auto(true);
+        Self::Many(Box::new(histogram))
+    }
+
     fn record(&mut self, value: u64, times: u64) {
         match self {
             Self::Few(values) if values.len() < FEW && times == 1 => values.push(value),
             Self::Few(values) => {
-                let mut histogram = Histogram::new(DIGITS)
-                    .expect("1 to 5 digits are allowed, and 3 were asked for");
-                histogram.auto(true);
                 let values = std::mem::take(values);
-                *self = Self::Many(Box::new(histogram));
+                *self = Self::many();
                 for value in values {
                     self.record(value, 1);
                 }
@@ -161,16 +184,75 @@ impl AddAssign<&Self> for Distribution {
         self.values.add(&other.values);
         let (n, m) = (self.count as f64, other.count as f64);
         let distance = other.mean_ns - self.mean_ns;
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.mean_ns += distance * m / (n + m);
         self.squares += other.squares + distance * distance * n * m / (n + m);
         self.range_ns = Some((min.min(my_min), max.max(my_max)));
     }
 }
 
+impl Packed for Distribution {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint(self.count, out);
+        let Some((min, max)) = self.range_ns else { return };
+        put_float(self.mean_ns, out);
+        put_float(self.squares, out);
+        put_uint(min.unsigned_abs(), out);
+        put_uint(max.unsigned_abs(), out);
+        match &self.values {
+            Values::Few(values) => {
+                put_uint(0, out);
+                put_uint(values.len() as u64, out);
+                for value in values {
+                    put_uint(*value, out);
+                }
+            }
+            Values::Many(histogram) => {
+                put_uint(recorded(histogram).count() as u64, out);
+                let mut last = 0;
+                for (value, times) in recorded(histogram) {
+                    put_uint(value - last, out);
+                    put_uint(times, out);
+                    last = value;
+                }
+            }
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let count = from.count()?;
+        if count == 0 {
+            return Some(Self::default());
+        }
+        let (mean_ns, squares) = (from.float()?, from.float()?);
+        let (min, max) = (from.duration()?, from.duration()?);
+        let different = from.count()?;
+        let mut total: u64 = 0;
+        let mut values = Values::default();
+        if different == 0 {
+            total = from.count().filter(|total| *total <= FEW as u64)?;
+            for _ in 0..total {
+                values.record(from.duration()?.unsigned_abs(), 1);
+            }
+        } else {
+            values = Values::many();
+            let mut last: i64 = 0;
+            for _ in 0..different {
+                last = last.checked_add(from.duration()?)?;
+                let times = from.count().filter(|times| *times > 0)?;
+                total = total.checked_add(times)?;
+                values.record(last.unsigned_abs(), times);
+            }
+        }
+        let sound = total == count && min <= max && mean_ns >= 0.0 && squares >= 0.0;
+        sound.then_some(Self { count, mean_ns, squares, range_ns: Some((min, max)), values })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::{pack, unpack};
     use proptest::prelude::*;
 
     fn of(sample: impl IntoIterator<Item = i64>) -> Distribution {
@@ -223,6 +305,23 @@ mod tests {
             let exact = sample[rank.max(1) - 1];
             if let Some(given) = distribution.percentile_ns(percent) {
                 prop_assert!((given - exact).abs() <= exact / 1000 + 1, "{given} for {exact}");
+            }
+        }
+
+        #[test]
+        fn it_comes_back_from_its_bytes(
+            sample in prop::collection::vec(0..20_000_000_000_i64, 0..3000),
+            (at, byte) in (0..60_usize, any::<u8>()),
+        ) {
+            let distribution = of(sample);
+            let mut bytes = pack(&distribution);
+            prop_assert_eq!(unpack::<Distribution>(&bytes), Some(distribution));
+            // Damage is refused, or what is read is sound.
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            if let Some(mut damaged) = unpack::<Distribution>(&bytes) {
+                damaged += &damaged.clone();
+                let _ = (damaged.percentile_ns(1.0), damaged.percentile_ns(99.0));
             }
         }
 

@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use crate::packed::{Packed, Reader};
+
 /// The 95 % confidence interval of a share of `part` in `whole` (Wilson 1927, without continuity
 /// correction); undefined of nothing.
 #[must_use]
@@ -79,12 +81,44 @@ impl LossRuns {
     }
 }
 
+impl LossRuns {
+    /// Ends the run that goes on, which keeps its length.
+    pub fn end(&mut self) {
+        self.last = None;
+    }
+}
+
+impl Packed for Runs {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.count.pack(out);
+        self.total.pack(out);
+        self.max.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let (count, total, max): (_, _, Option<u64>) = (from.read()?, from.read()?, from.read()?);
+        let sound = count <= total && max.is_some() == (count > 0) && max <= Some(total);
+        sound.then_some(Self { count, total, max })
+    }
+}
+
+impl Packed for LossRuns {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.bursts.pack(out);
+        self.gaps.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { bursts: from.read()?, gaps: from.read()?, last: None })
+    }
+}
+
 impl AddAssign<&Self> for LossRuns {
     /// No run goes on from one session to the next.
     fn add_assign(&mut self, other: &Self) {
         for (mine, theirs) in [(&mut self.bursts, other.bursts), (&mut self.gaps, other.gaps)] {
-            mine.count += theirs.count;
-            mine.total += theirs.total;
+            mine.count = mine.count.saturating_add(theirs.count);
+            mine.total = mine.total.saturating_add(theirs.total);
             mine.max = mine.max.max(theirs.max);
         }
         self.last = None;

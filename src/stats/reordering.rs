@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::AddAssign;
 
+use crate::packed::{Packed, Reader};
+
 /// How many arrivals that went ahead of all before are remembered to measure an extent.
 const REMEMBERED: usize = 4096;
 
@@ -54,11 +56,33 @@ impl Reordering {
     }
 }
 
+impl Reordering {
+    /// Ends the session: no arrival is added any more.
+    pub fn end(&mut self) {
+        self.ahead = VecDeque::new();
+    }
+}
+
+impl Packed for Reordering {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.arrivals.pack(out);
+        self.reordered.pack(out);
+        self.max_extent.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let (arrivals, reordered, max_extent): (_, _, Option<u64>) =
+            (from.read()?, from.read()?, from.read()?);
+        let sound = reordered <= arrivals && max_extent.is_some() == (reordered > 0);
+        sound.then_some(Self { arrivals, reordered, max_extent, ahead: VecDeque::new() })
+    }
+}
+
 impl AddAssign<&Self> for Reordering {
     /// Numbers of two sessions do not compare.
     fn add_assign(&mut self, other: &Self) {
-        self.arrivals += other.arrivals;
-        self.reordered += other.reordered;
+        self.arrivals = self.arrivals.saturating_add(other.arrivals);
+        self.reordered = self.reordered.saturating_add(other.reordered);
         self.max_extent = self.max_extent.max(other.max_extent);
         self.ahead.clear();
     }

@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use crate::packed::{Packed, Reader, put_float, put_uint};
+
 /// Delay variation between neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Variation {
@@ -49,12 +51,39 @@ impl Variation {
     }
 }
 
+impl Variation {
+    /// Ends the session: no packet is added any more.
+    pub fn end(&mut self) {
+        (self.last_sent, self.last_arrived) = (None, None);
+    }
+}
+
+impl Packed for Variation {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.pairs.pack(out);
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the sum")]
+        for half in [(self.sum_ns >> 64) as u64, self.sum_ns as u64] {
+            put_uint(half, out);
+        }
+        self.arrivals.pack(out);
+        put_float(self.smoothed_ns, out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let pairs = from.read()?;
+        let sum_ns = u128::from(from.uint()?) << 64 | u128::from(from.uint()?);
+        let arrivals = from.read()?;
+        let smoothed_ns = from.float().filter(|smoothed| *smoothed >= 0.0)?;
+        Some(Self { pairs, sum_ns, arrivals, smoothed_ns, last_sent: None, last_arrived: None })
+    }
+}
+
 impl AddAssign<&Self> for Variation {
     /// No pair reaches from one session to the next; the smoothing goes on.
     fn add_assign(&mut self, other: &Self) {
-        self.pairs += other.pairs;
-        self.sum_ns += other.sum_ns;
-        self.arrivals += other.arrivals;
+        self.pairs = self.pairs.saturating_add(other.pairs);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.arrivals = self.arrivals.saturating_add(other.arrivals);
         #[expect(clippy::cast_precision_loss, reason = "what is that far off is 0")]
         let faded = self.smoothed_ns * (15.0_f64 / 16.0).powf(other.arrivals as f64);
         self.smoothed_ns = other.smoothed_ns + faded;

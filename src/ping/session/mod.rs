@@ -142,17 +142,24 @@ impl Session {
     /// What is known so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.completed(self.report.clone())
+        self.flow_report(0)
+    }
+
+    /// What is known so far, as the report of one of several flows.
+    pub(super) fn flow_report(&self, flow: u8) -> Report {
+        self.completed(self.report.clone(), flow)
     }
 
     /// What is known at the end.
     pub(super) fn into_report(mut self) -> Report {
         let report = std::mem::take(&mut self.report);
-        self.completed(report)
+        self.completed(report, 0)
     }
 
     /// Its report with what is asked of its parts.
-    fn completed(&self, mut report: Report) -> Report {
+    fn completed(&self, mut report: Report, flow: u8) -> Report {
+        report.started_ns = self.started.map(|started| started.wall_ns);
+        report.token = self.token().is_some();
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.log.wanted() {
             let forgotten = report.counters.sent - self.probes.len() as u64;
@@ -160,6 +167,7 @@ impl Session {
                 report.log.push(self.row(seq, probe));
             }
         }
+        report.end(flow);
         report
     }
 
@@ -241,15 +249,10 @@ impl Session {
             .filter(|ns| (departed_ns..=rtt_ns).contains(ns))
             .map(|ns| ns - departed_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
-        self.report.reordering.add(seq);
+        let verdict = if pending { Verdict::Answered } else { Verdict::Late };
+        self.report.arrive(seq, verdict, rtt_ns, kernel_rtt_ns);
         if pending {
-            self.report.rtt.add(rtt_ns);
-            self.report.variation.add_arrived(rtt_ns);
-            if let Some(kernel_rtt_ns) = kernel_rtt_ns {
-                self.report.kernel_rtt.add(kernel_rtt_ns);
-                self.report.overhead.add(rtt_ns - kernel_rtt_ns);
-            }
-            self.decide(seq, Verdict::Answered, Some(datagram));
+            self.decide(seq, verdict, Some(datagram));
             self.settle(i64::MIN);
         } else {
             self.revise(seq);
@@ -291,9 +294,7 @@ impl Session {
             }
             self.settled += 1;
             if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.settled) {
-                let answered = verdict == Verdict::Answered;
-                self.report.loss_runs.add(!answered);
-                self.report.variation.add_sent(rtt_ns.filter(|_| answered));
+                self.report.settle(verdict, rtt_ns);
             }
         }
     }
@@ -482,19 +483,6 @@ impl Machine for Session {
 
     fn events(&mut self) -> &mut Events<Probe> {
         &mut self.events
-    }
-}
-
-impl Counters {
-    fn of(&mut self, verdict: Verdict) -> &mut u64 {
-        match verdict {
-            Verdict::Answered => &mut self.answered,
-            Verdict::Late => &mut self.late,
-            Verdict::Lost => &mut self.lost,
-            Verdict::Pending => &mut self.pending,
-            Verdict::Refused => &mut self.refused,
-            Verdict::SendFailed => &mut self.send_failed,
-        }
     }
 }
 

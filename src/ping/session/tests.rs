@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::machine::by_hand::{arrive, tick, transmit};
+use crate::packed::{pack, unpack};
 use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;
@@ -234,9 +235,11 @@ fn columns_hold_what_is_kept() {
         let echo = sent(&mut session, ms).unwrap();
         arrive(&mut session, at(ms + 3), target(), echo.as_bytes());
     }
-    let columns = session.report().log.columns();
-    assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3 * MS, 3 * MS]));
-    assert_eq!(columns.sent_ns, [at(10).wall_ns, at(20).wall_ns]);
+    let report = session.report();
+    assert_eq!((report.started_ns, report.rows_dropped()), (Some(at(0).wall_ns), 1));
+    let columns = report.columns();
+    assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3e6, 3e6]));
+    assert_eq!((columns.sent_at_ns, columns.flow), (vec![10 * MS, 20 * MS], vec![0, 0]));
     assert_eq!((columns.verdict, columns.size), (vec![0, 0], vec![24, 24]));
 }
 
@@ -447,7 +450,10 @@ proptest! {
             let runs = report.loss_runs;
             prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
             prop_assert!(session.settled <= c.sent - c.pending);
-            let columns = report.log.columns();
+            for report in [&report, &total] {
+                prop_assert!(unpack::<Report>(&pack(report)).is_some_and(|read| read == *report));
+            }
+            let columns = report.columns();
             for verdict in [Verdict::Answered, Verdict::Late, Verdict::Pending] {
                 let rows = columns.verdict.iter().filter(|v| **v == verdict as u8);
                 prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
@@ -515,8 +521,12 @@ proptest! {
         rtts.sort_unstable();
         let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
         prop_assert_eq!((sum.rtt.count(), sum.rtt.percentile_ns(50.0)), (rtts.len() as u64, median));
-        let columns = reports.iter().map(|report| report.log.columns());
-        let rows: Vec<_> = columns.flat_map(|columns| columns.rtt_ns).collect();
-        prop_assert_eq!(sum.log.columns().rtt_ns, rows);
+        // Both began together.
+        let columns = reports.iter().map(Report::columns);
+        let rows = columns.flat_map(|columns| columns.sent_at_ns.into_iter().zip(columns.seq));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|(sent_at_ns, _)| *sent_at_ns);
+        let columns = sum.columns();
+        prop_assert_eq!(rows, columns.sent_at_ns.into_iter().zip(columns.seq).collect::<Vec<_>>());
     }
 }

@@ -1,0 +1,200 @@
+//! A compact form of measurements in bytes, for storage; reading trusts nothing.
+//!
+//! Whole numbers take as many bytes as they need (LEB128), signed ones are zigzag-coded, floats take
+//! eight bytes.
+
+/// The largest count that is read. Sums of thousands of reports stay far from an overflow.
+const MAX_COUNT: u64 = 1 << 48;
+
+/// A measurement that can be stored.
+pub trait Packed: Sized {
+    /// Appends the value to `out`.
+    fn pack(&self, out: &mut Vec<u8>);
+
+    /// Reads a value; `None` if it is damaged or contradicts itself.
+    fn unpack(from: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Returns the bytes of `value`.
+pub fn pack(value: &impl Packed) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.pack(&mut out);
+    out
+}
+
+/// Reads a value that takes up all of `bytes`.
+#[must_use]
+pub fn unpack<T: Packed>(bytes: &[u8]) -> Option<T> {
+    let mut reader = Reader(bytes);
+    let value = T::unpack(&mut reader)?;
+    reader.0.is_empty().then_some(value)
+}
+
+/// Appends a whole number.
+pub fn put_uint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+/// Appends a signed number.
+pub fn put_int(value: i64, out: &mut Vec<u8>) {
+    put_uint(((value << 1) ^ (value >> 63)).cast_unsigned(), out);
+}
+
+/// Appends a float.
+pub fn put_float(value: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// The bytes left to read. Each method reads on, and returns `None` if the bytes cannot be read so.
+pub struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    /// The next value.
+    pub fn read<T: Packed>(&mut self) -> Option<T> {
+        T::unpack(self)
+    }
+
+    /// The next byte.
+    pub fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// A whole number.
+    pub fn uint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7F);
+            // The tenth byte has room for one bit.
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// A signed number.
+    pub fn int(&mut self) -> Option<i64> {
+        let value = self.uint()?;
+        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// A number of things.
+    pub fn count(&mut self) -> Option<u64> {
+        self.uint().filter(|count| *count <= MAX_COUNT)
+    }
+
+    /// A duration in nanoseconds, not below 0.
+    pub fn duration(&mut self) -> Option<i64> {
+        i64::try_from(self.uint()?).ok()
+    }
+
+    /// A finite float.
+    pub fn float(&mut self) -> Option<f64> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(f64::from_le_bytes(*bytes)).filter(|value| value.is_finite())
+    }
+
+    /// Yes or no.
+    pub fn bool(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Either nothing or a value.
+impl<T: Packed> Packed for Option<T> {
+    fn pack(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.pack(out);
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        if from.bool()? { from.read().map(Some) } else { Some(None) }
+    }
+}
+
+impl Packed for u64 {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint(*self, out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        from.count()
+    }
+}
+
+impl Packed for i64 {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_int(*self, out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        from.int()
+    }
+}
+
+/// As many values as the number before them says.
+impl<T: Packed> Packed for Vec<T> {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint(self.len() as u64, out);
+        for value in self {
+            value.pack(out);
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        // Memory is taken as values come, not on the word of a number.
+        (0..from.count()?).map(|_| from.read()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(uint: u64, int: i64, float in any::<f64>()) {
+            let mut out = Vec::new();
+            put_uint(uint, &mut out);
+            put_int(int, &mut out);
+            put_float(float, &mut out);
+            let mut reader = Reader(&out);
+            prop_assert_eq!((reader.uint(), reader.int()), (Some(uint), Some(int)));
+            prop_assert_eq!(reader.float(), Some(float).filter(|float| float.is_finite()));
+            prop_assert_eq!(reader.byte(), None);
+        }
+
+        #[test]
+        fn whatever_the_bytes_are_reading_ends(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut reader = Reader(&bytes);
+            while reader.uint().is_some() {}
+            let _ = unpack::<Vec<Option<i64>>>(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_count_that_no_session_reaches_is_refused() {
+        let mut out = Vec::new();
+        put_uint(MAX_COUNT + 1, &mut out);
+        assert_eq!(unpack::<u64>(&out), None);
+    }
+}
