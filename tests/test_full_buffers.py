@@ -176,3 +176,32 @@ def test_a_slow_link_holds_up_neither_reports_nor_the_end() -> None:
             longest, stopping, unaccounted = told(client)
     assert unaccounted == 0
     assert max(longest, stopping) < PROMPT
+
+
+FOLLOW = """
+import json, udpulse
+with udpulse.HeartbeatServer("", 0, every_beat=True) as server:
+    print(server.address[1], flush=True)
+    for event in server:
+        if isinstance(event, udpulse.events.Heard) and event.seq == 600:
+            break
+    (peer,) = server.peers()
+print(json.dumps([peer.received, peer.expected]), flush=True)
+"""
+
+BEAT = """
+import json, sys, udpulse
+dead, *server = json.loads(sys.argv[1])
+client = udpulse.HeartbeatClient(*server, also=[(dead, 9)], interval=0.005, count=600)
+with client:
+    sent = sum(1 for beat in client)
+print(json.dumps([sent, client.counters.send_failed]), flush=True)
+"""
+
+
+def test_a_dead_server_holds_up_no_beats_to_the_others() -> None:
+    with within(FAR, FOLLOW) as server:
+        port = told(server)
+        with within(NEAR, BEAT, json.dumps([DEAD[0], FAR.address, port])) as client:
+            assert told(client) == [600, 0]
+        assert told(server) == [600, 600]

@@ -22,6 +22,9 @@ use crate::{Error, Result};
 /// The longest payload: IPv6 allows 20 bytes more than IPv4.
 pub(super) const MAX_PAYLOAD: usize = MAX_DATAGRAM + 20;
 
+/// The send buffer that is asked for.
+const SEND_BUFFER: usize = 4 << 20;
+
 const DATAGRAM: Token = Token(0);
 const WAKE: Token = Token(1);
 
@@ -146,6 +149,9 @@ impl Socket {
             // All interfaces, of IPv4, too, as is usual where nothing is said but on Windows.
             udp.set_only_v6(false)?;
         }
+        // Packets for a dead neighbour hold the default buffer for seconds. Refused or capped, it
+        // works all the same.
+        let _ = udp.set_send_buffer_size(SEND_BUFFER);
         udp.bind(&address.into())?;
         udp.set_nonblocking(true)?;
         Self::of(UdpSocket::from_std(udp.into()))
