@@ -16,37 +16,37 @@ pub enum Wake {
     Datagrams,
     /// The kernel stamped the departure of a datagram.
     Departed {
-        /// The datagram's number among those sent, from 0; it wraps.
+        /// The index among the datagrams sent, from 0; it wraps.
         index: u32,
         /// Monotonic nanoseconds.
         kernel_ns: i64,
     },
-    /// ICMP port unreachable; [`Batch::refused`] is the datagram that caused it.
+    /// An ICMP error: [`Batch::refused`] is the datagram that was not delivered.
     Refused,
     /// The send buffer has room again.
     Writable,
-    /// Nothing is left to read and the deadline has come, or the waker was used.
+    /// Nothing is left to read, and the deadline has come or the waker was used.
     Idle,
     /// The interrupter was used.
     Interrupted,
 }
 
-/// How a [`BatchSocket`] is opened.
+/// The options of a [`BatchSocket`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask of a socket")]
+#[expect(clippy::struct_excessive_bools, reason = "independent socket options")]
 pub struct Options {
-    /// Arrival is stamped by the kernel where it can, not when the datagram is read.
+    /// Ask the kernel to stamp arrivals, if it can.
     pub kernel_stamps: bool,
-    /// Datagrams that a sender handed over in one piece are taken and given in one piece (GRO, GSO).
+    /// Receive and send runs of one peer's datagrams in one piece (GRO, GSO).
     pub offload: bool,
-    /// Several sockets of this process share the address; the kernel spreads the senders over them.
+    /// Share the address among several sockets; the kernel spreads the senders over them.
     pub shared: bool,
-    /// What it sends are answers: from the address that was asked, see [`Message::to`], and to be
-    /// answered by no other socket of the kind, see [`Message::is_answer`].
+    /// The socket sends answers: from the address that was asked ([`Arrival::to`]), and marked so
+    /// that another such socket does not answer them ([`Arrival::is_answer`]).
     pub answers: bool,
 }
 
-/// Datagrams of one sender that arrived in one piece; mostly one.
+/// Datagrams of one sender that arrived in one piece; usually one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Burst {
     /// When the program read them.
@@ -57,7 +57,7 @@ pub(super) struct Burst {
     pub(super) to: Option<Local>,
     /// Set if the TTL marks this as another server's reply (sampled: 1 receive in 64).
     pub(super) is_answer: bool,
-    /// Where the payloads start in the batch's memory.
+    /// The start of the payloads in the batch's memory.
     pub(super) start: usize,
     pub(super) length: usize,
     /// The length of each datagram but the last, which may be shorter.
@@ -65,7 +65,7 @@ pub(super) struct Burst {
 }
 
 impl Burst {
-    /// A single datagram at the start of a batch's memory.
+    /// Creates a burst of one datagram at the start of a batch's memory.
     pub(super) fn single(
         read: Stamp,
         kernel: Option<Stamp>,
@@ -76,59 +76,60 @@ impl Burst {
         Self { read, kernel, from, to, is_answer, start, length, segment }
     }
 
-    /// Where its datagrams lie in the batch's memory, in the order in which they were sent.
+    /// Returns the ranges of its datagrams in the batch's memory, in the order of sending.
     fn datagrams(self) -> impl Iterator<Item = Range<usize>> {
         let Self { start, length, segment, .. } = self;
-        // An empty datagram is a datagram.
+        // An empty datagram counts, too.
         let count = if length == 0 { 1 } else { length.div_ceil(segment) };
         (0..count).map(move |i| start + i * segment..start + (i * segment + segment).min(length))
     }
 }
 
-/// What one call received, in memory that is reused.
+/// The datagrams of one receive call, in reused memory.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) memory: Vec<u8>,
-    /// In the order of their places in the memory.
+    /// Ordered by `start`.
     pub(super) bursts: Vec<Burst>,
-    /// Room for a refused datagram, and its length if there is one.
+    /// A buffer for a refused datagram; `refused` is its length if there is one.
     pub(super) error: Vec<u8>,
     pub(super) refused: Option<usize>,
 }
 
 impl Batch {
-    /// The bytes of the datagrams.
+    /// Returns the bytes of the datagrams.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
         &self.memory
     }
 
-    /// The datagram that was refused, if the platform tells.
+    /// Returns the datagram that was refused, if the platform tells.
     #[must_use]
     pub fn refused(&self) -> Option<&[u8]> {
         self.refused.map(|length| &self.error[..length])
     }
 
-    /// How many bursts arrived.
+    /// Returns the number of bursts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bursts.len()
     }
 
-    /// Whether nothing arrived.
+    /// Returns whether nothing arrived.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bursts.is_empty()
     }
 
-    /// The kernel's timestamp of the last datagram: all that arrived before it was read.
+    /// Returns the kernel's receive timestamp of the last datagram: everything that arrived earlier
+    /// has been read.
     #[must_use]
     pub fn heard_ns(&self) -> Option<i64> {
         let last = self.bursts.last()?;
         last.kernel.map(|kernel| kernel.mono_ns.min(last.read.mono_ns))
     }
 
-    /// Each datagram; those of one of `servers` are marked as answers.
+    /// Returns each datagram; those from one of `servers` are marked as answers.
     pub fn arrivals(&mut self, servers: &Servers) -> impl Iterator<Item = Arrival<'_>> {
         let Self { memory, bursts, .. } = self;
         let (mut rest, mut passed) = (memory.as_mut_slice(), 0);

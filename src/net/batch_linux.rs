@@ -24,47 +24,49 @@ use crate::net::outbox::{Group, Plan};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
 use crate::{Error, Local, Result, Stamp};
 
-/// Room for the longest message, set apart so that the slots do not fall on the same cache lines.
+/// Room for the longest message, padded so that slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;
 
-/// The receive buffer, and the send buffer: packets for dead neighbours hold it for seconds.
+/// Size of the receive and send buffers: packets for dead neighbours hold a send buffer for
+/// seconds.
 const BUFFER: usize = 4 << 20;
 
-/// The hops that an answer may take (TTL); what systems start with is 64, 128 or 255.
+/// The TTL of answers; systems start with 64, 128 or 255.
 const ANSWER_HOPS: i32 = 200;
 
-/// In one call of so many that receive something the hops left are looked at.
+/// Check the TTL on one in this many successful receives.
 const WATCH_EVERY: u8 = 64;
 
-/// Where datagrams come one at a time, one in so many calls asks for more.
+/// Single datagrams received in a row before a call asks for more.
 const PROBE: u32 = 4;
 
-/// A bound UDP socket that receives and sends many datagrams at once where the platform can.
+/// A bound UDP socket that receives and sends many datagrams per call, if the platform can.
 #[derive(Debug)]
 pub struct BatchSocket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
     opened: Stamp,
     interrupter: Interrupter,
-    /// Whether it looks for answers, and how many calls that received something ago it did.
+    /// Whether to check TTLs for answers of other servers; `unwatched` counts receives since the
+    /// last check.
     answers: bool,
     unwatched: u8,
-    /// How many messages the next call asks for.
+    /// The number of messages that the next call asks for.
     depth: usize,
     alone: u32,
     drops: u32,
-    /// Whether this thread's waits end when they are to, not 50 microseconds later.
+    /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
 }
 
 impl BatchSocket {
-    /// Whether several can share an address.
+    /// Whether several sockets can share an address.
     pub const CAN_SHARE: bool = true;
 
-    /// Binds `address`; port 0 takes any free one.
+    /// Binds `address`; port 0 is any free one.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system refuses, or cannot do what `options` ask for.
+    /// [`Error::Io`] if the system refuses, or cannot do what `options` ask for.
     pub fn bind(address: SocketAddr, options: Options) -> Result<Self> {
         Self::open(address, options)
             .map_err(|errno| Error::io("bind", address)(errno.into()))
@@ -100,7 +102,7 @@ impl BatchSocket {
             setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
         }
         if options.answers {
-            // An IPv6 socket may have IPv4 clients.
+            // An IPv6 socket can have IPv4 clients.
             setsockopt(&fd, sockopt::Ipv4Ttl, &ANSWER_HOPS)?;
             if address.is_ipv6() {
                 setsockopt(&fd, sockopt::Ipv6Ttl, &ANSWER_HOPS)?;
@@ -111,7 +113,7 @@ impl BatchSocket {
                 _ => {}
             }
         }
-        // What follows makes it faster or better informed; without, it works all the same.
+        // The socket works without these; they only make it faster or better informed.
         if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
             let _ = setsockopt(&fd, sockopt::RcvBuf, &BUFFER);
         }
@@ -129,35 +131,35 @@ impl BatchSocket {
         Ok(UdpSocket::from(fd))
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.local
     }
 
-    /// The means to end its waiting from another thread.
+    /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// The size of the send buffer in bytes, the kernel's bookkeeping included.
+    /// Returns the size of the send buffer in bytes, the kernel's bookkeeping included.
     #[must_use]
     pub fn send_buffer(&self) -> usize {
         getsockopt(&self.udp, sockopt::SndBuf).unwrap_or(BUFFER)
     }
 
-    /// Asks the kernel to tell, or not, how many hops the datagrams have left.
+    /// Sets whether the kernel reports the TTL of each datagram.
     fn watch_hops(&self, wanted: bool) {
-        // Without, a loop goes on, and nothing else is wrong.
+        // If this fails, a reply loop is not detected; nothing else depends on it.
         let _ = setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &wanted);
         if self.local.is_ipv6() {
             let _ = setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &wanted);
         }
     }
 
-    /// Takes what has come as [`receive_now`](Self::receive_now) does, now and then with a look at
-    /// the hops left, which costs too much to be taken at each datagram.
+    /// Receives like [`receive_now`](Self::receive_now) and occasionally checks TTLs, which costs
+    /// too much to do every time.
     fn receive_watchfully(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let watching = self.answers && self.unwatched == WATCH_EVERY - 1;
         if watching {
@@ -167,25 +169,26 @@ impl BatchSocket {
         if watching {
             self.watch_hops(false);
         }
-        // A wait with a deadline takes two calls: were the first one counted, each look could be its.
+        // A timed wait makes two calls; count only successes, or the check could always fall on the
+        // empty one.
         if received.is_ok() {
             self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
         }
         received
     }
 
-    /// Takes what has come, up to `depth` messages, and adapts the depth.
+    /// Receives up to `depth` messages and adapts the depth.
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, bursts, .. } = batch;
         bursts.clear();
-        // As it is needed: a server is to answer at once, not when 16 MiB are cleared.
+        // Grow on demand: clearing 16 MiB up front would delay the first answer.
         memory.resize(memory.len().max(self.depth * SLOT), 0);
         let mut slots: Vec<[IoSliceMut<'_>; 1]> = memory
             .chunks_exact_mut(SLOT)
             .take(self.depth)
             .map(|slot| [IoSliceMut::new(slot)])
             .collect();
-        // Made anew each time: a call leaves them with the lengths of what it received.
+        // Allocate per call: `recvmmsg` leaves the received lengths in the headers.
         let space = cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, libc::c_int, u32);
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
         let received =
@@ -222,7 +225,7 @@ impl BatchSocket {
         Ok(())
     }
 
-    /// Asks for more the next time where as many came as could, and for fewer where few did.
+    /// Raises the depth if a call filled it; otherwise lowers it to the number received.
     fn adapt(&mut self, received: usize) {
         if received < self.depth {
             self.depth = received.next_power_of_two();
@@ -234,7 +237,7 @@ impl BatchSocket {
         }
     }
 
-    /// Sends the groups in these places, which have one key; tells how many went.
+    /// Sends the groups at these places, which share a key. Returns the number sent.
     fn send_run(
         &self,
         plan: &Plan<'_>,
@@ -269,7 +272,7 @@ impl BatchSocket {
         sendmmsg(fd, &mut headers, &messages, &to, &controls, flags).map(Iterator::count)
     }
 
-    /// Sends a datagram alone.
+    /// Sends one datagram.
     fn send_one(&self, group: &Group, datagram: &[u8]) -> nix::Result<()> {
         let source = group.from.map(Source::new);
         let controls: Vec<_> = source.iter().map(Source::control).collect();
@@ -294,7 +297,7 @@ impl Port for BatchSocket {
             }
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
-                // An error reports an earlier send, or a signal.
+                // An error belongs to an earlier send, or a signal came.
                 Ok(()) | Err(_) => {}
             }
             if waits_in_call {
@@ -335,7 +338,7 @@ impl Port for BatchSocket {
             match sent {
                 Ok(1..) | Err(Errno::EINTR) => {}
                 Ok(0) | Err(_) => {
-                    // The first of the run is what the kernel refuses.
+                    // The kernel refuses the first group of the run.
                     let mut passed = false;
                     let group = plan.group(place);
                     for at in plan.datagrams(place) {
@@ -347,7 +350,8 @@ impl Port for BatchSocket {
                             }
                         }
                     }
-                    // A device without checksums refuses each group, a short path only long ones.
+                    // EIO means no checksum offload, so every group fails; a small path MTU fails
+                    // only long ones.
                     refused |= passed && sent == Err(Errno::EIO);
                     place += 1;
                 }
@@ -364,7 +368,7 @@ impl Port for BatchSocket {
     }
 }
 
-/// The address that datagrams leave from, as the kernel wants it.
+/// A source address as the kernel expects it.
 enum Source {
     V4(libc::in_pktinfo),
     V6(libc::in6_pktinfo),
@@ -407,12 +411,12 @@ impl Source {
 fn local_v6(info: &libc::in6_pktinfo) -> Option<Local> {
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
-    // Nothing can leave from a multicast address.
+    // A multicast address cannot be a source.
     (!ip.is_multicast()).then_some(Local { ip: ip.into(), interface })
 }
 
 fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    // A call that was shut down gives a message without an address.
+    // A socket that was shut down returns a message without an address.
     match address.family()? {
         AddressFamily::Inet => address.as_sockaddr_in().map(|v4| (*v4).into()),
         AddressFamily::Inet6 => address.as_sockaddr_in6().map(|v6| (*v6).into()),
@@ -420,13 +424,13 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
 }
 
-/// Whether a datagram with so many hops left is an answer, which took less than 32 of them.
+/// Returns whether a datagram with this TTL is an answer: it took fewer than 32 of its hops.
 fn is_answer(hops_left: i32) -> bool {
     (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
 }
 
-/// The kernel stamps with the wall clock: how long ago that was, on the monotonic one. A wall clock
-/// that was set meanwhile must not put it before the socket was or after `now`.
+/// Converts the kernel's wall-clock timestamp to both clocks. If the wall clock was set meanwhile,
+/// the result still lies between the opening of the socket and `now`.
 fn arrival(wall_ns: i64, now: Stamp, opened: Stamp) -> Stamp {
     let mono_ns = monotonic(now, wall_ns);
     Stamp { mono_ns: mono_ns.clamp(opened.mono_ns, now.mono_ns), wall_ns }

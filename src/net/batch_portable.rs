@@ -1,19 +1,19 @@
-//! The batch socket of platforms without batches: each holds one datagram.
+//! The batch socket of platforms without batches: each batch holds one datagram.
 
 use std::net::SocketAddr;
 
 use crate::net::{Batch, Interrupter, Options, Outbox, Port, Socket, Unsent, Wake};
 use crate::{Error, Result};
 
-/// A bound UDP socket that receives and sends many datagrams in one call if the platform can.
+/// A bound UDP socket that receives and sends many datagrams per call, if the platform can.
 #[derive(Debug)]
 pub struct BatchSocket(Socket);
 
 impl BatchSocket {
-    /// Whether several can share an address.
+    /// Whether several sockets can share an address.
     pub const CAN_SHARE: bool = false;
 
-    /// Binds `address`; port 0 takes any free one.
+    /// Binds `address`; port 0 is any free one.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses, or cannot do what `options` ask for.
@@ -25,19 +25,19 @@ impl BatchSocket {
         Socket::bind(address).map(Self)
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.0.local_address()
     }
 
-    /// Ends its waiting from another thread.
+    /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.0.interrupter()
     }
 
-    /// The size of the send buffer in bytes, as far as the platform tells.
+    /// Returns the size of the send buffer in bytes, if the platform tells; otherwise the maximum.
     #[must_use]
     pub fn send_buffer(&self) -> usize {
         usize::MAX

@@ -1,4 +1,4 @@
-//! What a batch socket does, on each platform.
+//! Tests of the batch socket, on each platform.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
@@ -17,7 +17,7 @@ fn client(server: &BatchSocket) -> UdpSocket {
     client
 }
 
-/// Receives `count` datagrams and sends them back as they are.
+/// Receives `count` datagrams and sends them back unchanged.
 fn echo(server: &mut BatchSocket, count: usize) {
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let mut left = count;
@@ -49,7 +49,7 @@ fn mixed_lengths_of_many_clients_come_back_whole_and_in_order() {
                     client.send(&datagram(number, 8 * eight + i)).unwrap();
                 }
             }
-            // What a small receive buffer holds.
+            // No more than a small receive buffer holds.
             echo(&mut server, 7 * 8);
         }
         let mut buffer = vec![0; 65_536];
@@ -78,8 +78,8 @@ fn arrivals_are_stamped_in_order_between_sending_and_reading() {
             let servers = Servers::default();
             stamps.extend(batch.arrivals(&servers).map(|arrival| arrival.at()));
         }
-        // By the clock of the stamps: each receive converts its own to the other clock, and is in
-        // doubt by how long it took to read both.
+        // Compare on the clock of the stamps: each receive converts its own to the other clock,
+        // with an error up to the time between both readings.
         assert!(stamps.is_sorted_by_key(|at| at.wall_ns));
         let doubt = 1_000_000;
         assert!(stamps[0].mono_ns >= before.mono_ns - doubt);
@@ -192,7 +192,7 @@ mod linux {
         let mut seen = 0;
         for i in 0..128 {
             if i > 0 {
-                // A wait with a deadline looks before it sleeps.
+                // A timed wait looks before it sleeps.
                 assert_eq!(server.receive(&mut batch, Some(0), false), Wake::Idle);
             }
             outbox.push(server.local_address(), None, 0..1);

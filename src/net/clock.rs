@@ -7,14 +7,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Stamp;
 
-/// Reads both clocks at one moment. The monotonic one counts from its first reading in this process.
+/// Reads both clocks together. The monotonic one counts from its first reading in this process.
 #[must_use]
 pub fn now() -> Stamp {
     at_once(monotonic_ns, wall_ns)
 }
 
-/// A reading of the wall clock between two of the monotonic one among which the thread was not
-/// stopped, so that a time of one can be told in the other's; where it is stopped each time, the last.
+/// Reads the wall clock between two close monotonic readings, so that the pair can be converted;
+/// retries if preempted, and settles for the last try.
 fn at_once(mut monotonic_ns: impl FnMut() -> i64, mut wall_ns: impl FnMut() -> i64) -> Stamp {
     const CLOSE_NS: i64 = 5000;
     const TRIES: u32 = 4;
@@ -30,7 +30,7 @@ fn at_once(mut monotonic_ns: impl FnMut() -> i64, mut wall_ns: impl FnMut() -> i
     stamp
 }
 
-/// Reads the monotonic clock alone, where it is only asked whether a time has come.
+/// Reads only the monotonic clock.
 pub(super) fn monotonic_ns() -> i64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     saturate(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos())
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn clocks_that_a_pause_tore_apart_are_read_again() {
-        // The thread is stopped for 8 ms between the clocks of the first reading.
+        // The thread is stopped for 8 ms between the two clocks of the first reading.
         let (mut mono, mut wall) =
             ([0, 8_000_050, 8_000_100].into_iter(), [8_000_025, 8_000_075].into_iter());
         let stamp = at_once(|| mono.next().unwrap(), || wall.next().unwrap());

@@ -1,20 +1,20 @@
-//! Times as the kernel of Linux gives and takes them.
+//! Conversions of the Linux kernel's times.
 
 use nix::sys::time::TimeSpec;
 
 use crate::{NS_PER_SECOND, Stamp};
 
-/// A time to wait, however long; nix refuses to convert the longest.
+/// Converts a wait of any length; nix rejects the longest.
 pub(super) fn timespec(ns: i64) -> TimeSpec {
     TimeSpec::new(ns / NS_PER_SECOND, ns % NS_PER_SECOND)
 }
 
-/// What a stamp says.
+/// Converts a kernel timestamp, saturating.
 pub(super) fn nanoseconds(at: TimeSpec) -> i64 {
     at.tv_sec().saturating_mul(NS_PER_SECOND).saturating_add(at.tv_nsec())
 }
 
-/// The monotonic time of a wall-clock stamp of a moment ago.
+/// Converts a recent wall-clock timestamp to monotonic time.
 pub(super) fn monotonic(at: Stamp, wall_ns: i64) -> i64 {
     at.mono_ns.saturating_sub(at.wall_ns.saturating_sub(wall_ns))
 }

@@ -1,4 +1,4 @@
-//! Datagrams to be sent at once, grouped so that the kernel takes many in one piece.
+//! Datagrams to send, grouped so that the kernel takes many in one piece (GSO).
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -6,17 +6,17 @@ use std::ops::Range;
 use crate::Local;
 use crate::net::Unsent;
 
-/// What the kernel takes in one piece (`UDP_MAX_SEGMENTS`, and an IPv4 packet).
+/// GSO limits: `UDP_MAX_SEGMENTS`, and the size of an IPv4 packet.
 const MAX_SEGMENTS: usize = 64;
 const MAX_BYTES: usize = 65_000;
 
-/// Where a destination's latest group is looked up; more than the destinations of a batch.
+/// Size of the hash table of destinations; a batch has fewer.
 const SLOTS: usize = 512;
 
-/// Datagrams to be sent. They lie in a memory that is given with each use.
+/// A queue of datagrams to send. Their bytes lie in memory that the caller passes.
 ///
-/// Successive datagrams to one destination that have one length (the last may be shorter) become a
-/// group. The order of the datagrams to a destination is kept.
+/// Successive datagrams to one destination form a group if their lengths are equal (the last may be
+/// shorter). Datagrams to one destination keep their order.
 #[derive(Debug)]
 pub struct Outbox {
     groups: Vec<Group>,
@@ -27,7 +27,7 @@ pub struct Outbox {
     grouping: bool,
 }
 
-/// Bytes of a group that lie side by side.
+/// Adjacent bytes of a group.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     group: u32,
@@ -48,19 +48,19 @@ pub(super) struct Group {
     closed: bool,
     last_piece: usize,
     pieces: usize,
-    /// The group before this one that has the same destination.
+    /// The previous group with the same destination.
     previous: Option<u32>,
     slot: Option<usize>,
 }
 
 impl Group {
-    /// What the groups of one call must have in common: the segment's length and the source.
+    /// Returns the properties that all groups of one call must share: segment length and source.
     pub(super) fn key(&self) -> (usize, Option<Local>) {
         (if self.count > 1 { self.segment } else { 0 }, self.from)
     }
 
     fn takes(&self, length: usize) -> bool {
-        // Nothing is no segment: a group cannot carry it.
+        // GSO cannot carry empty segments.
         !self.closed
             && (1..=self.segment).contains(&length)
             && self.count < MAX_SEGMENTS
@@ -81,17 +81,17 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// One that gives each datagram to the kernel alone.
+    /// Creates an outbox that sends each datagram by itself.
     #[must_use]
     pub fn ungrouped() -> Self {
         Self { grouping: false, ..Self::default() }
     }
 
-    /// Adds the datagram that lies `at` this place of the memory.
+    /// Adds the datagram in the range `at` of the memory.
     pub fn push(&mut self, to: SocketAddr, from: Option<Local>, at: Range<usize>) {
         let length = at.len();
         let index = match self.latest {
-            // Mostly one destination's come in a row.
+            // Usually datagrams to one destination come in a row.
             Some(index) if self.can_join(index, to, from, length) => index,
             _ => match self.find(to, from) {
                 (_, Some(index)) if self.can_join(index, to, from, length) => index,
@@ -115,13 +115,13 @@ impl Outbox {
         }
     }
 
-    /// Whether there is nothing to send.
+    /// Returns whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Reports each datagram as blocked, and empties the outbox.
+    /// Reports each datagram as blocked and empties the outbox.
     pub fn drain(&mut self, mut unsent: impl FnMut(Unsent)) {
         let plan = self.plan();
         for place in 0..plan.len() {
@@ -131,7 +131,7 @@ impl Outbox {
         self.clear();
     }
 
-    /// Forgets all datagrams.
+    /// Removes all datagrams.
     pub fn clear(&mut self) {
         for slot in self.groups.iter().filter_map(|group| group.slot) {
             self.slots[slot] = None;
@@ -141,7 +141,7 @@ impl Outbox {
         self.pieces.clear();
     }
 
-    /// Makes each datagram a group from now on: the kernel refuses groups.
+    /// Stops grouping because the kernel refuses groups.
     #[cfg_attr(
         not(all(target_os = "linux", not(feature = "portable"))),
         expect(dead_code, reason = "only a kernel that takes groups can refuse them")
@@ -150,10 +150,10 @@ impl Outbox {
         self.grouping = false;
     }
 
-    /// The groups in an order of sending that brings those with the same key together, and where the
-    /// bytes of each lie.
+    /// Returns an order of sending that keeps groups with equal keys together, and each group's
+    /// pieces.
     pub(super) fn plan(&self) -> Plan<'_> {
-        // A group waits for a former one to the same destination unless one call can send both.
+        // A group waits for an earlier one to its destination unless one call can send both.
         let mut rounds = vec![0_u32; self.groups.len()];
         for (i, group) in self.groups.iter().enumerate() {
             if let Some(previous) = group.previous {
@@ -183,7 +183,7 @@ impl Outbox {
         self.grouping && group.takes(length) && group.to == to && group.from == from
     }
 
-    /// The slot of a destination and its latest group.
+    /// Returns the slot of a destination and its latest group.
     fn find(&self, to: SocketAddr, from: Option<Local>) -> (Option<usize>, Option<u32>) {
         let low = match to.ip() {
             IpAddr::V4(ip) => u32::from(ip),
@@ -239,35 +239,35 @@ impl Outbox {
     }
 }
 
-/// The order in which an outbox is to be sent.
+/// The order in which to send an outbox.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     groups: &'a [Group],
     order: Vec<usize>,
-    /// The pieces of all groups, one group's after the other's, in the order of opening.
+    /// The pieces of all groups, one group after the other, in the order of opening.
     pub(super) pieces: Vec<Range<usize>>,
-    /// Where each group's pieces end.
+    /// The end of each group's pieces.
     ends: Vec<usize>,
 }
 
 impl Plan<'_> {
-    /// The groups in order of sending.
+    /// Returns the number of groups.
     pub(super) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// The group to be sent in this place.
+    /// Returns the group to send at `place`.
     pub(super) fn group(&self, place: usize) -> &Group {
         &self.groups[self.order[place]]
     }
 
-    /// Which of the pieces are those of the group in this place.
+    /// Returns the range in `pieces` of the group at `place`.
     pub(super) fn pieces_of(&self, place: usize) -> Range<usize> {
         let index = self.order[place];
         self.ends[index] - self.groups[index].pieces..self.ends[index]
     }
 
-    /// Where each datagram of the group in this place lies.
+    /// Returns the range in memory of each datagram of the group at `place`.
     pub(super) fn datagrams(&self, place: usize) -> impl Iterator<Item = Range<usize>> {
         let segment = self.group(place).segment.max(1);
         self.pieces[self.pieces_of(place)].iter().flat_map(move |piece| {
@@ -287,7 +287,7 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], number))
     }
 
-    /// What would be sent: the destination and the datagrams of each group.
+    /// Returns the destination and the datagrams of each group, in the order of sending.
     fn sent(outbox: &Outbox) -> Vec<(u16, Vec<[usize; 2]>)> {
         let plan = outbox.plan();
         (0..plan.len())

@@ -1,4 +1,4 @@
-//! A socket as the driver's loop uses it.
+//! The driver's view of a socket.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -6,20 +6,20 @@ use std::ops::Range;
 use crate::Local;
 use crate::net::{Batch, Outbox, Wake};
 
-/// A socket that never blocks in a send.
+/// A socket whose sends never block.
 pub trait Port {
-    /// Whether the kernel stamps arrivals, so that one that is read late is not late.
+    /// Whether the kernel stamps arrivals, so that a late read does not delay them.
     const STAMPS: bool = false;
 
-    /// Waits for datagrams until `deadline`, in monotonic nanoseconds, or without end; if
+    /// Waits for datagrams until `deadline` (monotonic nanoseconds) or, if `None`, indefinitely; if
     /// `blocked`, also for room in the send buffer.
     fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>, blocked: bool) -> Wake;
 
-    /// Sends the datagrams of the outbox, which lie in `memory`, and empties it. Reports each one
-    /// that did not leave.
+    /// Sends the datagrams of the outbox, whose bytes are in `memory`, and empties it. Reports each
+    /// datagram that did not leave.
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent));
 
-    /// How many datagrams the full receive queue has dropped, as far as the platform tells.
+    /// Returns how many datagrams the full receive queue has dropped, if the platform tells.
     fn receive_drops(&self) -> u64 {
         0
     }
@@ -32,8 +32,8 @@ pub struct Unsent {
     pub to: SocketAddr,
     /// The source address.
     pub from: Option<Local>,
-    /// Where it lies in the memory.
+    /// Its range in the memory.
     pub at: Range<usize>,
-    /// Whether it only found the send buffer full.
+    /// Whether the only obstacle was a full send buffer.
     pub blocked: bool,
 }

@@ -1,40 +1,40 @@
-//! What a socket for probes is asked for and gives, whatever the platform.
+//! The options of probe sockets, on every platform.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Type};
 
-/// Which of the kernel's stamps are wanted.
+/// The kernel timestamps to ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timestamps {
     /// None.
     User,
-    /// Those of arrivals.
+    /// Of arrivals.
     #[default]
     Receive,
-    /// Those of arrivals and of departures.
+    /// Of arrivals and departures.
     Kernel,
 }
 
-/// How probes are sent.
+/// The options of a probe socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbeOptions {
-    /// The address and port to send from; the system's choice where unspecified.
+    /// The address and port to send from; the system's choice if unspecified.
     pub source: Option<SocketAddr>,
     /// The IPv4 time to live or IPv6 hop limit.
     pub ttl: Option<u32>,
     /// The differentiated services code point (RFC 2474), 0 to 63.
     pub dscp: Option<u32>,
-    /// Neither this host nor a router on the way may cut a probe in pieces.
+    /// Forbid fragmentation, here and by routers.
     pub dont_fragment: bool,
-    /// Which stamps.
+    /// The kernel timestamps to ask for.
     pub timestamps: Timestamps,
-    /// Spins for the last microseconds before a deadline and the first after a sending.
+    /// Spin for the last microseconds before a deadline and the first after a send.
     pub precise: bool,
 }
 
-/// Opens a socket as the options say and connects it to `peer`.
+/// Opens a socket with `options` and connects it to `peer`.
 pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<UdpSocket> {
     let any = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -59,7 +59,7 @@ fn mark(socket: &socket2::Socket, peer: SocketAddr, options: &ProbeOptions) -> i
         }
     }
     if let Some(dscp) = options.dscp {
-        // The two bits below are for congestion notification.
+        // The two bits below the DSCP are for congestion notification.
         match peer {
             SocketAddr::V4(_) => socket.set_tos_v4(dscp << 2)?,
             #[cfg(unix)]
@@ -74,7 +74,7 @@ fn mark(socket: &socket2::Socket, peer: SocketAddr, options: &ProbeOptions) -> i
     Ok(())
 }
 
-/// Forbids fragments: what is longer than the path is known to take is not sent (RFC 1191).
+/// Forbids fragmentation: the system refuses datagrams above the known path MTU (RFC 1191).
 #[cfg(target_os = "linux")]
 fn keep_whole(socket: &socket2::Socket, peer: SocketAddr) -> io::Result<()> {
     use rustix::net::sockopt::{
@@ -145,7 +145,7 @@ mod tests {
                 let servers = Servers::default();
                 let arrival = batch.arrivals(&servers).next().unwrap();
                 assert_eq!(arrival.datagram, b"Ping");
-                // Kernels may have no stamps to give, but none may be of another time.
+                // A kernel may provide no timestamps, but never a wrong one.
                 let kernel = arrival.kernel.map(|kernel| kernel.mono_ns);
                 let round = before.mono_ns..=arrival.read.mono_ns;
                 assert!(kernel.is_none_or(|ns| round.contains(&ns)), "{kernel:?} {round:?}");
@@ -161,7 +161,7 @@ mod tests {
         for precise in [false, true] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };
             let (_server, mut client) = pair(&options);
-            // Many short ones, for a socket may learn how early to wake.
+            // Many short waits, since a socket may learn how early to wake.
             for ns in [-1, 0, 20_000, 3_000_000, 60_000_000].into_iter().chain([200_000; 200]) {
                 let deadline = now().mono_ns + ns;
                 assert_eq!(wait(&mut client, Some(deadline)), Wake::Idle);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_reported_and_the_next_datagram_goes_out() {
-        // Connected to itself, it refuses all others, and nobody else can take its port.
+        // Connected to itself, it refuses everybody else, and nobody else can get its port.
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = nobody.local_addr().unwrap();
         nobody.connect(address).unwrap();
@@ -230,7 +230,7 @@ mod tests {
             let server = UdpSocket::bind(address).unwrap();
             let peer = server.local_addr().unwrap();
             let (ttl, dscp) = (Some(7), cfg!(unix).then_some(46));
-            // Another test may take the port of a closed socket.
+            // Another test may get the port of the closed socket.
             let (source, socket) = (0..9)
                 .find_map(|_| {
                     let source = UdpSocket::bind(address).unwrap().local_addr().unwrap();

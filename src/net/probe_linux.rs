@@ -1,5 +1,4 @@
-//! Probes with all that Linux gives: the kernel's own stamps, the datagrams that were refused,
-//! deadlines to the nanosecond.
+//! The probe socket of Linux: kernel timestamps, refused datagrams, deadlines to the nanosecond.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -24,14 +23,14 @@ use crate::net::{
 use crate::time::NS_PER_SECOND;
 use crate::{Error, Result, Stamp};
 
-/// How long a precise wait spins, after a sending and before a deadline.
+/// How long a precise wait spins after a send and before a deadline.
 const SPIN_NS: i64 = 50_000;
 
-/// How far one late awakening moves the lead of the next.
+/// Step by which one wakeup adapts the lead of the next.
 const LEAD_STEP_NS: i64 = 500;
 
-/// A blocking receive ends at a tick of the kernel. A longer wait begins with one, for it costs one
-/// call instead of three, and ends with a poll.
+/// Resolution of a blocking receive, which ends at a kernel tick. A longer wait starts with one
+/// because it costs one call instead of three, and ends with a poll.
 const TICKS_NS: i64 = 20_000_000;
 
 /// A connected UDP socket that sends probes and waits for replies.
@@ -45,21 +44,21 @@ pub struct ProbeSocket {
     precise: bool,
     /// Whether the error queue may hold something.
     news: bool,
-    /// How long before a deadline a sleep is to end: so late is every other, and the rest is spun.
+    /// How long before a deadline to end a sleep: the median wakeup delay. The rest is spun.
     lead_ns: i64,
-    /// What a blocking receive waits for at most.
+    /// The socket's current receive timeout.
     patience_ns: i64,
     drops: u64,
-    /// When a datagram was sent last.
+    /// When the last datagram was sent.
     sent_ns: i64,
-    /// A datagram in the batch's memory that is held back until the error queue is read.
+    /// A datagram held back until the error queue has been read.
     held: Option<Burst>,
-    /// Whether this thread's waits end on time, not up to 50 microseconds later.
+    /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
     control: Vec<u8>,
 }
 
-/// What the error queue held.
+/// An entry of the error queue.
 enum News {
     Departed { id: u32, wall_ns: i64 },
     Refused(usize),
@@ -67,17 +66,17 @@ enum News {
 }
 
 impl ProbeSocket {
-    /// Opens a socket as the options say and connects it to `peer`.
+    /// Opens a socket with `options` and connects it to `peer`.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system refuses: no route, the source is not this host's.
+    /// [`Error::Io`] if the system refuses: no route, the source is not this host's.
     pub fn connect(peer: SocketAddr, options: &ProbeOptions) -> Result<Self> {
         Self::open(peer, options).map_err(Error::io("connect to", peer))
     }
 
     fn open(peer: SocketAddr, options: &ProbeOptions) -> io::Result<Self> {
         let udp = Arc::new(probe::connect(peer, options)?);
-        // Each is used where the kernel has it; what does not come is not reported.
+        // Each is used if the kernel has it; if not, its values stay absent.
         let _ = setsockopt(&udp, sockopt::RxqOvfl, &1);
         let _ = match peer {
             SocketAddr::V4(_) => setsockopt(&udp, sockopt::Ipv4RecvErr, &true),
@@ -95,7 +94,7 @@ impl ProbeSocket {
         }
         Ok(Self {
             local: udp.local_addr()?,
-            // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
+            // The system may have connected to another address than asked, as it does for 0.0.0.0.
             peer: udp.peer_addr()?,
             interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
             udp,
@@ -112,19 +111,19 @@ impl ProbeSocket {
         })
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.local
     }
 
-    /// The address that the socket is connected to.
+    /// Returns the address that the socket is connected to.
     #[must_use]
     pub fn peer_address(&self) -> SocketAddr {
         self.peer
     }
 
-    /// The means to end its waiting from another thread.
+    /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
@@ -133,7 +132,8 @@ impl ProbeSocket {
     fn transmit(&mut self, datagram: &[u8]) -> nix::Result<()> {
         let fd = self.udp.as_raw_fd();
         let mut sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
-        // An error may have more to tell; unread it takes room that replies need.
+        // Read the error queue after an error: left there, entries take receive buffer from
+        // replies.
         self.news |= sent.is_err();
         if sent.is_err_and(|errno| is_refusal(&errno.into())) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
@@ -145,7 +145,7 @@ impl ProbeSocket {
         sent.map(drop)
     }
 
-    /// Reads a datagram: its length and the kernel's stamp.
+    /// Reads a datagram. Returns its length and the kernel's timestamp.
     fn read(&mut self, memory: &mut [u8], flags: MsgFlags) -> nix::Result<(usize, Option<i64>)> {
         let fd = self.udp.as_raw_fd();
         let mut slices = [IoSliceMut::new(memory)];
@@ -161,9 +161,9 @@ impl ProbeSocket {
         Ok((message.bytes, wall_ns))
     }
 
-    /// Reads the oldest entry of the error queue; the payload of a refused datagram into `payload`.
+    /// Reads the oldest entry of the error queue; `payload` receives a refused datagram.
     fn read_news(&mut self, payload: &mut Vec<u8>) -> Option<News> {
-        // Where an error comes from, as Linux numbers it.
+        // Origins of an error, as Linux numbers them.
         const ICMP: u8 = 2;
         const ICMP6: u8 = 3;
         const DEPARTURE: u8 = 4;
@@ -192,10 +192,10 @@ impl ProbeSocket {
         })
     }
 
-    /// Limits a blocking receive to a wait that ends before `left_ns` have passed; tells whether
-    /// the system agreed.
+    /// Sets a receive timeout that ends a blocking receive before `left_ns` have passed. Returns
+    /// whether the system accepted it.
     fn be_patient(&mut self, left_ns: i64) -> bool {
-        // Rounded, so that the same timeout again and again sets the limit once.
+        // Round, so that repeated equal waits set the timeout only once.
         let patience_ns = (left_ns.min(NS_PER_SECOND) / TICKS_NS - 1) * TICKS_NS;
         if self.patience_ns != patience_ns {
             let limit =
@@ -208,15 +208,15 @@ impl ProbeSocket {
         true
     }
 
-    /// Waits for a datagram, news or, if `blocked`, room in the send buffer for `ns` from `mono_ns`
-    /// on. Returns whether there is room.
+    /// Waits up to `ns` from `mono_ns` for a datagram, an entry in the error queue or, if
+    /// `blocked`, room in the send buffer. Returns whether there is room.
     fn sleep(&mut self, mono_ns: i64, ns: i64, blocked: bool) -> bool {
         let room = if blocked { PollFlags::POLLOUT } else { PollFlags::empty() };
         let mut polled = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN | room)];
-        // The only error is an interruption by a signal: look again.
+        // The only error is a signal: look again.
         let woken = ppoll(&mut polled, Some(timespec(ns)), None);
         if woken == Ok(0) && !self.precise {
-            // A running median of how late it is.
+            // A running median of the wakeup delay.
             let late_ns = monotonic_ns() - mono_ns - ns;
             let step_ns = LEAD_STEP_NS * (late_ns - self.lead_ns).signum();
             self.lead_ns = (self.lead_ns + step_ns).clamp(0, SPIN_NS);
@@ -260,7 +260,7 @@ impl Port for ProbeSocket {
                 batch.bursts.push(held);
                 return Wake::Datagrams;
             }
-            // Arrivals are read before the deadline is checked: a late look loses nothing.
+            // Read arrivals before checking the deadline, so that a late look loses nothing.
             let mono_ns = monotonic_ns();
             let left_ns = deadline.map_or(i64::MAX, |deadline| deadline.saturating_sub(mono_ns));
             let spins = left_ns <= self.lead_ns
@@ -272,7 +272,7 @@ impl Port for ProbeSocket {
                 Ok((length, wall_ns)) => {
                     let read = now();
                     let stamp = |wall_ns| Stamp { mono_ns: monotonic(read, wall_ns), wall_ns };
-                    // The stamp of the departure is there by now, and belongs before the reply.
+                    // The transmit timestamp is queued by now and is reported before the reply.
                     self.news = self.timestamps == Timestamps::Kernel;
                     self.held = Some(Burst::single(read, wall_ns.map(stamp), self.peer, length));
                 }
@@ -308,7 +308,7 @@ impl Port for ProbeSocket {
     }
 }
 
-/// Whether ICMP says that the datagram did not get there.
+/// Returns whether an ICMP error means that the datagram was not delivered.
 fn is_unreachable(errno: u32) -> bool {
     let errno = i32::try_from(errno).map(Errno::from_raw);
     matches!(errno, Ok(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH))

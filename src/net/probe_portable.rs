@@ -1,4 +1,4 @@
-//! Probes on platforms that give no more than sockets and clocks.
+//! The probe socket of platforms that offer only sockets and clocks.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub struct ProbeSocket(Socket);
 
 impl ProbeSocket {
-    /// Opens a socket as the options say, as far as the platform can, and connects it to `peer`.
+    /// Opens a socket with `options`, if the platform supports them, and connects it to `peer`.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses: no route, the source is not this host's.
@@ -19,19 +19,19 @@ impl ProbeSocket {
         Ok(Self(socket.map_err(Error::io("connect to", peer))?))
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.0.local_address()
     }
 
-    /// The address that the socket is connected to.
+    /// Returns the address that the socket is connected to.
     #[must_use]
     pub fn peer_address(&self) -> SocketAddr {
         self.0.peer_address()
     }
 
-    /// Ends its waiting from another thread.
+    /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.0.interrupter()

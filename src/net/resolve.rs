@@ -1,4 +1,4 @@
-//! From host names to addresses.
+//! Resolution of host names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,14 +16,14 @@ pub enum Family {
     V6,
 }
 
-/// A host and a port as a user names them.
+/// A host and a port as the user wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// An IPv4 or IPv6 address or a name; empty for all interfaces (IPv4).
     pub host: String,
-    /// The port; 0 for any free one where an address is bound.
+    /// The port; when binding, 0 is any free one.
     pub port: u16,
-    /// Which of its addresses; IPv4 before IPv6 where `None`.
+    /// The address family; if `None`, IPv4 is preferred.
     pub family: Option<Family>,
 }
 
@@ -41,7 +41,7 @@ impl Endpoint {
         Ok(Self { host, port, family: None })
     }
 
-    /// Its address, where the host is one of its family and no name.
+    /// Returns its address if the host is a literal of the right family.
     #[must_use]
     pub fn literal(&self) -> Option<SocketAddr> {
         let (host, port) = (&self.host, self.port);
@@ -50,7 +50,7 @@ impl Endpoint {
         } else if let Ok(ip) = host.parse::<IpAddr>() {
             SocketAddr::new(ip, port)
         } else {
-            // The scope of a link-local address by its number (RFC 4007 section 11).
+            // A link-local address with its scope as a number (RFC 4007 section 11).
             format!("[{host}]:{port}").parse().ok()?
         };
         let fits = self.family.is_none_or(|family| address.is_ipv4() == (family == Family::V4));
@@ -68,13 +68,13 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Finds the address of `endpoint`. Blocks while the system's resolver does.
+/// Returns the address of `endpoint`. Blocks while the system's resolver does.
 ///
-/// Of a name that has both, the IPv4 address is taken: the programs of the lab speak IPv4, also
-/// where `localhost` is `::1` first. A family asked for is the only one.
+/// If a name has both families, IPv4 is preferred: the lab's programs speak IPv4 even if
+/// `localhost` is `::1` first. If a family is given, no other is used.
 ///
 /// # Errors
-/// [`Error::Resolve`] where the name has no address.
+/// [`Error::Resolve`] if the name has no address.
 pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
     let Endpoint { host, port, family } = endpoint;
     if let Some(address) = endpoint.literal() {
@@ -95,8 +95,8 @@ pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// Whether the last label of `host` is a number. No name ends in one: top-level domains are not
-/// numeric (RFC 3696 section 2).
+/// Returns whether the last label of `host` is a number. No name ends in one: top-level domains are
+/// not numeric (RFC 3696 section 2).
 fn ends_in_number(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or_default();
@@ -108,7 +108,7 @@ fn ends_in_number(host: &str) -> bool {
         }
 }
 
-/// What tells the resolver to look for one family.
+/// Returns resolver hints for one family.
 fn hints(family: Family) -> AddrInfoHints {
     let address = match family {
         Family::V4 => AddrFamily::Inet,
@@ -117,12 +117,12 @@ fn hints(family: Family) -> AddrInfoHints {
     AddrInfoHints { address: address.into(), ..AddrInfoHints::default() }
 }
 
-/// The resolver's own words, without what is put in front of them.
+/// Returns the resolver's own words, without the prefixes.
 fn explain(text: &str) -> String {
     text.rsplit(": ").next().unwrap_or(text).to_owned()
 }
 
-/// The address of `target` on a socket of IPv6: an IPv4 address is mapped (RFC 4291 section 2.5.5.2).
+/// Returns the address of `target` for an IPv6 socket: IPv4 is mapped (RFC 4291 section 2.5.5.2).
 #[must_use]
 pub fn on_ipv6(target: SocketAddr) -> SocketAddr {
     match target {
@@ -207,7 +207,7 @@ mod tests {
     fn a_family_is_taken_or_refused() {
         let of = |host, family| resolve(&Endpoint { family: Some(family), ..endpoint(host) });
         assert!(of("localhost", Family::V4).unwrap().is_ipv4());
-        // A host may have no IPv6; what it has is of no other family.
+        // The host may have no IPv6, but must not return another family.
         assert!(of("localhost", Family::V6).map_or(true, |address| address.is_ipv6()));
         assert!(of("::1", Family::V6).is_ok() && of("::1", Family::V4).is_err());
         assert!(of("127.0.0.1", Family::V4).is_ok() && of("127.0.0.1", Family::V6).is_err());

@@ -1,4 +1,4 @@
-//! The servers of this process, lest one answers another for ever.
+//! Registry of this process's echo servers, used to break reply loops.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The servers of one process.
 ///
-/// A child by `fork` has a list of its own: a thread of the parent may have held the lock on this one,
-/// and in the child nobody would ever release it.
+/// A forked child has a list of its own: a thread of the parent may have held the lock on this one,
+/// and nobody in the child would release it.
 #[derive(Debug)]
 struct Registry {
-    /// Whose list it is; 0 before the first use.
+    /// The process that owns the list; 0 before the first use.
     process: AtomicU32,
     servers: Mutex<Vec<SocketAddr>>,
-    /// How often the list has changed.
+    /// Number of changes to the list.
     changes: AtomicU64,
     child: OnceLock<Box<Self>>,
 }
@@ -83,9 +83,9 @@ impl Drop for Registered {
     }
 }
 
-/// The servers as one thread knows them.
+/// A thread's snapshot of the registry.
 ///
-/// They are copied when they have changed, so that no thread holds the lock while it works.
+/// Copied when the list changes, so that no thread holds the lock while it works.
 #[derive(Debug)]
 pub struct Servers {
     registry: &'static Registry,
@@ -100,7 +100,7 @@ impl Default for Servers {
 }
 
 impl Servers {
-    /// Looks whether any have come or gone.
+    /// Updates the snapshot if the list has changed.
     pub fn refresh(&mut self) {
         let changes = self.registry.changes.load(Ordering::Acquire);
         if self.changes != changes {
@@ -109,7 +109,8 @@ impl Servers {
         }
     }
 
-    /// Whether `from` is one of them, this one included: an answer to it would start a loop.
+    /// Returns whether `from` is a server of this process, this one included: an answer to it would
+    /// start a loop.
     pub(super) fn include(&self, from: SocketAddr) -> bool {
         self.known.iter().filter(|server| server.port() == from.port()).any(|server| {
             let from = canonical(from);
@@ -118,14 +119,14 @@ impl Servers {
     }
 }
 
-/// The address as others write it: an IPv6 socket names IPv4 hosts in a way of its own.
+/// Unmaps IPv4 addresses as seen by an IPv6 socket.
 fn canonical(mut address: SocketAddr) -> SocketAddr {
     address.set_ip(address.ip().to_canonical());
     address
 }
 
-/// Whether an address is this host's: then, and only then, can a socket be bound to it. That costs two
-/// calls, and comes to pass only for a source that has the port of a server.
+/// Returns whether the address is this host's: only then can a socket be bound to it. Costs two
+/// system calls, but runs only for a source port that a server has.
 fn is_local(mut address: SocketAddr) -> bool {
     address.set_port(0);
     address.ip().is_loopback() || UdpSocket::bind(address).is_ok()
@@ -150,17 +151,17 @@ mod tests {
         {
             assert!(servers.include(address(server)), "{server}");
         }
-        // An address for documents is nobody's (RFC 5737, RFC 3849).
+        // Documentation addresses belong to nobody (RFC 5737, RFC 3849).
         for other in ["127.0.0.9:1", "127.0.0.1:4", "198.51.100.7:2", "[2001:db8::7]:3"] {
             assert!(!servers.include(address(other)), "{other}");
         }
-        // A child does not wait for the list of its parent, whoever has locked it.
+        // A child does not wait for its parent's lock.
         let locked = Registry::current().servers();
         let child = Registry::of(process::id() + 1);
         child.change(Vec::clear);
         assert!(std::ptr::eq(child, Registry::of(process::id() + 1)));
         drop(locked);
-        // Who knows them keeps none from going: what is held here is no lock.
+        // Holding a snapshot must not block deregistration.
         drop((one, all));
         servers.refresh();
         for server in ["127.0.0.1:1", "127.0.0.9:2"] {

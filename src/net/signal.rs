@@ -1,4 +1,4 @@
-//! Wakes an event loop that watches sockets.
+//! A wakeup for event loops that watch sockets.
 
 use std::io;
 #[cfg(unix)]
@@ -6,23 +6,23 @@ use std::os::{fd::IntoRawFd, unix::net::UnixDatagram as Datagram};
 #[cfg(windows)]
 use std::{net::UdpSocket as Datagram, os::windows::io::IntoRawSocket};
 
-/// The sending half of a pair of sockets; the receiving half belongs to an event loop, which may be
-/// Python's: it wakes without any thread waiting for it.
+/// The sending half of a socket pair. The receiving half belongs to an event loop, such as
+/// Python's, which needs no extra thread to wait for it.
 #[derive(Debug)]
 pub struct Signal(Datagram);
 
-/// The number that the system knows the receiving half by; whoever has it closes it.
+/// Raw descriptor of the receiving half; the caller owns it.
 #[cfg(unix)]
 pub type Receiver = std::os::fd::RawFd;
-/// The number that the system knows the receiving half by; whoever has it closes it.
+/// Raw descriptor of the receiving half; the caller owns it.
 #[cfg(windows)]
 pub type Receiver = std::os::windows::io::RawSocket;
 
 impl Signal {
-    /// Makes a pair.
+    /// Creates a pair.
     ///
     /// # Errors
-    /// The system's, where it has no more sockets to give.
+    /// The system's error if it has no more sockets.
     pub fn pair() -> io::Result<(Self, Receiver)> {
         let (ours, theirs) = pair()?;
         ours.set_nonblocking(true)?;
@@ -35,7 +35,7 @@ impl Signal {
 
     /// Makes the receiving half readable.
     pub fn raise(&self) {
-        // It fails where the other half is full, hence readable, or closed, hence of no interest.
+        // Fails if the other half is full, hence readable, or closed, hence unused.
         let _ = self.0.send(&[0]);
     }
 }

@@ -33,13 +33,13 @@ const WAKE: Token = Token(1);
 pub struct Socket {
     udp: UdpSocket,
     local: SocketAddr,
-    /// Where a connected socket sends to; the system may have connected elsewhere than asked, as it
-    /// does for 0.0.0.0.
+    /// The peer of a connected socket; the system may have connected to another address than asked,
+    /// as it does for 0.0.0.0.
     peer: Option<SocketAddr>,
     poll: Poll,
     ready: Events,
     waker: Waker,
-    /// Whether a wake-up was seen that no wait has ended by yet.
+    /// Whether a wakeup was seen that has not ended a wait yet.
     woken: bool,
     interrupter: Interrupter,
     /// Whether the poll watches for room in the send buffer.
@@ -48,26 +48,26 @@ pub struct Socket {
     refused: bool,
 }
 
-/// Ends one wait of a socket, the present one or the next; may be used again and again.
+/// A handle that ends one wait of a socket, the current or the next. It can be reused.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<mio::Waker>);
 
 impl Waker {
     /// Wakes the socket.
     pub fn wake(&self) {
-        // Fails only where the system is out of memory; the socket then wakes when it would have.
+        // Fails only if the system is out of memory; the socket then wakes at its deadline.
         let _ = self.0.wake();
     }
 }
 
-/// Ends the waiting of a socket, now and for good.
+/// A handle that ends all waits of a socket, current and future.
 #[derive(Clone, Debug)]
 pub struct Interrupter {
     means: Means,
     interrupted: Arc<AtomicBool>,
 }
 
-/// How a socket that waits is reached.
+/// The way to reach a waiting socket.
 #[derive(Clone, Debug)]
 enum Means {
     Wake(Waker),
@@ -85,18 +85,18 @@ impl Interrupter {
             Means::ShutDown(socket) => {
                 use nix::sys::socket::{Shutdown, shutdown};
                 use std::os::fd::AsRawFd;
-                // Wakes a blocked receive for good, though it answers ENOTCONN.
+                // Wakes a blocked receive, now and later, although it returns ENOTCONN.
                 let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
             }
         }
     }
 
-    /// Whether it was used.
+    /// Returns whether the socket was interrupted.
     pub(super) fn is_used(&self) -> bool {
         self.interrupted.load(Ordering::Acquire)
     }
 
-    /// One that ends the blocking calls on `socket`.
+    /// Creates an interrupter for blocking calls on `socket`.
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     pub(super) fn of_blocking(socket: Arc<std::net::UdpSocket>) -> Self {
         Self { means: Means::ShutDown(socket), interrupted: Arc::default() }
@@ -104,19 +104,20 @@ impl Interrupter {
 }
 
 impl Socket {
-    /// Binds `address`; port 0 takes any free one.
+    /// Binds `address`; port 0 is any free one.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system refuses: the port is in use, the right is missing, the
-    /// address is not this host's.
+    /// [`Error::Io`] if the system refuses: the port is in use, permission is missing, the address
+    /// is not this host's.
     pub fn bind(address: SocketAddr) -> Result<Self> {
         Self::new(address).map_err(Error::io("bind", address))
     }
 
-    /// Binds any free port and connects it: only `peer` is heard, and its refusals are reported.
+    /// Binds any free port and connects it: only datagrams from `peer` arrive, and its refusals are
+    /// reported.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system refuses: no route, the right is missing.
+    /// [`Error::Io`] if the system refuses: no route, permission is missing.
     pub fn connect(peer: SocketAddr) -> Result<Self> {
         let any = match peer {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -132,7 +133,7 @@ impl Socket {
         connected().map_err(Error::io("connect to", peer))
     }
 
-    /// Takes over a socket that is connected already.
+    /// Wraps a connected socket.
     #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
     pub(super) fn connected(udp: std::net::UdpSocket) -> io::Result<Self> {
         udp.set_nonblocking(true)?;
@@ -146,7 +147,7 @@ impl Socket {
         let domain = Domain::for_address(address);
         let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() && address.ip().is_unspecified() {
-            // All interfaces, of IPv4, too, as is usual where nothing is said but on Windows.
+            // Accept IPv4, too: the default everywhere except on Windows.
             udp.set_only_v6(false)?;
         }
         // Packets for a dead neighbour hold the default buffer for seconds. Refused or capped, it
@@ -178,25 +179,25 @@ impl Socket {
         })
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.local
     }
 
-    /// The address that the socket is connected to; its own where it is to none.
+    /// Returns the address that the socket is connected to, or its own if there is none.
     #[must_use]
     pub fn peer_address(&self) -> SocketAddr {
         self.peer.unwrap_or(self.local)
     }
 
-    /// The means to end its waiting from another thread.
+    /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// The means to end one wait of it from another thread.
+    /// Returns a handle that ends one wait from another thread.
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
@@ -216,7 +217,7 @@ impl Socket {
         sent.map(drop)
     }
 
-    /// Has the poll watch for room in the send buffer, or not.
+    /// Sets whether the poll watches for room in the send buffer.
     fn watch_room(&mut self, wanted: bool) {
         let interest =
             if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
@@ -241,14 +242,15 @@ impl Port for Socket {
             if mem::take(&mut self.refused) {
                 return Wake::Refused;
             }
-            // Arrivals are read before the clock: a late look loses nothing.
+            // Read arrivals before the clock, so that a late look loses nothing.
             match self.udp.recv_from(&mut batch.memory) {
                 Ok((length, from)) => {
                     batch.bursts.push(Burst::single(now(), None, from, length));
                     return Wake::Datagrams;
                 }
                 Err(error) if is_refusal(&error) => return Wake::Refused,
-                // Other errors but `WouldBlock` report an earlier send, too; they are spent.
+                // Errors other than `WouldBlock` report an earlier send, too; each is reported
+                // once.
                 Err(error) if error.kind() != ErrorKind::WouldBlock => continue,
                 Err(_) => {}
             }
@@ -262,7 +264,7 @@ impl Port for Socket {
                     _ => return Wake::Idle,
                 },
             };
-            // The only error is an interruption by a signal: look again.
+            // The only error is a signal: look again.
             let _ = self.poll.poll(&mut self.ready, patience);
             self.woken = self.ready.iter().any(|event| event.token() == WAKE);
             if blocked && self.ready.iter().any(Event::is_writable) {
@@ -286,7 +288,7 @@ impl Port for Socket {
     }
 }
 
-/// Whether an I/O error is the news that nothing listens at the other end (ICMP port unreachable).
+/// Returns whether an I/O error is an ICMP port-unreachable.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
@@ -374,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_news() {
-        // Connected to itself, it refuses all others, and nobody else can take its port.
+        // Connected to itself, it refuses everybody else, and nobody else can get its port.
         let nobody = UdpSocket::bind(loopback()).unwrap();
         let address = nobody.local_addr().unwrap();
         nobody.connect(address).unwrap();
