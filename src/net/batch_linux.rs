@@ -460,13 +460,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_what_systems_send() {
+    fn answers_are_recognized_by_their_ttl() {
         assert!([200, 199, 169].into_iter().all(is_answer));
         assert!([0, 32, 64, 128, 168, 201, 255].into_iter().all(|hops| !is_answer(hops)));
     }
 
     #[test]
-    fn an_arrival_lies_between_the_opening_and_now() {
+    fn kernel_stamps_are_clamped_to_the_lifetime_of_the_socket() {
         let opened = Stamp { mono_ns: 1_000, wall_ns: 51_000 };
         let now = Stamp { mono_ns: 9_000, wall_ns: 59_000 };
         let mono_ns = |wall| arrival(wall, now, opened).mono_ns;

@@ -100,7 +100,7 @@ fn a_deadline_ends_the_wait() {
 }
 
 #[test]
-fn an_interruption_ends_the_wait_for_good() {
+fn an_interruption_ends_all_waits() {
     for deadline in [None, Some(i64::MAX)] {
         let mut server = bound(Options::default());
         let interrupter = server.interrupter();
@@ -114,7 +114,7 @@ fn an_interruption_ends_the_wait_for_good() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_told() {
+fn unsent_datagrams_are_reported() {
     let mut server = bound(Options::default());
     let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -163,7 +163,7 @@ mod linux {
     }
 
     #[test]
-    fn a_group_for_a_source_that_is_not_ours_fails_whole() {
+    fn a_group_from_a_foreign_source_fails_whole() {
         let mut server =
             BatchSocket::bind("0.0.0.0:0".parse().unwrap(), Options::default()).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -185,7 +185,7 @@ mod linux {
     }
 
     #[test]
-    fn an_answer_is_seen_within_64_though_each_wait_takes_two_calls() {
+    fn an_answer_is_detected_within_64_receives() {
         let options = Options { answers: true, ..Options::default() };
         let (mut server, mut other) = (bound(options), bound(options));
         let (mut batch, mut outbox) = (Batch::default(), Outbox::default());

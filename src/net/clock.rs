@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_a_pause_tore_apart_are_read_again() {
+    fn clocks_are_read_again_after_a_pause() {
         // The thread is stopped for 8 ms between the two clocks of the first reading.
         let (mut mono, mut wall) =
             ([0, 8_000_050, 8_000_100].into_iter(), [8_000_025, 8_000_075].into_iter());

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_may_be_as_long_as_a_peer_says() {
+    fn the_longest_wait_is_converted() {
         let longest = timespec(i64::MAX);
         assert_eq!((longest.tv_sec(), longest.tv_nsec()), (9_223_372_036, 854_775_807));
     }

@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_destination_gets_its_own_in_order(
+        fn each_destination_gets_its_datagrams_in_order(
             pushes in prop::collection::vec((0..9_u16, 0..4_usize, 0..3_usize), 0..300),
         ) {
             let mut outbox = Outbox::default();

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_comes_with_its_stamps_however_it_is_waited_for() {
+    fn every_kind_of_wait_returns_a_reply_with_its_stamps() {
         for timestamps in [Timestamps::User, Timestamps::Receive, Timestamps::Kernel] {
             for (precise, wait_ns) in [(false, None), (false, Some(5_000_000_000)), (true, None)] {
                 let (server, mut client) =
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_ends_the_wait_and_not_before() {
+    fn a_wait_never_ends_before_its_deadline() {
         for precise in [false, true] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };
             let (_server, mut client) = pair(&options);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_every_kind_of_wait_for_good() {
+    fn an_interruption_ends_every_kind_of_wait() {
         for (precise, wait_ns) in [(false, None), (true, None), (false, Some(30_000_000_i64))] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };
             let (_server, mut client) = pair(&options);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn room_in_the_send_buffer_ends_a_wait_that_asks_for_it() {
+    fn room_in_the_send_buffer_ends_a_wait() {
         for precise in [false, true] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };
             let (_server, mut client) = pair(&options);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_is_that_of_the_peers_family() {
+    fn an_unspecified_source_takes_the_peers_family() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = UdpSocket::bind(address).unwrap();
             for any in ["0.0.0.0:0", "[::]:0"] {

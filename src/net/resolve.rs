@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_taken_or_refused() {
+    fn only_the_requested_family_is_resolved() {
         let of = |host, family| resolve(&Endpoint { family: Some(family), ..endpoint(host) });
         assert!(of("localhost", Family::V4).unwrap().is_ipv4());
         // The host may have no IPv6, but must not return another family.

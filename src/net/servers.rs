@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_known_by_any_address_of_this_host_while_it_is_there() {
+    fn a_registered_server_is_found_by_any_local_address() {
         let mut servers = Servers::default();
         // Nobody else in this process has these ports.
         let one = Registered::new(address("127.0.0.1:1"));

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn all_interfaces_of_ipv6_are_those_of_ipv4() {
+    fn an_unspecified_ipv6_address_accepts_ipv4() {
         let mut receiver = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = receiver.local_address().port();
         let mut sender = Socket::connect((Ipv4Addr::LOCALHOST, port).into()).unwrap();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_ends_the_wait_for_good() {
+    fn an_interruption_ends_all_waits() {
         let mut socket = Socket::bind(loopback()).unwrap();
         let interrupter = socket.interrupter();
         let thread = thread::spawn(move || {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_ends_one_wait_after_what_has_come_is_taken() {
+    fn a_wake_up_ends_one_wait_once_nothing_is_left_to_read() {
         let mut receiver = Socket::bind(loopback()).unwrap();
         let mut sender = Socket::connect(receiver.local_address()).unwrap();
         for _ in 0..2 {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_news() {
+    fn a_refusal_ends_the_wait() {
         // Connected to itself, it refuses everybody else, and nobody else can get its port.
         let nobody = UdpSocket::bind(loopback()).unwrap();
         let address = nobody.local_addr().unwrap();
