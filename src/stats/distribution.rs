@@ -1,4 +1,4 @@
-//! The distribution of durations in constant memory.
+//! The distribution of durations, in constant memory.
 
 use std::ops::AddAssign;
 
@@ -9,27 +9,28 @@ use crate::packed::{Packed, Reader, put_float, put_uint};
 /// Significant decimal digits of a percentile.
 const DIGITS: u8 = 3;
 
-/// Durations in nanoseconds, none negative. Count, mean, minimum and maximum are exact, percentiles
-/// exact of up to 1024 and else to 0.1 %. Undefined without a sample.
+/// A sample of durations in nanoseconds. Count, mean, minimum and maximum are exact; percentiles
+/// are exact up to 1024 values, then within 0.1 %. Undefined if empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Distribution {
     count: u64,
     mean_ns: f64,
-    /// The sum of the squares of the distances to the mean (Welford).
+    /// The sum of squared deviations from the mean (Welford).
     squares: f64,
     range_ns: Option<(i64, i64)>,
     values: Values,
 }
 
-/// Few values are kept as they are: of thousands of targets each has a distribution.
+/// Few values are kept as they are, since a sweep has a distribution for each of thousands of
+/// targets.
 #[derive(Clone, Debug)]
 enum Values {
     Few(Vec<u64>),
-    /// As wide as the largest value asks for.
+    /// Resizes to the largest value.
     Many(Box<Histogram<u64>>),
 }
 
-/// So many values take less room than a histogram.
+/// Up to this many values take less memory than a histogram.
 const FEW: usize = 1024;
 
 impl Default for Values {
@@ -74,7 +75,7 @@ impl Values {
                 }
                 self.record(value, times);
             }
-            // It widens by itself, so that all fits.
+            // Cannot fail: the histogram resizes itself.
             Self::Many(histogram) => drop(histogram.record_n(value, times)),
         }
     }
@@ -90,7 +91,7 @@ impl Values {
         }
     }
 
-    /// The value of this rank, from 1.
+    /// Returns the value of this rank, from 1.
     fn of_rank(&self, rank: u64, percent: f64) -> Option<u64> {
         match self {
             Self::Few(values) => {
@@ -104,7 +105,7 @@ impl Values {
 }
 
 impl Distribution {
-    /// Takes one duration into account; a negative one counts as 0.
+    /// Adds one duration; a negative one counts as 0.
     #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
     pub fn add(&mut self, ns: i64) {
         let ns = ns.max(0);
@@ -117,39 +118,39 @@ impl Distribution {
         self.values.record(ns.unsigned_abs(), 1);
     }
 
-    /// How many were taken.
+    /// Returns the number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The smallest.
+    /// Returns the smallest value.
     #[must_use]
     pub fn min_ns(&self) -> Option<i64> {
         self.range_ns.map(|(min, _)| min)
     }
 
-    /// The largest.
+    /// Returns the largest value.
     #[must_use]
     pub fn max_ns(&self) -> Option<i64> {
         self.range_ns.map(|(_, max)| max)
     }
 
-    /// The arithmetic mean.
+    /// Returns the arithmetic mean.
     #[must_use]
     pub fn mean_ns(&self) -> Option<f64> {
         (self.count > 0).then_some(self.mean_ns)
     }
 
-    /// The sample standard deviation; undefined for fewer than two.
+    /// Returns the sample standard deviation; undefined for fewer than two values.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a deviation needs no more than 53 bits")]
     pub fn stddev_ns(&self) -> Option<f64> {
         (self.count > 1).then(|| (self.squares / (self.count - 1) as f64).sqrt())
     }
 
-    /// The smallest value that at least `percent` of the sample do not exceed (nearest rank);
-    /// undefined where fewer than one value is expected beyond it, as p99.9 is of 100.
+    /// Returns the smallest value that at least `percent` of the sample do not exceed (nearest
+    /// rank). Undefined if fewer than one value is expected beyond it, such as p99.9 of 100.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 53 bits")]
     pub fn percentile_ns(&self, percent: f64) -> Option<i64> {
@@ -161,12 +162,13 @@ impl Distribution {
             return Some(max);
         }
         let beyond = percent.min(100.0 - percent) / 100.0 * self.count as f64;
-        // The median is that of any sample; the tolerance is for shares that binary cannot hold.
+        // The median is defined for any sample. The tolerance absorbs shares that binary cannot
+        // represent.
         let is_median = (percent - 50.0).abs() < f64::EPSILON;
         if !is_median && beyond < 1.0 - 1e-9 {
             return None;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of a count")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
         let rank = (percent / 100.0 * self.count as f64 - 1e-9).ceil() as u64;
         let value = self.values.of_rank(rank.max(1), percent)?;
         Some(i64::try_from(value).unwrap_or(max).clamp(min, max))

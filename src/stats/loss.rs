@@ -1,11 +1,11 @@
-//! How sure a loss rate is, and how losses follow each other.
+//! The confidence of a loss rate, and the runs of losses.
 
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
 
-/// The 95 % confidence interval of a share of `part` in `whole` (Wilson 1927, without continuity
-/// correction); undefined of nothing.
+/// Returns the 95 % confidence interval of the share `part` of `whole` (Wilson 1927, without
+/// continuity correction); undefined if `whole` is 0.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
 pub fn wilson(part: u64, whole: u64) -> Option<(f64, f64)> {
@@ -18,20 +18,20 @@ pub fn wilson(part: u64, whole: u64) -> Option<(f64, f64)> {
     let scale = 1.0 + Z * Z / n;
     let middle = (share + Z * Z / (2.0 * n)) / scale;
     let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
-    // At the ends the bound is exact, whatever rounding says.
+    // At the ends the bound is exact, despite rounding.
     let low = if part == 0 { 0.0 } else { middle - reach };
     let high = if part == whole { 1.0 } else { middle + reach };
     Some((low, high))
 }
 
-/// Lengths of runs.
+/// Statistics of run lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
-    /// How many runs.
+    /// The number of runs.
     pub count: u64,
     /// The sum of their lengths.
     pub total: u64,
-    /// The longest.
+    /// The longest run.
     pub max: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ impl Runs {
         self.max = self.max.max(Some(length));
     }
 
-    /// The mean length.
+    /// Returns the mean length.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
     pub fn mean(&self) -> Option<f64> {
@@ -53,20 +53,20 @@ impl Runs {
     }
 }
 
-/// Runs of lost packets (loss periods, RFC 3357) and, between them, runs of those that were not.
-/// A run that goes on counts with its length so far.
+/// Runs of lost packets (loss periods, RFC 3357) and the gaps between them. A run in progress
+/// counts with its length so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossRuns {
     /// Consecutive losses.
     pub bursts: Runs,
     /// Consecutive packets without loss.
     pub gaps: Runs,
-    /// What the last packet was, and how many in a row.
+    /// Whether the last packet was lost, and the length of its run.
     last: Option<(bool, u64)>,
 }
 
 impl LossRuns {
-    /// Takes the next packet in sending order into account.
+    /// Adds the next packet in sending order.
     pub fn add(&mut self, lost: bool) {
         let runs = if lost { &mut self.bursts } else { &mut self.gaps };
         let length = match self.last {
@@ -114,7 +114,7 @@ impl Packed for LossRuns {
 }
 
 impl AddAssign<&Self> for LossRuns {
-    /// No run goes on from one session to the next.
+    /// Adds the runs of another session; none continues from one to the next.
     fn add_assign(&mut self, other: &Self) {
         for (mine, theirs) in [(&mut self.bursts, other.bursts), (&mut self.gaps, other.gaps)] {
             mine.count = mine.count.saturating_add(theirs.count);

@@ -1,5 +1,5 @@
-//! Numbers over many packets; pure, of constant size, and mergeable: the sum of two is that of both
-//! samples together.
+//! Statistics over many packets: pure, of constant size, and mergeable. The sum of two covers both
+//! samples.
 
 mod distribution;
 mod loss;

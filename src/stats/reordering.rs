@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
 
-/// How many arrivals that went ahead of all before are remembered to measure an extent.
+/// The number of arrivals, each ahead of all before it, that are kept to measure extents.
 const REMEMBERED: usize = 4096;
 
 /// Packets that arrived after one sent later.
@@ -14,12 +14,12 @@ pub struct Reordering {
     arrivals: u64,
     reordered: u64,
     max_extent: Option<u64>,
-    /// The last arrivals with a higher number than any before: their place and number, both rising.
+    /// The last arrivals with a higher number than any before: index and number, both rising.
     ahead: VecDeque<(u64, u64)>,
 }
 
 impl Reordering {
-    /// Takes the next arrival into account, each packet once.
+    /// Adds the next arrival; each packet at most once.
     pub fn add(&mut self, seq: u64) {
         let place = self.arrivals;
         self.arrivals += 1;
@@ -35,21 +35,21 @@ impl Reordering {
         self.ahead.push_back((place, seq));
     }
 
-    /// How many arrived with a lower number than one before them (section 3.3).
+    /// Returns how many packets arrived after one with a higher number (section 3.3).
     #[must_use]
     pub fn reordered(&self) -> u64 {
         self.reordered
     }
 
-    /// Their share of all that arrived (section 4.1).
+    /// Returns their share of all arrivals (section 4.1).
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn ratio(&self) -> Option<f64> {
         (self.arrivals > 0).then(|| self.reordered as f64 / self.arrivals as f64)
     }
 
-    /// The largest extent: how many arrivals before it the first packet sent later came (section
-    /// 4.2.1). Where more than 4096 went ahead since, the true extent is larger.
+    /// Returns the largest extent: how many arrivals back the first packet sent later came (section
+    /// 4.2.1). If 4096 more have moved ahead since then, the true extent is larger.
     #[must_use]
     pub fn max_extent(&self) -> Option<u64> {
         self.max_extent
@@ -79,7 +79,7 @@ impl Packed for Reordering {
 }
 
 impl AddAssign<&Self> for Reordering {
-    /// Numbers of two sessions do not compare.
+    /// Adds another session, whose numbers do not compare with these.
     fn add_assign(&mut self, other: &Self) {
         self.arrivals = self.arrivals.saturating_add(other.arrivals);
         self.reordered = self.reordered.saturating_add(other.reordered);

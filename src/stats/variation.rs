@@ -1,10 +1,10 @@
-//! How delays differ from packet to packet.
+//! Delay variation between packets.
 
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader, put_float, put_uint};
 
-/// Delay variation between neighbours.
+/// Delay variation between neighbouring packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Variation {
     pairs: u64,
@@ -16,7 +16,7 @@ pub struct Variation {
 }
 
 impl Variation {
-    /// Takes the delay of the next packet in sending order into account, none of one that was lost.
+    /// Adds the delay of the next packet in sending order; `None` if it was lost.
     pub fn add_sent(&mut self, delay_ns: Option<i64>) {
         if let (Some(last), Some(this)) = (self.last_sent, delay_ns) {
             self.pairs += 1;
@@ -25,7 +25,7 @@ impl Variation {
         self.last_sent = delay_ns;
     }
 
-    /// Takes the delay of the next packet in order of arrival into account.
+    /// Adds the delay of the next packet in order of arrival.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
     pub fn add_arrived(&mut self, delay_ns: i64) {
         if let Some(last) = self.last_arrived {
@@ -35,16 +35,16 @@ impl Variation {
         self.last_arrived = Some(delay_ns);
     }
 
-    /// The mean absolute inter-packet delay variation (RFC 3393): over pairs of packets sent one
-    /// after the other of which neither was lost.
+    /// Returns the mean absolute inter-packet delay variation (RFC 3393), over pairs of packets
+    /// sent one after the other, neither lost.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
     pub fn ipdv_abs_mean_ns(&self) -> Option<f64> {
         (self.pairs > 0).then(|| self.sum_ns as f64 / self.pairs as f64)
     }
 
-    /// The interarrival jitter of RFC 3550 (section 6.4.1): the difference of transit times of
-    /// packets that arrived one after the other, smoothed with gain 1/16, from 0.
+    /// Returns the interarrival jitter of RFC 3550 (section 6.4.1): the difference in transit time
+    /// between successive arrivals, smoothed with gain 1/16 from 0.
     #[must_use]
     pub fn rfc3550_jitter_ns(&self) -> Option<f64> {
         (self.arrivals > 0).then_some(self.smoothed_ns)
@@ -79,12 +79,12 @@ impl Packed for Variation {
 }
 
 impl AddAssign<&Self> for Variation {
-    /// No pair reaches from one session to the next; the smoothing goes on.
+    /// Adds another session: no pair spans the two, but the smoothing continues.
     fn add_assign(&mut self, other: &Self) {
         self.pairs = self.pairs.saturating_add(other.pairs);
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
         self.arrivals = self.arrivals.saturating_add(other.arrivals);
-        #[expect(clippy::cast_precision_loss, reason = "what is that far off is 0")]
+        #[expect(clippy::cast_precision_loss, reason = "0 long before this matters")]
         let faded = self.smoothed_ns * (15.0_f64 / 16.0).powf(other.arrivals as f64);
         self.smoothed_ns = other.smoothed_ns + faded;
         (self.last_sent, self.last_arrived) = (None, None);
@@ -118,8 +118,8 @@ mod tests {
             whole.add_arrived(delay);
             other.add_arrived(delay);
         }
-        // The first delay of the other session equals the last of the one: the pair between them
-        // fades what was there once more.
+        // The other session's first delay equals this one's last, so the pair between them only
+        // fades the old value once more.
         one += &other;
         let (sum, all) = (one.rfc3550_jitter_ns().unwrap(), whole.rfc3550_jitter_ns().unwrap());
         let faded = (2.0 + 30.0 / 16.0) * (15.0_f64 / 16.0).powi(2);
