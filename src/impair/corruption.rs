@@ -1,21 +1,22 @@
-//! Packets that arrive changed.
+//! Bit errors.
 
 use crate::{Random, Result, probability};
 
-/// Flips one bit of a payload, any as likely, with a probability. A payload of nothing stays as it is.
+/// A model that flips one random bit of a payload with a fixed probability. An empty payload stays
+/// unchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Corruption(f64);
 
 impl Corruption {
-    /// Corrupts with probability `p`.
+    /// Creates a model that corrupts with probability `p`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) where `p` is no probability.
+    /// [`Error::Argument`](crate::Error::Argument) if `p` is not a probability.
     pub fn new(p: f64) -> Result<Self> {
         probability("corruption", p).map(Self)
     }
 
-    /// Decides the next packet: which bit of `length` bytes is flipped, if one is.
+    /// Returns which bit of the next packet's `length` bytes to flip, if any.
     pub fn bit(&self, length: usize, random: &mut Random) -> Option<u32> {
         if self.0 == 0.0 || !random.chance(self.0) || length == 0 {
             return None;

@@ -4,32 +4,32 @@ use std::f64::consts::TAU;
 
 use crate::{Error, NS_PER_SECOND, Random, Result};
 
-/// The longest delay, an hour; what a distribution draws above is cut to it.
+/// The longest delay, one hour; longer draws are cut to it.
 pub const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;
 
-/// How long a packet is under way. All parameters are nanoseconds; a draw below 0 is 0.
+/// A distribution of delays. Times are nanoseconds; negative draws become 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Delay {
-    /// No time.
+    /// No delay.
     #[default]
     None,
-    /// Always the same.
+    /// A constant.
     Fixed(f64),
-    /// Any from the first to the second, each as likely.
+    /// Uniform between two bounds.
     Uniform(f64, f64),
-    /// Around a mean, with a standard deviation.
+    /// Normal, with a mean and a standard deviation.
     Normal(f64, f64),
-    /// Mostly short, with a mean.
+    /// Exponential, with a mean.
     Exponential(f64),
-    /// At least a scale, with a tail that falls as a power law of this shape (Pareto type I).
+    /// Pareto type I, with a scale (the minimum) and a shape (the exponent of its tail).
     Pareto(f64, f64),
 }
 
 impl Delay {
-    /// Lets a model pass whose parameters are possible.
+    /// Validates the parameters.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the one that is not.
+    /// [`Error::Argument`] names the invalid one.
     pub fn checked(self) -> Result<Self> {
         let parameters: &[(&'static str, f64)] = match &self {
             Self::None => &[],
@@ -62,7 +62,7 @@ impl Delay {
 
     /// Draws the next packet's delay.
     ///
-    /// The functions are libm's own: the system's differ in the last bit from one to the other.
+    /// Uses libm, since the math libraries of systems differ in the last bit.
     pub fn draw_ns(&self, random: &mut Random) -> i64 {
         // 1 - unit is never 0.
         let ns = match self {
@@ -96,7 +96,7 @@ mod tests {
         (0..N).map(|_| delay.draw_ns(&mut random) as f64).collect()
     }
 
-    /// The share of draws up to some values is that of the distribution function.
+    /// Asserts that the share of draws up to each value is that of the distribution function.
     fn assert_distribution(delay: Delay, function: impl Fn(f64) -> f64, values: [f64; 4]) {
         let draws = draws(delay);
         for value in values {

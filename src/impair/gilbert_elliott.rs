@@ -1,13 +1,14 @@
-//! Loss in bursts.
+//! Bursty loss.
 
 use crate::{Random, Result, probability};
 
-/// The Gilbert-Elliott model: a good and a bad state, each with a loss of its own (Elliott 1963).
+/// The Gilbert-Elliott model: a good and a bad state, each with its own loss probability (Elliott
+/// 1963).
 ///
-/// As `tc netem loss gemodel p r 1-h 1-k`: each packet meets the state that the former one left, then
-/// the state may change; the first meets the good one. The steady loss is
-/// `(bad_loss p + good_loss r) / (p + r)`; with `bad_loss` 1 and `good_loss` 0 a burst has a mean of `1 / r`
-/// packets.
+/// Same as `tc netem loss gemodel p r 1-h 1-k`: a packet is lost with the current state's
+/// probability, then the state may change; the first packet is in the good state. The steady loss
+/// is `(bad_loss p + good_loss r) / (p + r)`; if `bad_loss` is 1 and `good_loss` 0, the mean burst
+/// is `1 / r` packets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GilbertElliott {
     p: f64,
@@ -18,11 +19,11 @@ pub struct GilbertElliott {
 }
 
 impl GilbertElliott {
-    /// A model that turns bad with probability `p` and good again with `r`, and loses with
+    /// Creates a model that turns bad with probability `p` and good again with `r`, and loses with
     /// `bad_loss` (netem's 1-h) and `good_loss` (1-k).
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) where one of them is no probability.
+    /// [`Error::Argument`](crate::Error::Argument) if one of them is not a probability.
     pub fn new(p: f64, r: f64, bad_loss: f64, good_loss: f64) -> Result<Self> {
         Ok(Self {
             p: probability("p", p)?,
@@ -33,7 +34,7 @@ impl GilbertElliott {
         })
     }
 
-    /// Decides the next packet.
+    /// Returns whether the next packet is lost.
     pub fn loses(&mut self, random: &mut Random) -> bool {
         let changes = random.chance(if self.bad { self.r } else { self.p });
         let lost = random.chance(if self.bad { self.bad_loss } else { self.good_loss });
@@ -62,7 +63,7 @@ mod tests {
             let losses = losses(GilbertElliott::new(p, r, bad, good).unwrap());
             let rate = (bad * p + good * r) / (p + r);
             let share = losses.iter().filter(|lost| **lost).count();
-            // Correlation widens the variance of the mean: by at most this factor (the chain's
+            // Correlation widens the variance of the mean by at most this factor (the chain's
             // autocorrelation is (1 - p - r)^lag).
             let rho = 1.0 - p - r;
             let sigma = (rate * (1.0 - rate) * (1.0 + rho) / (1.0 - rho) / f64::from(N)).sqrt();

@@ -1,91 +1,91 @@
-//! One way of a path: what happens to a packet, in a fixed order.
+//! One direction of a path: impairments in a fixed order.
 
 use crate::Random;
 use crate::impair::{Corruption, Delay, Loss, Rate, Reordering};
 
-/// The impairments of one way, in the order in which a packet meets them; by default none.
+/// The impairments of one direction, in the order in which they apply; by default none.
 ///
-/// Each copy of a duplicated packet meets what follows on its own. What chance decides, up to how long
-/// a packet is delayed and held, is drawn in the order of the packets; what depends on those before it,
-/// rate and order, is decided when it enters.
+/// Copies of a duplicated packet are impaired independently. Random decisions, including delay and
+/// hold time, are drawn in packet order; rate and order depend on earlier packets and are decided
+/// when a packet enters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
-    /// Which packets are lost.
+    /// Packet loss.
     pub loss: Loss,
-    /// The probability that a packet comes twice.
+    /// The probability that a packet arrives twice.
     pub duplication: f64,
-    /// Which packets are changed.
+    /// Bit errors.
     pub corruption: Corruption,
-    /// How much the link carries.
+    /// The rate limit.
     pub rate: Option<Rate>,
-    /// How long it takes.
+    /// The delay.
     pub delay: Delay,
-    /// Whether a packet waits for those before it though its own delay is over.
+    /// Whether a packet waits for earlier ones even if its own delay is over.
     pub keep_order: bool,
-    /// Which packets are overtaken on purpose, whatever `keep_order` says of the rest.
+    /// Deliberate reordering, regardless of `keep_order`.
     pub reordering: Reordering,
-    /// Its memory: when the last packet in order arrives.
+    /// State: when the last packet in order arrives.
     pub last_ns: i64,
 }
 
-/// What happened to a packet on one way; of several copies, to any.
+/// Everything that happened to a packet, or to any of its copies, on one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);
 
 impl Flags {
     /// Lost.
     pub const LOST: Self = Self(1);
-    /// Came twice.
+    /// Duplicated.
     pub const DUPLICATED: Self = Self(2);
     /// A bit was flipped.
     pub const CORRUPTED: Self = Self(4);
-    /// Was held back for others to overtake.
+    /// Held back so that others overtake it.
     pub const HELD: Self = Self(8);
-    /// Found the queue of the rate limit full.
+    /// Dropped because the rate limit's queue was full.
     pub const QUEUE_FULL: Self = Self(16);
     /// The names of the flags, from the lowest bit.
     pub const NAMES: [&str; 5] = ["lost", "duplicated", "corrupted", "held", "queue_full"];
 
-    /// Adds what `other` has.
+    /// Adds the flags of `other`.
     pub fn add(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Those that `other` has not.
+    /// Returns the flags that `other` lacks.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether it has all of `other`.
+    /// Returns whether it has all flags of `other`.
     #[must_use]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// What chance decided of a packet on one way, whenever it enters.
+/// The random decisions for a packet on one link, independent of when it enters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkDraw {
-    /// The copies; none where it is lost.
+    /// The copies; none if the packet is lost.
     pub copies: [Option<CopyPlan>; 2],
-    /// Whether it is lost or duplicated.
+    /// Whether the packet is lost or duplicated.
     pub flags: Flags,
 }
 
-/// What chance decided of a copy of a packet.
+/// The random decisions for one copy of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyPlan {
-    /// The bit that is flipped on the way.
+    /// The bit to flip.
     pub flipped: Option<u32>,
     delay_ns: i64,
     held_ns: Option<i64>,
 }
 
 impl Link {
-    /// Draws what becomes of a packet of `length` bytes.
+    /// Draws the random decisions for a packet of `length` bytes.
     ///
-    /// The draws depend on the packets before it and not on when any of them enters the link.
+    /// They depend on earlier packets, but not on when any of them enters the link.
     pub fn draw(&mut self, length: usize, random: &mut Random) -> LinkDraw {
         let mut drawn = LinkDraw::default();
         if self.loss.loses(random) {
@@ -106,8 +106,8 @@ impl Link {
         drawn
     }
 
-    /// Carries a copy of `length` bytes that enters at `at_ns`, which others entered before: when it
-    /// comes out; `None` where it finds the queue full.
+    /// Passes a copy of `length` bytes that enters at `at_ns`; calls are in order of entry. Returns
+    /// when it leaves, or `None` if the queue is full.
     pub fn carry(
         &mut self,
         at_ns: i64,
@@ -137,13 +137,13 @@ impl Link {
         Some(out_ns)
     }
 
-    /// Whether a packet may come out later than it enters.
+    /// Returns whether a packet may leave later than it enters.
     #[must_use]
     pub fn takes_time(&self) -> bool {
         self.rate.is_some() || self.delay != Delay::None || self.reordering != Reordering::default()
     }
 
-    /// Whether when a packet comes out depends on those that entered before it.
+    /// Returns whether departure times depend on earlier packets.
     #[must_use]
     pub fn queues(&self) -> bool {
         self.rate.is_some() || self.keep_order
@@ -157,7 +157,7 @@ mod tests {
 
     const N: u32 = 20_000;
 
-    /// When the copies of packets come out that enter one a microsecond, and what happened to them.
+    /// Returns when the copies of packets that enter one per microsecond leave, and their flags.
     fn arrivals(mut link: Link) -> Vec<(Vec<i64>, Flags)> {
         let mut random = Random::new(Some(5));
         let mut pass = |at_ns| {
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_full_queue_loses() {
         let rate = Some(Rate::new(512_000_000, 1280).unwrap());
-        // 128 bytes take 2 microseconds, one comes each: half are lost in the long run.
+        // 128 bytes take 2 microseconds and one packet enters each: half are lost in the long run.
         let passages = arrivals(Link { rate, ..Link::default() });
         let lost = passages.iter().filter(|(_, flags)| flags.has(Flags::QUEUE_FULL)).count();
         assert_eq!(lost, passages.iter().filter(|(out, _)| out.is_empty()).count());

@@ -3,16 +3,16 @@
 use crate::impair::{GilbertElliott, Pattern};
 use crate::{Random, Result, probability};
 
-/// Decides which packets are lost.
+/// A model of packet loss.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Loss {
-    /// Each packet with the same probability, whatever became of the others.
+    /// Each packet independently, with the same probability.
     Bernoulli(f64),
-    /// The lab's rule: a draw from 0 to 10, both ends included, that is less than 4 (36.36 %).
+    /// The lab's rule: lost if a draw from 0 to 10, both included, is less than 4 (36.36 %).
     Lab,
     /// In bursts.
     GilbertElliott(GilbertElliott),
-    /// As given.
+    /// From a list.
     Pattern(Pattern),
     /// No packet.
     #[default]
@@ -20,15 +20,15 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Loss with probability `p`, an argument called `name`.
+    /// Creates independent loss with probability `p`; errors call the argument `name`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) where `p` is no probability.
+    /// [`Error::Argument`](crate::Error::Argument) if `p` is not a probability.
     pub fn bernoulli(name: &'static str, p: f64) -> Result<Self> {
         probability(name, p).map(Self::Bernoulli)
     }
 
-    /// Decides the next packet.
+    /// Returns whether the next packet is lost.
     pub fn loses(&mut self, random: &mut Random) -> bool {
         match self {
             Self::Bernoulli(p) => random.chance(*p),
@@ -51,7 +51,7 @@ mod tests {
         let count = losses.iter().filter(|lost| **lost).count();
         assert_share(u32::try_from(count).unwrap(), n, p);
         if p > 0.0 && p < 1.0 {
-            // What came of the others changes nothing: bursts are geometric.
+            // Losses are independent, so bursts are geometric.
             assert_mean(&bursts(&losses), 1.0 / (1.0 - p), p.sqrt() / (1.0 - p));
         }
     }

@@ -1,6 +1,6 @@
-//! What may happen to a packet on purpose; pure and seeded.
+//! Impairment models; pure and seeded.
 //!
-//! A model is its parameters and its memory in one; whoever uses it for several clients clones it.
+//! A model holds its parameters and its state; clone it for each client.
 
 mod corruption;
 mod delay;
@@ -20,25 +20,26 @@ pub use pattern::Pattern;
 pub use rate::Rate;
 pub use reordering::Reordering;
 
-/// For tests of models: that what was counted agrees with its formula.
+/// Statistical assertions for tests of models.
 #[cfg(test)]
 mod confidence {
-    /// `count` of `n` independent draws lies within 4 standard deviations of `n p`. The seeds of the
-    /// tests are fixed: each passes always or never.
+    /// Asserts that `count` of `n` independent draws lies within 4 standard deviations of `n p`.
+    /// Tests have fixed seeds, so each always passes or always fails.
     pub(super) fn assert_share(count: u32, n: u32, p: f64) {
         let (share, sigma) =
             (f64::from(count) / f64::from(n), (p * (1.0 - p) / f64::from(n)).sqrt());
         assert!((share - p).abs() <= 4.0 * sigma, "{share} for {p}, sigma {sigma}");
     }
 
-    /// How long each run of losses is.
+    /// Returns the length of each run of losses.
     pub(super) fn bursts(losses: &[bool]) -> Vec<f64> {
         let bursts = losses.split(|lost| !lost).filter(|burst| !burst.is_empty());
         #[expect(clippy::cast_precision_loss, reason = "bursts are short")]
         bursts.map(|burst| burst.len() as f64).collect()
     }
 
-    /// The mean of values with standard deviation `deviation` lies within 4 standard errors.
+    /// Asserts that the mean of values with standard deviation `deviation` is within 4 standard
+    /// errors.
     pub(super) fn assert_mean(values: &[f64], mean: f64, deviation: f64) {
         #[expect(clippy::cast_precision_loss, reason = "few enough")]
         let n = values.len() as f64;

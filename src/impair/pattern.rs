@@ -1,10 +1,10 @@
-//! Loss as it was given or recorded.
+//! Loss from a given or recorded pattern.
 
 use std::sync::Arc;
 
 use crate::{Error, Result};
 
-/// Loses those packets that a pattern names, from its start again at its end.
+/// A fixed loss pattern that repeats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     lost: Arc<[bool]>,
@@ -15,10 +15,10 @@ impl Pattern {
     /// The longest pattern.
     pub const MAX: usize = 1 << 24;
 
-    /// Loses where `lost` is true.
+    /// Creates a pattern that loses a packet if its entry in `lost` is true.
     ///
     /// # Errors
-    /// [`Error::Argument`] where it is empty or longer than [`Self::MAX`].
+    /// [`Error::Argument`] if it is empty or longer than [`Self::MAX`].
     pub fn new(lost: Vec<bool>) -> Result<Self> {
         if (1..=Self::MAX).contains(&lost.len()) {
             Ok(Self { lost: lost.into(), next: 0 })
@@ -32,7 +32,7 @@ impl Pattern {
         }
     }
 
-    /// Decides the next packet.
+    /// Returns whether the next packet is lost.
     pub fn loses(&mut self) -> bool {
         let lost = self.lost[self.next];
         self.next = (self.next + 1) % self.lost.len();

@@ -1,25 +1,25 @@
-//! A link that carries so much and no more.
+//! A rate limit with a bounded queue.
 
 use crate::{Error, NS_PER_SECOND, Result};
 
-/// What the headers of IPv4 and UDP add to a payload, in bytes.
+/// The bytes that IPv4 and UDP headers add to a payload.
 const HEADERS: usize = 28;
 
-/// A rate limit with a queue in front of it; what finds the queue full is lost.
+/// A rate limit with a queue in front of it; a packet that finds the queue full is lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
     bits_per_second: u64,
     queue_ns: i64,
-    /// When the link has sent all that it took.
+    /// When everything accepted so far has been sent.
     busy_until_ns: i64,
 }
 
 impl Rate {
-    /// A link of `bits_per_second` with a queue of `queue` bytes. A packet counts as its payload and
-    /// 28 bytes of headers.
+    /// Creates a link of `bits_per_second` with a queue of `queue` bytes. A packet counts as its
+    /// payload and 28 bytes of headers.
     ///
     /// # Errors
-    /// [`Error::Argument`] where the rate is 0.
+    /// [`Error::Argument`] if the rate is 0.
     pub fn new(bits_per_second: u64, queue: u32) -> Result<Self> {
         if bits_per_second == 0 {
             return Err(Error::argument("bits_per_second", 0, "1 or more"));
@@ -28,12 +28,13 @@ impl Rate {
         Ok(Self { bits_per_second, queue_ns, busy_until_ns: i64::MIN })
     }
 
-    /// Decides a packet that comes at `at_ns`: when its last bit has left; `None` where the queue,
-    /// which does not count the packet that is being sent, has no room for it.
+    /// Accepts a packet at `at_ns`. Returns when its last bit leaves, or `None` if the queue has no
+    /// room. The packet in transmission counts with its unsent part; an idle link accepts any
+    /// packet.
     pub fn leaves(&mut self, at_ns: i64, length: usize) -> Option<i64> {
         let transmission_ns = transmission_ns(length + HEADERS, self.bits_per_second);
         let start_ns = self.busy_until_ns.max(at_ns);
-        // What is still to be sent before this one is in the queue, and this one will be.
+        // The queue holds all unsent bytes, and would hold this packet.
         if start_ns > at_ns && (start_ns - at_ns).saturating_add(transmission_ns) > self.queue_ns {
             return None;
         }

@@ -1,8 +1,9 @@
-//! Packets that others overtake.
+//! Deliberate reordering.
 
 use crate::{Random, Result, probability};
 
-/// Holds a packet back for a time, with a probability: what follows in that time overtakes it.
+/// A model that holds packets back for a fixed time, with a probability, so that later ones
+/// overtake.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reordering {
     p: f64,
@@ -10,15 +11,15 @@ pub struct Reordering {
 }
 
 impl Reordering {
-    /// Holds back with probability `p`, for `by_ns`.
+    /// Creates a model that holds a packet back with probability `p`, for `by_ns`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) where `p` is no probability.
+    /// [`Error::Argument`](crate::Error::Argument) if `p` is not a probability.
     pub fn new(p: f64, by_ns: i64) -> Result<Self> {
         Ok(Self { p: probability("p", p)?, by_ns })
     }
 
-    /// Decides the next packet: how long it is held back, in nanoseconds, if it is.
+    /// Returns how long to hold the next packet back, in nanoseconds, if at all.
     pub fn holds(&self, random: &mut Random) -> Option<i64> {
         (self.p > 0.0 && random.chance(self.p)).then_some(self.by_ns)
     }
