@@ -37,7 +37,7 @@ mod tests {
     use crate::impair::confidence::assert_share;
 
     #[test]
-    fn rate_and_place_are_as_stated() {
+    fn rate_and_position_are_as_stated() {
         let (corruption, mut random) = (Corruption::new(0.2).unwrap(), Random::new(Some(3)));
         let mut bits = [0; 32];
         for bit in (0..64_000).filter_map(|_| corruption.bit(4, &mut random)) {

@@ -129,21 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn no_delay_is_below_nothing_or_above_an_hour() {
+    fn delays_are_clamped_to_0_and_an_hour() {
         assert!(draws(Delay::Normal(0.0, 1e6)).iter().all(|&draw| draw >= 0.0));
         let longest = draws(Delay::Pareto(1e9, 0.1)).into_iter().fold(0.0, f64::max);
         assert_eq!(longest.to_bits(), 3.6e12_f64.to_bits());
     }
 
     #[test]
-    fn draws_are_the_same_for_ever() {
+    fn draws_never_change() {
         let models = [Delay::Normal(1e9, 1e8), Delay::Exponential(1e9), Delay::Pareto(1e9, 3.0)];
         let drawn = models.map(|model| model.draw_ns(&mut Random::new(Some(7))));
         assert_eq!(drawn, [1_015_864_398, 56_951_838, 1_019_165_286]);
     }
 
     #[test]
-    fn what_is_impossible_is_named() {
+    fn impossible_parameters_are_named() {
         let text = |delay: Delay| delay.checked().unwrap_err().to_string();
         let allowed = "a number of seconds from 0 to 3600";
         assert_eq!(text(Delay::Fixed(-1e9)), format!("delay must be {allowed}, not -1"));

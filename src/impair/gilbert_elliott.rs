@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_formula() {
+    fn the_rate_matches_the_formula() {
         for (p, r, bad, good) in
             [(0.01, 0.3, 1.0, 0.0), (0.05, 0.2, 0.7, 0.01), (0.2, 0.8, 1.0, 0.0)]
         {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn with_r_of_one_less_p_it_is_bernoulli() {
+    fn r_of_one_minus_p_is_bernoulli_loss() {
         let losses = losses(GilbertElliott::new(0.3, 0.7, 1.0, 0.0).unwrap());
         let lost = u32::try_from(losses.iter().filter(|lost| **lost).count()).unwrap();
         assert_share(lost, N, 0.3);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_probability_is_refused() {
+    fn values_outside_0_to_1_are_refused() {
         let error = GilbertElliott::new(0.1, 1.5, 1.0, 0.0).unwrap_err().to_string();
         assert_eq!(error, "r must be a probability from 0 to 1, not 1.5");
     }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_takes_all_copies_and_the_rest_is_duplicated_at_its_rate() {
+    fn a_loss_drops_all_copies_and_the_rest_is_duplicated_at_its_rate() {
         let loss = Loss::Bernoulli(0.25);
         let passages = arrivals(Link { loss, duplication: 0.1, ..Link::default() });
         let count = |copies: usize| passages.iter().filter(|(out, _)| out.len() == copies).count();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept_on_demand_and_broken_on_demand() {
+    fn order_is_kept_or_broken_on_request() {
         let delay = Delay::Exponential(50_000.0);
         let times = |link| arrivals(link).into_iter().map(|(out, _)| out[0]).collect::<Vec<_>>();
         assert!(!times(Link { delay: delay.clone(), ..Link::default() }).is_sorted());

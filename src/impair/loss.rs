@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_probability_is_refused() {
+    fn values_outside_0_to_1_are_refused() {
         for p in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert!(Loss::bernoulli("loss", p).is_err());
         }

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_link_takes_what_the_queue_would_not() {
+    fn an_idle_link_accepts_a_packet_larger_than_the_queue() {
         assert_eq!(Rate::new(8, 0).unwrap().leaves(0, 72), Some(100 * NS_PER_SECOND));
     }
 

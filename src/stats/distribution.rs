@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_undefined() {
+    fn an_empty_sample_is_undefined() {
         let none = Distribution::default();
         assert_eq!((none.min_ns(), none.mean_ns(), none.max_ns()), (None, None, None));
         assert_eq!((none.stddev_ns(), none.percentile_ns(50.0)), (None, None));
@@ -296,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn percentiles_are_those_of_the_sorted_sample(
+        fn percentiles_match_the_sorted_sample(
             mut sample in prop::collection::vec(0..20_000_000_000_i64, 1..3000),
             percent in 1.0..99.0_f64,
         ) {
@@ -311,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn it_comes_back_from_its_bytes(
+        fn a_distribution_survives_packing(
             sample in prop::collection::vec(0..20_000_000_000_i64, 0..3000),
             (at, byte) in (0..60_usize, any::<u8>()),
         ) {
@@ -328,7 +328,7 @@ mod tests {
         }
 
         #[test]
-        fn a_sum_is_that_of_both_samples(
+        fn a_sum_equals_one_sample_of_both(
             one in prop::collection::vec(0..10_000_000_000_i64, 0..2000),
             other in prop::collection::vec(0..10_000_000_000_i64, 0..2000),
         ) {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_either_kind() {
+    fn bursts_and_gaps_are_counted() {
         let mut runs = LossRuns::default();
         for lost in "..xx.xxx..".bytes().map(|byte| byte == b'x') {
             runs.add(lost);

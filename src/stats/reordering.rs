@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_the_definition_counts(
+        fn counts_match_the_definition(
             arrivals in Just((0..60_u64).collect::<Vec<_>>()).prop_shuffle(),
         ) {
             let extents: Vec<_> = (0..arrivals.len())

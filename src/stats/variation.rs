@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_jitter_of_rfc_3550_goes_on_over_a_sum() {
+    fn a_sum_continues_the_rfc_3550_jitter() {
         let (mut whole, mut one, mut other) = <(Variation, Variation, Variation)>::default();
         assert_eq!(whole.rfc3550_jitter_ns(), None);
         for delay in [100, 132, 100] {
