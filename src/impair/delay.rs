@@ -36,7 +36,7 @@ impl Delay {
             Self::Fixed(delay) => &[("delay", *delay)],
             Self::Uniform(low, high) => {
                 if high < low {
-                    let allowed = format!("low ({} s) or more", low / 1e9);
+                    let allowed = format!("at least low ({} s)", low / 1e9);
                     return Err(Error::number("high", high / 1e9, allowed));
                 }
                 &[("low", *low), ("high", *high)]
@@ -147,7 +147,7 @@ mod tests {
         let text = |delay: Delay| delay.checked().unwrap_err().to_string();
         let allowed = "a number of seconds from 0 to 3600";
         assert_eq!(text(Delay::Fixed(-1e9)), format!("delay must be {allowed}, not -1"));
-        assert_eq!(text(Delay::Uniform(2e9, 1e9)), "high must be low (2 s) or more, not 1");
+        assert_eq!(text(Delay::Uniform(2e9, 1e9)), "high must be at least low (2 s), not 1");
         assert_eq!(text(Delay::Exponential(f64::NAN)), format!("mean must be {allowed}, not nan"));
         assert_eq!(text(Delay::Pareto(1.0, 0.0)), "shape must be a number above 0, not 0");
     }

@@ -23,12 +23,8 @@ impl Pattern {
         if (1..=Self::MAX).contains(&lost.len()) {
             Ok(Self { lost: lost.into(), next: 0 })
         } else {
-            let value = format!("one of {}", lost.len());
-            Err(Error::argument(
-                "pattern",
-                value,
-                format!("a pattern of 1 to {} packets", Self::MAX),
-            ))
+            let allowed = format!("1 to {} packets long", Self::MAX);
+            Err(Error::argument("pattern", lost.len(), allowed))
         }
     }
 
