@@ -160,7 +160,12 @@ STORIES = {
     "from anywhere": ("41 42", "41;42", (43, 2, 2)),
     "row lost": ("1 5", "1;Lost 3 heartbeats: 2, 3, 4;5", (6, 2, 5)),
     "late": ("1 3 4 2", "1;Lost 1 heartbeat: 2;3;4;Late heartbeat: 2", (5, 4, 4)),
-    "twice": ("1 2 2 3", "1;2;3", (4, 3, 3)),
+    "twice": ("1 2 2 3", "1;2;2;3", (4, 3, 3)),
+    "stands still": ("7 7 7", "7;7;7", (8, 1, 1)),
+    "falls": ("3 5 4 6", "3;Lost 1 heartbeat: 4;5;Late heartbeat: 4;6", (7, 4, 4)),
+    "falls again": ("3 5 4 4", "3;Lost 1 heartbeat: 4;5;Late heartbeat: 4;4", (6, 3, 3)),
+    "below the first": ("5 4 6", "5;4;6", (7, 2, 2)),
+    "far below the first": ("500 10 11 501", "500;10;11;501", (502, 2, 2)),
     "restart at 1": ("5 7 1 2", f"5;Lost 1 heartbeat: 6;7;{AGAIN} 1;1;2", (3, 2, 2)),
     "restart at 0": ("5 0 2", f"5;{AGAIN} 0;0;Lost 1 heartbeat: 1;2", (3, 2, 3)),
 }
@@ -179,6 +184,21 @@ def test_the_heartbeat_server_tells_the_story_of_a_client(
         ended = server.ended()
     assert ended.screen == [*beats(story), *failed(*end)]
     assert ended.code == 0
+
+
+@pytest.mark.parametrize("step", [0, -1000], ids=["stands still", "falls"])
+@pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "time alone"])
+def test_a_beat_is_shown_whatever_its_time(step: int, numbered: bool) -> None:
+    numbers = ["1 ", "2 ", "3 "] if numbered else [""] * 3
+    sent = [f"{number}{1486420330 + step * n}.5" for n, number in enumerate(numbers)]
+    with beat_server() as server:
+        peers.beat(server.listening(), sent)
+        ended = server.ended()
+    shown = numbers if numbered else sent
+    assert shapes(ended.screen[:3]) == [
+        f"Running fine at b'{text.strip()}' (T s)" for text in shown
+    ]
+    assert len(ended.screen) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The lab's four programs in one process, both sides' screens side by side."""
 
-from udpulse._core import Down, EchoServer, Heard, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
 from udpulse.cli._run import Screen
+from udpulse.events import Down, Heard
 from udpulse.lab import screens
 
 SERVER = Screen("server | ")
@@ -21,8 +22,8 @@ def demo() -> int:
 
 def ping() -> None:
     """Ping a server that loses packets as the lab's does."""
-    with EchoServer(port=0, loss="lab", seed=2, log=100) as server:
-        client = PingClient(*server.address, timeout=0.5)
+    with EchoServer(port=0, transform="upper", loss="lab", seed=2, log=100) as server:
+        client = PingClient(*server.address, timeout=0.5, size=0)
         # On loopback each ping meets one fate.
         for probe, fate in zip(client, server, strict=False):
             for line in screens.fate_lines(fate):
@@ -35,7 +36,7 @@ def ping() -> None:
 
 def heartbeat() -> None:
     """Follow a client that loses some beats on purpose and fails at the tenth."""
-    with HeartbeatServer(port=0, timeout=1.0, every_beat=True) as server:
+    with HeartbeatServer(port=0, timeout=1.0, every_beat=True, old_beats="accept") as server:
         for beat in HeartbeatClient(*server.address, interval=0.3, fail_at=10, loss=0.2, seed=5):
             CLIENT.show(screens.beat_line(beat))
             if beat.outcome == "skipped":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from udpulse._core import HeartbeatClient
+from udpulse import HeartbeatClient
 from udpulse.cli._parameters import count, probability, seconds
 from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
 from udpulse.lab import screens

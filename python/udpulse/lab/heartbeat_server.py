@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from udpulse._core import Down, HeartbeatServer, Ignored, Stopped, Up
+from udpulse import HeartbeatServer
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
+from udpulse.events import Down, Ignored, Stopped, Up
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind
 from udpulse.lab.screens import counted, joined
@@ -33,15 +34,18 @@ def command(
     HOST is the address to bind, all interfaces unless given, and PORT the port, 12000 unless given;
     0 is any free port. It follows the first host that it hears and ends when that one has failed.
     """
-    if keep_running:
-        server = HeartbeatServer(
-            host, port, timeout=timeout, reply=reply, every_beat=True, by_host=by_host
-        )
-    else:
-        # One host, whatever port each of its beats comes from.
-        server = HeartbeatServer(
-            host, port, timeout=timeout, reply=reply, every_beat=True, by_host=True, max_peers=1
-        )
+    server = HeartbeatServer(
+        host,
+        port,
+        timeout=timeout,
+        reply=reply,
+        every_beat=True,
+        # Every beat is a sign of life, whatever its number and time.
+        old_beats="accept",
+        # Without --keep-running one host is followed, whatever port each of its beats comes from.
+        by_host=by_host or not keep_running,
+        max_peers=65_536 if keep_running else 1,
+    )
     return lambda: watch(server, Screen(), keep_running=keep_running, by_host=by_host)
 
 

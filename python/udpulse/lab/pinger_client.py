@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from udpulse._core import PingClient
+from udpulse import PingClient
 from udpulse.cli._parameters import count, seconds
 from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
 from udpulse.lab import screens
@@ -34,7 +34,7 @@ def command(host: str, port: int, count: int, timeout: float) -> Program:
 
     HOST is the server, 127.0.0.1 unless given, and PORT its port, 12000 unless given.
     """
-    client = PingClient(host, port, count=count, timeout=timeout)
+    client = PingClient(host, port, count=count, timeout=timeout, size=0)
     return lambda: ping(client, Screen())
 
 

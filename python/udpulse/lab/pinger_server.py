@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from udpulse._core import EchoServer
+from udpulse import EchoServer
 from udpulse.cli._parameters import probability
 from udpulse.cli._run import Command, Program, Screen, run
 from udpulse.lab import screens
@@ -36,7 +36,9 @@ def command(host: str, port: int, loss: float | None, seed: int | None) -> Progr
     lab's text. --loss 0.3 gives a true 30%.
     """
     model: float | Literal["lab"] = "lab" if loss is None else loss
-    server = EchoServer(host, port, loss=model, seed=seed, max_size=1024, log=BEHIND)
+    server = EchoServer(
+        host, port, transform="upper", loss=model, seed=seed, max_size=1024, log=BEHIND
+    )
     return lambda: serve(server, Screen())
 
 

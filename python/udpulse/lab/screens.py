@@ -2,19 +2,8 @@
 
 from collections.abc import Iterator
 
-from udpulse._core import (
-    Beat,
-    Down,
-    Fate,
-    Heard,
-    LateBeat,
-    Lost,
-    PingReport,
-    Probe,
-    Recovered,
-    Restarted,
-    Stopped,
-)
+from udpulse import Beat, Fate, PingReport, Probe
+from udpulse.events import Down, Heard, LateBeat, Lost, Recovered, Restarted, Stopped
 
 # A longer row of lost numbers is shown by its ends.
 LONGEST_ROW = 10
