@@ -301,6 +301,48 @@ def test_by_host_new_sockets_are_one_client() -> None:
     assert server.ended().screen == [f"127.0.0.1 {line}" for line in story]
 
 
+def test_a_declared_name_is_shown_if_the_server_keeps_running() -> None:
+    with beat_server("--keep-running") as server, peers.open_socket() as client:
+        to, label = (HERE, server.listening()), f"127.0.0.1:{peers.port_of(client)}"
+        for beat in ("hb;id=web-0 1", "hb;id=\N{CONTROL SEQUENCE INTRODUCER}2J;i=60000 1"):
+            client.sendto(beat.encode(), to)
+        server.screen.until(r".*\\x9b2J Running fine at b'1'")
+        ended = server.interrupted()
+    assert ended.screen[0] == f"{label} web-0 Running fine at b'1'"
+    assert f"{label} web-0 Received 1 of 1 heartbeat, 0% lost one way" in ended.notes
+
+
+def test_an_announced_silence_and_a_stall_are_shown() -> None:
+    sent = [
+        "hb;s=ok;i=100 1",
+        "hb;s=busy;u=60000;i=100 2",
+        "hb;s=ok;i=100 3",
+        "hb;s=stalled;i=100 4",
+    ]
+    with beat_server("--keep-running", "--by-host") as server:
+        peers.beat(server.listening(), [*sent, "hb;s=bye 5"])
+        server.screen.until(".* lost one way")
+        lines = [line.removeprefix(f"{HERE} ") for line in server.screen.taken]
+    story = "1;The client is busy for 60 s;2;The client is back at 3;3;The client has stalled;4"
+    end = ["The client has said goodbye", "Received 4 of 4 heartbeats, 0% lost one way"]
+    assert lines == [*beats(story), *end]
+
+
+@pytest.mark.parametrize(
+    ("ports", "noted"),
+    [([1, 1, 1], False), ([1, 2, 3], False), ([1, 2, 1], True), ([1, 2, 1, 2, 1], True)],
+)
+def test_two_clients_of_one_host_are_told_of_keep_running(ports: list[int], noted: bool) -> None:
+    note = "Two clients on 127.0.0.1? --keep-running follows each of them"
+    with beat_server() as server, peers.open_sockets(3) as clients:
+        to = (HERE, server.listening())
+        for seq, port in enumerate(ports, 1):
+            clients[port - 1].sendto(b"%d" % seq, to)
+        ended = server.ended()
+    assert ended.notes.count(note) == noted
+    assert ended.screen[-1].endswith("0% lost one way")
+
+
 @pytest.mark.parametrize("reply", [True, False])
 def test_the_heartbeat_server_answers_when_asked_to(reply: bool) -> None:
     with peers.open_socket() as client:

@@ -1,16 +1,17 @@
 """UDPHeartBeatServer.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import click
 
-from udpulse import HeartbeatServer
+from udpulse import HeartbeatServer, Peer
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
-from udpulse.events import Down, Ignored, Stopped, Up
+from udpulse.events import Down, Event, Heard, Ignored, Stopped, Up
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind
-from udpulse.lab.screens import counted, joined
+from udpulse.lab.screens import client_name, counted, joined
 
 
 @click.command(cls=Command)
@@ -24,7 +25,9 @@ from udpulse.lab.screens import counted, joined
     help="Seconds of silence that mean the client has stopped.",
 )
 @click.option("--keep-running", is_flag=True, help="Follow any number of clients, without end.")
-@click.option("--by-host", is_flag=True, help="Tell clients apart by their hosts alone.")
+@click.option(
+    "--by-host", is_flag=True, help="With --keep-running: tell clients apart by their hosts alone."
+)
 @click.option("--reply", is_flag=True, help="Answer each beat with its text in upper case.")
 def command(
     host: str, port: int, timeout: float, keep_running: bool, by_host: bool, reply: bool
@@ -54,31 +57,24 @@ def watch(
 ) -> int:
     """Show each beat and what happens to the client until it fails, or to all until Ctrl-C."""
 
-    def label(address: tuple[str, int]) -> str:
-        if not keep_running:
-            return ""
-        return f"{address[0] if by_host else joined(address)} "
+    def label(client: Event | Peer) -> str:
+        return f"{client_name(client, by_host=by_host)} " if keep_running else ""
 
-    ignored = 0
+    notes = Notes(keep_running=keep_running)
     try:
         with server:
             screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
             for event in server:
                 for line in screens.heartbeat_lines(event):
-                    screen.show(label(event.address) + line)
-                if isinstance(event, Up) and not keep_running:
-                    screen.note(f"Following {event.address[0]}")
-                if isinstance(event, Ignored):
-                    if not ignored:
-                        text = f"{event.payload!r:.80} of {joined(event.address)}"
-                        screen.note(f"Ignored {text}: it is no heartbeat")
-                    ignored += 1
+                    screen.show(label(event) + line)
+                for note in notes.of(event):
+                    screen.note(note)
                 if isinstance(event, (Down, Stopped)) and not keep_running:
                     break
     except KeyboardInterrupt:
         for peer in server.peers():
             line = screens.received_line(peer.received, peer.expected)
-            screen.note(label(peer.address) + line)
+            screen.note(label(peer) + line)
     counters = server.counters
     for number, what in (
         (counters.ignored, "ignored: no heartbeat"),
@@ -92,6 +88,36 @@ def watch(
     if server.overflowed:
         screen.note(f"The screen was too slow for {counted(server.overflowed, 'event')}")
     return 0
+
+
+@dataclass
+class Notes:
+    """The notes about a server's events, each made once."""
+
+    keep_running: bool
+    has_ignored: bool = False
+    has_two_clients: bool = False
+    port: int = 0
+    ports: set[int] = field(default_factory=set)
+
+    def of(self, event: Event) -> Iterator[str]:
+        """Return the notes about an event."""
+        if isinstance(event, Ignored) and not self.has_ignored:
+            self.has_ignored = True
+            text = f"{event.payload!r:.80} of {joined(event.address)}"
+            yield f"Ignored {text}: it is no heartbeat"
+        if self.keep_running:
+            return
+        host, port = event.address
+        if isinstance(event, Up):
+            yield f"Following {host}"
+        if isinstance(event, Heard) and not self.has_two_clients:
+            # A client may open a new socket for every beat, but it hardly returns to an old one.
+            self.has_two_clients = port != self.port and port in self.ports
+            self.ports.add(port)
+            self.port = port
+            if self.has_two_clients:
+                yield f"Two clients on {host}? --keep-running follows each of them"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

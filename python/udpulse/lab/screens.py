@@ -2,8 +2,19 @@
 
 from collections.abc import Iterator
 
-from udpulse import Beat, Fate, PingReport, Probe
-from udpulse.events import Down, Heard, LateBeat, Lost, Recovered, Restarted, Stopped
+from udpulse import Beat, Fate, Peer, PingReport, Probe
+from udpulse.events import (
+    Busy,
+    Down,
+    Event,
+    Heard,
+    LateBeat,
+    Lost,
+    Recovered,
+    Restarted,
+    Stalled,
+    Stopped,
+)
 
 # A longer row of lost numbers is shown by its ends.
 LONGEST_ROW = 10
@@ -51,7 +62,7 @@ def beat_line(beat: Beat) -> str:
     return f"{'Failing at' if beat.outcome == 'failed' else 'Sending'} {beat.seq}"
 
 
-def heartbeat_lines(event: object) -> Iterator[str]:
+def heartbeat_lines(event: Event) -> Iterator[str]:
     """What the heartbeat server shows of an event."""
     match event:
         case Heard(seq=seq, difference=difference, payload=payload):
@@ -65,6 +76,10 @@ def heartbeat_lines(event: object) -> Iterator[str]:
             yield f"Lost {counted(lost, 'heartbeat')}: {numbers}"
         case LateBeat(seq=seq):
             yield f"Late heartbeat: {seq}"
+        case Busy(duration=duration):
+            yield f"The client is busy for {duration:g} s"
+        case Stalled():
+            yield "The client has stalled"
         case Restarted(seq=seq):
             yield f"The client has started again at {seq}"
         case Recovered(seq=seq):
@@ -84,6 +99,14 @@ def received_line(received: int, expected: int | None) -> str:
         return f"Received {counted(received, 'heartbeat')}"
     lost = percent((expected - received) / expected)
     return f"Received {received} of {counted(expected, 'heartbeat')}, {lost} lost one way"
+
+
+def client_name(client: Event | Peer, *, by_host: bool) -> str:
+    """A client's host, its port unless `by_host`, and the name that it declares."""
+    host, port = client.address
+    where = host if by_host else joined((host, port))
+    name = getattr(client, "name", None)
+    return f"{where} {printable(name.encode())}" if name else where
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
