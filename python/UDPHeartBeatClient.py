@@ -4,7 +4,7 @@
 Where to look:
   python/udpulse/lab/heartbeat_client.py  options, screen
   src/net/socket.rs                       socket
-  src/driver/worker.rs                    send, wait
+  src/driver/event_loop.rs                receive, wait, send
   src/wire/template.rs                    message
   src/heartbeat/client/mod.rs             interval, random failure
 """

@@ -4,7 +4,7 @@
 Where to look:
   python/udpulse/lab/heartbeat_server.py  options, screen
   src/net/batch_linux.rs                  socket; batch_portable.rs on other systems
-  src/driver/heartbeat.rs                 receive, wait
+  src/driver/event_loop.rs                receive, wait, send
   src/wire/text.rs                        number and time in a beat
   src/heartbeat/sequence.rs               lost beats
   src/heartbeat/server/judge.rs           timeout

@@ -4,9 +4,9 @@
 Where to look:
   python/udpulse/lab/pinger_client.py  options, screen
   src/net/probe_linux.rs               socket; probe_portable.rs on other systems
-  src/driver/ping.rs                   send, receive, wait
+  src/driver/event_loop.rs             receive, wait, send
   src/wire/template.rs                 message
-  src/ping/session.rs                  timeout, RTT, loss
+  src/ping/session/mod.rs              timeout, RTT, loss
   src/stats/distribution.rs            minimum, maximum, average
 """
 

@@ -4,7 +4,7 @@
 Where to look:
   python/udpulse/lab/pinger_server.py  options, screen
   src/net/batch_linux.rs               socket; batch_portable.rs on other systems
-  src/driver/echo.rs                   receive, answer, send
+  src/driver/event_loop.rs             receive, wait, send
   src/impair/loss.rs                   random draw
   src/wire/payload.rs                  upper case
 """
