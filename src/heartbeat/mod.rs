@@ -14,5 +14,5 @@ pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
 pub use event::{Cause, Change, Event, MAX_LISTED, Snapshot, State};
 pub use peer::Peer;
 pub use progress::Progress;
-pub use sequence::{Arrival, Sent, Sequence};
+pub use sequence::Sequence;
 pub use server::{OldBeats, Server, ServerConfig, ServerCounters};

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::NS_PER_SECOND;
-use crate::heartbeat::{Sent, Sequence, State};
+use crate::heartbeat::sequence::SendOrder;
+use crate::heartbeat::{Sequence, State};
 use crate::wire::beat::Status;
 
 /// A client as it is shown.
@@ -225,22 +226,22 @@ impl Record {
     }
 
     /// What the send time of a beat says that came at `at_ns` with such a difference.
-    pub(super) fn sent(&self, at_ns: i64, difference_ns: Option<i64>) -> Sent {
+    pub(super) fn send_order(&self, at_ns: i64, difference_ns: Option<i64>) -> SendOrder {
         let (Some(difference_ns), Some(newest_ns)) = (difference_ns, self.difference_ns()) else {
-            return Sent::Unknown;
+            return SendOrder::Unknown;
         };
         let sent_ns = at_ns.saturating_sub(difference_ns);
         let after_ns = sent_ns.saturating_sub(self.arrived_ns.saturating_sub(newest_ns));
         if after_ns.saturating_abs() <= self.lost_ns() {
-            return Sent::Same;
+            return SendOrder::Same;
         }
         if after_ns > 0 {
-            return Sent::Later;
+            return SendOrder::Later;
         }
         let before_s = i64::from(self.first_sent_s) - i64::from(to_seconds(sent_ns));
         match u32::try_from(before_s) {
-            Err(_) | Ok(0) => Sent::Earlier,
-            Ok(before_s) => Sent::BeforeFirst(before_s),
+            Err(_) | Ok(0) => SendOrder::Earlier,
+            Ok(before_s) => SendOrder::BeforeFirst(before_s),
         }
     }
 
@@ -326,18 +327,19 @@ mod tests {
     fn send_times_are_told_apart_though_delays_are_rounded() {
         const FAR: i64 = 1_700_000_000 * NS_PER_SECOND;
         let mut record = Record::new(Some(1), 0);
-        assert_eq!(record.sent(5, Some(0)), Sent::Unknown);
+        assert_eq!(record.send_order(5, Some(0)), SendOrder::Unknown);
         record.set_newest(100 * NS_PER_SECOND, Some(FAR));
         // 1234567891 ns are no number of 24 bits.
         record.set_newest(102 * NS_PER_SECOND, Some(FAR + 1_234_567_891));
-        let sent = |sent_ns| record.sent(103 * NS_PER_SECOND, Some(103 * NS_PER_SECOND - sent_ns));
+        let sent =
+            |sent_ns| record.send_order(103 * NS_PER_SECOND, Some(103 * NS_PER_SECOND - sent_ns));
         let newest = 102 * NS_PER_SECOND - FAR - 1_234_567_891;
-        assert_eq!(sent(newest), Sent::Same);
-        assert_eq!(sent(newest + 1000), Sent::Later);
-        assert_eq!(sent(newest - 1000), Sent::Earlier);
-        assert_eq!(sent(100 * NS_PER_SECOND - FAR), Sent::Earlier);
-        assert_eq!(sent(90 * NS_PER_SECOND - FAR), Sent::BeforeFirst(10));
-        assert_eq!(record.sent(103 * NS_PER_SECOND, None), Sent::Unknown);
+        assert_eq!(sent(newest), SendOrder::Same);
+        assert_eq!(sent(newest + 1000), SendOrder::Later);
+        assert_eq!(sent(newest - 1000), SendOrder::Earlier);
+        assert_eq!(sent(100 * NS_PER_SECOND - FAR), SendOrder::Earlier);
+        assert_eq!(sent(90 * NS_PER_SECOND - FAR), SendOrder::BeforeFirst(10));
+        assert_eq!(record.send_order(103 * NS_PER_SECOND, None), SendOrder::Unknown);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub struct Sequence {
     /// Bit `k` is set where `highest - k` came.
     seen: u64,
     received: u32,
-    late: u32,
+    reordered: u32,
     duplicates: u32,
     /// The low bits of the number after the last one that was no news: if it comes next, the count
     /// has started over (the rule of RFC 3550 appendix A.1). 0 for none.
@@ -21,9 +21,9 @@ pub struct Sequence {
     numbered: bool,
 }
 
-/// What the send time of a beat says, beside those of the first and the newest beat of this run.
+/// Order of a beat's send time beside those of the first and the newest beat of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub(super) enum SendOrder {
     /// It was sent so many seconds before the first: from a queue, or on a clock that was set back.
     BeforeFirst(u32),
     /// It was sent after the first and before the newest.
@@ -36,10 +36,9 @@ pub enum Sent {
     Unknown,
 }
 
-impl Sent {
+impl SendOrder {
     /// Whether a beat may be newer than all that were heard: so it is unless it says otherwise.
-    #[must_use]
-    pub fn may_be_newer(self) -> bool {
+    pub(super) fn may_be_newer(self) -> bool {
         matches!(self, Self::Later | Self::Unknown)
     }
 }
@@ -47,19 +46,19 @@ impl Sent {
 /// By how much the first packet heard may have overtaken another.
 const OVERTAKEN_S: u32 = 10;
 
-/// What the coming of a number means.
+/// Class of a number that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(super) enum SeqClass {
     /// It came before.
     Duplicate,
-    /// Those from `first` to `last` were passed over and are taken for lost.
-    Gap {
+    /// It is the highest, and those from `first` to `last` are counted lost.
+    AfterLoss {
         /// The first number that did not come.
         first: u64,
         /// The last.
         last: u64,
     },
-    /// It was taken for lost and is no longer.
+    /// It was counted lost and is no longer.
     Late,
     /// It is the next one, or none of the beats so far carried a number.
     Next,
@@ -76,8 +75,7 @@ const NEAR: u64 = u64::BITS as u64;
 
 impl Sequence {
     /// A sequence of which `seq` was heard first. Nothing before it is lost.
-    #[must_use]
-    pub fn new(seq: Option<u64>) -> Self {
+    pub(super) fn new(seq: Option<u64>) -> Self {
         let numbered = seq.is_some();
         let first = seq.unwrap_or_default();
         Self { first, highest: first, seen: 1, received: 1, numbered, ..Self::default() }
@@ -90,8 +88,7 @@ impl Sequence {
     }
 
     /// Whether all beats so far carried the same number.
-    #[must_use]
-    pub fn is_constant(&self) -> bool {
+    pub(super) fn is_constant(&self) -> bool {
         self.numbered && self.first == self.highest
     }
 
@@ -108,10 +105,10 @@ impl Sequence {
         self.numbered.then(|| (self.highest - self.first).saturating_add(1))
     }
 
-    /// How many came after a higher number.
+    /// How many came after a higher number (RFC 4737).
     #[must_use]
-    pub fn late(&self) -> u64 {
-        self.late.into()
+    pub fn reordered(&self) -> u64 {
+        self.reordered.into()
     }
 
     /// How many came again.
@@ -121,8 +118,7 @@ impl Sequence {
     }
 
     /// How much further than the highest number this one is; 1 where there is no such thing.
-    #[must_use]
-    pub fn steps(&self, seq: Option<u64>) -> u64 {
+    pub(super) fn steps(&self, seq: Option<u64>) -> u64 {
         match seq {
             Some(seq) if self.numbered => self.extend(seq).saturating_sub(self.highest).max(1),
             _ => 1,
@@ -130,27 +126,31 @@ impl Sequence {
     }
 
     /// Whether a number is higher than all before. A beat without one passes for the newest.
-    #[must_use]
-    pub fn is_ahead(&self, seq: Option<u64>) -> bool {
+    pub(super) fn is_ahead(&self, seq: Option<u64>) -> bool {
         seq.is_none_or(|seq| !self.numbered || self.extend(seq) > self.highest)
     }
 
     /// Counts a number that came, judged also by the send time of its beat. If old beats are accepted,
     /// only a number that falls back to 0 or 1 is a restart.
-    pub fn observe(&mut self, seq: Option<u64>, sent: Sent, old: OldBeats) -> Arrival {
+    pub(super) fn observe(
+        &mut self,
+        seq: Option<u64>,
+        order: SendOrder,
+        old: OldBeats,
+    ) -> SeqClass {
         let Some(raw) = seq else {
             if self.numbered {
-                return Arrival::Unnumbered;
+                return SeqClass::Unnumbered;
             }
             self.received = self.received.saturating_add(1);
-            return Arrival::Next;
+            return SeqClass::Next;
         };
         if !self.numbered {
             // The beats before were greetings.
             *self = Self::new(seq);
-            return Arrival::Next;
+            return SeqClass::Next;
         }
-        let is_old = matches!(sent, Sent::Earlier | Sent::BeforeFirst(_));
+        let is_old = matches!(order, SendOrder::Earlier | SendOrder::BeforeFirst(_));
         if !is_old && raw < NEAR && self.bits == 0 {
             let ends = |bits: &u8| {
                 let end = (1_u64 << bits) - 1;
@@ -162,8 +162,8 @@ impl Sequence {
         if seq > self.highest {
             self.received = self.received.saturating_add(1);
             return match self.move_to(seq) {
-                None => Arrival::Next,
-                Some((first, last)) => Arrival::Gap { first, last },
+                None => SeqClass::Next,
+                Some((first, last)) => SeqClass::AfterLoss { first, last },
             };
         }
         let age = self.highest - seq;
@@ -171,22 +171,22 @@ impl Sequence {
         let bit = bit.filter(|_| seq >= self.first);
         let missing = bit.filter(|bit| self.seen & bit == 0);
         let from_the_start = raw <= 1 && seq < self.highest;
-        let (is_of_this_run, is_of_another) = match sent {
-            Sent::BeforeFirst(by_s) => {
+        let (is_of_this_run, is_of_another) = match order {
+            SendOrder::BeforeFirst(by_s) => {
                 let overtaken = seq < self.first && by_s <= OVERTAKEN_S;
                 (overtaken, !overtaken)
             }
-            Sent::Earlier => (true, false),
-            Sent::Later => (false, true),
-            Sent::Same | Sent::Unknown => (false, false),
+            SendOrder::Earlier => (true, false),
+            SendOrder::Later => (false, true),
+            SendOrder::Same | SendOrder::Unknown => (false, false),
         };
         if let Some(bit) = missing
             && !(from_the_start && is_of_another)
         {
             self.seen |= bit;
             self.received = self.received.saturating_add(1);
-            self.late = self.late.saturating_add(1);
-            return Arrival::Late;
+            self.reordered = self.reordered.saturating_add(1);
+            return SeqClass::Late;
         }
         // Where times do not decide, an old number says that the count started over rather than
         // that a packet was delayed.
@@ -195,22 +195,22 @@ impl Sequence {
                 old == OldBeats::Ignore && self.restart != 0 && self.restart == low(raw);
             if from_the_start || in_sequence {
                 *self = Self::new(Some(raw));
-                return Arrival::Restart;
+                return SeqClass::Restart;
             }
             self.restart = low(raw.wrapping_add(1));
         }
         if bit.is_some() {
             self.duplicates = self.duplicates.saturating_add(1);
-            Arrival::Duplicate
+            SeqClass::Duplicate
         } else {
-            Arrival::Stale
+            SeqClass::Stale
         }
     }
 
     /// Passes over the number of a goodbye, which is neither received nor expected. Returns the first and
     /// the last of the beats that are lost before it; none if the client had ended already, because
     /// the numbers missing then are those of other goodbyes.
-    pub fn pass_goodbye(&mut self, seq: Option<u64>, has_ended: bool) -> Option<(u64, u64)> {
+    pub(super) fn pass_goodbye(&mut self, seq: Option<u64>, has_ended: bool) -> Option<(u64, u64)> {
         let seq = self.extend(seq.filter(|_| self.numbered)?);
         if seq <= self.highest {
             return None;
@@ -255,28 +255,30 @@ mod tests {
     use std::cmp::Ordering;
     use std::collections::BTreeSet;
 
-    fn observe(sequence: &mut Sequence, seq: u64, sent: Sent) -> Arrival {
-        sequence.observe(Some(seq), sent, OldBeats::Ignore)
+    fn observe(sequence: &mut Sequence, seq: u64, order: SendOrder) -> SeqClass {
+        sequence.observe(Some(seq), order, OldBeats::Ignore)
     }
 
-    fn observe_all(numbers: &[u64]) -> (Sequence, Vec<Arrival>) {
+    fn observe_all(numbers: &[u64]) -> (Sequence, Vec<SeqClass>) {
         let mut sequence = Sequence::new(Some(numbers[0]));
-        let arrivals =
-            numbers[1..].iter().map(|&seq| observe(&mut sequence, seq, Sent::Unknown)).collect();
-        (sequence, arrivals)
+        let classes = numbers[1..]
+            .iter()
+            .map(|&seq| observe(&mut sequence, seq, SendOrder::Unknown))
+            .collect();
+        (sequence, classes)
     }
 
     fn counts(sequence: &Sequence) -> (u64, u64) {
         (sequence.received(), sequence.expected().unwrap())
     }
 
-    fn any_sent() -> impl Strategy<Value = Sent> {
+    fn any_order() -> impl Strategy<Value = SendOrder> {
         prop_oneof![
-            (0..20_u32).prop_map(Sent::BeforeFirst),
-            Just(Sent::Earlier),
-            Just(Sent::Later),
-            Just(Sent::Same),
-            Just(Sent::Unknown),
+            (0..20_u32).prop_map(SendOrder::BeforeFirst),
+            Just(SendOrder::Earlier),
+            Just(SendOrder::Later),
+            Just(SendOrder::Same),
+            Just(SendOrder::Unknown),
         ]
     }
 
@@ -293,87 +295,87 @@ mod tests {
 
     #[test]
     fn a_gap_is_lost_until_its_numbers_come() {
-        let (sequence, arrivals) = observe_all(&[1, 2, 6, 4, 4, 7]);
-        let gap = Arrival::Gap { first: 3, last: 5 };
-        let expected = [Arrival::Next, gap, Arrival::Late, Arrival::Duplicate, Arrival::Next];
-        assert_eq!(arrivals, expected);
+        let (sequence, classes) = observe_all(&[1, 2, 6, 4, 4, 7]);
+        let gap = SeqClass::AfterLoss { first: 3, last: 5 };
+        let expected = [SeqClass::Next, gap, SeqClass::Late, SeqClass::Duplicate, SeqClass::Next];
+        assert_eq!(classes, expected);
         assert_eq!(counts(&sequence), (5, 7));
-        assert_eq!((sequence.late(), sequence.duplicates()), (1, 1));
+        assert_eq!((sequence.reordered(), sequence.duplicates()), (1, 1));
     }
 
     #[test]
     fn falling_back_to_the_start_is_a_restart() {
         for start in [0, 1] {
-            let (sequence, arrivals) = observe_all(&[5, 6, start]);
-            assert_eq!(arrivals[1], Arrival::Restart);
+            let (sequence, classes) = observe_all(&[5, 6, start]);
+            assert_eq!(classes[1], SeqClass::Restart);
             assert_eq!(counts(&sequence), (1, 1));
         }
-        assert_eq!(observe_all(&[1, 1]).1, [Arrival::Duplicate]);
-        assert_eq!(observe_all(&[0, 2, 1]).1[1], Arrival::Late);
+        assert_eq!(observe_all(&[1, 1]).1, [SeqClass::Duplicate]);
+        assert_eq!(observe_all(&[0, 2, 1]).1[1], SeqClass::Late);
     }
 
     #[test]
     fn an_old_packet_is_no_restart() {
         let mut sequence = Sequence::new(Some(1));
-        assert_eq!(observe(&mut sequence, 2, Sent::Later), Arrival::Next);
-        assert_eq!(observe(&mut sequence, 1, Sent::Earlier), Arrival::Duplicate);
-        assert_eq!(observe(&mut sequence, 1, Sent::Later), Arrival::Restart);
+        assert_eq!(observe(&mut sequence, 2, SendOrder::Later), SeqClass::Next);
+        assert_eq!(observe(&mut sequence, 1, SendOrder::Earlier), SeqClass::Duplicate);
+        assert_eq!(observe(&mut sequence, 1, SendOrder::Later), SeqClass::Restart);
         let mut sequence = Sequence::new(Some(0));
-        observe(&mut sequence, 2, Sent::Later);
-        assert_eq!(observe(&mut sequence.clone(), 1, Sent::Earlier), Arrival::Late);
-        assert_eq!(observe(&mut sequence, 1, Sent::Later), Arrival::Restart);
+        observe(&mut sequence, 2, SendOrder::Later);
+        assert_eq!(observe(&mut sequence.clone(), 1, SendOrder::Earlier), SeqClass::Late);
+        assert_eq!(observe(&mut sequence, 1, SendOrder::Later), SeqClass::Restart);
     }
 
     #[test]
     fn a_clock_set_back_or_a_coarse_one_hides_no_restart() {
-        for sent in [Sent::BeforeFirst(1000), Sent::Same] {
+        for order in [SendOrder::BeforeFirst(1000), SendOrder::Same] {
             let mut sequence = Sequence::new(Some(5));
-            observe(&mut sequence, 6, Sent::Later);
-            assert_eq!(observe(&mut sequence, 1, sent), Arrival::Restart);
+            observe(&mut sequence, 6, SendOrder::Later);
+            assert_eq!(observe(&mut sequence, 1, order), SeqClass::Restart);
         }
         let mut sequence = Sequence::new(Some(0));
-        observe(&mut sequence, 2, Sent::Same);
-        assert_eq!(observe(&mut sequence.clone(), 1, Sent::Same), Arrival::Late);
-        assert_eq!(observe(&mut sequence, 1, Sent::BeforeFirst(1)), Arrival::Restart);
+        observe(&mut sequence, 2, SendOrder::Same);
+        assert_eq!(observe(&mut sequence.clone(), 1, SendOrder::Same), SeqClass::Late);
+        assert_eq!(observe(&mut sequence, 1, SendOrder::BeforeFirst(1)), SeqClass::Restart);
     }
 
     #[test]
     fn a_packet_overtaken_by_the_first_one_heard_is_no_restart() {
         let mut sequence = Sequence::new(Some(2));
-        assert_eq!(observe(&mut sequence, 1, Sent::BeforeFirst(OVERTAKEN_S)), Arrival::Stale);
-        assert_eq!(observe(&mut sequence, 3, Sent::Later), Arrival::Next);
-        let restart = Sent::BeforeFirst(OVERTAKEN_S + 1);
-        assert_eq!(observe(&mut sequence, 1, restart), Arrival::Restart);
+        assert_eq!(observe(&mut sequence, 1, SendOrder::BeforeFirst(OVERTAKEN_S)), SeqClass::Stale);
+        assert_eq!(observe(&mut sequence, 3, SendOrder::Later), SeqClass::Next);
+        let restart = SendOrder::BeforeFirst(OVERTAKEN_S + 1);
+        assert_eq!(observe(&mut sequence, 1, restart), SeqClass::Restart);
     }
 
     #[test]
     fn a_count_that_goes_on_elsewhere_is_a_restart() {
-        assert_eq!(observe_all(&[500, 10, 11]).1, [Arrival::Stale, Arrival::Restart]);
-        let twice = [Arrival::Duplicate, Arrival::Next, Arrival::Duplicate];
+        assert_eq!(observe_all(&[500, 10, 11]).1, [SeqClass::Stale, SeqClass::Restart]);
+        let twice = [SeqClass::Duplicate, SeqClass::Next, SeqClass::Duplicate];
         assert_eq!(observe_all(&[500, 500, 501, 501]).1, twice);
     }
 
     #[test]
     fn far_jumps_are_counted_and_not_walked() {
-        let (sequence, arrivals) = observe_all(&[0, u64::MAX]);
-        assert_eq!(arrivals, [Arrival::Gap { first: 1, last: u64::MAX - 1 }]);
+        let (sequence, classes) = observe_all(&[0, u64::MAX]);
+        assert_eq!(classes, [SeqClass::AfterLoss { first: 1, last: u64::MAX - 1 }]);
         assert_eq!(counts(&sequence), (2, u64::MAX));
     }
 
     #[test]
     fn counts_of_16_and_32_bits_go_on_where_they_wrap() {
         for end in [u64::from(u16::MAX), u64::from(u32::MAX)] {
-            let (sequence, arrivals) = observe_all(&[end - 1, end, 0, 2, 1, end, 3]);
-            let gap = Arrival::Gap { first: end + 2, last: end + 2 };
+            let (sequence, classes) = observe_all(&[end - 1, end, 0, 2, 1, end, 3]);
+            let gap = SeqClass::AfterLoss { first: end + 2, last: end + 2 };
             let expected = [
-                Arrival::Next,
-                Arrival::Next,
+                SeqClass::Next,
+                SeqClass::Next,
                 gap,
-                Arrival::Late,
-                Arrival::Duplicate,
-                Arrival::Next,
+                SeqClass::Late,
+                SeqClass::Duplicate,
+                SeqClass::Next,
             ];
-            assert_eq!(arrivals, expected);
+            assert_eq!(classes, expected);
             assert_eq!(counts(&sequence), (6, 6));
         }
     }
@@ -381,7 +383,7 @@ mod tests {
     #[test]
     fn beats_without_numbers_are_counted() {
         let mut sequence = Sequence::new(None);
-        assert_eq!(sequence.observe(None, Sent::Unknown, OldBeats::Ignore), Arrival::Next);
+        assert_eq!(sequence.observe(None, SendOrder::Unknown, OldBeats::Ignore), SeqClass::Next);
         assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (2, None, None));
     }
 
@@ -394,7 +396,7 @@ mod tests {
             assert_eq!(sequence.pass_goodbye(seq, true), None);
             assert_eq!(counts(&sequence), (2, 4));
         }
-        assert_eq!(observe(&mut sequence, 15, Sent::Unknown), Arrival::Next);
+        assert_eq!(observe(&mut sequence, 15, SendOrder::Unknown), SeqClass::Next);
         assert_eq!(counts(&sequence), (3, 5));
         let mut unnumbered = Sequence::new(None);
         assert_eq!(unnumbered.pass_goodbye(Some(4), false), None);
@@ -404,10 +406,10 @@ mod tests {
     #[test]
     fn greetings_are_neither_received_nor_expected() {
         let mut sequence = Sequence::new(None);
-        assert_eq!(observe(&mut sequence, 3, Sent::Unknown), Arrival::Next);
-        let greeting = sequence.observe(None, Sent::Unknown, OldBeats::Ignore);
-        assert_eq!(greeting, Arrival::Unnumbered);
-        observe(&mut sequence, 5, Sent::Unknown);
+        assert_eq!(observe(&mut sequence, 3, SendOrder::Unknown), SeqClass::Next);
+        let greeting = sequence.observe(None, SendOrder::Unknown, OldBeats::Ignore);
+        assert_eq!(greeting, SeqClass::Unnumbered);
+        observe(&mut sequence, 5, SendOrder::Unknown);
         assert_eq!(counts(&sequence), (2, 3));
     }
 
@@ -422,19 +424,19 @@ mod tests {
             let mut duplicates = 0;
             for &seq in &numbers[1..] {
                 // Times of one run, in the order of the numbers.
-                let sent = match Some(seq).cmp(&sequence.highest()) {
-                    Ordering::Less => Sent::Earlier,
-                    Ordering::Equal => Sent::Same,
-                    Ordering::Greater => Sent::Later,
+                let order = match Some(seq).cmp(&sequence.highest()) {
+                    Ordering::Less => SendOrder::Earlier,
+                    Ordering::Equal => SendOrder::Same,
+                    Ordering::Greater => SendOrder::Later,
                 };
-                let arrival = observe(&mut sequence, seq, sent);
+                let class = observe(&mut sequence, seq, order);
                 if seq < numbers[0] {
-                    prop_assert_eq!(arrival, Arrival::Stale);
+                    prop_assert_eq!(class, SeqClass::Stale);
                     continue;
                 }
                 let new = set.insert(seq);
                 duplicates += u64::from(!new);
-                prop_assert_eq!(!new, arrival == Arrival::Duplicate);
+                prop_assert_eq!(!new, class == SeqClass::Duplicate);
                 prop_assert_eq!(sequence.received(), set.len() as u64);
                 prop_assert_eq!(sequence.duplicates(), duplicates);
                 let highest = *set.last().unwrap();
@@ -444,16 +446,16 @@ mod tests {
 
         #[test]
         fn any_numbers_are_taken(
-            numbers in prop::collection::vec((any_number(), any_sent(), 0..5), 1..50),
+            numbers in prop::collection::vec((any_number(), any_order(), 0..5), 1..50),
             old in prop::sample::select(vec![OldBeats::Ignore, OldBeats::Accept]),
         ) {
             let mut sequence = Sequence::new(numbers[0].0);
-            for &(seq, sent, kind) in &numbers {
+            for &(seq, order, kind) in &numbers {
                 prop_assert!(sequence.steps(seq) > 0);
                 match kind {
                     0 => drop(sequence.pass_goodbye(seq, false)),
                     1 => drop(sequence.pass_goodbye(seq, true)),
-                    _ => drop(sequence.observe(seq, sent, old)),
+                    _ => drop(sequence.observe(seq, order, old)),
                 }
                 if let Some(expected) = sequence.expected() {
                     prop_assert!((1..=expected).contains(&sequence.received()));

@@ -246,7 +246,7 @@ impl HeartbeatServer {
             ("seq", |peer| peer.sequence.highest().unwrap_or_default()),
             ("received", |peer| peer.sequence.received()),
             ("expected", |peer| peer.sequence.expected().unwrap_or_default()),
-            ("reordered", |peer| peer.sequence.late()),
+            ("reordered", |peer| peer.sequence.reordered()),
             ("duplicates", |peer| peer.sequence.duplicates()),
             ("boot", |peer| peer.boot.unwrap_or_default()),
         ];
@@ -313,7 +313,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         received: peer.sequence.received(),
         expected: peer.sequence.expected(),
         name: peer.name.as_deref().map(text),
-        reordered: peer.sequence.late(),
+        reordered: peer.sequence.reordered(),
         duplicates: peer.sequence.duplicates(),
         interval: peer.interval_ns.map(seconds),
         timeout: seconds(peer.timeout_ns),

@@ -3,7 +3,8 @@
 use super::{BeatIn, OldBeats, STEP_NS, Server};
 use crate::NS_PER_SECOND;
 use crate::heartbeat::peer::RISE;
-use crate::heartbeat::{Arrival, Cause, Change, Estimate, Gap, Sent, Sequence, Snapshot, State};
+use crate::heartbeat::sequence::{SendOrder, SeqClass};
+use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, Snapshot, State};
 use crate::wire::beat::Status;
 
 /// What comes so soon after a beat with the same number may be a copy of it that the network made.
@@ -37,65 +38,69 @@ impl Server {
             return false;
         }
         let record = self.table.record_mut(place);
-        let sent = record.sent(at.mono_ns, *lag_ns);
+        let order = record.send_order(at.mono_ns, *lag_ns);
         let has_ended = record.state == State::Stopped;
         let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
         let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < copy_ns;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
-        let arrival = record.sequence.observe(seq, sent, self.config.old_beats);
-        match arrival {
-            Arrival::Duplicate => self.counters.duplicates += 1,
-            Arrival::Stale => self.counters.stale += 1,
+        let class = record.sequence.observe(seq, order, self.config.old_beats);
+        match class {
+            SeqClass::Duplicate => self.counters.duplicates += 1,
+            SeqClass::Stale => self.counters.stale += 1,
             _ => self.counters.beats += 1,
         }
-        if arrival == Arrival::Restart {
+        if class == SeqClass::Restart {
             let before = self.before_of(place, &sequence);
             self.restart(place, beat_in, Cause::Sequence, before);
             return true;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
         let has_announced = matches!(record.state, State::Stopped | State::Busy);
-        match arrival {
+        match class {
             // A beat without a number, too, may be a copy of one from before the goodbye.
-            Arrival::Next | Arrival::Unnumbered
+            SeqClass::Next | SeqClass::Unnumbered
                 if seq.is_none()
-                    && sent == Sent::Unknown
+                    && order == SendOrder::Unknown
                     && has_ended
                     && is_soon
                     && !accepts_old =>
             {
                 return false;
             }
-            Arrival::Next | Arrival::Gap { .. } => self.advance(place, beat_in, steps),
-            Arrival::Unnumbered => self.refresh(place, beat_in),
+            SeqClass::Next | SeqClass::AfterLoss { .. } => self.advance(place, beat_in, steps),
+            SeqClass::Unnumbered => self.refresh(place, beat_in),
             // A client may repeat its number: only a beat that itself says that it is old is no
             // sign of life.
-            Arrival::Duplicate if sent == Sent::Later => self.advance(place, beat_in, 1),
+            SeqClass::Duplicate if order == SendOrder::Later => self.advance(place, beat_in, 1),
             // One that never counts is known by when its beats come.
-            Arrival::Duplicate if sent == Sent::Unknown && sequence.is_constant() && !is_soon => {
+            SeqClass::Duplicate
+                if order == SendOrder::Unknown && sequence.is_constant() && !is_soon =>
+            {
                 self.advance(place, beat_in, 1);
             }
-            Arrival::Duplicate | Arrival::Stale if accepts_old && !is_soon => {
+            SeqClass::Duplicate | SeqClass::Stale if accepts_old && !is_soon => {
                 self.advance(place, beat_in, 1);
             }
-            _ if accepts_old || sent.may_be_newer() && !has_announced => {
+            _ if accepts_old || order.may_be_newer() && !has_announced => {
                 self.refresh(place, beat_in);
             }
             _ => {}
         }
-        match arrival {
-            Arrival::Gap { first, last } => self.tell(place, *at, Change::Lost { first, last }),
-            Arrival::Late => {
+        match class {
+            SeqClass::AfterLoss { first, last } => {
+                self.tell(place, *at, Change::Lost { first, last });
+            }
+            SeqClass::Late => {
                 self.counters.late_beats += 1;
                 self.tell(place, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
             }
             _ => {}
         }
-        match arrival {
-            Arrival::Late => false,
-            Arrival::Duplicate => accepts_old || sent == Sent::Later,
-            Arrival::Stale => accepts_old,
+        match class {
+            SeqClass::Late => false,
+            SeqClass::Duplicate => accepts_old || order == SendOrder::Later,
+            SeqClass::Stale => accepts_old,
             _ => true,
         }
     }
@@ -107,8 +112,8 @@ impl Server {
         let seq = beat.reading.seq;
         let record = self.table.record_mut(place);
         let has_ended = record.state == State::Stopped;
-        let sent = record.sent(at.mono_ns, *lag_ns);
-        let is_newest = record.sequence.is_ahead(seq) || sent.may_be_newer();
+        let order = record.send_order(at.mono_ns, *lag_ns);
+        let is_newest = record.sequence.is_ahead(seq) || order.may_be_newer();
         if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
             self.tell(place, *at, Change::Lost { first, last });
         }
