@@ -160,7 +160,7 @@ impl Rig {
                 server.on_datagram(0, &mut Arrival::new(at, from, &mut text.into_bytes()));
             }
         }
-        assert_eq!(server.len(), clients as usize);
+        assert_eq!(server.peer_count(), clients as usize);
     }
 
     /// Sends and takes `BEATS` beats; gives the nanoseconds that taking one took.

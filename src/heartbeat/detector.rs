@@ -160,20 +160,17 @@ impl Detector {
     }
 
     /// Whether it suspects a client before it takes it for down.
-    #[must_use]
-    pub fn doubts(&self) -> bool {
+    pub(super) fn doubts(&self) -> bool {
         self.suspect < self.down
     }
 
     /// Which way it judges.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Whether it needs an [`Estimate`] of each client.
-    #[must_use]
-    pub fn remembers(&self) -> bool {
+    pub(super) fn remembers(&self) -> bool {
         !matches!(self.kind, Kind::Fixed | Kind::Multiple)
     }
 
@@ -235,28 +232,13 @@ impl Detector {
             }
         }
     }
-
-    /// phi of a silence: minus log10 of the chance that a live client is silent for so long.
-    /// Finite for every finite silence. Of the detectors that know no chance it is that of
-    /// exponential gaps.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub fn phi(&self, estimate: &Estimate, interval_ns: i64, silence_ns: i64) -> f64 {
-        let line = self.line(estimate, interval_ns);
-        match self.kind {
-            Kind::Phi => phi((silence_ns as f64 - line.base_ns) / line.unit_ns),
-            Kind::PhiExp => silence_ns as f64 / line.unit_ns / LN_10,
-            _ => silence_ns as f64 / interval_ns.max(1) as f64 / LN_10,
-        }
-    }
 }
 
 /// Minus log10 of the chance that a normal value lies more than `y` deviations above its mean.
 ///
 /// From 2 deviations on by Laplace's continued fraction of the tail in log space, so that it never
 /// becomes infinite (Abramowitz and Stegun 26.2.14); below by integrating the density.
-#[must_use]
-pub fn phi(y: f64) -> f64 {
+fn phi(y: f64) -> f64 {
     let log_density = |y: f64| -0.5 * y * y - 0.5 * (2.0 * PI).ln();
     if y >= 2.0 {
         let fraction = (1..=60).rev().fold(y, |below, k| y + f64::from(k) / below);
@@ -362,7 +344,7 @@ mod tests {
         #[test]
         fn timeouts_are_finite_and_in_order_whatever_comes(
             gaps in prop::collection::vec((0..i64::MAX / 4, 1..1000_u64), 0..50),
-            interval_ns in 1..i64::MAX / 4, silence_ns in 0..i64::MAX,
+            interval_ns in 1..i64::MAX / 4,
         ) {
             for (_, kind) in Kind::ALL {
                 let detector = Detector::of(kind);
@@ -371,8 +353,6 @@ mod tests {
                     detector.observe(&mut estimate, Gap { ns, steps, interval_ns });
                     let (suspect, down) = detector.timeouts_ns(&estimate, interval_ns);
                     prop_assert!(0 <= suspect && suspect <= down, "{kind:?}");
-                    let phi = detector.phi(&estimate, interval_ns, silence_ns);
-                    prop_assert!(phi.is_finite() && phi >= 0.0, "{kind:?} {phi}");
                 }
             }
         }

@@ -171,7 +171,7 @@ pub enum Change {
         silent: usize,
         /// Of how many that were alive.
         alive: usize,
-        /// Which, at most [`MAX_LISTED`].
+        /// Their addresses, at most 1024.
         listed: Box<[SocketAddr]>,
     },
     /// It has another address.
@@ -220,4 +220,4 @@ pub enum Change {
 }
 
 /// How many silent clients a [`Change::MassSilence`] lists.
-pub const MAX_LISTED: usize = 1024;
+pub(super) const MAX_LISTED: usize = 1024;

@@ -10,8 +10,8 @@ mod server;
 mod table;
 
 pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
-pub use detector::{Detector, Estimate, Gap, Kind, Line, phi};
-pub use event::{Cause, Change, Event, MAX_LISTED, Snapshot, State};
+pub use detector::{Detector, Estimate, Gap, Kind, Line};
+pub use event::{Cause, Change, Event, Snapshot, State};
 pub use peer::Peer;
 pub use progress::Progress;
 pub use sequence::Sequence;

@@ -52,8 +52,7 @@ impl Progress {
     }
 
     /// Whether there is something to tell that should not wait for the next beat's turn.
-    #[must_use]
-    pub fn has_news(&self) -> bool {
+    pub(super) fn has_news(&self) -> bool {
         self.news.load(Ordering::Acquire)
     }
 
@@ -63,15 +62,13 @@ impl Progress {
     }
 
     /// How long ago the application last got somewhere, where it ever told.
-    #[must_use]
-    pub fn age_ns(&self, now_ns: i64) -> Option<i64> {
+    pub(super) fn age_ns(&self, now_ns: i64) -> Option<i64> {
         let last_ns = self.last_ns.load(Ordering::Acquire);
         (last_ns != NEVER).then(|| now_ns.saturating_sub(last_ns).max(0))
     }
 
     /// For how much longer the application may be silent, where it may.
-    #[must_use]
-    pub fn busy_ns(&self, now_ns: i64) -> Option<i64> {
+    pub(super) fn busy_ns(&self, now_ns: i64) -> Option<i64> {
         let until_ns = self.busy_until_ns.load(Ordering::Acquire);
         Some(until_ns.saturating_sub(now_ns)).filter(|left_ns| *left_ns > 0)
     }

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{BeatIn, OldBeats, STEP_NS, Server, ended};
-use crate::heartbeat::{Cause, Change, MAX_LISTED, Snapshot, State};
+use crate::heartbeat::event::MAX_LISTED;
+use crate::heartbeat::{Cause, Change, Snapshot, State};
 use crate::{NS_PER_SECOND, Stamp};
 
 /// How often deadlines are looked at when many clients have them close to each other, and how much
@@ -71,7 +72,7 @@ impl Server {
             return;
         }
         let for_ns = now.mono_ns.saturating_sub(stopped_ns);
-        for place in 0..self.len() {
+        for place in 0..self.table.len() {
             // What this host slept through is nobody's silence.
             let since_ns = self.table.record(place).arrived_ns.max(stopped_ns);
             let unwatched_ns = now.mono_ns.saturating_sub(since_ns);
@@ -98,7 +99,7 @@ impl Server {
         self.end_silent(&silent, now);
         let next_ns = self.table.deadlines().iter().copied().min().unwrap_or(i64::MAX);
         self.sweep_ns = (next_ns < i64::MAX).then(|| {
-            let clients = i64::try_from(self.len()).unwrap_or(i64::MAX);
+            let clients = i64::try_from(self.table.len()).unwrap_or(i64::MAX);
             let pause_ns = clients.saturating_mul(SWEEP_PER_CLIENT_NS).clamp(SWEEP_NS, WATCH_NS);
             let soon_ns = now.mono_ns.saturating_add(pause_ns);
             next_ns.clamp(soon_ns, now.mono_ns.saturating_add(WATCH_NS))

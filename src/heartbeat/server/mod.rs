@@ -201,19 +201,13 @@ impl Server {
 
     /// How many clients are in the table.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn peer_count(&self) -> usize {
         self.table.len()
-    }
-
-    /// Whether no client is in the table.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The clients as they are at `now_ns` on the monotonic clock, in no order.
     pub fn peers(&self, now_ns: i64) -> impl Iterator<Item = Peer> {
-        (0..self.len()).map(move |place| self.peer(place, now_ns))
+        (0..self.table.len()).map(move |place| self.peer(place, now_ns))
     }
 
     fn peer(&self, place: usize, now_ns: i64) -> Peer {
@@ -258,18 +252,18 @@ impl Server {
     /// and fell silent make it, whatever they declared; so do clients that ended, until many such
     /// newcomers are there: a flood of them takes only each other's places.
     fn has_room(&mut self, now_ns: i64) -> bool {
-        if self.len() < self.config.max_peers {
+        if self.table.len() < self.config.max_peers {
             return true;
         }
         let unproven: usize = self.counts[0].iter().sum();
         if unproven + self.ended() == 0 {
             return false;
         }
-        for _ in 0..STEPS.min(self.len()) {
-            self.hand = (self.hand + 1) % self.len();
+        for _ in 0..STEPS.min(self.table.len()) {
+            self.hand = (self.hand + 1) % self.table.len();
             let record = self.table.record(self.hand);
             let may_go = if record.is_proven() {
-                record.state.is_end() && unproven * ON_PROBATION < self.len()
+                record.state.is_end() && unproven * ON_PROBATION < self.table.len()
             } else {
                 record.state.is_end() || now_ns >= record.arrived_ns.saturating_add(GRACE_NS)
             };
