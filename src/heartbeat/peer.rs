@@ -16,8 +16,8 @@ pub struct Peer {
     pub name: Option<Box<[u8]>>,
     /// How it is.
     pub state: State,
-    /// When its last beat came that was news, in nanoseconds since the Unix epoch.
-    pub last_ns: i64,
+    /// When its last new beat came, in nanoseconds since the Unix epoch.
+    pub last_received_ns: i64,
     /// Its numbers since it started.
     pub sequence: Sequence,
     /// Its interval, where it declares it or it has been learned.
@@ -33,26 +33,26 @@ pub struct Peer {
     pub boot: Option<u64>,
     /// How it says that it is.
     pub status: Option<Status>,
-    /// How long ago its application got somewhere, as of the last beat.
-    pub age_ns: Option<i64>,
+    /// Age of its application's last progress, as of the last beat.
+    pub progress_age_ns: Option<i64>,
 }
 
 /// What the table keeps of each client, in as few bytes as can be.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) sequence: Sequence,
-    /// When its last beat came that was news.
-    pub(super) arrived_ns: i64,
+    /// When its last new beat came.
+    pub(super) last_received_ns: i64,
     /// The least difference of receive and send time.
-    least_ns: i64,
-    /// By how much the last beat's difference is above it.
+    least_difference_ns: i64,
+    /// The last beat's difference above the least.
     delay_ns: f32,
     /// 0 where it is not known.
     interval_ns: f32,
     /// The second in which the first beat of this run was sent, on the monotonic clock.
     first_sent_s: i32,
-    /// The key of what else is known, [`NONE`] where nothing is.
-    pub(super) extra: u32,
+    /// The key of its [`Details`], or [`NONE`].
+    pub(super) details: u32,
     ip: Ipv4Addr,
     port: u16,
     pub(super) state: State,
@@ -62,7 +62,7 @@ pub(super) struct Record {
 /// In how many nanoseconds the least difference rises by one.
 pub(super) const RISE: i64 = 4096;
 
-/// No extra.
+/// No details, or no client.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Its beats carry a time.
@@ -89,7 +89,7 @@ const LONGEST_LEARNED_NS: f32 = 8.64e13;
 
 /// What is known of the few that say or need more than most.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Extra {
+pub(super) struct Details {
     /// The whole address where it is not IPv4's.
     pub(super) address: Option<SocketAddr>,
     pub(super) name: Option<Box<[u8]>>,
@@ -101,7 +101,7 @@ pub(super) struct Extra {
     /// Since when all beats that came had been sent long before.
     pub(super) delayed_since_ns: Option<i64>,
     pub(super) status: Option<Status>,
-    pub(super) age_ns: Option<i64>,
+    pub(super) progress_age_ns: Option<i64>,
     /// When it became busy or stalled or stopped.
     pub(super) since_ns: i64,
 }
@@ -110,12 +110,12 @@ impl Record {
     pub(super) fn new(seq: Option<u64>, at_ns: i64) -> Self {
         Self {
             sequence: Sequence::new(seq),
-            arrived_ns: at_ns,
-            least_ns: 0,
+            last_received_ns: at_ns,
+            least_difference_ns: 0,
             delay_ns: 0.0,
             interval_ns: 0.0,
             first_sent_s: 0,
-            extra: NONE,
+            details: NONE,
             ip: Ipv4Addr::UNSPECIFIED,
             port: 0,
             state: State::Unknown,
@@ -209,7 +209,7 @@ impl Record {
     }
 
     /// Transit time of the last beat beyond the suspect timeout.
-    pub(super) fn overdue_ns(&self, suspect_ns: i64) -> i64 {
+    pub(super) fn excess_delay_ns(&self, suspect_ns: i64) -> i64 {
         // Of a client that keeps no interval the times may mean anything.
         let delay_ns = self.delay_ns().filter(|_| self.has_learned()).unwrap_or_default();
         delay_ns.saturating_sub(suspect_ns).max(0)
@@ -217,11 +217,11 @@ impl Record {
 
     /// The difference of receive and send time of the last beat, on clocks that never step.
     pub(super) fn difference_ns(&self) -> Option<i64> {
-        Some(self.least_ns.saturating_add(self.delay_ns()?))
+        Some(self.least_difference_ns.saturating_add(self.delay_ns()?))
     }
 
-    /// What is lost of a delay in 24 bits.
-    pub(super) fn lost_ns(&self) -> i64 {
+    /// Rounding error of a delay stored as `f32`.
+    pub(super) fn rounding_ns(&self) -> i64 {
         self.delay_ns().unwrap_or_default() >> 23
     }
 
@@ -231,8 +231,8 @@ impl Record {
             return SendOrder::Unknown;
         };
         let sent_ns = at_ns.saturating_sub(difference_ns);
-        let after_ns = sent_ns.saturating_sub(self.arrived_ns.saturating_sub(newest_ns));
-        if after_ns.saturating_abs() <= self.lost_ns() {
+        let after_ns = sent_ns.saturating_sub(self.last_received_ns.saturating_sub(newest_ns));
+        if after_ns.saturating_abs() <= self.rounding_ns() {
             return SendOrder::Same;
         }
         if after_ns > 0 {
@@ -247,7 +247,7 @@ impl Record {
 
     /// Takes the newest beat: when it came, and its difference, where it carries a time.
     pub(super) fn set_newest(&mut self, at_ns: i64, difference_ns: Option<i64>) {
-        self.arrived_ns = at_ns;
+        self.last_received_ns = at_ns;
         let Some(difference_ns) = difference_ns else {
             self.set(TIMED, false);
             return;
@@ -260,21 +260,21 @@ impl Record {
 
     #[expect(clippy::cast_precision_loss, reason = "exact to 16 ms and for 24 bits beyond")]
     fn set_difference_ns(&mut self, difference_ns: i64) {
-        if !self.is(TIMED) || difference_ns < self.least_ns {
-            self.least_ns = difference_ns;
+        if !self.is(TIMED) || difference_ns < self.least_difference_ns {
+            self.least_difference_ns = difference_ns;
             self.set(TIMED, true);
         }
-        self.delay_ns = difference_ns.saturating_sub(self.least_ns) as f32;
+        self.delay_ns = difference_ns.saturating_sub(self.least_difference_ns) as f32;
     }
 
     /// Raises the least difference by 244 parts in a million of the time passed, because two clocks
     /// run at speeds that differ by up to that.
-    pub(super) fn let_least_rise(&mut self, passed_ns: i64) {
-        self.least_ns = self.least_ns.saturating_add(passed_ns.max(0) / RISE);
+    pub(super) fn raise_least_difference(&mut self, passed_ns: i64) {
+        self.least_difference_ns = self.least_difference_ns.saturating_add(passed_ns.max(0) / RISE);
     }
 
     /// Counts delays from that of the last beat on.
-    pub(super) fn forget_least(&mut self) {
+    pub(super) fn reset_least_difference(&mut self) {
         if let Some(difference_ns) = self.difference_ns() {
             self.set(TIMED, false);
             self.set_difference_ns(difference_ns);
@@ -283,7 +283,7 @@ impl Record {
 
     /// Takes a step of one of the clocks out of the delays.
     pub(super) fn step_clock(&mut self, by_ns: i64) {
-        self.least_ns = self.least_ns.saturating_add(by_ns);
+        self.least_difference_ns = self.least_difference_ns.saturating_add(by_ns);
         let first_sent_ns = i64::from(self.first_sent_s) * NS_PER_SECOND;
         self.first_sent_s = to_seconds(first_sent_ns.saturating_sub(by_ns));
     }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        // With its deadline, its place in the index (10.5 bytes at a million) and what a growing
+        // With its deadline, its entry in the hash table (10.5 bytes at a million) and what a growing
         // table holds in reserve (a sixty-fourth) this is below 100 bytes.
         assert!(size_of::<Record>() <= 80);
     }

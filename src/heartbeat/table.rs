@@ -1,4 +1,4 @@
-//! The table of clients: an index from keys to places, and dense arrays of what is known.
+//! The table of clients: a hash table from keys to indices, and dense arrays of what is known.
 
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use crate::heartbeat::Estimate;
-use crate::heartbeat::peer::{Extra, NONE, Record};
+use crate::heartbeat::peer::{Details, NONE, Record};
 
 /// What tells clients apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,18 +16,18 @@ pub(super) enum Key<'a> {
     Name(&'a [u8]),
 }
 
-/// All clients. Places move when one is removed.
+/// All clients. Removing one changes the index of the last.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Seeded anew in each process, so that nobody can aim at one bucket.
     hasher: DefaultHashBuilder,
-    index: HashTable<u32>,
+    by_key: HashTable<u32>,
     records: Vec<Record>,
     /// When each client's silence means something next; apart, because it is swept.
     deadlines: Vec<i64>,
     /// Empty where the detector needs none.
     estimates: Vec<Estimate>,
-    extras: Slab<Extra>,
+    details: Slab<Details>,
     by_host: bool,
 }
 
@@ -35,11 +35,11 @@ impl Table {
     pub(super) fn new(by_host: bool) -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
-            index: HashTable::new(),
+            by_key: HashTable::new(),
             records: Vec::new(),
             deadlines: Vec::new(),
             estimates: Vec::new(),
-            extras: Slab::new(),
+            details: Slab::new(),
             by_host,
         }
     }
@@ -69,117 +69,116 @@ impl Table {
         self.hasher.hash_one(key)
     }
 
-    /// Where a client is; the first place looked at is the one that `touch` gave.
-    pub(super) fn find(&self, hash: u64, key: &Key<'_>, touched: usize) -> Option<usize> {
-        if touched < self.len() && self.key_of(touched) == *key {
-            return Some(touched);
+    /// Returns the index of a client, `hint` if that is right.
+    pub(super) fn find(&self, hash: u64, key: &Key<'_>, hint: usize) -> Option<usize> {
+        if hint < self.len() && self.key_of(hint) == *key {
+            return Some(hint);
         }
-        self.index.find(hash, |place| self.key_of(*place as usize) == *key).map(|at| *at as usize)
+        self.by_key.find(hash, |index| self.key_of(*index as usize) == *key).map(|at| *at as usize)
     }
 
-    /// Brings near what a `find` of each of these will look at, and gives where they most likely are:
-    /// loops of loads that do not depend on each other have the processor wait for all at once, not
-    /// for one after the other.
-    pub(super) fn touch(&self, hashes: impl Iterator<Item = u64>) -> Vec<u32> {
-        let found = hashes.map(|hash| self.index.find(hash, |_| true).map_or(NONE, |place| *place));
-        let places: Vec<u32> = found.collect();
-        let loaded = places.iter().fold(0, |sum, place| {
-            let record = self.records.get(*place as usize);
+    /// Loads the memory that a `find` of each hash will read, and returns hints for them. The loads
+    /// do not depend on each other, so that the processor waits for all of them together.
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64>) -> Vec<u32> {
+        let found =
+            hashes.map(|hash| self.by_key.find(hash, |_| true).map_or(NONE, |index| *index));
+        let indices: Vec<u32> = found.collect();
+        let loaded = indices.iter().fold(0, |sum, index| {
+            let record = self.records.get(*index as usize);
             // Its first and its last bytes lie in two lines of the cache.
-            record.map_or(0, |record| record.arrived_ns ^ i64::from(record.v4().port())) ^ sum
+            record.map_or(0, |record| record.last_received_ns ^ i64::from(record.v4().port())) ^ sum
         });
-        let loaded = places.iter().fold(loaded, |sum, place| {
-            self.deadlines.get(*place as usize).copied().unwrap_or_default() ^ sum
+        let loaded = indices.iter().fold(loaded, |sum, index| {
+            self.deadlines.get(*index as usize).copied().unwrap_or_default() ^ sum
         });
         std::hint::black_box(loaded);
-        places
+        indices
     }
 
-    fn key_of(&self, place: usize) -> Key<'_> {
-        match self.extra(place).and_then(|extra| extra.name.as_deref()) {
+    fn key_of(&self, index: usize) -> Key<'_> {
+        match self.details(index).and_then(|details| details.name.as_deref()) {
             Some(name) => Key::Name(name),
-            None => Key::Address(self.simplify(self.address(place))),
+            None => Key::Address(self.simplify(self.address(index))),
         }
     }
 
     /// Where the last beat of a client came from.
-    pub(super) fn address(&self, place: usize) -> SocketAddr {
-        let address = self.extra(place).and_then(|extra| extra.address);
-        address.unwrap_or_else(|| self.records[place].v4())
+    pub(super) fn address(&self, index: usize) -> SocketAddr {
+        let address = self.details(index).and_then(|details| details.address);
+        address.unwrap_or_else(|| self.records[index].v4())
     }
 
     /// Sets where the last beat of a client came from. Its key stays: it has a name, or only its
     /// port changed and it is known by its host.
-    pub(super) fn set_address(&mut self, place: usize, address: SocketAddr) {
+    pub(super) fn set_address(&mut self, index: usize, address: SocketAddr) {
         if address.is_ipv4() {
-            self.records[place].set_v4(address);
-            if let Some(extra) = self.extra_mut(place) {
-                extra.address = None;
+            self.records[index].set_v4(address);
+            if let Some(details) = self.details_mut(index) {
+                details.address = None;
             }
         } else {
-            self.extra_or_new(place).address = Some(address);
+            self.details_or_default(index).address = Some(address);
         }
     }
 
-    /// Adds a client; gives its place.
+    /// Adds a client; returns its index.
     pub(super) fn insert(
         &mut self,
         hash: u64,
         address: SocketAddr,
-        extra: Option<Extra>,
+        details: Option<Details>,
         mut record: Record,
         estimate: bool,
     ) -> usize {
-        let place = self.records.len();
+        let index = self.records.len();
         // A sixty-fourth in reserve, not double: for large arrays the system moves no bytes.
-        let reserve = place / 64 + 64;
-        if self.records.capacity() == place {
+        let reserve = index / 64 + 64;
+        if self.records.capacity() == index {
             self.records.reserve_exact(reserve);
             self.deadlines.reserve_exact(reserve);
         }
-        record.extra = extra.map_or(NONE, |extra| to_u32(self.extras.insert(extra)));
+        record.details = details.map_or(NONE, |details| to_u32(self.details.insert(details)));
         self.records.push(record);
         self.deadlines.push(i64::MAX);
         if estimate {
             self.estimates.push(Estimate::default());
         }
-        self.set_address(place, address);
-        // A million places of the index are found again by the keys when it grows.
-        let Self { index, .. } = self;
-        let mut grown = std::mem::take(index);
-        grown.insert_unique(hash, to_u32(place), |place| self.hash(&self.key_of(*place as usize)));
-        self.index = grown;
-        place
+        self.set_address(index, address);
+        // The hash table is taken out because it hashes all keys again when it grows.
+        let mut grown = std::mem::take(&mut self.by_key);
+        grown.insert_unique(hash, to_u32(index), |index| self.hash(&self.key_of(*index as usize)));
+        self.by_key = grown;
+        index
     }
 
-    /// Removes a client; the last one takes its place.
-    pub(super) fn remove(&mut self, place: usize) {
+    /// Removes a client; the last one takes its index.
+    pub(super) fn remove(&mut self, index: usize) {
         let last = self.records.len() - 1;
-        let (gone, moved) = (self.hash(&self.key_of(place)), self.hash(&self.key_of(last)));
-        if let Ok(entry) = self.index.find_entry(gone, |at| *at as usize == place) {
+        let (gone, moved) = (self.hash(&self.key_of(index)), self.hash(&self.key_of(last)));
+        if let Ok(entry) = self.by_key.find_entry(gone, |at| *at as usize == index) {
             entry.remove();
         }
-        if last != place
-            && let Some(at) = self.index.find_mut(moved, |at| *at as usize == last)
+        if last != index
+            && let Some(at) = self.by_key.find_mut(moved, |at| *at as usize == last)
         {
-            *at = to_u32(place);
+            *at = to_u32(index);
         }
-        let record = self.records.swap_remove(place);
-        self.deadlines.swap_remove(place);
+        let record = self.records.swap_remove(index);
+        self.deadlines.swap_remove(index);
         if !self.estimates.is_empty() {
-            self.estimates.swap_remove(place);
+            self.estimates.swap_remove(index);
         }
-        if record.extra != NONE {
-            self.extras.remove(record.extra as usize);
+        if record.details != NONE {
+            self.details.remove(record.details as usize);
         }
     }
 
-    pub(super) fn record(&self, place: usize) -> &Record {
-        &self.records[place]
+    pub(super) fn record(&self, index: usize) -> &Record {
+        &self.records[index]
     }
 
-    pub(super) fn record_mut(&mut self, place: usize) -> &mut Record {
-        &mut self.records[place]
+    pub(super) fn record_mut(&mut self, index: usize) -> &mut Record {
+        &mut self.records[index]
     }
 
     pub(super) fn records(&self) -> &[Record] {
@@ -190,37 +189,37 @@ impl Table {
         &self.deadlines
     }
 
-    pub(super) fn deadline_mut(&mut self, place: usize) -> &mut i64 {
-        &mut self.deadlines[place]
+    pub(super) fn deadline_mut(&mut self, index: usize) -> &mut i64 {
+        &mut self.deadlines[index]
     }
 
-    pub(super) fn estimate(&self, place: usize) -> Estimate {
-        self.estimates.get(place).copied().unwrap_or_default()
+    pub(super) fn estimate(&self, index: usize) -> Estimate {
+        self.estimates.get(index).copied().unwrap_or_default()
     }
 
-    pub(super) fn estimate_mut(&mut self, place: usize) -> Option<&mut Estimate> {
-        self.estimates.get_mut(place)
+    pub(super) fn estimate_mut(&mut self, index: usize) -> Option<&mut Estimate> {
+        self.estimates.get_mut(index)
     }
 
-    pub(super) fn extra(&self, place: usize) -> Option<&Extra> {
-        self.extras.get(self.records[place].extra as usize)
+    pub(super) fn details(&self, index: usize) -> Option<&Details> {
+        self.details.get(self.records[index].details as usize)
     }
 
-    pub(super) fn extra_mut(&mut self, place: usize) -> Option<&mut Extra> {
-        self.extras.get_mut(self.records[place].extra as usize)
+    pub(super) fn details_mut(&mut self, index: usize) -> Option<&mut Details> {
+        self.details.get_mut(self.records[index].details as usize)
     }
 
-    pub(super) fn extra_or_new(&mut self, place: usize) -> &mut Extra {
-        if self.records[place].extra == NONE {
-            self.records[place].extra = to_u32(self.extras.insert(Extra::default()));
+    pub(super) fn details_or_default(&mut self, index: usize) -> &mut Details {
+        if self.records[index].details == NONE {
+            self.records[index].details = to_u32(self.details.insert(Details::default()));
         }
-        &mut self.extras[self.records[place].extra as usize]
+        &mut self.details[self.records[index].details as usize]
     }
 }
 
-/// The table has at most as many places as 32 bits can name.
-fn to_u32(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(NONE)
+/// The table has fewer clients than 32 bits can count.
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(NONE)
 }
 
 #[cfg(test)]
@@ -248,28 +247,28 @@ mod tests {
                 let from = address(kind, number);
                 let key = table.key(from, name);
                 let hash = table.hash(&key);
-                let place = table.find(hash, &key, NONE as usize);
-                prop_assert_eq!(place.is_some(), model.contains_key(&(kind, number)));
-                match (place, add) {
+                let index = table.find(hash, &key, NONE as usize);
+                prop_assert_eq!(index.is_some(), model.contains_key(&(kind, number)));
+                match (index, add) {
                     (None, true) => {
-                        let extra = name.map(|name| Extra { name: Some(name.into()), ..Extra::default() });
-                        let arrived_ns = i64::try_from(step).unwrap();
-                        let record = Record::new(None, arrived_ns);
-                        table.insert(hash, from, extra, record, true);
-                        model.insert((kind, number), arrived_ns);
+                        let details = name.map(|name| Details { name: Some(name.into()), ..Details::default() });
+                        let last_received_ns = i64::try_from(step).unwrap();
+                        let record = Record::new(None, last_received_ns);
+                        table.insert(hash, from, details, record, true);
+                        model.insert((kind, number), last_received_ns);
                     }
-                    (Some(place), false) => {
-                        table.remove(place);
+                    (Some(index), false) => {
+                        table.remove(index);
                         model.remove(&(kind, number));
                     }
-                    (Some(place), true) => {
-                        prop_assert_eq!(table.record(place).arrived_ns, model[&(kind, number)]);
-                        prop_assert_eq!(table.address(place), from);
+                    (Some(index), true) => {
+                        prop_assert_eq!(table.record(index).last_received_ns, model[&(kind, number)]);
+                        prop_assert_eq!(table.address(index), from);
                     }
                     (None, false) => {}
                 }
                 prop_assert_eq!(table.len(), model.len());
-                prop_assert_eq!(table.extras.len(), model.keys().filter(|(kind, _)| *kind > 0).count());
+                prop_assert_eq!(table.details.len(), model.keys().filter(|(kind, _)| *kind > 0).count());
             }
         }
     }
@@ -284,7 +283,7 @@ mod tests {
         }
         let arrays =
             table.records.capacity() * size_of::<Record>() + table.deadlines.capacity() * 8;
-        let bytes = (arrays + table.index.allocation_size()) / table.len();
+        let bytes = (arrays + table.by_key.allocation_size()) / table.len();
         assert!(bytes <= 100, "{bytes}");
     }
 }

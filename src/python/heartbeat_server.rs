@@ -251,12 +251,12 @@ impl HeartbeatServer {
             ("boot", |peer| peer.boot.unwrap_or_default()),
         ];
         let floats: [(_, Read<Option<i64>>); 6] = [
-            ("last_received_at", |peer| Some(peer.last_ns)),
+            ("last_received_at", |peer| Some(peer.last_received_ns)),
             ("interval", |peer| peer.interval_ns),
             ("timeout", |peer| Some(peer.timeout_ns)),
             ("delay", |peer| peer.delay_ns),
             ("difference", |peer| peer.difference_ns),
-            ("progress_age", |peer| peer.age_ns),
+            ("progress_age", |peer| peer.progress_age_ns),
         ];
         let addresses: Vec<_> = peers.iter().map(|peer| address(peer.address).0).collect();
         let array = py.import("numpy")?.getattr("array")?;
@@ -308,7 +308,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
         address: address(peer.address),
         state: peer.state.name(),
-        last_received_at: seconds(peer.last_ns),
+        last_received_at: seconds(peer.last_received_ns),
         seq: peer.sequence.highest(),
         received: peer.sequence.received(),
         expected: peer.sequence.expected(),
@@ -321,7 +321,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         difference: peer.difference_ns.map(seconds),
         boot: peer.boot,
         status: peer.status.map(Status::word),
-        progress_age: peer.age_ns.map(seconds),
+        progress_age: peer.progress_age_ns.map(seconds),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct ClientConfig {
     pub servers: Vec<SocketAddr>,
     /// The time from one beat to the next.
     pub interval_ns: i64,
-    /// By how much of the interval, 0 to 0.5, a beat is earlier or later at random than its place
+    /// By how much of the interval, 0 to 0.5, a beat is earlier or later at random than its slot
     /// in the schedule, so that many clients do not beat as one.
     pub spread: f64,
     /// How many beats; without end where `None`.
@@ -107,7 +107,7 @@ pub struct Client {
     boot: Option<u64>,
     counters: ClientCounters,
     seq: u64,
-    /// The next beat's place in the schedule, and when it is sent.
+    /// The next beat's slot in the schedule, and when it is sent.
     slot_ns: i64,
     next_ns: i64,
     /// When the last beat was due.
@@ -203,7 +203,7 @@ impl Client {
         }
     }
 
-    /// Where the next beat is: the schedule's next place that is not over, and its time.
+    /// Finds the next slot of the schedule that is not over, and the time of its beat.
     fn schedule(&mut self, now: Stamp) {
         let ClientConfig { interval_ns, spread, .. } = self.config;
         if self.seq == 1 {

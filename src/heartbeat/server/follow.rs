@@ -17,31 +17,31 @@ const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 impl Server {
     /// Takes a further beat of a client; tells whether it is one of now.
-    pub(super) fn follow(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
+    pub(super) fn follow(&mut self, index: usize, beat_in: &BeatIn<'_>) -> bool {
         let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
         let seq = beat.reading.seq;
         if let Some(boot) = beat.boot {
-            let extra = self.table.extra_or_new(place);
-            let known = *extra.boot.get_or_insert(boot);
+            let details = self.table.details_or_default(index);
+            let known = *details.boot.get_or_insert(boot);
             if known != boot {
-                return self.follow_boot(place, beat_in, boot);
+                return self.follow_boot(index, beat_in, boot);
             }
         }
-        let known = self.table.address(place);
+        let known = self.table.address(index);
         if beat.status == Some(Status::Bye) {
             if self.table.is_same(known, *from) {
-                self.on_goodbye(place, beat_in);
+                self.on_goodbye(index, beat_in);
             } else {
                 // Who could say goodbye for another could silence the alarm.
                 self.counters.stale += 1;
             }
             return false;
         }
-        let record = self.table.record_mut(place);
+        let record = self.table.record_mut(index);
         let order = record.send_order(at.mono_ns, *lag_ns);
         let has_ended = record.state == State::Stopped;
         let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
-        let is_soon = at.mono_ns.saturating_sub(record.arrived_ns) < copy_ns;
+        let is_soon = at.mono_ns.saturating_sub(record.last_received_ns) < copy_ns;
         let sequence = record.sequence.clone();
         let steps = record.sequence.steps(seq);
         let class = record.sequence.observe(seq, order, self.config.old_beats);
@@ -51,8 +51,8 @@ impl Server {
             _ => self.counters.beats += 1,
         }
         if class == SeqClass::Restart {
-            let before = self.before_of(place, &sequence);
-            self.restart(place, beat_in, Cause::Sequence, before);
+            let before = self.before_of(index, &sequence);
+            self.restart(index, beat_in, Cause::Sequence, before);
             return true;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
@@ -68,32 +68,32 @@ impl Server {
             {
                 return false;
             }
-            SeqClass::Next | SeqClass::AfterLoss { .. } => self.advance(place, beat_in, steps),
-            SeqClass::Unnumbered => self.refresh(place, beat_in),
+            SeqClass::Next | SeqClass::AfterLoss { .. } => self.advance(index, beat_in, steps),
+            SeqClass::Unnumbered => self.refresh(index, beat_in),
             // A client may repeat its number: only a beat that itself says that it is old is no
             // sign of life.
-            SeqClass::Duplicate if order == SendOrder::Later => self.advance(place, beat_in, 1),
+            SeqClass::Duplicate if order == SendOrder::Later => self.advance(index, beat_in, 1),
             // One that never counts is known by when its beats come.
             SeqClass::Duplicate
                 if order == SendOrder::Unknown && sequence.is_constant() && !is_soon =>
             {
-                self.advance(place, beat_in, 1);
+                self.advance(index, beat_in, 1);
             }
             SeqClass::Duplicate | SeqClass::Stale if accepts_old && !is_soon => {
-                self.advance(place, beat_in, 1);
+                self.advance(index, beat_in, 1);
             }
             _ if accepts_old || order.may_be_newer() && !has_announced => {
-                self.refresh(place, beat_in);
+                self.refresh(index, beat_in);
             }
             _ => {}
         }
         match class {
             SeqClass::AfterLoss { first, last } => {
-                self.tell(place, *at, Change::Lost { first, last });
+                self.tell(index, *at, Change::Lost { first, last });
             }
             SeqClass::Late => {
                 self.counters.late_beats += 1;
-                self.tell(place, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
+                self.tell(index, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
             }
             _ => {}
         }
@@ -106,51 +106,52 @@ impl Server {
     }
 
     /// Handles a goodbye: it ends its client, once, and does not count as a beat.
-    fn on_goodbye(&mut self, place: usize, beat_in: &BeatIn<'_>) {
+    fn on_goodbye(&mut self, index: usize, beat_in: &BeatIn<'_>) {
         self.counters.goodbyes += 1;
         let BeatIn { at, beat, lag_ns, .. } = beat_in;
         let seq = beat.reading.seq;
-        let record = self.table.record_mut(place);
+        let record = self.table.record_mut(index);
         let has_ended = record.state == State::Stopped;
         let order = record.send_order(at.mono_ns, *lag_ns);
         let is_newest = record.sequence.is_ahead(seq) || order.may_be_newer();
         if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
-            self.tell(place, *at, Change::Lost { first, last });
+            self.tell(index, *at, Change::Lost { first, last });
         }
         if !has_ended && (is_newest || self.config.old_beats == OldBeats::Accept) {
-            self.refresh(place, beat_in);
+            self.refresh(index, beat_in);
         }
     }
 
     /// Takes a beat that is surely the newest.
-    fn advance(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        self.prove(place);
-        let silence_ns = beat_in.at.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
-        self.learn(place, beat_in, steps);
-        self.settle(place, beat_in, silence_ns);
+    fn advance(&mut self, index: usize, beat_in: &BeatIn<'_>, steps: u64) {
+        self.prove(index);
+        let silence_ns =
+            beat_in.at.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
+        self.learn(index, beat_in, steps);
+        self.settle(index, beat_in, silence_ns);
     }
 
     /// Handles a beat that shows that its client is alive, but says nothing about its interval.
-    fn refresh(&mut self, place: usize, beat_in: &BeatIn<'_>) {
-        let record = self.table.record_mut(place);
-        let silence_ns = beat_in.at.mono_ns.saturating_sub(record.arrived_ns);
+    fn refresh(&mut self, index: usize, beat_in: &BeatIn<'_>) {
+        let record = self.table.record_mut(index);
+        let silence_ns = beat_in.at.mono_ns.saturating_sub(record.last_received_ns);
         record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
-        self.prove(place);
-        self.follow_address(place, beat_in);
-        self.settle(place, beat_in, silence_ns);
+        self.prove(index);
+        self.follow_address(index, beat_in);
+        self.settle(index, beat_in, silence_ns);
     }
 
     /// Takes a beat of another boot than the one that is followed.
-    fn follow_boot(&mut self, place: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
+    fn follow_boot(&mut self, index: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
         if beat_in.beat.status == Some(Status::Bye) {
             self.counters.stale += 1;
             return false;
         }
         let seq = beat_in.beat.reading.seq;
-        let before = self.before(place);
-        let state = self.table.record(place).state;
-        let extra = self.table.extra_or_new(place);
-        if let Some((old, highest)) = &mut extra.before
+        let before = self.before(index);
+        let state = self.table.record(index).state;
+        let details = self.table.details_or_default(index);
+        if let Some((old, highest)) = &mut details.before
             && *old == boot
         {
             // What is left over of the boot before has old numbers, but for one that was overtaken.
@@ -158,54 +159,54 @@ impl Server {
             let is_new = seq > *highest || seq.is_none();
             if is_new {
                 *highest = seq;
-                extra.rivals = extra.rivals.saturating_add(1);
+                details.rivals = details.rivals.saturating_add(1);
             }
             let is_silent = matches!(state, State::Suspect | State::Down | State::Stopped);
-            let rivals = extra.rivals;
+            let rivals = details.rivals;
             if !(is_new && rivals >= 2 && is_silent) {
                 self.counters.stale += 1;
                 if is_new && rivals == 2 {
-                    self.tell(place, beat_in.at, Change::Conflict { boot });
+                    self.tell(index, beat_in.at, Change::Conflict { boot });
                 }
                 return false;
             }
         }
-        let known = extra.boot.replace(boot);
-        extra.before = known.map(|known| (known, before.seq));
-        extra.rivals = 0;
+        let known = details.boot.replace(boot);
+        details.before = known.map(|known| (known, before.seq));
+        details.rivals = 0;
         self.counters.beats += 1;
-        self.table.record_mut(place).sequence = Sequence::new(seq);
-        self.restart(place, beat_in, Cause::Boot, before);
+        self.table.record_mut(index).sequence = Sequence::new(seq);
+        self.restart(index, beat_in, Cause::Boot, before);
         true
     }
 
     /// Forgets what was learned of a client before it started again.
-    fn restart(&mut self, place: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Snapshot) {
-        let record = self.table.record_mut(place);
+    fn restart(&mut self, index: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Snapshot) {
+        let record = self.table.record_mut(index);
         record.restart();
         record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
         let state = if record.is_proven() { State::Learning } else { State::Unknown };
-        if let Some(estimate) = self.table.estimate_mut(place) {
+        if let Some(estimate) = self.table.estimate_mut(index) {
             *estimate = Estimate::default();
         }
-        self.table.set_address(place, beat_in.from);
-        self.enter(place, state);
+        self.table.set_address(index, beat_in.from);
+        self.enter(index, state);
         let change = Change::Restarted { cause, seq: beat_in.beat.reading.seq };
-        self.tell_with(place, beat_in.at, before, change);
-        self.settle(place, beat_in, 0);
+        self.tell_with(index, beat_in.at, before, change);
+        self.settle(index, beat_in, 0);
     }
 
     /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
-    fn learn(&mut self, place: usize, beat_in: &BeatIn<'_>, steps: u64) {
+    fn learn(&mut self, index: usize, beat_in: &BeatIn<'_>, steps: u64) {
         let BeatIn { at, lag_ns, beat, .. } = beat_in;
-        let has_learned = self.has_learned(place);
-        let record = self.table.record_mut(place);
+        let has_learned = self.has_learned(index);
+        let record = self.table.record_mut(index);
         // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
         // nor does the one before an announcement, which comes out of turn.
         let mut usual =
             matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
                 && beat.status != Some(Status::Busy);
-        let gap_ns = at.mono_ns.saturating_sub(record.arrived_ns);
+        let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
         let mut sent_gap_ns = gap_ns;
@@ -223,9 +224,9 @@ impl Server {
                     || off(sent_gap_ns) > off(gap_ns).saturating_add(jump_ns / 2)
             };
             let jump_ns = more_ns.saturating_abs();
-            if sent_gap_ns.saturating_abs() <= record.lost_ns() {
+            if sent_gap_ns.saturating_abs() <= record.rounding_ns() {
                 // A clock that stands still says nothing.
-                record.forget_least();
+                record.reset_least_difference();
                 sent_gap_ns = gap_ns;
             } else if jump_ns <= STEP_NS {
                 // Delays vary.
@@ -242,7 +243,7 @@ impl Server {
             } else {
                 usual = false;
             }
-            record.let_least_rise(gap_ns);
+            record.raise_least_difference(gap_ns);
         }
         record.set_newest(at.mono_ns, *lag_ns);
         if usual {
@@ -251,43 +252,43 @@ impl Server {
             record.learn_interval(gap_or_sent_ns, steps);
             if learns && record.has_learned() {
                 // As long as no interval was known, no step of a clock was.
-                record.forget_least();
+                record.reset_least_difference();
             }
             if let Some(interval_ns) = record.interval_ns()
-                && let Some(estimate) = self.table.estimate_mut(place)
+                && let Some(estimate) = self.table.estimate_mut(index)
             {
                 self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
             }
         }
-        self.follow_address(place, beat_in);
+        self.follow_address(index, beat_in);
         if let Some(by_ns) = stepped {
-            self.tell(place, *at, Change::ClockStepped { by_ns });
+            self.tell(index, *at, Change::ClockStepped { by_ns });
         }
     }
 
-    fn follow_address(&mut self, place: usize, beat_in: &BeatIn<'_>) {
-        let old = self.table.address(place);
+    fn follow_address(&mut self, index: usize, beat_in: &BeatIn<'_>) {
+        let old = self.table.address(index);
         if old != beat_in.from {
-            self.table.set_address(place, beat_in.from);
-            if self.table.extra(place).is_some_and(|extra| extra.name.is_some()) {
-                self.tell(place, beat_in.at, Change::Moved { from: old });
+            self.table.set_address(index, beat_in.from);
+            if self.table.details(index).is_some_and(|details| details.name.is_some()) {
+                self.tell(index, beat_in.at, Change::Moved { from: old });
             }
         }
     }
 
     /// Puts a client whose news have come after a silence into the state that they say, and sets
     /// its deadline.
-    pub(super) fn settle(&mut self, place: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
+    pub(super) fn settle(&mut self, index: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
         let beat = &beat_in.beat;
         if let Some(interval_ns) = beat.interval_ns {
-            self.table.record_mut(place).declare_interval(interval_ns);
+            self.table.record_mut(index).declare_interval(interval_ns);
         }
         if beat.status.is_some() || beat.age_ns.is_some() {
-            let extra = self.table.extra_or_new(place);
-            (extra.status, extra.age_ns) = (beat.status, beat.age_ns);
+            let details = self.table.details_or_default(index);
+            (details.status, details.progress_age_ns) = (beat.status, beat.age_ns);
         }
-        let has_learned = self.has_learned(place);
-        let record = self.table.record_mut(place);
+        let has_learned = self.has_learned(index);
+        let record = self.table.record_mut(index);
         let old = record.state;
         let new = match beat.status {
             Some(Status::Bye) => State::Stopped,
@@ -297,43 +298,43 @@ impl Server {
             _ if !has_learned => State::Learning,
             _ => State::Up,
         };
-        let mut due_ns = self.due_ns(place, beat_in, new);
+        let mut due_ns = self.due_ns(index, beat_in, new);
         if due_ns <= beat_in.at.mono_ns {
-            if !self.accept_delay(place, beat_in) {
+            if !self.accept_delay(index, beat_in) {
                 return;
             }
-            due_ns = self.due_ns(place, beat_in, new);
+            due_ns = self.due_ns(index, beat_in, new);
         }
-        if let Some(extra) = self.table.extra_mut(place) {
-            extra.delayed_since_ns = None;
+        if let Some(details) = self.table.details_mut(index) {
+            details.delayed_since_ns = None;
         }
-        self.table.record_mut(place).hold(false);
+        self.table.record_mut(index).hold(false);
         if new != old {
-            self.change(place, beat_in, silence_ns, (old, new));
+            self.change(index, beat_in, silence_ns, (old, new));
         }
-        *self.table.deadline_mut(place) = due_ns;
+        *self.table.deadline_mut(index) = due_ns;
         self.expect(due_ns);
     }
 
     /// Takes the delay of beats that had been sent long before for a clock that was set back, where
     /// they have come for longer than a queue drains: twice the delay. Tells whether it did.
-    fn accept_delay(&mut self, place: usize, beat_in: &BeatIn<'_>) -> bool {
+    fn accept_delay(&mut self, index: usize, beat_in: &BeatIn<'_>) -> bool {
         let at_ns = beat_in.at.mono_ns;
-        let since_ns = *self.table.extra_or_new(place).delayed_since_ns.get_or_insert(at_ns);
-        let record = self.table.record_mut(place);
+        let since_ns = *self.table.details_or_default(index).delayed_since_ns.get_or_insert(at_ns);
+        let record = self.table.record_mut(index);
         let delay_ns = record.delay_ns().unwrap_or_default();
         if at_ns.saturating_sub(since_ns) < delay_ns.min(LONGEST_QUEUE_NS).saturating_mul(2) {
             return false;
         }
-        record.forget_least();
-        self.tell(place, beat_in.at, Change::ClockStepped { by_ns: delay_ns.saturating_neg() });
+        record.reset_least_difference();
+        self.tell(index, beat_in.at, Change::ClockStepped { by_ns: delay_ns.saturating_neg() });
         true
     }
 
     /// Tells of a change of state that a beat brought.
     fn change(
         &mut self,
-        place: usize,
+        index: usize,
         beat_in: &BeatIn<'_>,
         silence_ns: i64,
         (old, new): (State, State),
@@ -346,7 +347,7 @@ impl Server {
             _ => match old {
                 State::Unknown | State::Learning | State::Up => None,
                 _ => {
-                    let since_ns = self.table.extra(place).map_or(0, |extra| extra.since_ns);
+                    let since_ns = self.table.details(index).map_or(0, |details| details.since_ns);
                     let for_ns = match old {
                         State::Suspect | State::Down => silence_ns,
                         _ => at.mono_ns.saturating_sub(since_ns),
@@ -356,11 +357,11 @@ impl Server {
             },
         };
         if matches!(new, State::Stopped | State::Busy | State::Stalled) {
-            self.table.extra_or_new(place).since_ns = at.mono_ns;
+            self.table.details_or_default(index).since_ns = at.mono_ns;
         }
-        self.enter(place, new);
+        self.enter(index, new);
         if let Some(change) = change {
-            self.tell(place, *at, change);
+            self.tell(index, *at, change);
         }
     }
 }

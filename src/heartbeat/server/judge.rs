@@ -22,27 +22,27 @@ const OF_ALIVE: (usize, usize) = (3, 10);
 
 impl Server {
     /// When a client that was heard becomes suspect next, or is down.
-    pub(super) fn due_ns(&self, place: usize, beat_in: &BeatIn<'_>, state: State) -> i64 {
-        let (suspect_ns, down_ns) = self.timeouts_ns(place);
-        let record = self.table.record(place);
+    pub(super) fn due_ns(&self, index: usize, beat_in: &BeatIn<'_>, state: State) -> i64 {
+        let (suspect_ns, down_ns) = self.timeouts_ns(index);
+        let record = self.table.record(index);
         match state {
             State::Stopped => i64::MAX,
             State::Busy => {
                 let for_ns = beat_in.beat.busy_ns.unwrap_or_default();
-                record.arrived_ns.saturating_add(for_ns).saturating_add(down_ns)
+                record.last_received_ns.saturating_add(for_ns).saturating_add(down_ns)
             }
             _ => {
-                let due_ns = record.arrived_ns.saturating_add(suspect_ns);
-                due_ns.saturating_sub(self.overdue_ns(place, suspect_ns))
+                let due_ns = record.last_received_ns.saturating_add(suspect_ns);
+                due_ns.saturating_sub(self.excess_delay_ns(index, suspect_ns))
             }
         }
     }
 
     /// Transit time of the last beat beyond the suspect timeout. It counts from when the beat was due:
     /// a queue that drains keeps nobody alive, unless old beats are accepted.
-    fn overdue_ns(&self, place: usize, suspect_ns: i64) -> i64 {
+    fn excess_delay_ns(&self, index: usize, suspect_ns: i64) -> i64 {
         match self.config.old_beats {
-            OldBeats::Ignore => self.table.record(place).overdue_ns(suspect_ns),
+            OldBeats::Ignore => self.table.record(index).excess_delay_ns(suspect_ns),
             OldBeats::Accept => 0,
         }
     }
@@ -72,11 +72,11 @@ impl Server {
             return;
         }
         let for_ns = now.mono_ns.saturating_sub(stopped_ns);
-        for place in 0..self.table.len() {
+        for index in 0..self.table.len() {
             // What this host slept through is nobody's silence.
-            let since_ns = self.table.record(place).arrived_ns.max(stopped_ns);
+            let since_ns = self.table.record(index).last_received_ns.max(stopped_ns);
             let unwatched_ns = now.mono_ns.saturating_sub(since_ns);
-            let deadline = self.table.deadline_mut(place);
+            let deadline = self.table.deadline_mut(index);
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
         self.tell_of(here, None, now, Snapshot::default(), Change::Paused { for_ns });
@@ -85,16 +85,16 @@ impl Server {
     /// Judges the clients whose deadlines have come.
     pub(super) fn sweep(&mut self, now: Stamp) {
         let mut due = Vec::new();
-        for (place, deadline_ns) in self.table.deadlines().iter().enumerate() {
+        for (index, deadline_ns) in self.table.deadlines().iter().enumerate() {
             if *deadline_ns <= now.mono_ns {
-                due.push((self.table.record(place).arrived_ns, place));
+                due.push((self.table.record(index).last_received_ns, index));
             }
         }
         due.sort_unstable();
         let (suspects, silent): (Vec<_>, Vec<_>) =
-            due.into_iter().map(|(_, place)| place).partition(|place| self.is_first_doubt(*place));
-        for place in suspects {
-            self.suspect(place, now);
+            due.into_iter().map(|(_, index)| index).partition(|index| self.is_first_doubt(*index));
+        for index in suspects {
+            self.suspect(index, now);
         }
         self.end_silent(&silent, now);
         let next_ns = self.table.deadlines().iter().copied().min().unwrap_or(i64::MAX);
@@ -107,27 +107,27 @@ impl Server {
     }
 
     /// Whether a deadline that has come means a suspicion and no more.
-    fn is_first_doubt(&self, place: usize) -> bool {
-        let (suspect_ns, down_ns) = self.timeouts_ns(place);
-        let doubted = matches!(self.table.record(place).state, State::Suspect | State::Busy);
+    fn is_first_doubt(&self, index: usize) -> bool {
+        let (suspect_ns, down_ns) = self.timeouts_ns(index);
+        let doubted = matches!(self.table.record(index).state, State::Suspect | State::Busy);
         suspect_ns < down_ns && !doubted
     }
 
-    fn suspect(&mut self, place: usize, now: Stamp) {
-        let (suspect_ns, down_ns) = self.timeouts_ns(place);
-        let deadline = self.table.deadline_mut(place);
+    fn suspect(&mut self, index: usize, now: Stamp) {
+        let (suspect_ns, down_ns) = self.timeouts_ns(index);
+        let deadline = self.table.deadline_mut(index);
         *deadline = deadline.saturating_add(down_ns.saturating_sub(suspect_ns));
-        let silence_ns = now.mono_ns.saturating_sub(self.table.record(place).arrived_ns);
-        self.enter(place, State::Suspect);
-        self.tell(place, now, Change::Suspect { silence_ns });
+        let silence_ns = now.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
+        self.enter(index, State::Suspect);
+        self.tell(index, now, Change::Suspect { silence_ns });
     }
 
     /// Takes those whose silence has lasted for down, unless it is that of many at once: then that
     /// is told, and they have as long again to come back. Who was heard but once is not one of them,
     /// and where nobody is ever suspected first the silence of many is not seen in time.
     fn end_silent(&mut self, silent: &[usize], now: Stamp) {
-        let is_other = |place: &usize| {
-            let record = self.table.record(*place);
+        let is_other = |index: &usize| {
+            let record = self.table.record(*index);
             record.is_proven() && record.state != State::Suspect
         };
         let others = silent.iter().copied().filter(is_other);
@@ -143,41 +143,41 @@ impl Server {
             let all = self.table.records().iter().enumerate();
             let suspects =
                 all.filter(|(_, record)| record.is_proven() && record.state == State::Suspect);
-            let places = suspects.map(|(place, _)| place).chain(others).take(MAX_LISTED);
-            let listed = places.map(|place| self.table.address(place)).collect();
+            let indices = suspects.map(|(index, _)| index).chain(others).take(MAX_LISTED);
+            let listed = indices.map(|index| self.table.address(index)).collect();
             let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
             let change = Change::MassSilence { silent: many, alive, listed };
             self.tell_of(here, None, now, Snapshot::default(), change);
         }
-        for &place in silent {
-            let (_, down_ns) = self.timeouts_ns(place);
-            let record = self.table.record_mut(place);
+        for &index in silent {
+            let (_, down_ns) = self.timeouts_ns(index);
+            let record = self.table.record_mut(index);
             let held = record.is_held();
             if mass && !held && record.is_proven() {
                 record.hold(true);
                 if record.state != State::Suspect {
-                    self.suspect(place, now);
+                    self.suspect(index, now);
                 }
-                let deadline = self.table.deadline_mut(place);
+                let deadline = self.table.deadline_mut(index);
                 *deadline = now.mono_ns.saturating_add(down_ns);
             } else {
-                self.end(place, now, held);
+                self.end(index, now, held);
             }
         }
     }
 
-    fn end(&mut self, place: usize, now: Stamp, held: bool) {
-        let (suspect_ns, _) = self.timeouts_ns(place);
-        let record = self.table.record(place);
-        let silence_ns = now.mono_ns.saturating_sub(record.arrived_ns);
+    fn end(&mut self, index: usize, now: Stamp, held: bool) {
+        let (suspect_ns, _) = self.timeouts_ns(index);
+        let record = self.table.record(index);
+        let silence_ns = now.mono_ns.saturating_sub(record.last_received_ns);
         let cause = match record.state {
             _ if held => Cause::MassSilence,
             State::Busy => Cause::BusyOver,
-            _ if self.overdue_ns(place, suspect_ns) > 0 => Cause::OldBeats,
+            _ if self.excess_delay_ns(index, suspect_ns) > 0 => Cause::OldBeats,
             _ => Cause::Silence,
         };
-        *self.table.deadline_mut(place) = i64::MAX;
-        self.enter(place, State::Down);
-        self.tell(place, now, Change::Down { cause, silence_ns });
+        *self.table.deadline_mut(index) = i64::MAX;
+        self.enter(index, State::Down);
+        self.tell(index, now, Change::Down { cause, silence_ns });
     }
 }

@@ -6,7 +6,7 @@ mod judge;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::heartbeat::peer::{Extra, NONE, Record};
+use crate::heartbeat::peer::{Details, NONE, Record};
 use crate::heartbeat::table::Table;
 use crate::heartbeat::{Change, Detector, Event, Kind, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
@@ -18,8 +18,8 @@ use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
 const STEP_NS: i64 = 500_000_000;
 /// How long a client may be silent of which no interval is known yet.
 const GRACE_NS: i64 = 60 * NS_PER_SECOND;
-/// How many places are looked at for one that a newcomer may have.
-const STEPS: usize = 64;
+/// How many clients are looked at for one that can make room for a newcomer.
+const EVICTION_STEPS: usize = 64;
 /// Which part of the table, one in so many, newcomers that were heard once may take of clients that
 /// ended.
 const ON_PROBATION: usize = 16;
@@ -98,8 +98,8 @@ pub struct Server {
     table: Table,
     /// How many clients are in each state: of those that were heard but once, and of the others.
     counts: [[usize; State::COUNT]; 2],
-    /// Where the search for a place to give away goes on.
-    hand: usize,
+    /// Where the search for a client that can make room goes on.
+    eviction_cursor: usize,
     counters: ServerCounters,
     /// The clock on the wall minus the monotonic one: when the first datagram came, and now.
     offsets_ns: Option<(i64, i64)>,
@@ -131,7 +131,7 @@ impl Server {
         Self {
             table: Table::new(config.by_host),
             counts: [[0; State::COUNT]; 2],
-            hand: 0,
+            eviction_cursor: 0,
             counters: ServerCounters::default(),
             offsets_ns: None,
             driven_ns: 0,
@@ -173,7 +173,7 @@ impl Server {
     }
 
     /// Handles a datagram. Returns whether it is answered.
-    fn take(&mut self, beat_in: &BeatIn<'_>, touched: u32) -> bool {
+    fn take(&mut self, beat_in: &BeatIn<'_>, hint: u32) -> bool {
         let BeatIn { at, from, datagram, hash, ref beat, .. } = *beat_in;
         if !beat.is_beat() {
             self.ignore(at, from, datagram);
@@ -181,8 +181,8 @@ impl Server {
         }
         self.counters.received += 1;
         let key = self.table.key(from, beat.name);
-        let fresh = match self.table.find(hash, &key, touched as usize) {
-            Some(place) => self.follow(place, beat_in),
+        let fresh = match self.table.find(hash, &key, hint as usize) {
+            Some(index) => self.follow(index, beat_in),
             None if self.welcome(hash, beat_in) => true,
             None => return false,
         };
@@ -207,50 +207,50 @@ impl Server {
 
     /// The clients as they are at `now_ns` on the monotonic clock, in no order.
     pub fn peers(&self, now_ns: i64) -> impl Iterator<Item = Peer> {
-        (0..self.table.len()).map(move |place| self.peer(place, now_ns))
+        (0..self.table.len()).map(move |index| self.peer(index, now_ns))
     }
 
-    fn peer(&self, place: usize, now_ns: i64) -> Peer {
-        let record = self.table.record(place);
-        let extra = self.table.extra(place);
+    fn peer(&self, index: usize, now_ns: i64) -> Peer {
+        let record = self.table.record(index);
+        let details = self.table.details(index);
         let overdue = record.interval_ns().is_some_and(|interval_ns| {
-            let due_ns = record.arrived_ns.saturating_add(interval_ns);
+            let due_ns = record.last_received_ns.saturating_add(interval_ns);
             record.state == State::Up && now_ns > due_ns.saturating_add(interval_ns / 2)
         });
         let (_, now_offset_ns) = self.offsets_ns.unwrap_or_default();
         Peer {
-            address: self.table.address(place),
-            name: extra.and_then(|extra| extra.name.clone()),
+            address: self.table.address(index),
+            name: details.and_then(|details| details.name.clone()),
             state: if overdue { State::Overdue } else { record.state },
-            last_ns: record.arrived_ns.saturating_add(now_offset_ns),
+            last_received_ns: record.last_received_ns.saturating_add(now_offset_ns),
             sequence: record.sequence.clone(),
             interval_ns: record.interval_ns(),
-            timeout_ns: self.timeouts_ns(place).1,
+            timeout_ns: self.timeouts_ns(index).1,
             delay_ns: record.delay_ns(),
             difference_ns: record.difference_ns(),
-            boot: extra.and_then(|extra| extra.boot),
-            status: extra.and_then(|extra| extra.status),
-            age_ns: extra.and_then(|extra| extra.age_ns),
+            boot: details.and_then(|details| details.boot),
+            status: details.and_then(|details| details.status),
+            progress_age_ns: details.and_then(|details| details.progress_age_ns),
         }
     }
 
     /// After how long a silence a client is suspected and taken for down.
-    fn timeouts_ns(&self, place: usize) -> (i64, i64) {
-        let record = self.table.record(place);
-        if !self.has_learned(place) {
+    fn timeouts_ns(&self, index: usize) -> (i64, i64) {
+        let record = self.table.record(index);
+        if !self.has_learned(index) {
             return (GRACE_NS, GRACE_NS);
         }
         let interval_ns = record.interval_ns().unwrap_or(NS_PER_SECOND);
-        self.config.detector.timeouts_ns(&self.table.estimate(place), interval_ns)
+        self.config.detector.timeouts_ns(&self.table.estimate(index), interval_ns)
     }
 
-    fn has_learned(&self, place: usize) -> bool {
-        self.config.detector.kind() == Kind::Fixed || self.table.record(place).has_learned()
+    fn has_learned(&self, index: usize) -> bool {
+        self.config.detector.kind() == Kind::Fixed || self.table.record(index).has_learned()
     }
 
     /// Whether there is room for one more client. In a full table newcomers that were heard once
     /// and fell silent make it, whatever they declared; so do clients that ended, until many such
-    /// newcomers are there: a flood of them takes only each other's places.
+    /// newcomers are there: a flood of them takes the room only of each other.
     fn has_room(&mut self, now_ns: i64) -> bool {
         if self.table.len() < self.config.max_peers {
             return true;
@@ -259,17 +259,17 @@ impl Server {
         if unproven + self.ended() == 0 {
             return false;
         }
-        for _ in 0..STEPS.min(self.table.len()) {
-            self.hand = (self.hand + 1) % self.table.len();
-            let record = self.table.record(self.hand);
+        for _ in 0..EVICTION_STEPS.min(self.table.len()) {
+            self.eviction_cursor = (self.eviction_cursor + 1) % self.table.len();
+            let record = self.table.record(self.eviction_cursor);
             let may_go = if record.is_proven() {
                 record.state.is_end() && unproven * ON_PROBATION < self.table.len()
             } else {
-                record.state.is_end() || now_ns >= record.arrived_ns.saturating_add(GRACE_NS)
+                record.state.is_end() || now_ns >= record.last_received_ns.saturating_add(GRACE_NS)
             };
             if may_go {
                 self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
-                self.table.remove(self.hand);
+                self.table.remove(self.eviction_cursor);
                 return true;
             }
         }
@@ -280,8 +280,8 @@ impl Server {
         self.counts.iter().map(ended).sum()
     }
 
-    fn enter(&mut self, place: usize, state: State) {
-        let record = self.table.record_mut(place);
+    fn enter(&mut self, index: usize, state: State) {
+        let record = self.table.record_mut(index);
         let counts = &mut self.counts[usize::from(record.is_proven())];
         counts[record.state as usize] -= 1;
         record.state = state;
@@ -289,8 +289,8 @@ impl Server {
     }
 
     /// Knows that a client is no forged source alone.
-    fn prove(&mut self, place: usize) {
-        let record = self.table.record_mut(place);
+    fn prove(&mut self, index: usize) {
+        let record = self.table.record_mut(index);
         if !record.is_proven() {
             record.prove();
             self.counts[0][record.state as usize] -= 1;
@@ -314,41 +314,41 @@ impl Server {
         }
         record.set_newest(at.mono_ns, *lag_ns);
         let says = beat.name.is_some() || beat.boot.is_some();
-        let extra = says.then(|| Extra {
+        let details = says.then(|| Details {
             name: beat.name.map(Into::into),
             boot: beat.boot,
-            ..Extra::default()
+            ..Details::default()
         });
         let remembers = self.config.detector.remembers();
-        let place = self.table.insert(hash, *from, extra, record, remembers);
+        let index = self.table.insert(hash, *from, details, record, remembers);
         self.counts[0][State::Unknown as usize] += 1;
-        self.tell(place, *at, Change::Up { seq: beat.reading.seq });
-        self.settle(place, beat_in, 0);
+        self.tell(index, *at, Change::Up { seq: beat.reading.seq });
+        self.settle(index, beat_in, 0);
         true
     }
 
-    fn before(&self, place: usize) -> Snapshot {
-        self.before_of(place, &self.table.record(place).sequence)
+    fn before(&self, index: usize) -> Snapshot {
+        self.before_of(index, &self.table.record(index).sequence)
     }
 
-    fn before_of(&self, place: usize, sequence: &Sequence) -> Snapshot {
+    fn before_of(&self, index: usize, sequence: &Sequence) -> Snapshot {
         Snapshot {
             seq: sequence.highest(),
             received: sequence.received(),
             expected: sequence.expected(),
-            timeout_ns: self.timeouts_ns(place).1,
+            timeout_ns: self.timeouts_ns(index).1,
         }
     }
 
-    fn tell(&mut self, place: usize, at: Stamp, change: Change) {
+    fn tell(&mut self, index: usize, at: Stamp, change: Change) {
         if self.events.wanted() {
-            self.tell_with(place, at, self.before(place), change);
+            self.tell_with(index, at, self.before(index), change);
         }
     }
 
-    fn tell_with(&mut self, place: usize, at: Stamp, before: Snapshot, change: Change) {
-        let name = self.table.extra(place).and_then(|extra| extra.name.clone());
-        self.tell_of(self.table.address(place), name, at, before, change);
+    fn tell_with(&mut self, index: usize, at: Stamp, before: Snapshot, change: Change) {
+        let name = self.table.details(index).and_then(|details| details.name.clone());
+        self.tell_of(self.table.address(index), name, at, before, change);
     }
 
     fn tell_of(
@@ -400,9 +400,9 @@ impl Machine for Server {
             let Arrival { from, datagram, .. } = arrival;
             self.read(at, from, datagram)
         }));
-        let touched = self.table.touch(all.iter().map(|read| read.hash));
-        for (read, touched) in all.iter().zip(touched) {
-            self.take(read, touched);
+        let hint = self.table.prefetch(all.iter().map(|read| read.hash));
+        for (read, hint) in all.iter().zip(hint) {
+            self.take(read, hint);
         }
     }
 

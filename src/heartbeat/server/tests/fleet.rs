@@ -100,7 +100,7 @@ fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
 }
 
 #[test]
-fn a_flood_of_newcomers_takes_only_each_others_places() {
+fn a_flood_of_newcomers_takes_only_each_others_room() {
     let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
     let known = |server: &mut Driven, second: i64| {
         for number in 1..50 {

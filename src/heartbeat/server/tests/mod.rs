@@ -322,7 +322,7 @@ fn goodbye_busy_and_stalled_are_states_of_their_own() {
     server.beats(0, 3, says("s=ok;a=5"));
     server.beats(3, 2, says("s=stalled;a=7200"));
     assert_eq!(server.peer(4 * SECOND).state, State::Stalled);
-    assert_eq!(server.peer(4 * SECOND).age_ns, Some(7_200_000_000));
+    assert_eq!(server.peer(4 * SECOND).progress_age_ns, Some(7_200_000_000));
     server.beats(5, 1, says("s=busy;u=60000"));
     server.run_until(60 * SECOND);
     assert_eq!(server.peer(60 * SECOND).state, State::Busy);
