@@ -246,13 +246,13 @@ fn milliseconds(text: &[u8]) -> Option<i64> {
     let (whole, length) = digits(text);
     let (1..=18, fraction @ ([] | [b'.', ..])) = (length, &text[length..]) else { return None };
     let mut ns = i64::try_from(whole).ok()?.checked_mul(NS_PER_MS)?;
-    let mut place_ns = NS_PER_MS;
+    let mut digit_ns = NS_PER_MS;
     for digit in fraction.iter().skip(1) {
         if !digit.is_ascii_digit() {
             return None;
         }
-        place_ns /= 10;
-        ns = ns.checked_add(i64::from(digit - b'0') * place_ns)?;
+        digit_ns /= 10;
+        ns = ns.checked_add(i64::from(digit - b'0') * digit_ns)?;
     }
     Some(ns)
 }
@@ -264,11 +264,11 @@ fn write_milliseconds(ns: i64, out: &mut Vec<u8>) {
     if rest > 0 {
         out.push(b'.');
     }
-    let mut place_ns = NS_PER_MS;
+    let mut digit_ns = NS_PER_MS;
     while rest > 0 {
-        place_ns /= 10;
-        let _ = write!(out, "{}", rest / place_ns);
-        rest %= place_ns;
+        digit_ns /= 10;
+        let _ = write!(out, "{}", rest / digit_ns);
+        rest %= digit_ns;
     }
 }
 

@@ -121,12 +121,12 @@ impl<'a> Cursor<'a> {
         (length >= min).then_some(value)
     }
 
-    /// The place of one of `names`, each of three letters.
+    /// Reads one of `names`, each of three letters; returns its index.
     fn name(&mut self, names: &[&str]) -> Option<i64> {
         let word = self.rest().get(..3)?;
-        let place = names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()))?;
+        let index = names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()))?;
         self.used += 3;
-        i64::try_from(place).ok()
+        i64::try_from(index).ok()
     }
 
     /// A time of day whose minutes and seconds have at least `width` digits.

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::time::NS_PER_SECOND;
 use crate::{Error, Result};
 
-/// A message with places for the sequence number and the time, compiled from a text such as
+/// A message with placeholders for the sequence number and the time, compiled from a text such as
 /// `Heartbeat {seq} {time}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);

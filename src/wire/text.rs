@@ -61,7 +61,7 @@ pub fn read(datagram: &[u8]) -> Reading {
     }
 }
 
-/// The first place, outside of a number or a word, where `read` succeeds.
+/// Finds the first position, not inside of a number or a word, at which `read` succeeds.
 fn find(
     text: &[u8],
     read: impl Fn(&[u8]) -> Option<(SentAt, usize)>,
@@ -117,10 +117,10 @@ fn unix(text: &[u8]) -> Option<(SentAt, usize)> {
     let mut used = digits;
     if let [b'.', fraction @ ..] = &text[digits..] {
         let length = self::digits(fraction);
-        let mut place_ns = unit_ns;
+        let mut digit_ns = unit_ns;
         for digit in &fraction[..length] {
-            place_ns /= 10;
-            ns = ns.checked_add(i64::from(digit - b'0') * place_ns)?;
+            digit_ns /= 10;
+            ns = ns.checked_add(i64::from(digit - b'0') * digit_ns)?;
         }
         used += if length > 0 { 1 + length } else { 0 };
     }
