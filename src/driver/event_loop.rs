@@ -62,7 +62,7 @@ pub(super) fn run<M: Machine, P: Port>(
         own.collect(&mut *machine, socket);
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
-        shared.tell(&mut machine);
+        shared.notify(&mut machine);
         drop(machine);
 
         sender.send(&mut port, &mut replies, batch.memory());

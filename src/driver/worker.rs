@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::driver::event_loop::run;
-use crate::net::{Interrupter, Signal, Socket, Waker};
+use crate::net::{Interrupter, Notifier, Socket, Waker};
 use crate::{Error, Machine, Result};
 
 /// A machine at work. Any thread may look at it, wait for its events and stop it.
@@ -44,7 +44,7 @@ pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
     /// Whom to wake at the next change, once. Locked only while the machine is.
-    waiting: Mutex<Vec<Weak<Signal>>>,
+    waiting: Mutex<Vec<Weak<Notifier>>>,
     /// How many of its threads have not ended; none where one failed.
     working: AtomicUsize,
     failed: AtomicBool,
@@ -155,30 +155,30 @@ impl<M: Machine> Worker<M> {
                 machine.events().is_empty() && self.is_running()
             })
             .unwrap_or_else(PoisonError::into_inner);
-        self.take(&mut machine)
+        self.next(&mut machine)
     }
 
-    /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `signal` is
+    /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `notifier` is
     /// raised once something may have changed.
-    pub fn poll_event(&self, signal: &Arc<Signal>) -> Next<M::Event> {
+    pub fn poll_event(&self, notifier: &Arc<Notifier>) -> Next<M::Event> {
         let Some(mut machine) = self.lock() else { return Next::Ended };
-        let next = self.take(&mut machine);
+        let next = self.next(&mut machine);
         if matches!(next, Next::Nothing) {
-            self.shared.wake_later(signal);
+            self.shared.wake_later(notifier);
         }
         next
     }
 
-    /// Returns whether the end has come; if not, `signal` is raised once something has changed.
-    pub fn poll_end(&self, signal: &Arc<Signal>) -> bool {
+    /// Returns whether the end has come; if not, `notifier` is raised once something has changed.
+    pub fn poll_end(&self, notifier: &Arc<Notifier>) -> bool {
         let Some(_machine) = self.lock() else { return true };
         if self.is_running() {
-            self.shared.wake_later(signal);
+            self.shared.wake_later(notifier);
         }
         !self.is_running()
     }
 
-    fn take(&self, machine: &mut M) -> Next<M::Event> {
+    fn next(&self, machine: &mut M) -> Next<M::Event> {
         match machine.events().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
@@ -246,16 +246,16 @@ impl<M> Shared<M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Signal>>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Notifier>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `signal` raised at the next change; the machine is locked.
-    fn wake_later(&self, signal: &Arc<Signal>) {
-        let (mut waiting, signal) = (self.waiting(), Arc::downgrade(signal));
+    /// Has `notifier` raised at the next change; the machine is locked.
+    fn wake_later(&self, notifier: &Arc<Notifier>) {
+        let (mut waiting, notifier) = (self.waiting(), Arc::downgrade(notifier));
         // A wait that was given up leaves nothing behind.
-        waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&signal));
-        waiting.push(signal);
+        waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&notifier));
+        waiting.push(notifier);
     }
 
     /// Whether the machine may send a farewell.
@@ -266,15 +266,15 @@ impl<M> Shared<M> {
     /// Wakes all who wait, threads and event loops.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
-        for signal in self.waiting().drain(..).filter_map(|signal| signal.upgrade()) {
-            signal.raise();
+        for notifier in self.waiting().drain(..).filter_map(|notifier| notifier.upgrade()) {
+            notifier.raise();
         }
     }
 }
 
 impl<M: Machine> Shared<M> {
     /// Tells those who wait for the events of the machine, which is locked, where there are any.
-    pub(crate) fn tell(&self, machine: &mut M) {
+    pub(crate) fn notify(&self, machine: &mut M) {
         if !machine.events().is_empty() {
             self.wake();
         }
@@ -329,9 +329,9 @@ mod tests {
         let shared = Arc::clone(&worker.shared);
         let step = shared.lock();
         assert_eq!(worker.look(|_| ()), None);
-        let (signal, _receiver) = Signal::pair().unwrap();
+        let (notifier, _receiver) = Notifier::pair().unwrap();
         assert!(matches!(worker.next_event(Duration::MAX), Next::Ended));
-        assert!(matches!(worker.poll_event(&Arc::new(signal)), Next::Ended));
+        assert!(matches!(worker.poll_event(&Arc::new(notifier)), Next::Ended));
         assert!(worker.wait(Duration::MAX));
         drop(step);
         assert_eq!(worker.look(|_| ()), Some(()));

@@ -237,14 +237,14 @@ impl BatchSocket {
         }
     }
 
-    /// Sends the groups at these places, which share a key. Returns the number sent.
+    /// Sends the groups of these numbers, which share a key. Returns the number sent.
     fn send_run(
         &self,
         plan: &Plan<'_>,
         slices: &[IoSlice<'_>],
-        places: Range<usize>,
+        indices: Range<usize>,
     ) -> nix::Result<usize> {
-        let group = plan.group(places.start);
+        let group = plan.group(indices.start);
         let segment = u16::try_from(group.segment).ok().filter(|_| group.count > 1);
         let source = group.from.map(Source::new);
         let mut controls = Vec::with_capacity(2);
@@ -259,16 +259,17 @@ impl BatchSocket {
         }
         let fd = self.udp.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
-        if places.len() == 1 {
+        if indices.len() == 1 {
             let to = SockaddrStorage::from(group.to);
-            let slices = &slices[plan.pieces_of(places.start)];
+            let slices = &slices[plan.pieces_of(indices.start)];
             return sendmsg(fd, slices, &controls, flags, Some(&to)).map(|_| 1);
         }
         let space = (space > 0).then(|| Vec::with_capacity(space));
-        let mut headers = MultiHeaders::preallocate(places.len(), space);
-        let messages: Vec<_> = places.clone().map(|place| &slices[plan.pieces_of(place)]).collect();
+        let mut headers = MultiHeaders::preallocate(indices.len(), space);
+        let messages: Vec<_> =
+            indices.clone().map(|index| &slices[plan.pieces_of(index)]).collect();
         let to: Vec<_> =
-            places.map(|place| Some(SockaddrStorage::from(plan.group(place).to))).collect();
+            indices.map(|index| Some(SockaddrStorage::from(plan.group(index).to))).collect();
         sendmmsg(fd, &mut headers, &messages, &to, &controls, flags).map(Iterator::count)
     }
 
@@ -326,22 +327,22 @@ impl Port for BatchSocket {
         let plan = outbox.plan();
         let slices: Vec<_> =
             plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
-        let mut place = 0;
-        while place < plan.len() {
-            let key = plan.group(place).key();
-            let run = (place..plan.len())
+        let mut index = 0;
+        while index < plan.len() {
+            let key = plan.group(index).key();
+            let run = (index..plan.len())
                 .take_while(|&next| plan.group(next).key() == key)
                 .take(MAX_BATCH)
                 .count();
-            let sent = self.send_run(&plan, &slices, place..place + run);
-            place += sent.unwrap_or(0);
+            let sent = self.send_run(&plan, &slices, index..index + run);
+            index += sent.unwrap_or(0);
             match sent {
                 Ok(1..) | Err(Errno::EINTR) => {}
                 Ok(0) | Err(_) => {
                     // The kernel refuses the first group of the run.
                     let mut passed = false;
-                    let group = plan.group(place);
-                    for at in plan.datagrams(place) {
+                    let group = plan.group(index);
+                    for at in plan.datagrams(index) {
                         match self.send_one(group, &memory[at.clone()]) {
                             Ok(()) => passed = true,
                             Err(errno) => {
@@ -353,7 +354,7 @@ impl Port for BatchSocket {
                     // EIO means no checksum offload, so every group fails; a small path MTU fails
                     // only long ones.
                     refused |= passed && sent == Err(Errno::EIO);
-                    place += 1;
+                    index += 1;
                 }
             }
         }

@@ -12,6 +12,7 @@ mod batch_tests;
 mod clock;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
+mod notifier;
 mod outbox;
 mod port;
 mod probe;
@@ -23,17 +24,16 @@ mod probe_socket;
 mod probe_socket;
 mod resolve;
 mod servers;
-mod signal;
 mod socket;
 
 pub use batch::{Batch, MAX_BATCH, Options, Wake};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
+pub use notifier::{Notifier, Receiver};
 pub use outbox::Outbox;
 pub use port::{Port, Unsent};
 pub use probe::{ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
 pub use resolve::{Endpoint, Family, on_ipv6, resolve};
 pub use servers::{Registered, Servers};
-pub use signal::{Receiver, Signal};
 pub use socket::{Interrupter, Socket, Waker};

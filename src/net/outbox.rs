@@ -124,9 +124,8 @@ impl Outbox {
     /// Reports each datagram as blocked and empties the outbox.
     pub fn drain(&mut self, mut unsent: impl FnMut(Unsent)) {
         let plan = self.plan();
-        for place in 0..plan.len() {
-            let Group { to, from, .. } = *plan.group(place);
-            plan.datagrams(place).for_each(|at| unsent(Unsent { to, from, at, blocked: true }));
+        for (to, from, at) in plan.each() {
+            unsent(Unsent { to, from, at, blocked: true });
         }
         self.clear();
     }
@@ -256,21 +255,29 @@ impl Plan<'_> {
         self.order.len()
     }
 
-    /// Returns the group to send at `place`.
-    pub(super) fn group(&self, place: usize) -> &Group {
-        &self.groups[self.order[place]]
+    /// Returns the group that is sent as number `index`.
+    pub(super) fn group(&self, index: usize) -> &Group {
+        &self.groups[self.order[index]]
     }
 
-    /// Returns the range in `pieces` of the group at `place`.
-    pub(super) fn pieces_of(&self, place: usize) -> Range<usize> {
-        let index = self.order[place];
-        self.ends[index] - self.groups[index].pieces..self.ends[index]
+    /// Returns the range in `pieces` of the group that is sent as number `index`.
+    pub(super) fn pieces_of(&self, index: usize) -> Range<usize> {
+        let group = self.order[index];
+        self.ends[group] - self.groups[group].pieces..self.ends[group]
     }
 
-    /// Returns the range in memory of each datagram of the group at `place`.
-    pub(super) fn datagrams(&self, place: usize) -> impl Iterator<Item = Range<usize>> {
-        let segment = self.group(place).segment.max(1);
-        self.pieces[self.pieces_of(place)].iter().flat_map(move |piece| {
+    /// Returns each datagram: its destination, its source and its range in memory.
+    pub(super) fn each(&self) -> impl Iterator<Item = (SocketAddr, Option<Local>, Range<usize>)> {
+        (0..self.len()).flat_map(move |index| {
+            let Group { to, from, .. } = *self.group(index);
+            self.datagrams(index).map(move |at| (to, from, at))
+        })
+    }
+
+    /// Returns the range in memory of each datagram of the group that is sent as number `index`.
+    pub(super) fn datagrams(&self, index: usize) -> impl Iterator<Item = Range<usize>> {
+        let segment = self.group(index).segment.max(1);
+        self.pieces[self.pieces_of(index)].iter().flat_map(move |piece| {
             let count = piece.len().div_ceil(segment).max(1);
             let (start, end) = (piece.start, piece.end);
             (0..count).map(move |i| start + i * segment..(start + (i + 1) * segment).min(end))
@@ -291,9 +298,9 @@ mod tests {
     fn sent(outbox: &Outbox) -> Vec<(u16, Vec<[usize; 2]>)> {
         let plan = outbox.plan();
         (0..plan.len())
-            .map(|place| {
-                let datagrams = plan.datagrams(place).map(|at| [at.start, at.end]).collect();
-                (plan.group(place).to.port(), datagrams)
+            .map(|index| {
+                let datagrams = plan.datagrams(index).map(|at| [at.start, at.end]).collect();
+                (plan.group(index).to.port(), datagrams)
             })
             .collect()
     }
@@ -333,15 +340,15 @@ mod tests {
             }
             let mut got = vec![Vec::new(); 9];
             let plan = outbox.plan();
-            for place in 0..plan.len() {
-                let group = plan.group(place);
-                let lengths: Vec<_> = plan.datagrams(place).map(|at| at.len()).collect();
+            for index in 0..plan.len() {
+                let group = plan.group(index);
+                let lengths: Vec<_> = plan.datagrams(index).map(|at| at.len()).collect();
                 prop_assert_eq!(lengths.len(), group.count);
                 prop_assert!(lengths.len() <= MAX_SEGMENTS);
                 let (last, rest) = lengths.split_last().unwrap();
                 prop_assert!(rest.iter().all(|length| *length == group.segment && *length > 0));
                 prop_assert!(*last <= group.segment);
-                got[usize::from(group.to.port())].extend(plan.datagrams(place));
+                got[usize::from(group.to.port())].extend(plan.datagrams(index));
             }
             prop_assert_eq!(got, expected);
         }

@@ -15,7 +15,6 @@ use nix::sys::time::TimeVal;
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::outbox::Group;
 use crate::net::socket::{MAX_PAYLOAD, is_refusal};
 use crate::net::{
     Batch, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
@@ -292,12 +291,9 @@ impl Port for ProbeSocket {
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
         let plan = outbox.plan();
-        for place in 0..plan.len() {
-            let Group { to, from, .. } = *plan.group(place);
-            for at in plan.datagrams(place) {
-                if let Err(errno) = self.transmit(&memory[at.clone()]) {
-                    unsent(Unsent { to, from, at, blocked: errno == Errno::EAGAIN });
-                }
+        for (to, from, at) in plan.each() {
+            if let Err(errno) = self.transmit(&memory[at.clone()]) {
+                unsent(Unsent { to, from, at, blocked: errno == Errno::EAGAIN });
             }
         }
         outbox.clear();

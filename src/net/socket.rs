@@ -14,7 +14,6 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
-use crate::net::outbox::Group;
 use crate::net::{Batch, Outbox, Port, Unsent, Wake, now};
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
@@ -275,13 +274,10 @@ impl Port for Socket {
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
         let plan = outbox.plan();
-        for place in 0..plan.len() {
-            let Group { to, from, .. } = *plan.group(place);
-            for at in plan.datagrams(place) {
-                if let Err(error) = self.transmit(to, &memory[at.clone()]) {
-                    let blocked = error.kind() == ErrorKind::WouldBlock;
-                    unsent(Unsent { to, from, at, blocked });
-                }
+        for (to, from, at) in plan.each() {
+            if let Err(error) = self.transmit(to, &memory[at.clone()]) {
+                let blocked = error.kind() == ErrorKind::WouldBlock;
+                unsent(Unsent { to, from, at, blocked });
             }
         }
         outbox.clear();

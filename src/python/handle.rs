@@ -9,7 +9,7 @@ use std::thread;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use crate::net::{Endpoint, Receiver, Signal, Socket};
+use crate::net::{Endpoint, Notifier, Receiver, Socket};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_all, wait};
@@ -211,15 +211,16 @@ impl<M: Machine> Handle<M> {
 
 /// What wakes the event loop that an `_asyncio.Events` iterates on.
 #[pyclass(frozen, name = "_Waiter", module = "udpulse._core")]
-pub(super) struct Waiter(Arc<Signal>);
+pub(super) struct Waiter(Arc<Notifier>);
 
 #[pymethods]
 impl Waiter {
     /// Makes a waiter and the number of the socket that becomes readable; the caller closes it.
     #[staticmethod]
     fn pair() -> Result<(Self, Receiver)> {
-        let (signal, receiver) = Signal::pair().map_err(Error::io("open", "a pair of sockets"))?;
-        Ok((Self(Arc::new(signal)), receiver))
+        let (notifier, receiver) =
+            Notifier::pair().map_err(Error::io("open", "a pair of sockets"))?;
+        Ok((Self(Arc::new(notifier)), receiver))
     }
 }
 

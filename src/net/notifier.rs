@@ -9,7 +9,7 @@ use std::{net::UdpSocket as Datagram, os::windows::io::IntoRawSocket};
 /// The sending half of a socket pair. The receiving half belongs to an event loop, such as
 /// Python's, which needs no extra thread to wait for it.
 #[derive(Debug)]
-pub struct Signal(Datagram);
+pub struct Notifier(Datagram);
 
 /// Raw descriptor of the receiving half; the caller owns it.
 #[cfg(unix)]
@@ -18,7 +18,7 @@ pub type Receiver = std::os::fd::RawFd;
 #[cfg(windows)]
 pub type Receiver = std::os::windows::io::RawSocket;
 
-impl Signal {
+impl Notifier {
     /// Creates a pair.
     ///
     /// # Errors
