@@ -302,7 +302,7 @@ impl<M: Machine> Drop for EndOnDrop<'_, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heartbeat::{Client, ClientConfig, Message};
+    use crate::heartbeat::{BeatFormat, Client, ClientConfig};
     use crate::wire::Template;
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
             fail_chance: 0.0,
             loss: 0.0,
             seed: None,
-            message: Message::Template(Template::heartbeat()),
+            format: BeatFormat::Template(Template::heartbeat()),
             events: 1,
         };
         let ends = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));

@@ -9,7 +9,7 @@ mod sequence;
 mod server;
 mod table;
 
-pub use client::{Beat, Client, ClientConfig, ClientCounters, Message, Outcome};
+pub use client::{Beat, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
 pub use detector::{Detector, Estimate, Gap, Kind, Line};
 pub use event::{Cause, Change, Event, Snapshot, State};
 pub use peer::Peer;

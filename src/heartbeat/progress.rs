@@ -56,8 +56,8 @@ impl Progress {
         self.news.load(Ordering::Acquire)
     }
 
-    /// The next beat tells what is known by now.
-    pub(super) fn told(&self) {
+    /// Records that the next beat carries the news.
+    pub(super) fn clear_news(&self) {
         self.news.store(false, Ordering::Release);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::heartbeat::{self, Client, ClientConfig, ClientCounters, Message, Outcome};
+use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
 use crate::net::{Endpoint, Socket, now, on_ipv6};
 use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, number, wrong_value,
@@ -162,9 +162,9 @@ impl HeartbeatClient {
             return Err(Error::number("spread", settings.spread, allowed).into());
         }
         let progress = Arc::new(heartbeat::Progress::default());
-        let message = match &settings.format {
-            Some(format) => Message::Template(Template::parse("format", format)?),
-            None => Message::Declared {
+        let format = match &settings.format {
+            Some(format) => BeatFormat::Template(Template::parse("format", format)?),
+            None => BeatFormat::Declared {
                 name: settings.name.as_ref().map(|name| name.as_bytes().into()),
                 progress: Arc::clone(&progress),
                 stall_after_ns: settings.stall_after.map(Seconds::ns),
@@ -179,7 +179,7 @@ impl HeartbeatClient {
             fail_chance: settings.fail_chance.0,
             loss: settings.loss.0,
             seed: Some(settings.seed.0),
-            message,
+            format,
             events: UNREAD,
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
@@ -195,9 +195,9 @@ impl HeartbeatClient {
 
     /// How often an event loop that is watched marks progress.
     fn tick_ns(&self) -> i64 {
-        let ClientConfig { interval_ns, message, .. } = &self.config;
-        match message {
-            Message::Declared { stall_after_ns: Some(stall_after_ns), .. } => {
+        let ClientConfig { interval_ns, format, .. } = &self.config;
+        match format {
+            BeatFormat::Declared { stall_after_ns: Some(stall_after_ns), .. } => {
                 (stall_after_ns / 2).min(*interval_ns)
             }
             _ => *interval_ns,

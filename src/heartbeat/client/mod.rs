@@ -37,22 +37,22 @@ pub struct ClientConfig {
     pub loss: f64,
     /// The seed of these choices; the system chooses one where `None`.
     pub seed: Option<u64>,
-    /// The message.
-    pub message: Message,
+    /// The form of the beats.
+    pub format: BeatFormat,
     /// How many of the last beats are kept for a reader.
     pub events: usize,
 }
 
-/// What a beat says.
+/// Form of a client's beats.
 #[derive(Clone, Debug)]
-pub enum Message {
-    /// A text of the user's, which declares nothing.
+pub enum BeatFormat {
+    /// The user's own text, which declares nothing.
     Template(Template),
     /// The number and the time in the lab's form, and what the sender declares before them.
     Declared {
         /// The sender's name.
         name: Option<Box<[u8]>>,
-        /// What the application tells.
+        /// The application's progress.
         progress: Arc<Progress>,
         /// After how long without progress the sender says that the application is stalled.
         stall_after_ns: Option<i64>,
@@ -113,8 +113,8 @@ pub struct Client {
     /// When the last beat was due.
     last_ns: i64,
     goodbyes: u32,
-    /// How many of the servers the last message was given for.
-    served: usize,
+    /// The index of the next server to send the last beat to.
+    next_server: usize,
     done: bool,
     outgoing: Outgoing,
     events: Events<Beat>,
@@ -134,7 +134,7 @@ impl Client {
             next_ns: i64::MIN,
             last_ns: i64::MIN,
             goodbyes: 0,
-            served: config.servers.len(),
+            next_server: config.servers.len(),
             done: false,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
@@ -159,13 +159,13 @@ impl Client {
         Some(first)
     }
 
-    /// Writes the message of the present number, to be sent to all servers.
+    /// Writes the beat with the current number, to be sent to all servers.
     fn write(&mut self, now: Stamp, goodbye: bool) {
         let Self { config, boot, outgoing, seq, .. } = self;
         let Some(first) = config.servers.first() else { return };
-        outgoing.put(*first, |out| match &config.message {
-            Message::Template(template) => template.write(*seq, now.wall_ns, out),
-            Message::Declared { name, progress, stall_after_ns } => {
+        outgoing.put(*first, |out| match &config.format {
+            BeatFormat::Template(template) => template.write(*seq, now.wall_ns, out),
+            BeatFormat::Declared { name, progress, stall_after_ns } => {
                 let boot = *boot.get_or_insert_with(|| {
                     let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;
                     ms << 16 | Random::new(None).below(1 << 16)
@@ -190,13 +190,13 @@ impl Client {
                 beat.write(*seq, now.wall_ns, out);
             }
         });
-        self.served = 0;
+        self.next_server = 0;
     }
 
     /// When the next beat is due: in its turn, or sooner where the application has news.
     fn due_ns(&self) -> i64 {
-        match &self.config.message {
-            Message::Declared { progress, .. } if progress.has_news() => {
+        match &self.config.format {
+            BeatFormat::Declared { progress, .. } if progress.has_news() => {
                 self.next_ns.min(self.last_ns.saturating_add(APART_NS))
             }
             _ => self.next_ns,
@@ -269,8 +269,8 @@ impl Machine for Client {
         if now.mono_ns >= self.next_ns {
             self.schedule(now);
         }
-        if let Message::Declared { progress, .. } = &self.config.message {
-            progress.told();
+        if let BeatFormat::Declared { progress, .. } = &self.config.format {
+            progress.clear_news();
         }
 
         let outcome = self.outcome();
@@ -290,8 +290,8 @@ impl Machine for Client {
     }
 
     fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
-        let to = *self.config.servers.get(self.served)?;
-        self.served += 1;
+        let to = *self.config.servers.get(self.next_server)?;
+        self.next_server += 1;
         self.counters.sent += 1;
         Some(Transmit { to, from: None, datagram: self.outgoing.datagram() })
     }
@@ -306,7 +306,7 @@ impl Machine for Client {
     }
 
     fn farewell(&mut self, now: Stamp) -> Option<Duration> {
-        let declares = matches!(self.config.message, Message::Declared { .. });
+        let declares = matches!(self.config.format, BeatFormat::Declared { .. });
         if !declares || self.seq == 0 || self.done || self.goodbyes == GOODBYES {
             return None;
         }

@@ -14,7 +14,7 @@ fn config() -> ClientConfig {
         fail_chance: 0.0,
         loss: 0.0,
         seed: Some(1),
-        message: Message::Template(Template::heartbeat()),
+        format: BeatFormat::Template(Template::heartbeat()),
         events: 1000,
     }
 }
@@ -72,8 +72,8 @@ fn chances_are_taken_and_repeatable() {
 
 fn declared(progress: &Arc<Progress>) -> ClientConfig {
     let (progress, name) = (Arc::clone(progress), Some(b"api".as_slice().into()));
-    let message = Message::Declared { name, progress, stall_after_ns: Some(500) };
-    ClientConfig { message, interval_ns: 1_000_000, ..config() }
+    let format = BeatFormat::Declared { name, progress, stall_after_ns: Some(500) };
+    ClientConfig { format, interval_ns: 1_000_000, ..config() }
 }
 
 fn beat(text: &str) -> wire::Beat<'_> {
@@ -164,8 +164,8 @@ proptest! {
         spread in 0.0..=0.5,
         story in prop::collection::vec((any::<(i64, i64)>(), any::<Vec<u8>>()), 1..30),
     ) {
-        let message = declared(&Arc::default()).message;
-        let mut client = Client::new(ClientConfig { interval_ns, spread, message, ..config() });
+        let format = declared(&Arc::default()).format;
+        let mut client = Client::new(ClientConfig { interval_ns, spread, format, ..config() });
         let mut datagrams = 0;
         for ((mono_ns, wall_ns), datagram) in story {
             let now = Stamp { mono_ns, wall_ns };
