@@ -1,6 +1,6 @@
 //! What a further beat of a client means, and what is learned from it.
 
-use super::{BeatIn, OldBeats, STEP_NS, Server};
+use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
 use crate::NS_PER_SECOND;
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
@@ -16,21 +16,21 @@ const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 impl Server {
-    /// Takes a further beat of a client; tells whether it is one of now.
-    pub(super) fn follow(&mut self, index: usize, beat_in: &BeatIn<'_>) -> bool {
-        let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
+    /// Handles a beat of a known client. Returns whether it is reported as heard.
+    pub(super) fn follow(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
+        let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
         if let Some(boot) = beat.boot {
             let details = self.table.details_or_default(index);
             let known = *details.boot.get_or_insert(boot);
             if known != boot {
-                return self.follow_boot(index, beat_in, boot);
+                return self.follow_other_boot(index, received, boot);
             }
         }
         let known = self.table.address(index);
         if beat.status == Some(Status::Bye) {
             if self.table.is_same(known, *from) {
-                self.on_goodbye(index, beat_in);
+                self.on_goodbye(index, received);
             } else {
                 // Who could say goodbye for another could silence the alarm.
                 self.counters.stale += 1;
@@ -38,7 +38,7 @@ impl Server {
             return false;
         }
         let record = self.table.record_mut(index);
-        let order = record.send_order(at.mono_ns, *lag_ns);
+        let order = record.send_order(at.mono_ns, *difference_ns);
         let has_ended = record.state == State::Stopped;
         let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
         let is_soon = at.mono_ns.saturating_sub(record.last_received_ns) < copy_ns;
@@ -51,49 +51,42 @@ impl Server {
             _ => self.counters.beats += 1,
         }
         if class == SeqClass::Restart {
-            let before = self.before_of(index, &sequence);
-            self.restart(index, beat_in, Cause::Sequence, before);
+            let before = self.snapshot_of(index, &sequence);
+            self.restart(index, received, Cause::Sequence, before);
             return true;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
         let has_announced = matches!(record.state, State::Stopped | State::Busy);
+        if seq.is_none() && order == SendOrder::Unknown && has_ended && is_soon && !accepts_old {
+            // It may be a copy of a beat from before the goodbye.
+            return false;
+        }
         match class {
-            // A beat without a number, too, may be a copy of one from before the goodbye.
-            SeqClass::Next | SeqClass::Unnumbered
-                if seq.is_none()
-                    && order == SendOrder::Unknown
-                    && has_ended
-                    && is_soon
-                    && !accepts_old =>
-            {
-                return false;
-            }
-            SeqClass::Next | SeqClass::AfterLoss { .. } => self.advance(index, beat_in, steps),
-            SeqClass::Unnumbered => self.refresh(index, beat_in),
-            // A client may repeat its number: only a beat that itself says that it is old is no
-            // sign of life.
-            SeqClass::Duplicate if order == SendOrder::Later => self.advance(index, beat_in, 1),
-            // One that never counts is known by when its beats come.
+            SeqClass::Next | SeqClass::AfterLoss { .. } => self.on_newest(index, received, steps),
+            SeqClass::Unnumbered => self.keep_alive(index, received),
+            // A client may repeat its number: a later send time shows that it is no copy.
+            SeqClass::Duplicate if order == SendOrder::Later => self.on_newest(index, received, 1),
+            // A client that never counts is judged by arrivals alone.
             SeqClass::Duplicate
                 if order == SendOrder::Unknown && sequence.is_constant() && !is_soon =>
             {
-                self.advance(index, beat_in, 1);
+                self.on_newest(index, received, 1);
             }
             SeqClass::Duplicate | SeqClass::Stale if accepts_old && !is_soon => {
-                self.advance(index, beat_in, 1);
+                self.on_newest(index, received, 1);
             }
             _ if accepts_old || order.may_be_newer() && !has_announced => {
-                self.refresh(index, beat_in);
+                self.keep_alive(index, received);
             }
             _ => {}
         }
         match class {
             SeqClass::AfterLoss { first, last } => {
-                self.tell(index, *at, Change::Lost { first, last });
+                self.report(index, *at, Change::Lost { first, last });
             }
             SeqClass::Late => {
                 self.counters.late_beats += 1;
-                self.tell(index, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
+                self.report(index, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
             }
             _ => {}
         }
@@ -106,49 +99,50 @@ impl Server {
     }
 
     /// Handles a goodbye: it ends its client, once, and does not count as a beat.
-    fn on_goodbye(&mut self, index: usize, beat_in: &BeatIn<'_>) {
+    fn on_goodbye(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         self.counters.goodbyes += 1;
-        let BeatIn { at, beat, lag_ns, .. } = beat_in;
+        let ReceivedBeat { at, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
         let record = self.table.record_mut(index);
         let has_ended = record.state == State::Stopped;
-        let order = record.send_order(at.mono_ns, *lag_ns);
+        let order = record.send_order(at.mono_ns, *difference_ns);
         let is_newest = record.sequence.is_ahead(seq) || order.may_be_newer();
         if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
-            self.tell(index, *at, Change::Lost { first, last });
+            self.report(index, *at, Change::Lost { first, last });
         }
         if !has_ended && (is_newest || self.config.old_beats == OldBeats::Accept) {
-            self.refresh(index, beat_in);
+            self.keep_alive(index, received);
         }
     }
 
-    /// Takes a beat that is surely the newest.
-    fn advance(&mut self, index: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        self.prove(index);
+    /// Handles the newest beat, `steps` numbers after the one before.
+    fn on_newest(&mut self, index: usize, received: &ReceivedBeat<'_>, steps: u64) {
+        self.mark_proven(index);
         let silence_ns =
-            beat_in.at.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
-        self.learn(index, beat_in, steps);
-        self.settle(index, beat_in, silence_ns);
+            received.at.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
+        self.learn(index, received, steps);
+        self.update_state(index, received, silence_ns);
     }
 
     /// Handles a beat that shows that its client is alive, but says nothing about its interval.
-    fn refresh(&mut self, index: usize, beat_in: &BeatIn<'_>) {
+    fn keep_alive(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let record = self.table.record_mut(index);
-        let silence_ns = beat_in.at.mono_ns.saturating_sub(record.last_received_ns);
-        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
-        self.prove(index);
-        self.follow_address(index, beat_in);
-        self.settle(index, beat_in, silence_ns);
+        let silence_ns = received.at.mono_ns.saturating_sub(record.last_received_ns);
+        record.set_newest(received.at.mono_ns, received.difference_ns);
+        self.mark_proven(index);
+        self.update_address(index, received);
+        self.update_state(index, received, silence_ns);
     }
 
-    /// Takes a beat of another boot than the one that is followed.
-    fn follow_boot(&mut self, index: usize, beat_in: &BeatIn<'_>, boot: u64) -> bool {
-        if beat_in.beat.status == Some(Status::Bye) {
+    /// Handles a beat of another boot than the one that is followed. Returns whether it is followed
+    /// from now on.
+    fn follow_other_boot(&mut self, index: usize, received: &ReceivedBeat<'_>, boot: u64) -> bool {
+        if received.beat.status == Some(Status::Bye) {
             self.counters.stale += 1;
             return false;
         }
-        let seq = beat_in.beat.reading.seq;
-        let before = self.before(index);
+        let seq = received.beat.reading.seq;
+        let before = self.snapshot(index);
         let state = self.table.record(index).state;
         let details = self.table.details_or_default(index);
         if let Some((old, highest)) = &mut details.before
@@ -166,7 +160,7 @@ impl Server {
             if !(is_new && rivals >= 2 && is_silent) {
                 self.counters.stale += 1;
                 if is_new && rivals == 2 {
-                    self.tell(index, beat_in.at, Change::Conflict { boot });
+                    self.report(index, received.at, Change::Conflict { boot });
                 }
                 return false;
             }
@@ -176,29 +170,35 @@ impl Server {
         details.rivals = 0;
         self.counters.beats += 1;
         self.table.record_mut(index).sequence = Sequence::new(seq);
-        self.restart(index, beat_in, Cause::Boot, before);
+        self.restart(index, received, Cause::Boot, before);
         true
     }
 
     /// Forgets what was learned of a client before it started again.
-    fn restart(&mut self, index: usize, beat_in: &BeatIn<'_>, cause: Cause, before: Snapshot) {
+    fn restart(
+        &mut self,
+        index: usize,
+        received: &ReceivedBeat<'_>,
+        cause: Cause,
+        before: Snapshot,
+    ) {
         let record = self.table.record_mut(index);
         record.restart();
-        record.set_newest(beat_in.at.mono_ns, beat_in.lag_ns);
+        record.set_newest(received.at.mono_ns, received.difference_ns);
         let state = if record.is_proven() { State::Learning } else { State::Unknown };
         if let Some(estimate) = self.table.estimate_mut(index) {
             *estimate = Estimate::default();
         }
-        self.table.set_address(index, beat_in.from);
-        self.enter(index, state);
-        let change = Change::Restarted { cause, seq: beat_in.beat.reading.seq };
-        self.tell_with(index, beat_in.at, before, change);
-        self.settle(index, beat_in, 0);
+        self.table.set_address(index, received.from);
+        self.set_state(index, state);
+        let change = Change::Restarted { cause, seq: received.beat.reading.seq };
+        self.report_with(index, received.at, before, change);
+        self.update_state(index, received, 0);
     }
 
-    /// Learns from a beat that is the next one, or is after a loss, how the client's beats come.
-    fn learn(&mut self, index: usize, beat_in: &BeatIn<'_>, steps: u64) {
-        let BeatIn { at, lag_ns, beat, .. } = beat_in;
+    /// Updates the interval, the delays and the detector's estimate from the newest beat.
+    fn learn(&mut self, index: usize, received: &ReceivedBeat<'_>, steps: u64) {
+        let ReceivedBeat { at, difference_ns, beat, .. } = received;
         let has_learned = self.has_learned(index);
         let record = self.table.record_mut(index);
         // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
@@ -210,8 +210,8 @@ impl Server {
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
         let mut sent_gap_ns = gap_ns;
-        if let (Some(lag_ns), Some(newest_ns)) = (lag_ns, record.difference_ns()) {
-            let more_ns = lag_ns.saturating_sub(newest_ns);
+        if let (Some(difference_ns), Some(newest_ns)) = (difference_ns, record.difference_ns()) {
+            let more_ns = difference_ns.saturating_sub(newest_ns);
             sent_gap_ns = gap_ns.saturating_sub(more_ns);
             // Of a beat that was long under way the gap in sending is the usual one; where it
             // is the gap in arriving, the sender's clock has jumped. After an announced silence
@@ -245,7 +245,7 @@ impl Server {
             }
             record.raise_least_difference(gap_ns);
         }
-        record.set_newest(at.mono_ns, *lag_ns);
+        record.set_newest(at.mono_ns, *difference_ns);
         if usual {
             let gap_or_sent_ns = if sent_gap_ns > 0 { sent_gap_ns } else { gap_ns };
             let learns = !record.has_learned();
@@ -260,26 +260,30 @@ impl Server {
                 self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
             }
         }
-        self.follow_address(index, beat_in);
+        self.update_address(index, received);
         if let Some(by_ns) = stepped {
-            self.tell(index, *at, Change::ClockStepped { by_ns });
+            self.report(index, *at, Change::ClockStepped { by_ns });
         }
     }
 
-    fn follow_address(&mut self, index: usize, beat_in: &BeatIn<'_>) {
+    fn update_address(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let old = self.table.address(index);
-        if old != beat_in.from {
-            self.table.set_address(index, beat_in.from);
+        if old != received.from {
+            self.table.set_address(index, received.from);
             if self.table.details(index).is_some_and(|details| details.name.is_some()) {
-                self.tell(index, beat_in.at, Change::Moved { from: old });
+                self.report(index, received.at, Change::Moved { from: old });
             }
         }
     }
 
-    /// Puts a client whose news have come after a silence into the state that they say, and sets
-    /// its deadline.
-    pub(super) fn settle(&mut self, index: usize, beat_in: &BeatIn<'_>, silence_ns: i64) {
-        let beat = &beat_in.beat;
+    /// Applies the state that a beat declares and re-arms the deadline.
+    pub(super) fn update_state(
+        &mut self,
+        index: usize,
+        received: &ReceivedBeat<'_>,
+        silence_ns: i64,
+    ) {
+        let beat = &received.beat;
         if let Some(interval_ns) = beat.interval_ns {
             self.table.record_mut(index).declare_interval(interval_ns);
         }
@@ -298,28 +302,28 @@ impl Server {
             _ if !has_learned => State::Learning,
             _ => State::Up,
         };
-        let mut due_ns = self.due_ns(index, beat_in, new);
-        if due_ns <= beat_in.at.mono_ns {
-            if !self.accept_delay(index, beat_in) {
+        let mut due_ns = self.due_ns(index, received, new);
+        if due_ns <= received.at.mono_ns {
+            if !self.accept_clock_step(index, received) {
                 return;
             }
-            due_ns = self.due_ns(index, beat_in, new);
+            due_ns = self.due_ns(index, received, new);
         }
         if let Some(details) = self.table.details_mut(index) {
             details.delayed_since_ns = None;
         }
         self.table.record_mut(index).hold(false);
         if new != old {
-            self.change(index, beat_in, silence_ns, (old, new));
+            self.change_state(index, received, silence_ns, (old, new));
         }
         *self.table.deadline_mut(index) = due_ns;
-        self.expect(due_ns);
+        self.arm(due_ns);
     }
 
-    /// Takes the delay of beats that had been sent long before for a clock that was set back, where
-    /// they have come for longer than a queue drains: twice the delay. Tells whether it did.
-    fn accept_delay(&mut self, index: usize, beat_in: &BeatIn<'_>) -> bool {
-        let at_ns = beat_in.at.mono_ns;
+    /// Decides that the sender's clock was set back if delayed beats have come for longer than a queue
+    /// takes to drain: twice the delay. Returns whether it did.
+    fn accept_clock_step(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
+        let at_ns = received.at.mono_ns;
         let since_ns = *self.table.details_or_default(index).delayed_since_ns.get_or_insert(at_ns);
         let record = self.table.record_mut(index);
         let delay_ns = record.delay_ns().unwrap_or_default();
@@ -327,19 +331,19 @@ impl Server {
             return false;
         }
         record.reset_least_difference();
-        self.tell(index, beat_in.at, Change::ClockStepped { by_ns: delay_ns.saturating_neg() });
+        self.report(index, received.at, Change::ClockStepped { by_ns: delay_ns.saturating_neg() });
         true
     }
 
-    /// Tells of a change of state that a beat brought.
-    fn change(
+    /// Enters the state that a beat brings, and reports it.
+    fn change_state(
         &mut self,
         index: usize,
-        beat_in: &BeatIn<'_>,
+        received: &ReceivedBeat<'_>,
         silence_ns: i64,
         (old, new): (State, State),
     ) {
-        let BeatIn { at, beat, .. } = beat_in;
+        let ReceivedBeat { at, beat, .. } = received;
         let change = match new {
             State::Stopped => Some(Change::Stopped),
             State::Busy => Some(Change::Busy { for_ns: beat.busy_ns.unwrap_or_default() }),
@@ -359,9 +363,9 @@ impl Server {
         if matches!(new, State::Stopped | State::Busy | State::Stalled) {
             self.table.details_or_default(index).since_ns = at.mono_ns;
         }
-        self.enter(index, new);
+        self.set_state(index, new);
         if let Some(change) = change {
-            self.tell(index, *at, change);
+            self.report(index, *at, change);
         }
     }
 }

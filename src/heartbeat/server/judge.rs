@@ -1,10 +1,8 @@
 //! What silence means: deadlines, verdicts, and what they are worth where the observer slept.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use super::{BeatIn, OldBeats, STEP_NS, Server, ended};
+use super::{OldBeats, ReceivedBeat, STEP_NS, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
-use crate::heartbeat::{Cause, Change, Snapshot, State};
+use crate::heartbeat::{Cause, Change, State};
 use crate::{NS_PER_SECOND, Stamp};
 
 /// How often deadlines are looked at when many clients have them close to each other, and how much
@@ -14,21 +12,21 @@ const SWEEP_NS: i64 = 10_000_000;
 const SWEEP_PER_CLIENT_NS: i64 = 50;
 /// How often they are looked at in any case, so that the server notices where it did not run.
 const WATCH_NS: i64 = NS_PER_SECOND;
-/// By how much later than it asked for it must be called to have been stopped or starved.
+/// Wake-up delay beyond which we assume this process was paused.
 const PAUSE_NS: i64 = 250_000_000;
 /// How many silent clients are many, and of how many alive each one of them is.
 const MANY: usize = 5;
 const OF_ALIVE: (usize, usize) = (3, 10);
 
 impl Server {
-    /// When a client that was heard becomes suspect next, or is down.
-    pub(super) fn due_ns(&self, index: usize, beat_in: &BeatIn<'_>, state: State) -> i64 {
+    /// Returns when the client becomes suspect or down unless another beat comes.
+    pub(super) fn due_ns(&self, index: usize, received: &ReceivedBeat<'_>, state: State) -> i64 {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let record = self.table.record(index);
         match state {
             State::Stopped => i64::MAX,
             State::Busy => {
-                let for_ns = beat_in.beat.busy_ns.unwrap_or_default();
+                let for_ns = received.beat.busy_ns.unwrap_or_default();
                 record.last_received_ns.saturating_add(for_ns).saturating_add(down_ns)
             }
             _ => {
@@ -47,23 +45,23 @@ impl Server {
         }
     }
 
-    /// Looks at the deadlines no later than at `deadline_ns`.
-    pub(super) fn expect(&mut self, deadline_ns: i64) {
+    /// Sweeps the deadlines no later than at `deadline_ns`.
+    pub(super) fn arm(&mut self, deadline_ns: i64) {
         if deadline_ns < i64::MAX {
             let sweep_ns = self.sweep_ns.unwrap_or(deadline_ns);
             self.sweep_ns = Some(sweep_ns.min(deadline_ns));
         }
     }
 
-    /// Notices what happened to this host itself.
+    /// Reports steps of this host's clock and pauses of this process, and extends all deadlines by
+    /// the latter.
     pub(super) fn observe_self(&mut self, now: Stamp) {
         let offset_ns = now.wall_ns.saturating_sub(now.mono_ns);
-        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         if let Some((_, known_ns)) = &mut self.offsets_ns {
             let by_ns = offset_ns.saturating_sub(*known_ns);
             *known_ns = offset_ns;
             if by_ns.saturating_abs() > STEP_NS {
-                self.tell_of(here, None, now, Snapshot::default(), Change::ClockStepped { by_ns });
+                self.report_own(now, Change::ClockStepped { by_ns });
             }
         }
         let stopped_ns = self.driven_ns;
@@ -79,7 +77,7 @@ impl Server {
             let deadline = self.table.deadline_mut(index);
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
-        self.tell_of(here, None, now, Snapshot::default(), Change::Paused { for_ns });
+        self.report_own(now, Change::Paused { for_ns });
     }
 
     /// Judges the clients whose deadlines have come.
@@ -96,7 +94,7 @@ impl Server {
         for index in suspects {
             self.suspect(index, now);
         }
-        self.end_silent(&silent, now);
+        self.expire(&silent, now);
         let next_ns = self.table.deadlines().iter().copied().min().unwrap_or(i64::MAX);
         self.sweep_ns = (next_ns < i64::MAX).then(|| {
             let clients = i64::try_from(self.table.len()).unwrap_or(i64::MAX);
@@ -106,7 +104,7 @@ impl Server {
         });
     }
 
-    /// Whether a deadline that has come means a suspicion and no more.
+    /// Whether an expired deadline means a suspicion only.
     fn is_first_doubt(&self, index: usize) -> bool {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let doubted = matches!(self.table.record(index).state, State::Suspect | State::Busy);
@@ -118,14 +116,14 @@ impl Server {
         let deadline = self.table.deadline_mut(index);
         *deadline = deadline.saturating_add(down_ns.saturating_sub(suspect_ns));
         let silence_ns = now.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
-        self.enter(index, State::Suspect);
-        self.tell(index, now, Change::Suspect { silence_ns });
+        self.set_state(index, State::Suspect);
+        self.report(index, now, Change::Suspect { silence_ns });
     }
 
-    /// Takes those whose silence has lasted for down, unless it is that of many at once: then that
-    /// is told, and they have as long again to come back. Who was heard but once is not one of them,
-    /// and where nobody is ever suspected first the silence of many is not seen in time.
-    fn end_silent(&mut self, silent: &[usize], now: Stamp) {
+    /// Marks timed-out clients down, unless many time out together: then reports a mass silence and
+    /// grants one more timeout. Clients heard once do not count, and a detector that suspects nobody
+    /// first sees a mass silence too late.
+    fn expire(&mut self, silent: &[usize], now: Stamp) {
         let is_other = |index: &usize| {
             let record = self.table.record(*index);
             record.is_proven() && record.state != State::Suspect
@@ -145,9 +143,8 @@ impl Server {
                 all.filter(|(_, record)| record.is_proven() && record.state == State::Suspect);
             let indices = suspects.map(|(index, _)| index).chain(others).take(MAX_LISTED);
             let listed = indices.map(|index| self.table.address(index)).collect();
-            let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
             let change = Change::MassSilence { silent: many, alive, listed };
-            self.tell_of(here, None, now, Snapshot::default(), change);
+            self.report_own(now, change);
         }
         for &index in silent {
             let (_, down_ns) = self.timeouts_ns(index);
@@ -161,12 +158,12 @@ impl Server {
                 let deadline = self.table.deadline_mut(index);
                 *deadline = now.mono_ns.saturating_add(down_ns);
             } else {
-                self.end(index, now, held);
+                self.mark_down(index, now, held);
             }
         }
     }
 
-    fn end(&mut self, index: usize, now: Stamp, held: bool) {
+    fn mark_down(&mut self, index: usize, now: Stamp, held: bool) {
         let (suspect_ns, _) = self.timeouts_ns(index);
         let record = self.table.record(index);
         let silence_ns = now.mono_ns.saturating_sub(record.last_received_ns);
@@ -177,7 +174,7 @@ impl Server {
             _ => Cause::Silence,
         };
         *self.table.deadline_mut(index) = i64::MAX;
-        self.enter(index, State::Down);
-        self.tell(index, now, Change::Down { cause, silence_ns });
+        self.set_state(index, State::Down);
+        self.report(index, now, Change::Down { cause, silence_ns });
     }
 }

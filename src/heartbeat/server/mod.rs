@@ -3,7 +3,7 @@
 mod follow;
 mod judge;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::heartbeat::peer::{Details, NONE, Record};
@@ -98,7 +98,7 @@ pub struct Server {
     table: Table,
     /// How many clients are in each state: of those that were heard but once, and of the others.
     counts: [[usize; State::COUNT]; 2],
-    /// Where the search for a client that can make room goes on.
+    /// The index at which the next search for a client that can make room starts.
     eviction_cursor: usize,
     counters: ServerCounters,
     /// The clock on the wall minus the monotonic one: when the first datagram came, and now.
@@ -107,20 +107,20 @@ pub struct Server {
     driven_ns: i64,
     /// No silence is over before this.
     sweep_ns: Option<i64>,
-    /// Whether a mass silence was told of and is not over.
+    /// Whether a mass silence was reported and is not over.
     mass: bool,
     events: Events<Event>,
 }
 
-/// A beat as it came in.
-struct BeatIn<'a> {
+/// A datagram and what was read in it.
+struct ReceivedBeat<'a> {
     at: Stamp,
     from: SocketAddr,
     datagram: &'a [u8],
     beat: Beat<'a>,
-    /// Receive time minus send time, as if this host's clock on the wall had never stepped.
-    lag_ns: Option<i64>,
-    /// Of its client's key.
+    /// Receive time minus send time, on a wall clock of this host that never steps.
+    difference_ns: Option<i64>,
+    /// The hash of its client's key.
     hash: u64,
 }
 
@@ -154,11 +154,11 @@ impl Server {
         self.counters.ignored += 1;
         if self.config.every_beat {
             let change = Change::Ignored { payload: shown(datagram) };
-            self.tell_of(from, None, at, Snapshot::default(), change);
+            self.push_event(from, None, at, Snapshot::default(), change);
         }
     }
 
-    fn read<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> BeatIn<'a> {
+    fn parse<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> ReceivedBeat<'a> {
         let beat = Beat::read(datagram);
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
@@ -167,33 +167,33 @@ impl Server {
         });
         let steady_ns = at.mono_ns.saturating_add(first_ns);
         let time = beat.reading.time;
-        let lag_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
+        let difference_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
         let hash = self.table.hash(&self.table.key(from, beat.name));
-        BeatIn { at, from, datagram, beat, lag_ns, hash }
+        ReceivedBeat { at, from, datagram, beat, difference_ns, hash }
     }
 
     /// Handles a datagram. Returns whether it is answered.
-    fn take(&mut self, beat_in: &BeatIn<'_>, hint: u32) -> bool {
-        let BeatIn { at, from, datagram, hash, ref beat, .. } = *beat_in;
+    fn handle(&mut self, received: &ReceivedBeat<'_>, hint: u32) -> bool {
+        let ReceivedBeat { at, from, datagram, hash, ref beat, .. } = *received;
         if !beat.is_beat() {
             self.ignore(at, from, datagram);
             return false;
         }
         self.counters.received += 1;
         let key = self.table.key(from, beat.name);
-        let fresh = match self.table.find(hash, &key, hint as usize) {
-            Some(index) => self.follow(index, beat_in),
-            None if self.welcome(hash, beat_in) => true,
+        let is_heard = match self.table.find(hash, &key, hint as usize) {
+            Some(index) => self.follow(index, received),
+            None if self.admit(hash, received) => true,
             None => return false,
         };
-        // A goodbye is told of as such.
-        if fresh && self.config.every_beat && beat.status != Some(Status::Bye) {
+        // A goodbye is reported as such.
+        if is_heard && self.config.every_beat && beat.status != Some(Status::Bye) {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
             let payload = shown(datagram);
             let name = beat.name.map(Into::into);
             let change = Change::Heard { seq: beat.reading.seq, difference_ns, payload };
-            self.tell_of(from, name, at, Snapshot::default(), change);
+            self.push_event(from, name, at, Snapshot::default(), change);
         }
         self.counters.replied += u64::from(self.config.reply);
         self.config.reply
@@ -248,10 +248,10 @@ impl Server {
         self.config.detector.kind() == Kind::Fixed || self.table.record(index).has_learned()
     }
 
-    /// Whether there is room for one more client. In a full table newcomers that were heard once
-    /// and fell silent make it, whatever they declared; so do clients that ended, until many such
-    /// newcomers are there: a flood of them takes the room only of each other.
-    fn has_room(&mut self, now_ns: i64) -> bool {
+    /// Makes room for one more client; returns whether there is any. In a full table silent newcomers
+    /// that were heard once give way, whatever they declared. So do clients that ended, unless many
+    /// such newcomers are there: a flood of them takes the room only of each other.
+    fn make_room(&mut self, now_ns: i64) -> bool {
         if self.table.len() < self.config.max_peers {
             return true;
         }
@@ -280,7 +280,7 @@ impl Server {
         self.counts.iter().map(ended).sum()
     }
 
-    fn enter(&mut self, index: usize, state: State) {
+    fn set_state(&mut self, index: usize, state: State) {
         let record = self.table.record_mut(index);
         let counts = &mut self.counts[usize::from(record.is_proven())];
         counts[record.state as usize] -= 1;
@@ -288,8 +288,8 @@ impl Server {
         counts[state as usize] += 1;
     }
 
-    /// Knows that a client is no forged source alone.
-    fn prove(&mut self, index: usize) {
+    /// Marks a client as proven: it was heard more than once.
+    fn mark_proven(&mut self, index: usize) {
         let record = self.table.record_mut(index);
         if !record.is_proven() {
             record.prove();
@@ -298,13 +298,13 @@ impl Server {
         }
     }
 
-    /// Takes the first beat of a client, where there is room for it.
-    fn welcome(&mut self, hash: u64, beat_in: &BeatIn<'_>) -> bool {
-        if !self.has_room(beat_in.at.mono_ns) {
+    /// Handles the first beat of a client. Returns whether there was room for it.
+    fn admit(&mut self, hash: u64, received: &ReceivedBeat<'_>) -> bool {
+        if !self.make_room(received.at.mono_ns) {
             self.counters.rejected += 1;
             return false;
         }
-        let BeatIn { at, from, beat, lag_ns, .. } = beat_in;
+        let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
         let mut record = Record::new(beat.reading.seq, at.mono_ns);
         if beat.status == Some(Status::Bye) {
             self.counters.goodbyes += 1;
@@ -312,7 +312,7 @@ impl Server {
         } else {
             self.counters.beats += 1;
         }
-        record.set_newest(at.mono_ns, *lag_ns);
+        record.set_newest(at.mono_ns, *difference_ns);
         let says = beat.name.is_some() || beat.boot.is_some();
         let details = says.then(|| Details {
             name: beat.name.map(Into::into),
@@ -322,16 +322,16 @@ impl Server {
         let remembers = self.config.detector.remembers();
         let index = self.table.insert(hash, *from, details, record, remembers);
         self.counts[0][State::Unknown as usize] += 1;
-        self.tell(index, *at, Change::Up { seq: beat.reading.seq });
-        self.settle(index, beat_in, 0);
+        self.report(index, *at, Change::Up { seq: beat.reading.seq });
+        self.update_state(index, received, 0);
         true
     }
 
-    fn before(&self, index: usize) -> Snapshot {
-        self.before_of(index, &self.table.record(index).sequence)
+    fn snapshot(&self, index: usize) -> Snapshot {
+        self.snapshot_of(index, &self.table.record(index).sequence)
     }
 
-    fn before_of(&self, index: usize, sequence: &Sequence) -> Snapshot {
+    fn snapshot_of(&self, index: usize, sequence: &Sequence) -> Snapshot {
         Snapshot {
             seq: sequence.highest(),
             received: sequence.received(),
@@ -340,18 +340,26 @@ impl Server {
         }
     }
 
-    fn tell(&mut self, index: usize, at: Stamp, change: Change) {
+    /// Queues an event of a client as it is now.
+    fn report(&mut self, index: usize, at: Stamp, change: Change) {
         if self.events.wanted() {
-            self.tell_with(index, at, self.before(index), change);
+            self.report_with(index, at, self.snapshot(index), change);
         }
     }
 
-    fn tell_with(&mut self, index: usize, at: Stamp, before: Snapshot, change: Change) {
+    /// Queues an event of a client as it was before.
+    fn report_with(&mut self, index: usize, at: Stamp, before: Snapshot, change: Change) {
         let name = self.table.details(index).and_then(|details| details.name.clone());
-        self.tell_of(self.table.address(index), name, at, before, change);
+        self.push_event(self.table.address(index), name, at, before, change);
     }
 
-    fn tell_of(
+    /// Queues an event of this host itself.
+    fn report_own(&mut self, at: Stamp, change: Change) {
+        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        self.push_event(here, None, at, Snapshot::default(), change);
+    }
+
+    fn push_event(
         &mut self,
         address: SocketAddr,
         name: Option<Box<[u8]>>,
@@ -376,8 +384,8 @@ impl Machine for Server {
             self.ignore(at, from, arrival.datagram);
             return None;
         }
-        let beat_in = self.read(at, from, arrival.datagram);
-        let answers = self.take(&beat_in, NONE);
+        let received = self.parse(at, from, arrival.datagram);
+        let answers = self.handle(&received, NONE);
         answers.then(|| {
             arrival.datagram.make_ascii_uppercase();
             arrival.datagram.len()
@@ -398,11 +406,11 @@ impl Machine for Server {
         all.extend(arrivals.map(|arrival| {
             let at = arrival.at();
             let Arrival { from, datagram, .. } = arrival;
-            self.read(at, from, datagram)
+            self.parse(at, from, datagram)
         }));
-        let hint = self.table.prefetch(all.iter().map(|read| read.hash));
-        for (read, hint) in all.iter().zip(hint) {
-            self.take(read, hint);
+        let hints = self.table.prefetch(all.iter().map(|received| received.hash));
+        for (received, hint) in all.iter().zip(hints) {
+            self.handle(received, hint);
         }
     }
 
