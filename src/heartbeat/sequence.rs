@@ -14,7 +14,7 @@ pub struct Sequence {
     duplicates: u32,
     /// The low bits of the number after the last one that was no news: if it comes next, the count
     /// has started over (the rule of RFC 3550 appendix A.1). 0 for none.
-    restart: u16,
+    restart_candidate: u16,
     /// After how many bits the sender's numbers begin again at 0; 0 where they have not yet.
     bits: u8,
     /// Whether any beat carried a number; until then beats are only counted.
@@ -191,13 +191,14 @@ impl Sequence {
         // Where times do not decide, an old number says that the count started over rather than
         // that a packet was delayed.
         if !is_of_this_run {
-            let in_sequence =
-                old == OldBeats::Ignore && self.restart != 0 && self.restart == low(raw);
+            let in_sequence = old == OldBeats::Ignore
+                && self.restart_candidate != 0
+                && self.restart_candidate == low(raw);
             if from_the_start || in_sequence {
                 *self = Self::new(Some(raw));
                 return SeqClass::Restart;
             }
-            self.restart = low(raw.wrapping_add(1));
+            self.restart_candidate = low(raw.wrapping_add(1));
         }
         if bit.is_some() {
             self.duplicates = self.duplicates.saturating_add(1);
@@ -239,7 +240,7 @@ impl Sequence {
         let shifted = u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step));
         self.seen = shifted.unwrap_or(0) | 1;
         self.highest = seq;
-        self.restart = 0;
+        self.restart_candidate = 0;
         (step > 1).then(|| (before + 1, seq - 1))
     }
 }

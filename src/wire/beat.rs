@@ -58,7 +58,7 @@ pub enum Status {
     Stalled,
     /// It announces silence.
     Busy,
-    /// It ends: a goodbye.
+    /// It ends: a goodbye, with the number of the beat that would have come next.
     Bye,
 }
 
@@ -90,14 +90,14 @@ impl<'a> Beat<'a> {
     /// Reads a datagram; whatever it holds, something comes of it. Nothing is allocated.
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Self {
-        if let Some(reading) = packed(datagram) {
+        if let Some(reading) = read_packed(datagram) {
             return Self { reading, ..Self::default() };
         }
         let letters = datagram.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         let mut beat = Self::default();
-        let rest = beat.declare(&datagram[letters..]);
+        let rest = beat.read_declarations(&datagram[letters..]);
         let unread = if rest.len() + letters == datagram.len() { datagram } else { rest };
-        beat.reading = lab(rest).unwrap_or_else(|| text::read(unread));
+        beat.reading = read_lab(rest).unwrap_or_else(|| text::read(unread));
         beat
     }
 
@@ -108,9 +108,9 @@ impl<'a> Beat<'a> {
         self.reading.seq.is_some() || *self != Self::default()
     }
 
-    /// Takes what follows the letters of the first word, where it declares something: `;key=value` at
-    /// least once, up to a blank. Gives what is left, all where nothing is declared.
-    fn declare(&mut self, text: &'a [u8]) -> &'a [u8] {
+    /// Reads the declarations that follow the letters of the first word: `;key=value` at least once, up
+    /// to a blank. Returns the rest of the text, all of it if nothing is declared.
+    fn read_declarations(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut declares = false;
         let mut rest = text;
         while let [b';', part @ ..] = rest {
@@ -177,9 +177,9 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 /// The fast way for what nearly all send after the first word: ` seq seconds.fraction`.
-fn lab(rest: &[u8]) -> Option<Reading> {
-    let (seq, rest) = after_blanks(rest)?;
-    let (seconds, rest) = after_blanks(rest)?;
+fn read_lab(rest: &[u8]) -> Option<Reading> {
+    let (seq, rest) = number_after_blanks(rest)?;
+    let (seconds, rest) = number_after_blanks(rest)?;
     // Ten digits: a number of seconds between 2001 and 2286, as the liberal reader has it.
     if !(1_000_000_000..10_000_000_000).contains(&seconds) || is_time(seq) {
         return None;
@@ -214,7 +214,7 @@ fn is_time(number: u64) -> bool {
 }
 
 /// The whole number after at least one blank, at most 18 digits of it without a leading zero.
-fn after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
+fn number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
     let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
     let text = &text[start..];
     let (number, digits) = digits(text);
@@ -224,7 +224,7 @@ fn after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
 
 /// C's or Python's `struct` of a 32-bit number and a double of Unix seconds: 12 bytes, or 16 with
 /// the compiler's padding. No text is mistaken for one: its double is never such a time.
-fn packed(datagram: &[u8]) -> Option<Reading> {
+fn read_packed(datagram: &[u8]) -> Option<Reading> {
     let (seq, time) = match datagram.len() {
         12 | 16 => (datagram.first_chunk::<4>()?, datagram.last_chunk::<8>()?),
         _ => return None,
