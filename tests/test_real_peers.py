@@ -359,9 +359,10 @@ def test_the_heartbeat_server_answers_when_asked_to(reply: bool) -> None:
         ([], r"Heartbeat {seq} \d{10}\.\d{6}"),
         (["--format", "{seq},{time}"], r"{seq},\d{10}\.\d{6}"),
         (["--format", "{seq}"], "{seq}"),
+        (["--format", "PING {seq} {ms}"], r"PING {seq} \d{13}"),
         (["--format", "PING"], "PING"),
     ],
-    ids=["lab", "csv", "number", "neither"],
+    ids=["lab", "csv", "number", "ms", "neither"],
 )
 def test_the_heartbeat_client_sends_its_format(options: list[str], pattern: str) -> None:
     with peers.Server() as server:
@@ -371,6 +372,28 @@ def test_the_heartbeat_client_sends_its_format(options: list[str], pattern: str)
     for seq, message in enumerate(server.messages, 1):
         assert re.fullmatch(pattern.replace("{seq}", str(seq)), message)
     assert len(server.messages) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "form"), [("{ctime}", "%a %b %d %H:%M:%S %Y"), ("{datetime}", "%Y-%m-%d %H:%M:%S.%f")]
+)
+def test_the_heartbeat_client_writes_local_times_that_our_server_reads(
+    place: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "LAB-05:30")
+    options = (*QUICK, "--count", 1, "--format", f"{{seq}}\t{place}")
+    before = datetime.now(timezone(timedelta(hours=5, minutes=30))).replace(microsecond=0)
+    with peers.Server() as server:
+        beat_client(server.port, *options)
+    sent = datetime.strptime(server.messages[0], f"1\t{form}").replace(tzinfo=before.tzinfo)
+    # A minute is the most that this test may take.
+    assert before <= sent < before + timedelta(minutes=1)
+    with beat_server() as listening:
+        beat_client(listening.listening(), *options)
+        line = listening.screen.next() or ""
+    match = re.fullmatch(r"Running fine at b'1' \((.+) s\)", line)
+    assert match is not None
+    assert 0 <= float(match[1]) < 60
 
 
 def test_the_heartbeat_client_fails_when_told_to() -> None:

@@ -317,6 +317,7 @@ mod tests {
             loss: 0.0,
             seed: None,
             format: BeatFormat::Template(Template::heartbeat()),
+            utc_offset_ns: 0,
             events: 1,
         };
         let ends = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));

@@ -68,7 +68,7 @@ impl Message {
     /// Writes the probe with this number into `out`, replacing what was there.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
         out.reserve(self.size.max(MIN_TOKEN_SIZE));
-        LAB.write(seq, wall_ns, out);
+        LAB.write(seq, wall_ns, 0, out);
         if let Some(token) = &self.token {
             out.push(b' ');
             out.extend_from_slice(token);

@@ -12,7 +12,7 @@ use crate::python::args::{
 };
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
-use crate::python::value::{Address, address, value};
+use crate::python::value::{Address, address, utc_offset_ns, value};
 use crate::python::wait::resolve_all;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
@@ -79,8 +79,9 @@ macro_rules! client_options {
         loss: Probability = 0.0,
         /// repeats these random choices (xoshiro256++); drawn at random if None.
         seed: Seed = None,
-        /// a message of your own, with {seq} for the beat's number and {time} for seconds since the
-        /// Unix epoch. Without one a beat declares its interval, the name, a boot id that is new with
+        /// a message of your own, with {seq} for the beat's number and its time as {time} (seconds
+        /// since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
+        /// Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
         /// each start, and the progress and silence that `progress` and `busy` reported:
         /// "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
         format: Option<String> = None,
@@ -180,6 +181,7 @@ impl HeartbeatClient {
             loss: settings.loss.0,
             seed: Some(settings.seed.0),
             format,
+            utc_offset_ns: 0,
             events: UNREAD,
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
@@ -218,12 +220,13 @@ impl HeartbeatClient {
         }
         let (host, port) = address(servers[0]);
         let endpoint = Endpoint { host, port, family: None };
+        let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
         self.handle.start(py, &endpoint, open, |socket| {
             if let [alone] = &mut servers[..] {
                 // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
                 *alone = socket.peer_address();
             }
-            Client::new(ClientConfig { servers, ..self.config.clone() })
+            Client::new(ClientConfig { servers, ..config })
         })
     }
 }

@@ -11,9 +11,9 @@ use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::{Given, given, options};
-use crate::python::value::{Address, address, text, value};
+use crate::python::value::{Address, address, text, utc_offset_ns, value};
 use crate::wire::beat::Status;
-use crate::{Error, NS_PER_SECOND, Result, seconds};
+use crate::{Error, Result, seconds};
 
 /// How many events wait for an iterating reader.
 const UNREAD: usize = 65_536;
@@ -183,9 +183,7 @@ impl HeartbeatServer {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let time = py.import("time")?;
-        let offset: i64 = time.call_method0("localtime")?.getattr("tm_gmtoff")?.extract()?;
-        let config = ServerConfig { utc_offset_ns: offset * NS_PER_SECOND, ..self.config.clone() };
+        let config = ServerConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
         self.handle.launch(py, &self.endpoint, |address| driver::heartbeat::start(address, config))
     }
 

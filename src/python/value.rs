@@ -2,6 +2,10 @@
 
 use std::net::SocketAddr;
 
+use pyo3::prelude::*;
+
+use crate::NS_PER_SECOND;
+
 /// Declares a Python class of named values.
 macro_rules! value {
     ($(#[$doc:meta])* $class:ident in $module:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
@@ -41,6 +45,12 @@ pub(super) fn address(address: SocketAddr) -> Address {
         _ => address.ip().to_string(),
     };
     (host, address.port())
+}
+
+/// How far local time is ahead of UTC now.
+pub(super) fn utc_offset_ns(py: Python<'_>) -> PyResult<i64> {
+    let local = py.import("time")?.call_method0("localtime")?;
+    Ok(local.getattr("tm_gmtoff")?.extract::<i64>()? * NS_PER_SECOND)
 }
 
 /// Bytes of the network as text; what is no UTF-8 is replaced.

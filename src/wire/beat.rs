@@ -431,7 +431,7 @@ mod tests {
         #[test]
         fn what_the_lab_writes_is_read(seq in 0..1_000_000_000_u64) {
             let mut out = Vec::new();
-            Template::heartbeat().write(seq, T, &mut out);
+            Template::heartbeat().write(seq, T, 0, &mut out);
             prop_assert_eq!(Beat::read(&out), Beat { reading: reading(seq), ..Beat::default() });
         }
     }

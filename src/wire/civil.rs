@@ -1,9 +1,15 @@
 //! Dates and times of day as people write them. Each reader looks at the start of the bytes given
 //! and tells how many it used.
 
+use std::io::{self, Write};
+
 use crate::time::NS_PER_SECOND;
 
 pub(super) const DAY_NS: i64 = 86_400 * NS_PER_SECOND;
+
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// What was read: nanoseconds since the Unix epoch (or of the day) on the writer's clock, and the
 /// offset from UTC that the clock shows, where it was written.
@@ -31,11 +37,9 @@ pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
 /// Reads `Sat Jan 31 12:00:05 2026`, as C's `ctime` writes it, in any case.
 pub(super) fn ctime(text: &[u8]) -> Option<(Civil, usize)> {
     let mut at = Cursor::new(text);
-    at.name(&["sun", "mon", "tue", "wed", "thu", "fri", "sat"])?;
+    at.name(&WEEKDAYS)?;
     at.blanks()?;
-    let month = at.name(&[
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-    ])? + 1;
+    let month = at.name(&MONTHS)? + 1;
     at.blanks()?;
     let day = at.digits(1, 2)?;
     at.blanks()?;
@@ -77,6 +81,64 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     Some(365 * year + leap_days + day_of_year - 719_468)
+}
+
+/// A moment of the Gregorian calendar.
+struct Moment {
+    year: i64,
+    /// From 1.
+    month: usize,
+    day: i64,
+    /// Days since Sunday.
+    weekday: usize,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    micros: i64,
+}
+
+impl Moment {
+    /// The moment `local_ns` after the Unix epoch.
+    fn new(local_ns: i64) -> Self {
+        let days = local_ns.div_euclid(DAY_NS);
+        let micros = local_ns.rem_euclid(DAY_NS) / 1000;
+        let seconds = micros / 1_000_000;
+        // The inverse of `days`: years that begin in March, in eras of 400 years.
+        let since_march = days + 719_468;
+        let (era, day_of_era) = (since_march.div_euclid(146_097), since_march.rem_euclid(146_097));
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let months = (5 * day_of_year + 2) / 153;
+        Self {
+            year: 400 * era + year_of_era + i64::from(months >= 10),
+            month: below::<12>(months + 2) + 1,
+            day: day_of_year - (153 * months + 2) / 5 + 1,
+            weekday: below::<7>(days + 4),
+            hour: seconds / 3600,
+            minute: seconds / 60 % 60,
+            second: seconds % 60,
+            micros: micros % 1_000_000,
+        }
+    }
+}
+
+/// The remainder of a division by `N`, as an index.
+fn below<const N: i64>(number: i64) -> usize {
+    usize::try_from(number.rem_euclid(N)).unwrap_or_default()
+}
+
+/// Writes a moment as C's `ctime`: `Sat Jan 31 12:00:05 2026`.
+pub(super) fn write_ctime(local_ns: i64, out: &mut Vec<u8>) -> io::Result<()> {
+    let Moment { year, month, day, weekday, hour, minute, second, .. } = Moment::new(local_ns);
+    let (weekday, month) = (WEEKDAYS[weekday], MONTHS[month - 1]);
+    write!(out, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")
+}
+
+/// Writes a moment with six decimals: `2026-01-31 12:00:05.250000`.
+pub(super) fn write_date_time(local_ns: i64, out: &mut Vec<u8>) -> io::Result<()> {
+    let Moment { year, month, day, hour, minute, second, micros, .. } = Moment::new(local_ns);
+    write!(out, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,6 +255,20 @@ mod tests {
         assert_eq!(days(2100, 3, 1), Some(47_541));
         for (year, month, day) in [(2023, 2, 29), (1900, 2, 29), (2024, 13, 1), (2024, 4, 31)] {
             assert_eq!(days(year, month, day), None, "{year}-{month}-{day}");
+        }
+    }
+
+    #[test]
+    fn written_moments_are_read_again() {
+        for day in (-100_000..=100_000).chain([-106_751, 106_751]) {
+            let ns = day * DAY_NS + (day.rem_euclid(86_400) * NS_PER_SECOND);
+            let mut out = Vec::new();
+            write_date_time(ns + 123_000, &mut out).unwrap();
+            let micros = Civil { ns: ns + 123_000, offset_ns: None };
+            assert_eq!(date_time(&out), Some((micros, 26)), "{day}");
+            out.clear();
+            write_ctime(ns + 123_000, &mut out).unwrap();
+            assert_eq!(ctime(&out), Some((Civil { ns, offset_ns: None }, 24)), "{day}");
         }
     }
 

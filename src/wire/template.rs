@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use crate::time::NS_PER_SECOND;
+use crate::wire::civil;
 use crate::{Error, Result};
 
-/// A message with placeholders for the sequence number and the time, compiled from a text such as
-/// `Heartbeat {seq} {time}`.
+/// A message compiled from a text such as `Heartbeat {seq} {time}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -16,10 +16,31 @@ const MAX_TEXT: usize = 1400;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    Seq,
+    Field(Field),
     Text(Cow<'static, str>),
+}
+
+/// A placeholder. The names say how the time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    /// As C's `ctime` writes it, in local time.
+    Ctime,
+    /// As Python's `str(datetime.now())`, in local time.
+    Datetime,
+    /// Milliseconds since the Unix epoch.
+    Ms,
+    Seq,
+    /// Seconds since the Unix epoch with six decimals.
     Time,
 }
+
+const FIELDS: [(&str, Field); 5] = [
+    ("{seq}", Field::Seq),
+    ("{time}", Field::Time),
+    ("{ms}", Field::Ms),
+    ("{ctime}", Field::Ctime),
+    ("{datetime}", Field::Datetime),
+];
 
 impl Template {
     /// The heartbeat of the lab: `Heartbeat {seq} {time}`.
@@ -35,17 +56,19 @@ impl Template {
     }
 
     fn lab(word: &'static str) -> Self {
-        Self(vec![Piece::Text(word.into()), Piece::Seq, Piece::Text(" ".into()), Piece::Time])
+        let [seq, time] = [Field::Seq, Field::Time].map(Piece::Field);
+        Self(vec![Piece::Text(word.into()), seq, Piece::Text(" ".into()), time])
     }
 
     /// Compiles `text`, an argument called `name`.
     ///
     /// # Errors
-    /// [`Error::Argument`] where braces hold anything but `seq` and `time`, or the text is too long.
+    /// [`Error::Argument`] if a brace belongs to no placeholder, or the text is too long.
     pub fn parse(name: &'static str, text: &str) -> Result<Self> {
         let wrong = || {
-            let allowed = "a text whose only braces are {seq} and {time}";
-            Error::argument(name, format!("`{text}`"), allowed)
+            let allowed =
+                "a text whose only braces are {seq}, {time}, {ms}, {ctime} and {datetime}";
+            Error::argument(name, format!("'{text}'"), allowed)
         };
         if text.len() > MAX_TEXT {
             let allowed = format!("a text of at most {MAX_TEXT} bytes");
@@ -58,14 +81,11 @@ impl Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned().into()));
             }
-            let (piece, after) = if let Some(after) = braces.strip_prefix("{seq}") {
-                (Piece::Seq, after)
-            } else if let Some(after) = braces.strip_prefix("{time}") {
-                (Piece::Time, after)
-            } else {
-                return Err(wrong());
-            };
-            pieces.push(piece);
+            let (field, after) = FIELDS
+                .iter()
+                .find_map(|(name, field)| Some((*field, braces.strip_prefix(name)?)))
+                .ok_or_else(wrong)?;
+            pieces.push(Piece::Field(field));
             rest = after;
         }
         if !rest.is_empty() {
@@ -74,16 +94,20 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// Writes the message into `out`, replacing what was there. The time is written in seconds
-    /// since the Unix epoch with six decimals.
-    pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+    /// Writes the message into `out`, replacing what was there. Local time is `utc_offset_ns` ahead
+    /// of UTC.
+    pub fn write(&self, seq: u64, wall_ns: i64, utc_offset_ns: i64, out: &mut Vec<u8>) {
         out.clear();
+        let local_ns = wall_ns.saturating_add(utc_offset_ns);
         for piece in &self.0 {
-            // A vector takes all that is written.
+            // Writing to a vector cannot fail.
             let _ = match piece {
-                Piece::Seq => write!(out, "{seq}"),
                 Piece::Text(text) => out.write_all(text.as_bytes()),
-                Piece::Time => {
+                Piece::Field(Field::Ctime) => civil::write_ctime(local_ns, out),
+                Piece::Field(Field::Datetime) => civil::write_date_time(local_ns, out),
+                Piece::Field(Field::Ms) => write!(out, "{}", wall_ns.div_euclid(1_000_000)),
+                Piece::Field(Field::Seq) => write!(out, "{seq}"),
+                Piece::Field(Field::Time) => {
                     write_seconds(wall_ns, out);
                     Ok(())
                 }
@@ -105,9 +129,10 @@ pub(super) fn write_seconds(wall_ns: i64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    /// In a zone an hour ahead of UTC.
     fn written(template: &Template, seq: u64, wall_ns: i64) -> String {
         let mut out = b"old".to_vec();
-        template.write(seq, wall_ns, &mut out);
+        template.write(seq, wall_ns, 3600 * NS_PER_SECOND, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -126,6 +151,12 @@ mod tests {
         let csv = Template::parse("format", "{seq},{time};").unwrap();
         assert_eq!(written(&csv, 3, 1_000_000_000), "3,1.000000;");
         assert_eq!(written(&Template::parse("format", "").unwrap(), 3, 0), "");
+        let times = Template::parse("format", "{ms}|{ctime}|{datetime}").unwrap();
+        let wall_ns = 1_486_420_330_000_133_999;
+        let text = "1486420330000|Mon Feb  6 23:32:10 2017|2017-02-06 23:32:10.000133";
+        assert_eq!(written(&times, 3, wall_ns), text);
+        let text = "-1|Thu Jan  1 00:59:59 1970|1970-01-01 00:59:59.999999";
+        assert_eq!(written(&times, 3, -1), text);
     }
 
     #[test]
@@ -136,7 +167,7 @@ mod tests {
 
     #[test]
     fn other_braces_are_refused() {
-        for text in ["{", "}", "{}", "{name}", "{seq", "{{seq}}", "{seq:03}"] {
+        for text in ["{", "}", "{}", "{name}", "{seq", "{{seq}}", "{seq:03}", "{date}"] {
             let error = Template::parse("format", text).unwrap_err().to_string();
             assert!(error.starts_with("format must be ") && error.contains(text), "{error}");
         }

@@ -258,7 +258,7 @@ mod tests {
         ) {
             let mut message = Vec::new();
             for template in [Template::ping(), Template::heartbeat()] {
-                template.write(seq, micros * 1000, &mut message);
+                template.write(seq, micros * 1000, 0, &mut message);
                 let reading = Reading { seq: Some(seq), time: Some(SentAt::Unix(micros * 1000)) };
                 prop_assert_eq!(read(&message), reading);
             }

@@ -44,7 +44,7 @@ from udpulse.lab.screens import counted
     metavar="TEMPLATE",
     default="Heartbeat {seq} {time}",
     show_default=True,
-    help="The message, with places for {seq} and {time}.",
+    help="The message: {seq} is the number; {time}, {ms}, {ctime} and {datetime} are the time.",
 )
 def command(
     host: str,

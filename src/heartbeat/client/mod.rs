@@ -39,6 +39,8 @@ pub struct ClientConfig {
     pub seed: Option<u64>,
     /// The form of the beats.
     pub format: BeatFormat,
+    /// How far local time is ahead of UTC, for messages that hold it.
+    pub utc_offset_ns: i64,
     /// How many of the last beats are kept for a reader.
     pub events: usize,
 }
@@ -164,7 +166,9 @@ impl Client {
         let Self { config, boot, outgoing, seq, .. } = self;
         let Some(first) = config.servers.first() else { return };
         outgoing.put(*first, |out| match &config.format {
-            BeatFormat::Template(template) => template.write(*seq, now.wall_ns, out),
+            BeatFormat::Template(template) => {
+                template.write(*seq, now.wall_ns, config.utc_offset_ns, out);
+            }
             BeatFormat::Declared { name, progress, stall_after_ns } => {
                 let boot = *boot.get_or_insert_with(|| {
                     let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;

@@ -15,6 +15,7 @@ fn config() -> ClientConfig {
         loss: 0.0,
         seed: Some(1),
         format: BeatFormat::Template(Template::heartbeat()),
+        utc_offset_ns: 0,
         events: 1000,
     }
 }
