@@ -1,4 +1,4 @@
-//! The table of clients: each has links and random choices of its own.
+//! The table of clients: each has its own links and random choices.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,28 +8,27 @@ use crate::impair::Link;
 
 type Index<K> = HashMap<K, u32, foldhash::fast::RandomState>;
 
-/// What the server knows of a client.
+/// A client of the server.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// How many packets came.
+    /// The number of packets received.
     pub(super) packets: u64,
     pub(super) uplink: Way,
     pub(super) downlink: Way,
 }
 
-/// One way of a client's path.
+/// One direction of a client's path.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) link: Link,
     pub(super) random: Random,
 }
 
-/// The clients in the order in which they appeared, up to a number. Those that come later share
-/// what the first place holds.
+/// The clients in order of appearance, up to a capacity. Later ones share entry 0.
 ///
-/// A client is an address and a port. Its random choices come from the seed, the way, its IP address
-/// and its number among the ports of that address in the order in which they appeared: not from the
-/// port itself, which a system chooses anew each time.
+/// A client is an address and a port. Its random choices derive from the seed, the direction, its
+/// IP address and the rank of its port among those seen at that address, not from the port itself,
+/// which changes with each run.
 #[derive(Debug)]
 pub(super) struct Clients {
     seed: u64,
@@ -37,7 +36,7 @@ pub(super) struct Clients {
     downlink: Link,
     capacity: usize,
     index: Index<SocketAddr>,
-    /// How many ports of each IP address appeared.
+    /// How many ports of each IP address have appeared.
     ports: Index<IpAddr>,
     entries: Vec<Client>,
     last: Option<(SocketAddr, u32)>,
@@ -45,7 +44,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// An empty table of `capacity` clients whose ways are like these.
+    /// Creates an empty table for `capacity` clients, whose links are copies of these.
     pub(super) fn new(seed: u64, uplink: Link, downlink: Link, capacity: usize) -> Self {
         let mut clients = Self {
             seed,
@@ -62,7 +61,7 @@ impl Clients {
         clients
     }
 
-    /// The place of the client at `address`, for ever.
+    /// Returns the index of the client at `address`; it never changes.
     pub(super) fn place(&mut self, address: SocketAddr) -> u32 {
         let place = match self.last {
             Some((last, place)) if last == address => place,
@@ -72,12 +71,13 @@ impl Clients {
         place
     }
 
-    /// The client in a place.
+    /// Returns the client at index `place`.
     pub(super) fn at(&mut self, place: u32) -> &mut Client {
         &mut self.entries[place as usize]
     }
 
-    /// How many packets came of clients that the table had no room for.
+    /// Returns how many packets came from clients beyond the full table; consecutive packets of one
+    /// such client count once.
     pub(super) fn crowded(&self) -> u64 {
         self.crowded
     }

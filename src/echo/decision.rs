@@ -1,10 +1,10 @@
-//! What becomes of a packet on both ways.
+//! The decision about a packet on both links.
 
 use crate::echo::clients::Client;
 use crate::impair::{CopyPlan, Flags};
 
-/// A copy of a packet: what was flipped on each way, and when it leaves; where what is `ahead` of it
-/// on the way back is not decided yet, when it comes to that.
+/// A planned reply: the bits flipped on each link and its departure time. If the downlink is still
+/// to be decided, `ahead` holds its random part and `at_ns` is the time of entry.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReplyPlan {
     pub(super) at_ns: i64,
@@ -12,7 +12,7 @@ pub(super) struct ReplyPlan {
     pub(super) ahead: Option<CopyPlan>,
 }
 
-/// What becomes of a packet on both ways.
+/// The decision about a packet on both links.
 pub(super) struct Decision {
     copies: [ReplyPlan; 4],
     count: usize,
@@ -21,14 +21,15 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// Draws all that chance decides. The way back of what is `in_series` is decided no further.
+    /// Draws all random decisions. If `in_series`, the passage of the downlink is decided later.
     pub(super) fn new(client: &mut Client, at_ns: i64, length: usize, in_series: bool) -> Self {
         let Client { uplink, downlink, .. } = client;
         let up = uplink.link.draw(length, &mut uplink.random);
         let mut decision =
             Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
         for copy in up.copies.iter().flatten() {
-            // LinkDraw for what finds a queue full, too: whether it does depends on time.
+            // Draw even if the uplink's queue turns out full: that depends on time, and draws must
+            // not.
             let down = downlink.link.draw(length, &mut downlink.random);
             let Some(at_ns) = uplink.link.carry(at_ns, length, copy, &mut decision.uplink) else {
                 continue;

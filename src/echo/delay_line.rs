@@ -1,4 +1,4 @@
-//! Packets that are under way.
+//! Packets under way.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -8,11 +8,10 @@ use crate::Local;
 use crate::echo::fate::Damage;
 use crate::impair::CopyPlan;
 
-/// What an entry takes besides its payload, in bytes.
+/// The size of an entry without its payload, in bytes.
 const OVERHEAD: usize = size_of::<Entry>();
 
-/// Packets in the order in which something is due to happen to them, those due at once in the order
-/// in which they came; bounded in bytes.
+/// Packets ordered by due time, then by arrival; bounded in bytes.
 #[derive(Debug)]
 pub(super) struct DelayLine {
     entries: BinaryHeap<Reverse<Entry>>,
@@ -34,42 +33,42 @@ pub(super) struct QueuedReply {
     pub(super) to: SocketAddr,
     pub(super) from: Option<Local>,
     pub(super) payload: Box<[u8]>,
-    /// Where the server keeps the fate that it is part of.
+    /// The key of its fate in the server.
     pub(super) fate: usize,
     pub(super) damage: Damage,
-    /// What becomes of it on the way back, where it is still on the way in.
+    /// The random decisions for the downlink, if it has not entered that yet.
     pub(super) ahead: Option<CopyPlan>,
 }
 
 impl DelayLine {
-    /// A line that holds `capacity` bytes.
+    /// Creates a line that holds `capacity` bytes.
     pub(super) fn new(capacity: usize) -> Self {
         Self { entries: BinaryHeap::new(), came: 0, bytes: 0, capacity }
     }
 
-    /// How many replies are in it.
+    /// Returns the number of replies.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether a payload of `length` still fits.
+    /// Returns whether a payload of `length` fits.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.bytes + length + OVERHEAD <= self.capacity
     }
 
-    /// Adds a reply that fits; what is next is due at `due_ns`.
+    /// Adds a reply that is due at `due_ns`; the caller checks that it fits.
     pub(super) fn push(&mut self, due_ns: i64, reply: QueuedReply) {
         self.bytes += reply.payload.len() + OVERHEAD;
         self.entries.push(Reverse(Entry { due_ns, number: self.came, reply }));
         self.came += 1;
     }
 
-    /// When the next is due.
+    /// Returns when the next reply is due.
     pub(super) fn next_ns(&self) -> Option<i64> {
         self.entries.peek().map(|Reverse(entry)| entry.due_ns)
     }
 
-    /// Takes the next that is due at `now_ns`, and tells since when.
+    /// Removes the next reply that is due at `now_ns`. Returns it with its due time.
     pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, QueuedReply)> {
         if self.next_ns()? > now_ns {
             return None;

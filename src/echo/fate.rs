@@ -1,17 +1,17 @@
-//! What became of packets, each and all.
+//! The fates of packets: counts and records.
 
 use std::net::SocketAddr;
 
 use crate::Stamp;
 use crate::impair::Flags;
 
-/// How many packets met which fate: `received = replied + dropped + send_failed`, and
+/// Packet counts: `received = replied + dropped + send_failed + pending`, with
 /// [`pending`](Truth::pending).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets that came in.
     pub received: u64,
-    /// Packets answered, each once however many replies it got.
+    /// Packets answered; several replies to one count once.
     pub replied: u64,
     /// Packets not answered on purpose.
     pub dropped: u64,
@@ -19,7 +19,7 @@ pub struct Counters {
     pub send_failed: u64,
 }
 
-/// How many packets met what on one way.
+/// Packets by impairment on one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounters {
     /// One for each of [`Flags::NAMES`].
@@ -34,12 +34,12 @@ impl LinkCounters {
     }
 }
 
-/// What the counters do not tell.
+/// Counts beyond [`Counters`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
-    /// What happened on the way in.
+    /// Impairments on the uplink.
     pub uplink: LinkCounters,
-    /// What happened on the way back.
+    /// Impairments on the downlink.
     pub downlink: LinkCounters,
     /// Replies sent, copies included.
     pub replies: u64,
@@ -49,34 +49,35 @@ pub struct Truth {
     pub delayed: u64,
     /// Packets dropped because an answer could have started a loop.
     pub unanswerable: u64,
-    /// Packets dropped because their source sent too many.
+    /// Packets dropped because their source exceeded its rate.
     pub limited: u64,
-    /// Copies dropped because too much was delayed already.
+    /// Copies dropped because the delay line was full.
     pub delay_line_full: u64,
-    /// Clients that came when the table was full; they share one stream of random choices.
+    /// Packets from clients beyond the full table, which share one stream of random choices;
+    /// consecutive packets of one such client count once.
     pub crowded: u64,
-    /// Datagrams that this host lost before they were read, as far as is known.
+    /// Datagrams dropped by this host before they were read, if the platform tells.
     pub receive_drops: u64,
 }
 
-/// What a packet came to.
+/// The outcome of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// Answered.
     #[default]
     Replied,
-    /// Lost on purpose, on one of the ways.
+    /// Lost on purpose, on either link.
     Lost,
     /// An answer could have started a loop.
     Unanswerable,
-    /// Its source sent too many.
+    /// Its source exceeded its rate.
     Limited,
-    /// Too much was delayed already.
+    /// The delay line was full.
     DelayLineFull,
 }
 
 impl Outcome {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -89,61 +90,61 @@ impl Outcome {
     }
 }
 
-/// What the server did to a packet.
+/// The record of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fate {
-    /// When it came.
+    /// When it arrived.
     pub at: Stamp,
-    /// Where it came from.
+    /// Its source address.
     pub client: SocketAddr,
-    /// The answer, or what it would have been, unimpaired: at most
-    /// [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
+    /// The unimpaired answer, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
     pub answer: Box<[u8]>,
-    /// How long its payload was as it came.
+    /// The length of its payload as received.
     pub size: usize,
-    /// The number of the packet among those of its client, from 1.
+    /// Its number among the packets of its client, from 1; 0 if it was dropped as unanswerable or
+    /// limited.
     pub number: u64,
-    /// What it came to.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What happened on the way in.
+    /// Impairments on the uplink.
     pub uplink: Flags,
-    /// What happened on the way back, of several copies to any.
+    /// Impairments on the downlink, of any of its copies.
     pub downlink: Flags,
     /// The first reply.
     pub first: Option<Reply>,
-    /// The others in the order in which they were sent.
+    /// The other replies in order of sending.
     pub others: Vec<Reply>,
 }
 
 /// A reply that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Its number among all replies of the server, from 1, in the order in which they were sent.
+    /// Its number among all replies of the server, from 1, in order of sending.
     pub number: u64,
-    /// When it was sent, on the wall clock.
+    /// When it was sent (wall clock).
     pub sent_ns: i64,
-    /// What happened to its payload.
+    /// The damage to its payload.
     pub damage: Damage,
 }
 
-/// What happened to the payload of a reply.
+/// The damage to the payload of a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// The bit that was flipped on the way in, and that on the way back: counted from the first byte's
-    /// lowest.
+    /// The bits flipped on the uplink and on the downlink, counted from the lowest bit of the first
+    /// byte.
     pub flipped: [Option<u32>; 2],
-    /// Whether it differs from what an unimpaired answer is.
+    /// Whether it differs from the unimpaired answer.
     pub corrupted: bool,
 }
 
 impl Fate {
-    /// Whether it was not answered on purpose.
+    /// Returns whether it was deliberately not answered.
     #[must_use]
     pub fn dropped(&self) -> bool {
         self.outcome != Outcome::Replied
     }
 
-    /// All replies in the order in which they were sent; at most four.
+    /// Returns all replies in order of sending; at most four.
     pub fn replies(&self) -> impl Iterator<Item = &Reply> {
         self.first.iter().chain(&self.others)
     }

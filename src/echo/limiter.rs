@@ -1,31 +1,32 @@
-//! How much one source may ask for.
+//! A rate limit per source.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::{Error, NS_PER_SECOND, Result};
 
-/// The most sources that are told apart; those that come later share one allowance.
+/// The most sources with buckets of their own; later ones share one.
 const MAX_SOURCES: usize = 1 << 14;
 
-/// A token bucket for each source address: so many packets a second, a second's worth at once.
+/// Token buckets per source address: a steady rate, with bursts of one second's worth or one
+/// packet.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    /// What one packet costs, in nanoseconds of the source's allowance.
+    /// The cost of one packet, in nanoseconds of allowance.
     cost_ns: i64,
-    /// The time at which each source's allowance was empty.
+    /// The time at which each source's bucket counts as empty.
     sources: HashMap<IpAddr, i64, foldhash::fast::RandomState>,
-    /// The same of all that the table has no room for.
+    /// The same for all sources beyond the table.
     crowd: i64,
-    /// When those were forgotten last whose allowance is full again.
+    /// When sources with full buckets were last removed.
     swept_ns: i64,
 }
 
 impl Limiter {
-    /// Lets `per_second` packets of each source pass.
+    /// Creates a limiter that admits `per_second` packets from each source.
     ///
     /// # Errors
-    /// [`Error::Argument`] where that is not between one a year and one a nanosecond.
+    /// [`Error::Argument`] if the rate is not between one a year and one a nanosecond.
     pub fn new(per_second: f64) -> Result<Self> {
         if !(3e-8..=1e9).contains(&per_second) {
             return Err(Error::number("max_rate", per_second, "packets a second, 3e-8 to 1e9"));
@@ -35,7 +36,7 @@ impl Limiter {
         Ok(Self { cost_ns, sources: HashMap::default(), crowd: i64::MIN, swept_ns: i64::MIN })
     }
 
-    /// Whether a packet that comes at `at_ns` is within what its source may send.
+    /// Returns whether a packet at `at_ns` is within its source's rate.
     pub fn admits(&mut self, source: IpAddr, at_ns: i64) -> bool {
         let full_ns = at_ns.saturating_sub(NS_PER_SECOND.max(self.cost_ns));
         let empty_ns = if self.has_place(source, at_ns, full_ns) {
@@ -51,8 +52,8 @@ impl Limiter {
         admitted
     }
 
-    /// Whether a source is in the table or there is room for it, made where need be by forgetting those
-    /// whose allowance was empty at `full_ns`: it is full again, as that of a source unknown.
+    /// Returns whether a source has an entry or can get one. If the table is full, removes sources
+    /// that were empty by `full_ns`: their buckets are full again, like an unknown source's.
     fn has_place(&mut self, source: IpAddr, at_ns: i64, full_ns: i64) -> bool {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&source) {
             return true;
@@ -98,7 +99,7 @@ mod tests {
         let mut limiter = Limiter::new(1.0).unwrap();
         let admitted = (0..100_000).filter(|&i| limiter.admits(source(i), 0)).count();
         assert_eq!((admitted, limiter.sources.len()), (MAX_SOURCES + 1, MAX_SOURCES));
-        // Those of a flood have places no longer than the rest of what they may send.
+        // Sources of a flood keep their entries only until their buckets are full.
         let later = (200_000..200_100).filter(|&i| limiter.admits(source(i), 2 * SECOND)).count();
         assert_eq!((later, limiter.sources.len()), (100, 100));
     }

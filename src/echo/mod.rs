@@ -1,4 +1,5 @@
-//! The echo server: answers, impairs both ways on purpose, and knows what it did to each packet.
+//! The echo server: answers, impairs both directions on purpose, and records its effect on each
+//! packet.
 
 mod clients;
 mod decision;

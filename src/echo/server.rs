@@ -1,4 +1,4 @@
-//! The echo's decision and its log of what it did.
+//! The echo server's decisions and its log of them.
 
 use std::net::SocketAddr;
 
@@ -14,14 +14,14 @@ use crate::wire::MAX_DATAGRAM;
 use crate::wire::shown;
 use crate::{Arrival, Events, Local, Machine, Random, Stamp, Transmit};
 
-/// The most clients that are told apart.
+/// The most clients with their own links.
 pub const MAX_CLIENTS: usize = 1 << 14;
 
-/// Source ports of services that answer whatever they are sent: echo, daytime, qotd, chargen and time.
-/// No answer reaches port 0.
+/// Source ports of services that answer any datagram: echo, daytime, qotd, chargen and time. Nobody
+/// can be reached at port 0.
 const LOOPING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
 
-/// What the answer is.
+/// The content of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transform {
     /// The request with its ASCII letters in upper case, as the lab's server answers.
@@ -31,24 +31,24 @@ pub enum Transform {
     Echo,
 }
 
-/// How the server treats what comes.
+/// The settings of an echo server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What happens on the way in.
+    /// Impairments on the way in.
     pub uplink: Link,
-    /// What happens on the way back.
+    /// Impairments on the way back.
     pub downlink: Link,
-    /// The seed of all random choices; the system chooses one where `None`.
+    /// The seed of all random choices; if `None`, the system chooses.
     pub seed: Option<u64>,
-    /// What the answer is.
+    /// The content of answers.
     pub transform: Transform,
-    /// A longer datagram is cut to this.
+    /// The longest payload; longer ones are cut.
     pub max_size: usize,
-    /// How much a source may send.
+    /// The rate limit per source.
     pub limiter: Option<Limiter>,
-    /// How many bytes may be delayed at once.
+    /// The capacity of the delay line in bytes.
     pub delay_line: usize,
-    /// How many of the last fates are kept for a reader.
+    /// How many of the last fates to keep for a reader.
     pub log: usize,
 }
 
@@ -67,12 +67,12 @@ impl Default for Config {
     }
 }
 
-/// A fate that is not complete: replies are still to come.
+/// A fate with replies still to come.
 #[derive(Debug)]
 struct OpenFate {
     fate: Fate,
     outstanding: u8,
-    /// The place of its client.
+    /// The index of its client.
     client: u32,
 }
 
@@ -80,36 +80,36 @@ struct OpenFate {
 #[derive(Debug)]
 pub struct Echo {
     config: Config,
-    /// None where no client differs from another.
+    /// `None` if clients do not differ: no impairments and no log.
     clients: Option<Clients>,
     counters: Counters,
     truth: Truth,
-    /// One for each thread: what is delayed leaves from it in order, and so does all that a client gets.
+    /// One per thread. All packets of a client come to one thread, so its replies leave in order.
     lines: Vec<DelayLine>,
-    /// The fates of what is in the lines.
+    /// The fates of the packets in the lines.
     waiting: Slab<OpenFate>,
-    /// Whether packets wait in the line until they enter the way back: the way in gives them another
-    /// order, and the way back heeds it.
+    /// Whether packets wait in a line before they enter the downlink: the uplink may reorder them,
+    /// and the downlink depends on their order.
     in_series: bool,
-    /// How many replies left, also where they could not be sent.
+    /// Replies that left or failed to send.
     left: u64,
     log: Events<Fate>,
     now: Stamp,
-    /// The payload of the reply that leaves.
+    /// The payload of the departing reply.
     departing: Box<[u8]>,
     /// Receive-queue drops per socket.
     receive_drops: Vec<u64>,
 }
 
 impl Echo {
-    /// A server that has seen nothing yet, for one thread.
+    /// Creates a server for one thread.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self::shared(config, 1)
     }
 
-    /// A server that has seen nothing yet, for so many threads, to each of which come all packets of a
-    /// client. What may be delayed is shared out among them.
+    /// Creates a server for several threads, which share the capacity of the delay line. All
+    /// packets of a client must come to the same thread.
     #[must_use]
     pub fn shared(config: Config, threads: usize) -> Self {
         let plain = config.uplink == Link::default() && config.downlink == Link::default();
@@ -133,13 +133,13 @@ impl Echo {
         }
     }
 
-    /// How many packets met which fate so far.
+    /// Returns the packet counts so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What the counters do not tell.
+    /// Returns the counts beyond [`counters`](Self::counters).
     #[must_use]
     pub fn truth(&self) -> Truth {
         let crowded = self.clients.as_ref().map_or(0, Clients::crowded);
@@ -150,7 +150,7 @@ impl Echo {
         Truth { pending, delayed, crowded, receive_drops, ..self.truth }
     }
 
-    /// The fates that are complete and that nobody has taken yet, from the oldest.
+    /// Returns the completed fates that have not been read, oldest first.
     #[must_use]
     pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
         self.log.iter()
@@ -162,8 +162,8 @@ impl Echo {
         self.drop_unheard(at, from, datagram, Outcome::Unanswerable);
     }
 
-    /// Decides what happens to a packet. Returns the length of an answer that leaves now, written
-    /// over the packet; what leaves later, or twice, is queued.
+    /// Decides about a packet. Returns the length of an immediate answer, written over the packet;
+    /// delayed and duplicate answers are queued.
     fn decide(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         let (at, from, path) = (arrival.at(), arrival.from, (arrival.from, arrival.to));
         let (read_ns, datagram) = (arrival.read.wall_ns, &mut *arrival.datagram);
@@ -216,7 +216,7 @@ impl Echo {
                 self.complete(fate);
                 None
             }
-            // What is due before it and has not left yet is not overtaken.
+            // An immediate answer must not overtake a reply that is due.
             [copy]
                 if copy.ahead.is_none()
                     && copy.at_ns <= at.mono_ns
@@ -237,7 +237,7 @@ impl Echo {
         }
     }
 
-    /// Removes the next reply of a thread that is due now.
+    /// Removes the thread's next reply that is due.
     fn depart(&mut self, thread: usize) -> Option<QueuedReply> {
         loop {
             let (due_ns, delayed) = self.lines[thread].pop(self.now.mono_ns)?;
@@ -246,7 +246,7 @@ impl Echo {
                 continue;
             }
             let reply = self.reply(delayed.damage, self.now.wall_ns);
-            // Each reply in the line has a fate in its place.
+            // Each reply in the line has an entry here.
             let fate = &mut self.waiting.get_mut(delayed.fate)?.fate;
             if fate.first.is_none() {
                 fate.first = Some(reply);
@@ -260,14 +260,14 @@ impl Echo {
         }
     }
 
-    /// The reply that leaves next.
+    /// Records the next reply to leave.
     fn reply(&mut self, damage: Damage, sent_ns: i64) -> Reply {
         self.left += 1;
         self.truth.replies += 1;
         Reply { number: self.left, sent_ns, damage }
     }
 
-    /// Takes a copy that came out of the way in at `at_ns` over to the way back.
+    /// Moves a copy that left the uplink at `at_ns` to the downlink.
     fn enter_downlink(&mut self, thread: usize, at_ns: i64, delayed: QueuedReply, copy: &CopyPlan) {
         let (Some(waiting), Some(clients)) =
             (self.waiting.get_mut(delayed.fate), &mut self.clients)
@@ -287,7 +287,7 @@ impl Echo {
         }
     }
 
-    /// Completes the fate in this place where this was the last of its copies.
+    /// Completes the fate at `place` if this was its last copy.
     fn settle(&mut self, place: usize) {
         let Some(waiting) = self.waiting.get_mut(place) else { return };
         waiting.outstanding -= 1;
@@ -302,7 +302,7 @@ impl Echo {
         self.log.push(fate);
     }
 
-    /// Puts the copies of a packet into the line, as far as there is room.
+    /// Queues the copies of a packet, if there is room.
     fn delay(
         &mut self,
         thread: usize,
@@ -362,7 +362,7 @@ impl Transform {
         }
     }
 
-    /// Makes the answer of a request in its place.
+    /// Turns a request into its answer, in place.
     fn answer(self, payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
         if flipped == [None, None] {
             self.apply(payload);
@@ -400,8 +400,8 @@ impl Machine for Echo {
     }
 
     fn on_send_failed(&mut self, _: usize, _datagram: &[u8]) {
-        // The fate is written by then and keeps what was decided. Second copies count for a packet
-        // of their own, as far as there are.
+        // The fate is complete by now and is not revised. If several replies to one packet fail,
+        // each counts as a packet, but never more than were answered.
         self.truth.replies -= 1;
         let packets = self.counters.replied.min(1);
         self.counters.replied -= packets;

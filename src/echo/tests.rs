@@ -1,4 +1,4 @@
-//! The machine as a whole: every fate against what came out.
+//! Tests of the whole machine: every fate against the output.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,7 +17,7 @@ fn stamp(mono_ns: i64) -> Stamp {
     Stamp { mono_ns, wall_ns: mono_ns + 1_000_000_000 }
 }
 
-/// What is sent at once in answer to a datagram.
+/// Returns the immediate answer to a datagram.
 fn answer(echo: &mut Echo, datagram: &[u8]) -> Option<Vec<u8>> {
     arrive(echo, Stamp::default(), client(5000), datagram)
 }
@@ -30,7 +30,7 @@ fn corrupted(fate: &Fate) -> u64 {
     fate.replies().filter(|reply| reply.damage.corrupted).count() as u64
 }
 
-/// All impairments at once, on one way.
+/// All impairments together, on one link.
 fn rough() -> Link {
     Link {
         loss: Loss::GilbertElliott(GilbertElliott::new(0.05, 0.4, 0.9, 0.01).unwrap()),
@@ -143,15 +143,15 @@ fn a_flip_that_the_capitals_hide_is_no_corruption() {
         changed += u64::from(answer(&mut echo, b"aB").unwrap() != b"AB");
     }
     assert_eq!(echo.fates().map(corrupted).sum::<u64>(), changed);
-    // One bit of eight, in each letter, is the case.
+    // One bit of eight, in each letter, is the case bit.
     assert!((800..950).contains(&changed), "{changed}");
     assert!(echo.fates().all(|fate| fate.uplink.has(Flags::CORRUPTED)));
 }
 
 const MS: i64 = 1_000_000;
 
-/// Sends a packet of 72 bytes each millisecond over both links and gives when and in which order they
-/// leave, by their numbers, and the fates.
+/// Sends a packet of 72 bytes each millisecond over both links. Returns the departures (time,
+/// packet number) in order, and the fates.
 fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
     let transform = Transform::Echo;
     let config =
@@ -203,13 +203,13 @@ fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
     let mut times: Vec<_> = (2..).step_by(2).take(expected.len()).collect();
     expected.extend(&held);
     times.extend(held.iter().map(|&number| i64::from(number) + 500 + 2));
-    // Those held back come a few milliseconds apart; where they do not, they queue.
+    // Packets held back arrive a few milliseconds apart; if they arrive closer, they queue.
     for pair in 1..times.len() {
         times[pair] = times[pair].max(times[pair - 1] + 2);
     }
     assert_eq!(left, times.into_iter().zip(expected).collect::<Vec<_>>());
 
-    // A queue of ten packets is full when half of those beyond it have come; not for those held.
+    // A queue of ten packets fills up, but never for held packets, which come later.
     let (left, fates) = leave(holding(), Link { rate: rate(1000), ..Link::default() });
     let full: Vec<_> = fates.iter().filter(|fate| fate.downlink.has(Flags::QUEUE_FULL)).collect();
     assert!(!full.is_empty());
@@ -222,7 +222,7 @@ fn what_leaves_at_once_overtakes_nothing_that_was_due() {
     let uplink = Link { reordering: Reordering::new(0.1, MS / 2).unwrap(), ..Link::default() };
     let config = Config { uplink, seed: Some(3), log: 100, ..Config::default() };
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
-    // All is read late, when what was held back for half the time was due.
+    // All packets are read late, after those held back for half the time were due.
     for number in 0..50_u8 {
         let answer = arrive(&mut echo, stamp(i64::from(number) * MS), client(5000), &[number]);
         left.extend(answer.map(|answer| answer[0]));
@@ -279,7 +279,7 @@ fn what_chance_decides_does_not_depend_on_time() {
     assert!((100..1900).contains(&filled), "{filled}");
 }
 
-/// Drives a server through packets of three clients and gives what came out, and its end.
+/// Drives a server through packets of three clients. Returns its output and its final state.
 fn drive(
     packets: &[(i64, u16, usize)],
     batch: usize,
@@ -294,7 +294,7 @@ fn drive(
         ..Config::default()
     };
     let (mut echo, mut out, mut at_ns) = (Echo::new(config), Vec::new(), 0);
-    // The place of a packet among its client's is its content.
+    // A packet contains its number among those of its client.
     let mut sent = [0_u64; 3];
     let arrivals: Vec<_> = packets
         .iter()
@@ -334,7 +334,7 @@ fn drive(
     (out.into_iter().map(|(at, to, reply)| (at, port(to), reply)).collect(), echo)
 }
 
-/// What is the same however packets are batched: the decisions, in the order of arrival.
+/// Returns the decisions, which do not depend on batching, in order of arrival.
 fn decisions(echo: &Echo, port: u16) -> Vec<(u64, u8, u8, u64, u64)> {
     let host = [127, 0, 0, u8::try_from(port).unwrap() + 1];
     let fates = echo.fates().filter(|fate| fate.client.ip() == std::net::IpAddr::from(host));
@@ -375,7 +375,7 @@ proptest! {
         let mut changed = 0;
         for (_, port, reply) in &out {
             let number = u64::from_be_bytes(reply[..8].try_into().unwrap());
-            // A flipped bit may be in the number: then it is nobody's reply.
+            // The number itself may be damaged: then the reply matches no packet.
             let intact = reply[8..].iter().all(|byte| *byte == 0) && number < packets.len() as u64;
             if intact {
                 received[usize::from(*port)].entry(number).or_default().0 += 1;
