@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_sources_leaves_the_table_as_it_is() {
+    fn a_flood_of_sources_does_not_grow_the_table() {
         let mut clients = clients(100);
         draw(&mut clients, "127.0.0.1:1");
         for i in 0..100_000_u32 {

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_full_is_full_until_something_leaves() {
+    fn a_full_line_has_room_after_a_departure() {
         let mut line = DelayLine::new(2 * OVERHEAD + 10);
         push(&mut line, 5, 7, 0);
         assert!(line.has_room(3) && !line.has_room(4));

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_s_worth_passes_at_once_and_then_the_rate() {
+    fn a_burst_of_one_second_passes_then_the_rate() {
         let mut limiter = Limiter::new(10.0).unwrap();
         let mut burst = |at_ns| (0..100).filter(|_| limiter.admits(source(1), at_ns)).count();
         assert_eq!([burst(0), burst(SECOND / 10), burst(SECOND / 2)], [10, 1, 4]);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_without_end_use_a_bounded_table() {
+    fn the_table_of_sources_is_bounded() {
         let mut limiter = Limiter::new(1.0).unwrap();
         let admitted = (0..100_000).filter(|&i| limiter.admits(source(i), 0)).count();
         assert_eq!((admitted, limiter.sources.len()), (MAX_SOURCES + 1, MAX_SOURCES));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_over_the_rate_is_not_forgotten() {
+    fn sources_over_the_rate_are_kept() {
         let mut limiter = Limiter::new(1.0).unwrap();
         assert!(limiter.admits(source(u32::MAX), SECOND / 2));
         for i in 0..100_000 {

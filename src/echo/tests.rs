@@ -53,7 +53,7 @@ fn only_ascii_letters_are_raised() {
 }
 
 #[test]
-fn an_echo_gives_back_what_it_got() {
+fn echo_returns_the_request() {
     let mut echo = Echo::new(Config { transform: Transform::Echo, ..Config::default() });
     assert_eq!(answer(&mut echo, b"Ping \xff").unwrap(), b"Ping \xff");
 }
@@ -66,7 +66,7 @@ fn a_long_datagram_is_cut() {
 }
 
 #[test]
-fn the_log_and_the_counters_tell_the_same() {
+fn the_log_and_the_counters_agree() {
     let uplink = Link { loss: Loss::Lab, ..Link::default() };
     let mut echo = Echo::new(Config { uplink, seed: Some(3), log: 100, ..Config::default() });
     let answers = (0..100).filter_map(|_| answer(&mut echo, b"x")).count() as u64;
@@ -77,7 +77,7 @@ fn the_log_and_the_counters_tell_the_same() {
 }
 
 #[test]
-fn a_failed_answer_is_no_answer() {
+fn a_failed_answer_counts_as_send_failed() {
     let mut echo = Echo::new(Config::default());
     answer(&mut echo, b"x");
     echo.on_send_failed(0, b"X");
@@ -101,7 +101,7 @@ fn no_more_packets_fail_than_were_answered() {
 }
 
 #[test]
-fn sources_that_would_answer_are_not_answered() {
+fn services_that_answer_anything_are_not_answered() {
     let mut echo = Echo::new(Config { log: 10, ..Config::default() });
     for port in [0, 7, 13, 17, 19, 37] {
         assert_eq!(arrive(&mut echo, Stamp::default(), client(port), b"x"), None);
@@ -119,7 +119,7 @@ fn a_source_is_limited() {
 }
 
 #[test]
-fn a_full_delay_line_is_a_fate() {
+fn a_full_delay_line_is_an_outcome() {
     let downlink = Link { delay: Delay::Fixed(1e9), ..Link::default() };
     let config = Config { downlink, delay_line: 1 << 20, log: 100, ..Config::default() };
     let mut echo = Echo::new(config);
@@ -135,7 +135,7 @@ fn a_full_delay_line_is_a_fate() {
 }
 
 #[test]
-fn a_flip_that_the_capitals_hide_is_no_corruption() {
+fn a_flip_hidden_by_the_capitals_is_no_corruption() {
     let uplink = Link { corruption: Corruption::new(1.0).unwrap(), ..Link::default() };
     let mut echo = Echo::new(Config { uplink, seed: Some(1), log: 1000, ..Config::default() });
     let mut changed = 0;
@@ -182,7 +182,7 @@ fn holding() -> Link {
 }
 
 #[test]
-fn what_is_held_on_the_way_in_holds_up_nothing_on_the_way_back() {
+fn a_packet_held_on_the_uplink_delays_nothing_on_the_downlink() {
     let downlink = Link { delay: Delay::Fixed(20e6), keep_order: true, ..Link::default() };
     let (left, fates) = leave(holding(), downlink);
     let held = held(&fates);
@@ -194,7 +194,7 @@ fn what_is_held_on_the_way_in_holds_up_nothing_on_the_way_back() {
 }
 
 #[test]
-fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
+fn the_downlink_carries_packets_in_order_of_entry() {
     // A packet is 100 bytes, which take 2 milliseconds: the last leaves at the 200th.
     let rate = |queue| Some(Rate::new(400_000, queue).unwrap());
     let (left, fates) = leave(holding(), Link { rate: rate(10_000), ..Link::default() });
@@ -218,7 +218,7 @@ fn the_way_back_carries_packets_in_the_order_in_which_they_enter_it() {
 }
 
 #[test]
-fn what_leaves_at_once_overtakes_nothing_that_was_due() {
+fn an_immediate_answer_does_not_overtake_due_replies() {
     let uplink = Link { reordering: Reordering::new(0.1, MS / 2).unwrap(), ..Link::default() };
     let config = Config { uplink, seed: Some(3), log: 100, ..Config::default() };
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
@@ -236,7 +236,7 @@ fn what_leaves_at_once_overtakes_nothing_that_was_due() {
 }
 
 #[test]
-fn each_thread_sends_what_came_to_it() {
+fn each_thread_sends_its_own_delayed_replies() {
     let downlink = Link { delay: Delay::Fixed(5.0), ..Link::default() };
     let mut echo = Echo::shared(Config { downlink, delay_line: 4000, ..Config::default() }, 2);
     for number in 0..40_u16 {
@@ -259,7 +259,7 @@ fn each_thread_sends_what_came_to_it() {
 }
 
 #[test]
-fn what_chance_decides_does_not_depend_on_time() {
+fn random_decisions_do_not_depend_on_time() {
     let fates = |gap_ns| {
         let (_, echo) = drive(&vec![(gap_ns, 0, 100); 2000], 1, None);
         let mut fates: Vec<_> = echo.fates().cloned().collect();
@@ -352,7 +352,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn fates_are_the_same_however_packets_are_batched_and_whatever_others_do(
+    fn fates_do_not_depend_on_batching_or_on_other_clients(
         packets in packets(),
         batch in 1..100_usize,
     ) {
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_log_says_is_what_came_out(packets in packets(), batch in 1..100_usize) {
+    fn the_log_matches_the_output(packets in packets(), batch in 1..100_usize) {
         let (out, echo) = drive(&packets, batch, None);
         let (counters, truth) = (echo.counters(), echo.truth());
         prop_assert_eq!(counters.received, packets.len() as u64);
