@@ -322,7 +322,7 @@ def test_a_source_over_its_rate_is_dropped(client: socket.socket) -> None:
 
 BAD_ARGUMENTS: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
     (EchoServer, (), {"transform": "rot13"}, "transform must be 'upper' or 'echo', not 'rot13'"),
-    (EchoServer, (), {"max_rate": 0}, "max_rate must be packets a second, 3e-8 to 1e9, not 0"),
+    (EchoServer, (), {"max_rate": 0}, "max_rate must be 3e-8 to 1e9 packets per second, not 0"),
     (EchoServer, (), {"threads": 0}, "threads must be 1 to 256, not 0"),
     (EchoServer, (), {"loss": 0.1, "uplink": Link()}, "loss must be part of uplink, not given"),
     (GilbertElliott, (1.5,), {}, "p must be a probability from 0 to 1, not 1.5"),

@@ -29,7 +29,7 @@ impl Limiter {
     /// [`Error::Argument`] if the rate is not between one a year and one a nanosecond.
     pub fn new(per_second: f64) -> Result<Self> {
         if !(3e-8..=1e9).contains(&per_second) {
-            return Err(Error::number("max_rate", per_second, "packets a second, 3e-8 to 1e9"));
+            return Err(Error::number("max_rate", per_second, "3e-8 to 1e9 packets per second"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "a year of nanoseconds fits")]
         let cost_ns = (1e9 / per_second) as i64;
