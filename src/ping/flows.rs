@@ -1,9 +1,10 @@
-//! One session spread over several source ports, for equal-cost paths are chosen by port.
+//! One session spread over several source ports, since routers choose among equal-cost paths by
+//! port.
 
 use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
 use crate::{Arrival, Events, Machine, Stamp, Transmit};
 
-/// A session for each flow, all against one clock; their slots take turns.
+/// A session for each flow, all on one clock; their slots take turns.
 #[derive(Debug)]
 pub struct Flows {
     sessions: Vec<Session>,
@@ -11,7 +12,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// Spreads what `config` asks for over `flows` sessions that start at `start`.
+    /// Spreads a session over `flows` flows that start at `start`.
     #[must_use]
     pub fn new(config: Config, flows: u32, start: Stamp) -> Self {
         let session =
@@ -19,13 +20,13 @@ impl Flows {
         Self { sessions: (0..flows).map(session).collect(), events: Events::new(config.events) }
     }
 
-    /// What is known of each flow.
+    /// Returns the report of each flow.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow)).collect()
     }
 
-    /// How many of each so far, in all flows.
+    /// Returns the sum of all flows' counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut total = Counters::default();
@@ -33,20 +34,20 @@ impl Flows {
         total
     }
 
-    /// The sum of the reports of all flows.
+    /// Returns the sum of all flows' reports.
     #[must_use]
     pub fn total(reports: &[Report]) -> Report {
         let mut total = reports.first().cloned().unwrap_or_default();
         for report in reports.iter().skip(1) {
             total += report;
         }
-        // All flows see the same clock.
+        // All flows see the same clock, so a step counts once.
         total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
         total
     }
 }
 
-/// Each flow is a socket of its own.
+/// Each flow has its own socket.
 impl Machine for Flows {
     type Event = (usize, Probe);
 
@@ -103,7 +104,7 @@ impl Machine for Flows {
     }
 }
 
-/// The part of a session that one flow of several has.
+/// Returns one flow's share of a session.
 fn share(config: Config, flows: u32, flow: u32) -> Config {
     let (all, this) = (i64::from(flows), i64::from(flow));
     let (schedule, offset_ns) = match config.schedule {
@@ -112,7 +113,7 @@ fn share(config: Config, flows: u32, flow: u32) -> Config {
             Schedule::Periodic { interval_ns: interval_ns.saturating_mul(all) },
             interval_ns.saturating_mul(this),
         ),
-        // The sum of Poisson processes is one.
+        // A sum of Poisson processes is a Poisson process.
         Schedule::Poisson { mean_ns, seed } => (
             Schedule::Poisson {
                 mean_ns: mean_ns.saturating_mul(all),

@@ -1,71 +1,72 @@
-//! The text of a probe, and what a reply proves.
+//! The text of a probe, and the claims of a reply.
 
 use std::io::Write;
 use std::sync::LazyLock;
 
 use crate::wire::{self, Template};
 
-/// The smallest payload that carries a token: the lab's message with its longest number leaves room.
+/// The smallest payload that carries a token; it leaves room for the lab's message with any number.
 pub const MIN_TOKEN_SIZE: usize = 64;
 
-/// How far a reply is searched for what it says.
+/// How many bytes of a reply are searched.
 const SEARCHED: usize = 1024;
 
-/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on followed by a token that nobody
-/// else knows, and by dots up to the size.
+/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token and dots up to the
+/// size follow.
 #[derive(Debug)]
 pub(super) struct Message {
     token: Option<Token>,
     size: usize,
-    /// What the probe in question said.
+    /// A buffer for the text of a probe.
     said: Vec<u8>,
 }
 
-/// What all begin with.
+/// The beginning of every message.
 static LAB: LazyLock<Template> = LazyLock::new(Template::ping);
 
-/// The hexadecimal digits of a random number.
+/// A random number in hexadecimal digits.
 pub(super) type Token = [u8; 16];
 
-/// The token of a reply, where there is one where a probe has it: after three words.
+/// Returns the token of a reply if it is the fourth word, as in a probe.
 pub(super) fn token_of(reply: &[u8]) -> Option<Token> {
     let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
     beginning.splitn(5, |byte| *byte == b' ').nth(3)?.try_into().ok()
 }
 
-/// What a reply says of itself.
+/// A reply's own account of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It is the echo of the probe with this number.
+    /// An echo of the probe with this number.
     Echo(u64),
-    /// It is another answer to the probe with this number.
+    /// Another answer to the probe with this number.
     Answer(u64),
-    /// It has no number.
+    /// A reply without a number.
     Unnumbered,
-    /// It knows the token, yet its beginning is no probe's.
+    /// Carries our token, but the header is damaged.
     Damaged,
-    /// It does not know the token.
+    /// Lacks our token.
     Foreign,
 }
 
 impl Message {
-    /// Messages of `size` bytes, longer where the lab's is; `secret` is their token's number.
+    /// Creates messages of `size` bytes, or more if the lab's message is longer. `secret` becomes
+    /// the token.
     pub(super) fn new(size: usize, secret: u64) -> Self {
         let token = (size >= MIN_TOKEN_SIZE).then(|| {
             let mut token = [0; 16];
-            // In capitals, for the lab's server raises letters; 16 digits are what fits.
+            // Upper case, because the lab's server raises letters. The 16 digits fit exactly.
             let _ = write!(&mut token[..], "{secret:016X}");
             token
         });
         Self { token, size, said: Vec::new() }
     }
 
-    /// Its token, where it has one.
+    /// Returns the token, if there is one.
     pub(super) fn token(&self) -> Option<Token> {
         self.token
     }
 
-    /// Writes the probe with this number into `out`, replacing what was there.
+    /// Writes the probe with this number into `out`, replacing its content.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
         out.reserve(self.size.max(MIN_TOKEN_SIZE));
         LAB.write(seq, wall_ns, 0, out);
@@ -79,7 +80,7 @@ impl Message {
         }
     }
 
-    /// Reads what a reply says of itself.
+    /// Returns the claim of a reply.
     pub(super) fn claim(&self, reply: &[u8]) -> Claim {
         let beginning = &reply[..reply.len().min(SEARCHED)];
         let knows = |token: &Token| {
@@ -94,8 +95,8 @@ impl Message {
         }
     }
 
-    /// Whether `reply` is the probe sent, but for the case of letters. Without a token only one of
-    /// the same length is held to it: teachers' servers put words of their own around a number.
+    /// Returns whether `reply` is the probe as sent, ignoring case. Without a token, only a reply
+    /// of the same length must match: teachers' servers put their own words around a number.
     pub(super) fn fits(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
         let mut said = std::mem::take(&mut self.said);
         self.write(seq, wall_ns, &mut said);
@@ -106,7 +107,7 @@ impl Message {
     }
 }
 
-/// The number of the probe that `text` begins as, in any case.
+/// Returns the number of the probe if `text` begins like one, in any case.
 fn echoed(text: &[u8]) -> Option<u64> {
     let (word, rest) = text.split_at_checked(5)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! The ping client: sends numbered probes, matches replies and accounts for each of them.
+//! The ping client: sends numbered probes, matches replies and accounts for each probe.
 
 mod flows;
 mod message;

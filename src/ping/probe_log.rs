@@ -9,7 +9,7 @@ use crate::ping::Verdict;
 /// Rows that snapshots share once they are full.
 const CHUNK: usize = 4096;
 
-/// No time: of a probe without a reply, or without a stamp.
+/// Marks a missing time: no reply, or no kernel timestamp.
 const NONE: i64 = -1;
 
 /// The probes of a report in send order: 36 bytes per row.
@@ -17,15 +17,15 @@ const NONE: i64 = -1;
 pub struct Columns {
     /// The number of the probe in its flow, from 1.
     pub seq: Vec<u64>,
-    /// The flow that it went through.
+    /// The flow of the probe.
     pub flow: Vec<u8>,
-    /// When it was sent, in nanoseconds since the start, on a clock that does not step.
+    /// The time of sending in nanoseconds since the start, on a clock that does not step.
     pub sent_at_ns: Vec<i64>,
-    /// The round-trip time that the program saw; NaN without a reply.
+    /// The round-trip time as the program saw it; NaN if there is no reply.
     pub rtt_ns: Vec<f64>,
-    /// The round-trip time to the kernel's receive stamp; NaN without one.
+    /// The round-trip time to the kernel's receive timestamp; NaN if there is none.
     pub kernel_rtt_ns: Vec<f64>,
-    /// The [`Verdict`] as its number.
+    /// The number of the [`Verdict`].
     pub verdict: Vec<u8>,
     /// The payload in bytes.
     pub size: Vec<u16>,
@@ -36,13 +36,13 @@ pub struct Columns {
 pub struct Row {
     /// Its number in its flow, from 1.
     pub seq: u64,
-    /// When it was sent, in nanoseconds since the Unix epoch.
+    /// The time of sending in nanoseconds since the Unix epoch.
     pub sent_ns: i64,
-    /// The round-trip time that the program saw.
+    /// The round-trip time as the program saw it.
     pub rtt_ns: Option<i64>,
-    /// The round-trip time to the kernel's receive stamp.
+    /// The round-trip time to the kernel's receive timestamp.
     pub kernel_rtt_ns: Option<i64>,
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// The payload in bytes.
     pub size: u16,
@@ -64,7 +64,7 @@ impl Rows {
         self.seq.len()
     }
 
-    /// The row as it is stored.
+    /// Returns the row as stored.
     fn row(&self, i: usize) -> Stored {
         Stored {
             seq: self.seq[i],
@@ -86,7 +86,7 @@ impl Rows {
     }
 }
 
-/// A row as it is stored.
+/// A row as stored.
 #[derive(Clone, Copy, PartialEq)]
 struct Stored {
     seq: u64,
@@ -97,7 +97,7 @@ struct Stored {
     size: u16,
 }
 
-/// Rows of one flow from `from` on.
+/// The rows of one flow, from index `from`.
 #[derive(Clone, Debug)]
 struct Chunk {
     flow: u8,
@@ -105,10 +105,10 @@ struct Chunk {
     rows: Arc<Rows>,
 }
 
-/// The last rows, or all. A copy shares the full chunks.
+/// The last rows, or all. Clones share the full chunks.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeLog {
-    /// How many; all if `None`.
+    /// The number of rows to keep; all if `None`.
     limit: Option<usize>,
     chunks: VecDeque<Chunk>,
     flow: u8,
@@ -116,12 +116,12 @@ pub struct ProbeLog {
 }
 
 impl ProbeLog {
-    /// Keeps the last `limit` rows, or all.
+    /// Creates a log that keeps the last `limit` rows, or all.
     pub(super) fn new(limit: Option<usize>) -> Self {
         Self { limit, ..Self::default() }
     }
 
-    /// Whether any row is kept.
+    /// Returns whether any row is kept.
     pub(super) fn wanted(&self) -> bool {
         self.limit != Some(0)
     }
@@ -133,7 +133,7 @@ impl ProbeLog {
         self.open.push(row);
         if self.open.len() == CHUNK {
             self.close();
-            // A chunk goes once the later ones alone reach the limit.
+            // Drop a chunk once the later ones alone reach the limit.
             if self.limit.is_some_and(|limit| (self.chunks.len() - 1) * CHUNK >= limit) {
                 self.chunks.pop_front();
             }
@@ -145,7 +145,7 @@ impl ProbeLog {
         self.chunks.push_back(Chunk { flow: self.flow, from: 0, rows });
     }
 
-    /// Ends the log: no row is added any more, and the surplus ones are out of sight.
+    /// Ends the log: no more rows are added, and rows beyond the limit are hidden.
     pub(super) fn end(&mut self, flow: u8) {
         self.close();
         let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
@@ -159,24 +159,24 @@ impl ProbeLog {
         self.limit = None;
     }
 
-    /// Adds the rows of `other`. Both have ended.
+    /// Adds the rows of `other`. Both must have ended.
     pub(super) fn append(&mut self, other: &Self) {
         self.chunks.extend(other.chunks.iter().cloned());
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.rows.len() - chunk.from).sum()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows in send order; times are those since `started_ns`.
+    /// Returns the rows in send order; times count from `started_ns`.
     #[must_use]
     pub fn columns(&self, started_ns: i64) -> Columns {
         #[expect(clippy::cast_precision_loss, reason = "104 days fit to the nanosecond")]
@@ -195,7 +195,7 @@ impl ProbeLog {
         }
     }
 
-    /// The places of the rows in send order; `None` if they are in it.
+    /// Returns the indices of the rows in send order; `None` if they are already ordered.
     fn order(&self) -> Option<Vec<usize>> {
         let sent_ns = self.column(None, |chunk, i| chunk.rows.sent_ns[i]);
         let mut order: Vec<_> = (0..sent_ns.len()).collect();
@@ -203,7 +203,7 @@ impl ProbeLog {
         (!sent_ns.is_sorted()).then_some(order)
     }
 
-    /// What `of` returns of each row.
+    /// Returns one value per row, in `order`.
     fn column<T: Copy>(&self, order: Option<&[usize]>, of: impl Fn(&Chunk, usize) -> T) -> Vec<T> {
         let mut column = Vec::with_capacity(self.len());
         for chunk in &self.chunks {
@@ -216,7 +216,7 @@ impl ProbeLog {
     }
 }
 
-/// Logs are equal if their rows are, however they are cut into chunks.
+/// Logs are equal if their rows are, regardless of chunks.
 impl PartialEq for ProbeLog {
     fn eq(&self, other: &Self) -> bool {
         let rows = |log: &Self| {
@@ -237,7 +237,7 @@ impl Packed for ProbeLog {
     }
 }
 
-/// Numbers and times as differences to the row before.
+/// Numbers and times are stored as differences to the previous row.
 impl Packed for Chunk {
     fn pack(&self, out: &mut Vec<u8>) {
         out.push(self.flow);
@@ -246,7 +246,7 @@ impl Packed for Chunk {
         for row in (self.from..self.rows.len()).map(|i| self.rows.row(i)) {
             put_int(row.seq.wrapping_sub(seq).cast_signed(), out);
             put_int(row.sent_ns.wrapping_sub(sent_ns), out);
-            // The reply is not there, or as late as it is.
+            // 0 stands for a missing time.
             put_uint(row.rtt_ns.wrapping_add(1).cast_unsigned(), out);
             put_uint(row.kernel_rtt_ns.wrapping_add(1).cast_unsigned(), out);
             out.push(row.verdict);

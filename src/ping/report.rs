@@ -1,4 +1,4 @@
-//! What a ping session knows so far.
+//! The report of a ping session.
 
 use std::ops::AddAssign;
 
@@ -16,28 +16,29 @@ pub struct Counters {
     pub sent: u64,
     /// Probes answered within the timeout.
     pub answered: u64,
-    /// Probes answered after it.
+    /// Probes answered after the timeout.
     pub late: u64,
-    /// Probes not answered, and no reason known.
+    /// Probes not answered, for no known reason.
     pub lost: u64,
-    /// Probes not answered because ICMP said that port, host or network is unreachable.
+    /// Probes not answered after an ICMP port, host or network unreachable.
     pub refused: u64,
     /// Probes that this host could not send.
     pub send_failed: u64,
-    /// Probes whose time is not up.
+    /// Probes still waiting for a reply.
     pub pending: u64,
-    /// Datagrams that came in.
+    /// Datagrams received.
     pub received: u64,
-    /// Replies to a probe that had one already (RFC 5560).
+    /// Replies to a probe that already had one (RFC 5560).
     pub duplicates: u64,
-    /// Replies whose content is that of no probe: to a probe remembered, or with the session's token.
+    /// Damaged replies: the content differs from the probe's, or our token comes with an unknown
+    /// number.
     pub corrupt: u64,
-    /// All other datagrams: those that do not know the token, and replies to probes forgotten.
+    /// All other datagrams: without our token, or replies to forgotten probes.
     pub foreign: u64,
 }
 
 impl Counters {
-    /// Probes whose first verdict has been given.
+    /// Returns the number of probes with a verdict other than pending.
     #[must_use]
     pub fn decided(&self) -> u64 {
         self.sent.saturating_sub(self.pending)
@@ -47,8 +48,8 @@ impl Counters {
         self.decided().saturating_sub(self.answered)
     }
 
-    /// The share of the probes decided that had no answer in time, 0 to 1. The loss is that of the
-    /// round trip (RFC 6673); a packet that comes after the timeout is lost (RFC 2680 section 2.4).
+    /// Returns the share of decided probes without an answer in time, 0 to 1. This is round-trip
+    /// loss (RFC 6673); a packet that arrives after the timeout is lost (RFC 2680 section 2.4).
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn loss(&self) -> Option<f64> {
@@ -56,7 +57,7 @@ impl Counters {
         (decided > 0).then(|| self.unanswered() as f64 / decided as f64)
     }
 
-    /// The 95 % confidence interval of that share (Wilson).
+    /// Returns the 95 % confidence interval of the loss (Wilson).
     #[must_use]
     pub fn loss_interval(&self) -> Option<(f64, f64)> {
         wilson(self.unanswered(), self.decided())
@@ -73,7 +74,7 @@ impl Counters {
         }
     }
 
-    /// All counters: the probes, then their verdicts, then the datagrams, then their kinds.
+    /// Returns all counters: probes, their verdicts, datagrams, their kinds.
     fn all(&mut self) -> [&mut u64; 11] {
         [
             &mut self.sent,
@@ -90,7 +91,7 @@ impl Counters {
         ]
     }
 
-    /// Whether probes and datagrams add up.
+    /// Returns whether probes and datagrams add up.
     fn add_up(&self) -> bool {
         let verdicts =
             [self.answered, self.late, self.lost, self.refused, self.send_failed, self.pending];
@@ -126,38 +127,39 @@ impl AddAssign<&Self> for Counters {
 /// A consistent view of a session, or the sum of several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// How many of each.
+    /// Counts of probes and datagrams.
     pub counters: Counters,
-    /// The round-trip times of the probes answered in time, as the program saw them.
+    /// Round-trip times of probes answered in time, as the program saw them.
     pub rtt: Distribution,
-    /// The same from the kernel's departure stamp, where it was asked for, to its receive stamp.
+    /// The same by kernel timestamps: from the transmit timestamp, or the send time if there is none,
+    /// to the receive timestamp.
     pub kernel_rtt: Distribution,
-    /// What this host's own scheduling adds: the difference of the two.
+    /// The delay that this host's scheduling adds: the difference of the two.
     pub overhead: Distribution,
-    /// How far after its slot each probe was sent: actual minus intended time.
+    /// The lateness of each probe: actual minus intended send time.
     pub schedule_error: Distribution,
     /// Slots of the schedule that passed unused.
     pub missed: u64,
-    /// Losses in a row.
+    /// Runs of losses.
     pub loss_runs: LossRuns,
-    /// How the round-trip times vary.
+    /// The variation of round-trip times.
     pub variation: Variation,
-    /// Replies that came in another order than their probes were sent.
+    /// Replies that arrived in another order than their probes were sent.
     pub reordering: Reordering,
     /// Steps of the wall clock.
     pub wall_steps: WallSteps,
     /// Datagrams that the socket's full receive queue dropped.
     pub receive_drops: u64,
-    /// When the session started, or the first of several, in nanoseconds since the Unix epoch.
+    /// The start of the first session, in nanoseconds since the Unix epoch.
     pub started_ns: Option<i64>,
-    /// Whether its probes carried a token.
+    /// Whether the probes carried a token.
     pub token: bool,
-    /// The probes that are kept.
+    /// The kept probes.
     pub log: ProbeLog,
 }
 
 impl Report {
-    /// Ends a snapshot: what only the running session needs is dropped, and its rows are those of
+    /// Ends a snapshot: drops the state that only a running session needs, and assigns its rows to
     /// `flow`.
     pub(super) fn end(&mut self, flow: u8) {
         self.loss_runs.end();
@@ -167,8 +169,8 @@ impl Report {
         self.log.end(flow);
     }
 
-    /// The report of one flow whose probes are known, given in send order: each reply came once, and
-    /// all other numbers are unknown.
+    /// Creates the report of one flow from its probes, in send order. Each reply counts once; all
+    /// other values are unknown.
     #[must_use]
     pub fn of_probes(flow: u8, rows: &[Row]) -> Self {
         let mut report = Self { log: ProbeLog::new(None), ..Self::default() };
@@ -191,7 +193,7 @@ impl Report {
         report
     }
 
-    /// Takes the first reply to a probe into account, in order of arrival.
+    /// Adds the first reply to a probe; calls are in order of arrival.
     pub(super) fn arrive(
         &mut self,
         seq: u64,
@@ -210,27 +212,27 @@ impl Report {
         }
     }
 
-    /// Takes the verdict of a probe into account, in send order.
+    /// Adds the verdict of a probe; calls are in send order.
     pub(super) fn settle(&mut self, verdict: Verdict, rtt_ns: Option<i64>) {
         let answered = verdict == Verdict::Answered;
         self.loss_runs.add(!answered);
         self.variation.add_sent(rtt_ns.filter(|_| answered));
     }
 
-    /// The probes that are kept.
+    /// Returns the kept probes.
     #[must_use]
     pub fn columns(&self) -> Columns {
         self.log.columns(self.started_ns.unwrap_or_default())
     }
 
-    /// How many probes are not kept.
+    /// Returns how many probes are not kept.
     #[must_use]
     pub fn rows_dropped(&self) -> u64 {
         self.counters.sent.saturating_sub(self.log.len() as u64)
     }
 
-    /// The 95th percentile of the packet delay variation (RFC 5481 section 4.2): of each round-trip
-    /// time's distance to the smallest.
+    /// Returns the 95th percentile of packet delay variation (RFC 5481 section 4.2): each
+    /// round-trip time minus the smallest.
     #[must_use]
     pub fn pdv_p95_ns(&self) -> Option<i64> {
         Some(self.rtt.percentile_ns(95.0)? - self.rtt.min_ns()?)
@@ -333,7 +335,7 @@ mod tests {
         assert_eq!((sent, answered, late, lost, pending, received), (5, 2, 1, 1, 1, 3));
         assert_eq!((report.rtt.min_ns(), report.rtt.max_ns()), (Some(10), Some(50)));
         assert_eq!((report.loss_runs.bursts.max, report.loss_runs.gaps.count), (Some(2), 2));
-        // Number 4 came before number 1, which came before number 3.
+        // Reply 4 arrived before reply 1, which arrived before reply 3.
         assert_eq!(report.reordering.reordered(), 2);
         assert_eq!((report.started_ns, report.rows_dropped()), (Some(1000), 0));
         assert_eq!(report.columns().flow, [1; 5]);

@@ -1,27 +1,27 @@
-//! When probes are due.
+//! The timing of probes.
 
 use crate::Random;
 
-/// The pattern in time that probes are sent in.
+/// The timing of probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// The next goes out when the last was answered or its time is up.
+    /// Send the next probe when the last one is answered or has timed out.
     StopAndWait,
-    /// On a grid of absolute times, whatever is answered (a periodic stream, RFC 3432).
+    /// Send on a grid of absolute times, regardless of replies (a periodic stream, RFC 3432).
     Periodic {
-        /// From one to the next.
+        /// The time between slots.
         interval_ns: i64,
     },
-    /// At random, with exponential gaps (Poisson sampling, RFC 2330 section 11.1.1).
+    /// Send at random, with exponential gaps (Poisson sampling, RFC 2330 section 11.1.1).
     Poisson {
-        /// From one to the next on average.
+        /// The mean time between slots.
         mean_ns: i64,
-        /// Repeats the gaps.
+        /// The seed of the gaps.
         seed: Option<u64>,
     },
 }
 
-/// After so many slots missed in a row a Poisson process begins anew: it has no memory.
+/// After this many missed slots a Poisson process restarts: it has no memory.
 const CATCH_UP: u32 = 4096;
 
 /// The slots of a schedule that does not wait for replies.
@@ -39,7 +39,7 @@ enum Gap {
 }
 
 impl Slots {
-    /// The slots from `start_ns` on; none where each probe waits for the last.
+    /// Creates the slots from `start_ns` on; `None` if each probe waits for the last.
     pub(super) fn new(schedule: Schedule, start_ns: i64) -> Option<Self> {
         let gap = match schedule {
             Schedule::StopAndWait => return None,
@@ -52,22 +52,22 @@ impl Slots {
         Some(Self { gap, next_ns: start_ns, missed: 0 })
     }
 
-    /// When the next slot is.
+    /// Returns when the next slot is.
     pub(super) fn next_ns(&self) -> i64 {
         self.next_ns
     }
 
-    /// Slots that passed unused.
+    /// Returns the number of slots that passed unused.
     pub(super) fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// Counts the slot taken last as missed.
+    /// Marks the slot taken last as missed.
     pub(super) fn miss(&mut self) {
         self.missed += 1;
     }
 
-    /// Takes the last slot that has come at `now_ns`; those before it are missed.
+    /// Consumes the latest slot that is due at `now_ns`; earlier ones count as missed.
     pub(super) fn take(&mut self, now_ns: i64) -> Option<i64> {
         let behind_ns = now_ns.checked_sub(self.next_ns).filter(|behind| *behind >= 0)?;
         match &mut self.gap {
@@ -94,12 +94,12 @@ impl Slots {
     }
 }
 
-/// A gap with the exponential distribution.
+/// Draws an exponentially distributed gap.
 #[expect(clippy::cast_possible_truncation, reason = "a float saturates")]
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 fn gap_ns(mean_ns: f64, random: &mut Random) -> i64 {
     const PARTS: u64 = 1 << 53;
-    // Of (0, 1], so that the logarithm is finite.
+    // In (0, 1], so that the logarithm is finite.
     let share = (random.below(PARTS) + 1) as f64 / PARTS as f64;
     ((-mean_ns * share.ln()) as i64).max(1)
 }
@@ -130,7 +130,7 @@ mod tests {
         };
         assert_eq!(gaps(1), gaps(1));
         assert_ne!(gaps(1), gaps(2));
-        // The mean of 20 000 gaps lies within 5 of its standard errors.
+        // The mean of 20 000 gaps lies within 5 standard errors.
         assert!((gaps(1) - 19_999_000).abs() < 5 * 141_000, "{}", gaps(1));
     }
 

@@ -5,14 +5,14 @@ use std::ops::AddAssign;
 use crate::Stamp;
 use crate::packed::{Packed, Reader};
 
-/// What two readings of the clocks may differ by without a step: slewing, and a thread that the
-/// system stopped between the readings of a pair.
+/// The most that two readings of the clocks differ by without a step: slewing, or a thread stopped
+/// between the readings of a pair.
 const TOLERANCE_NS: u64 = 10_000_000;
 
 /// Steps of the wall clock against the monotonic one. A step counts once two readings agree on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallSteps {
-    /// How many.
+    /// The number of steps.
     pub count: u64,
     /// Their sum.
     pub total_ns: i64,
@@ -21,7 +21,7 @@ pub struct WallSteps {
 }
 
 impl WallSteps {
-    /// Takes a reading of both clocks into account.
+    /// Adds a reading of both clocks.
     pub(super) fn observe(&mut self, at: Stamp) {
         let ahead_ns = at.wall_ns.wrapping_sub(at.mono_ns);
         let near = |other: i64| ahead_ns.abs_diff(other) < TOLERANCE_NS;
@@ -41,7 +41,7 @@ impl WallSteps {
 }
 
 impl WallSteps {
-    /// Ends the session: the clocks are read no more.
+    /// Ends the session: drops the last readings.
     pub(super) fn end(&mut self) {
         (self.ahead_ns, self.suspect_ns) = (None, None);
     }
@@ -79,7 +79,7 @@ mod tests {
             (0, 0),
             (1, SECOND + 5_000_000),
             (2, 2 * SECOND + 9_000_000),
-            (3, 3 * SECOND + 500_000_000), // a pair torn apart
+            (3, 3 * SECOND + 500_000_000), // the thread was stopped between the two clocks
             (4, 4 * SECOND),
             (5, 5 * SECOND - 3600 * SECOND),
             (6, 6 * SECOND - 3600 * SECOND),

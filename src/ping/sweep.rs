@@ -1,4 +1,4 @@
-//! Many targets from one socket: a session for each, and one pace for all.
+//! Many targets at one common rate, with a session for each.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,40 +11,40 @@ use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
 use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
-/// So many probes may go out in a row once all replies are read.
+/// The most probes that may leave in a row once all replies are read.
 const BURST: u32 = 64;
 
 /// How long replies wait to be read together.
 const GATHER: Duration = Duration::from_micros(500);
 
-/// What is due for longer than this goes out no faster than the rest: a pause of this host is not
-/// made up for by a burst.
+/// The most delay that is caught up with: after a longer pause of this host the schedule shifts
+/// instead of sending a burst.
 const MAX_BEHIND_NS: i64 = 10_000_000;
 
-/// What a sweep is to do.
+/// The settings of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepConfig {
-    /// Where the probes go.
+    /// The destinations.
     pub targets: Vec<SocketAddr>,
-    /// How many to each.
+    /// The number of probes to each.
     pub count: u64,
-    /// How many per second in all.
+    /// The number of probes per second, over all targets.
     pub rate: f64,
-    /// How long a reply is waited for.
+    /// How long to wait for a reply.
     pub timeout_ns: i64,
     /// The payload of a probe in bytes, at least [`MIN_TOKEN_SIZE`].
     pub size: usize,
 }
 
-/// Many targets, spread over sockets, and one pace for all.
+/// Many targets, spread over sockets, at one common rate.
 #[derive(Debug)]
 pub struct Sweep {
     shares: Vec<Share>,
     events: Events<()>,
 }
 
-/// The targets of one socket: a session for each, told apart by their tokens, because a host may
-/// answer from another address than it was asked at.
+/// The targets of one socket: a session for each, matched by token, because a host may answer from
+/// another address than it was asked at.
 #[derive(Debug)]
 struct Share {
     targets: Vec<SocketAddr>,
@@ -56,21 +56,21 @@ struct Share {
     total: u64,
     sent: u64,
     started_ns: Option<i64>,
-    /// Which session sent when, in that order, while a reply may be in time.
+    /// Sends in order (time, session), as long as a reply may be in time.
     waiting: VecDeque<(i64, usize)>,
-    /// How many probes may go out before more replies are read.
+    /// How many probes may leave before more replies are read.
     burst: u32,
     now: Stamp,
     foreign: u64,
 }
 
 impl Sweep {
-    /// A sweep that has sent nothing yet, over `sockets` sockets that take turns.
+    /// Creates a sweep that has sent nothing, over `sockets` sockets that take turns.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
-        reason = "few sockets, and it saturates"
+        reason = "few sockets; casts saturate"
     )]
     pub fn new(config: &SweepConfig, sockets: usize) -> Self {
         let share = |socket: usize| {
@@ -82,7 +82,7 @@ impl Sweep {
         Self { shares: (0..sockets).map(share).collect(), events: Events::new(0) }
     }
 
-    /// Ends it; returns the report of each target, in their order.
+    /// Ends the sweep. Returns the report of each target, in their order.
     pub fn take_reports(&mut self) -> Vec<Report> {
         let mut of_socket: Vec<_> =
             self.shares.iter_mut().map(|share| share.take_reports().into_iter()).collect();
@@ -96,7 +96,7 @@ impl Sweep {
         reports
     }
 
-    /// Datagrams that no session knows.
+    /// Returns the number of datagrams that match no session.
     #[must_use]
     pub fn foreign(&self) -> u64 {
         self.shares.iter().map(|share| share.foreign).sum()
@@ -147,11 +147,11 @@ impl Share {
         std::mem::take(&mut self.sessions).into_iter().map(Session::into_report).collect()
     }
 
-    /// When the next probe is due.
+    /// Returns when the next probe is due.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
-        reason = "it saturates"
+        reason = "casts saturate"
     )]
     fn due_ns(&self) -> Option<i64> {
         let since_ns = self.sent as f64 / self.rate * NS_PER_SECOND as f64;
@@ -159,7 +159,7 @@ impl Share {
             .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns as i64)))
     }
 
-    /// Whose token a datagram has.
+    /// Returns the session whose token a datagram carries.
     fn index_of(&self, datagram: &[u8]) -> Option<usize> {
         self.of_token.get(&token_of(datagram)?).copied()
     }
@@ -169,7 +169,7 @@ impl Share {
         self.sessions.get_mut(index)
     }
 
-    /// Looks at the time.
+    /// Sets the time; shifts the schedule if it is too far behind.
     fn come_to(&mut self, now: Stamp) {
         self.now = now;
         if let (Some(started_ns), Some(due_ns)) = (self.started_ns, self.due_ns()) {
@@ -178,7 +178,7 @@ impl Share {
         }
     }
 
-    /// Waits no longer for what was sent too long before `now_ns`, and where all were answered.
+    /// Expires overdue probes and drops entries that were answered.
     fn settle(&mut self, now_ns: i64) {
         while let Some((sent_ns, index)) = self.waiting.front().copied()
             && now_ns >= sent_ns.saturating_add(self.timeout_ns)
@@ -197,7 +197,7 @@ impl Share {
 impl Share {
     fn on_datagram(&mut self, arrival: &mut Arrival<'_>) {
         self.come_to(arrival.read);
-        // One in, one out: replies are read before many more are asked for.
+        // One in, one out: read replies before provoking many more.
         self.burst = (self.burst + 1).min(BURST);
         match self.index_of(arrival.datagram) {
             Some(index) => {

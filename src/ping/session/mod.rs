@@ -1,4 +1,4 @@
-//! One ping session: what is sent when, and what becomes of each probe.
+//! One ping session: sends probes on schedule and decides the verdict of each.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,69 +11,69 @@ use crate::ping::{Counters, ProbeLog, Report, Schedule};
 use crate::wire::shown;
 use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
-/// How many of the last probes a reply may still belong to, and more where more are pending.
+/// How many recent probes a reply can match; more if more are pending.
 const REMEMBERED: usize = 16_384;
 
-/// How many may be pending; a slot that would make it more is missed.
+/// The most pending probes; a slot beyond that is missed.
 const MAX_PENDING: usize = 1 << 20;
 
-/// What a session is to do.
+/// The settings of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Where the probes go.
+    /// The destination.
     pub target: SocketAddr,
-    /// How many; without end where `None`.
+    /// The number of probes; unlimited if `None`.
     pub count: Option<u64>,
-    /// For how long; without end where `None`.
+    /// The duration of sending; unlimited if `None`.
     pub duration_ns: Option<i64>,
-    /// When.
+    /// The timing of probes.
     pub schedule: Schedule,
-    /// When it starts; when it first runs where `None`.
+    /// The start; if `None`, the first call of `on_time`.
     pub start: Option<Stamp>,
-    /// How long after that the first slot is.
+    /// The delay from the start to the first slot.
     pub offset_ns: i64,
-    /// How long a reply is waited for.
+    /// How long to wait for a reply.
     pub timeout_ns: i64,
-    /// The payload of a probe in bytes; the lab's message where that is longer.
+    /// The payload of a probe in bytes; more if the lab's message is longer.
     pub size: usize,
-    /// How many of the last probes are kept as columns; all where `None`.
+    /// How many of the last probes to keep as columns; all if `None`.
     pub keep: Option<usize>,
-    /// How many decided probes are kept for a reader.
+    /// How many decided probes to keep for a reader.
     pub events: usize,
 }
 
-/// What became of a probe.
+/// The verdict on a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Verdict {
-    /// A reply came in time.
+    /// A reply arrived in time.
     Answered,
-    /// A reply came after the timeout.
+    /// A reply arrived after the timeout.
     Late,
-    /// No reply came.
+    /// No reply arrived.
     Lost,
-    /// Its time is not up.
+    /// Still waiting for a reply.
     Pending,
-    /// No reply came, and ICMP said that the port, the host or its network is unreachable.
+    /// No reply arrived, and ICMP reported that the port, the host or its network is unreachable.
     Refused,
     /// This host could not send it.
     SendFailed,
 }
 
-/// A probe that was decided.
+/// A decided probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// Its number, from 1.
     pub seq: u64,
     /// When it was sent.
     pub sent_at: Stamp,
-    /// What became of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The time to the reply, where it came in time.
+    /// The round-trip time, if a reply arrived in time.
     pub rtt_ns: Option<i64>,
-    /// The time to the kernel's receive stamp, where the reply came in time and has one.
+    /// The same by kernel timestamps, if the reply has one.
     pub kernel_rtt_ns: Option<i64>,
-    /// The payload of the reply, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
+    /// The payload of the reply, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
     pub reply: Option<Box<[u8]>>,
 }
 
@@ -82,21 +82,21 @@ pub struct Probe {
 pub struct Session {
     config: Config,
     message: Message,
-    /// All but what is asked of its parts when it is looked at.
+    /// Complete except for values that other parts hold until a report is asked for.
     report: Report,
     slots: Option<Slots>,
     started: Option<Stamp>,
-    /// Whether the last probe is sent.
+    /// Whether sending has ended.
     closed: bool,
-    /// The last probes, in order of their numbers.
+    /// The remembered probes, in order of their numbers.
     probes: VecDeque<Record>,
-    /// Probes up to this number are decided.
+    /// Probes up to this number are decided and accounted for.
     settled: u64,
     outgoing: Outgoing,
     events: Events<Probe>,
 }
 
-/// What is remembered of a probe.
+/// A remembered probe.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     at: Stamp,
@@ -105,11 +105,11 @@ struct Record {
     kernel_rtt_ns: Option<i64>,
     size: u16,
     verdict: Verdict,
-    /// The verdict that it gets if no reply comes.
+    /// The verdict if no reply arrives.
     silence: Verdict,
 }
 
-/// Where a reply was taken to belong.
+/// The match of a received datagram.
 enum Match {
     Reply(u64),
     Corrupt,
@@ -117,13 +117,13 @@ enum Match {
 }
 
 impl Session {
-    /// A session that has sent nothing yet.
+    /// Creates a session that has sent nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self::with_secret(config, Random::secrets(1)[0])
     }
 
-    /// One whose token nobody else can guess, for `secret` was drawn for it.
+    /// Creates a session whose token is made of `secret`, which nobody must be able to guess.
     pub(super) fn with_secret(config: Config, secret: u64) -> Self {
         Self {
             message: Message::new(config.size, secret),
@@ -139,24 +139,24 @@ impl Session {
         }
     }
 
-    /// What is known so far.
+    /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> Report {
         self.flow_report(0)
     }
 
-    /// What is known so far, as the report of one of several flows.
+    /// Returns the report so far, as that of one of several flows.
     pub(super) fn flow_report(&self, flow: u8) -> Report {
         self.completed(self.report.clone(), flow)
     }
 
-    /// What is known at the end.
+    /// Returns the final report.
     pub(super) fn into_report(mut self) -> Report {
         let report = std::mem::take(&mut self.report);
         self.completed(report, 0)
     }
 
-    /// Its report with what is asked of its parts.
+    /// Adds the values that other parts hold to `report`.
     fn completed(&self, mut report: Report, flow: u8) -> Report {
         report.started_ns = self.started.map(|started| started.wall_ns);
         report.token = self.token().is_some();
@@ -171,13 +171,13 @@ impl Session {
         report
     }
 
-    /// How many of each so far.
+    /// Returns the counters so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.report.counters
     }
 
-    /// Sends the probe that is due at `now`.
+    /// Sends the probe that is due at `now`, unless the time for sending is over.
     fn on_slot(&mut self, now: Stamp) {
         if let Some(end_ns) = self.end_ns()
             && !self.closed
@@ -203,7 +203,7 @@ impl Session {
         }
     }
 
-    /// What nobody else knows and each of its probes carries.
+    /// Returns the secret that all probes carry.
     pub(super) fn token(&self) -> Option<Token> {
         self.message.token()
     }
@@ -215,7 +215,7 @@ impl Session {
         let (seq, echo) = match self.message.claim(datagram) {
             Claim::Echo(seq) => (seq, true),
             Claim::Answer(seq) => (seq, false),
-            // It can only be taken for that of the one probe that waits.
+            // A reply without a number can only match a single pending probe.
             Claim::Unnumbered if self.report.counters.pending == 1 => (self.settled + 1, false),
             Claim::Damaged => return Match::Corrupt,
             Claim::Unnumbered | Claim::Foreign => return Match::Foreign,
@@ -228,7 +228,7 @@ impl Session {
                 }
                 Match::Reply(seq)
             }
-            // It knows the token: it is ours, and was sent with another number.
+            // It carries our token, so it is ours, with a damaged number.
             None if damaged => Match::Corrupt,
             _ => Match::Foreign,
         }
@@ -259,7 +259,7 @@ impl Session {
         }
     }
 
-    /// Gives a pending probe its verdict.
+    /// Sets the verdict of a pending probe and reports it.
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
@@ -272,7 +272,7 @@ impl Session {
         }
     }
 
-    /// Turns a probe given up into one answered late.
+    /// Revises the verdict of a probe that was given up: it was answered late.
     fn revise(&mut self, seq: u64) {
         let Some(probe) = self.remembered(seq) else { return };
         let before = std::mem::replace(&mut probe.verdict, Verdict::Late);
@@ -280,8 +280,8 @@ impl Session {
         self.report.counters.late += 1;
     }
 
-    /// Gives up the probes whose time was up at `now_ns`, and takes those decided into account in
-    /// the order that they were sent in.
+    /// Expires probes that had timed out at `now_ns`, and adds decided ones to the report in send
+    /// order.
     pub(super) fn settle(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut Record { at, verdict, silence, .. }) = self.remembered(self.settled + 1)
@@ -299,7 +299,7 @@ impl Session {
         }
     }
 
-    /// The number of the last probe that is no longer remembered.
+    /// Returns the number of the last probe that is no longer remembered.
     fn forgotten(&self) -> u64 {
         self.report.counters.sent - self.probes.len() as u64
     }
@@ -321,7 +321,7 @@ impl Session {
         }
     }
 
-    /// Sends the next probe where it is due.
+    /// Sends the next probe if it is due.
     fn send_due(&mut self, now: Stamp) {
         let counters = &self.report.counters;
         let slot_ns = match &mut self.slots {
@@ -369,7 +369,7 @@ impl Session {
         self.closed = self.config.count.is_some_and(|count| seq >= count);
     }
 
-    /// When the sending ends.
+    /// Returns when sending ends.
     fn end_ns(&self) -> Option<i64> {
         Some(self.started?.mono_ns.saturating_add(self.config.duration_ns?))
     }
@@ -381,9 +381,9 @@ impl Machine for Session {
     fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         let Arrival { read, from, ref datagram, .. } = *arrival;
         self.report.wall_steps.observe(read);
-        // A stamp outside of the round trip is that of a clock that stepped meanwhile.
+        // A timestamp outside the round trip is from a clock that stepped meanwhile.
         let kernel_ns = arrival.kernel.map(|at| at.mono_ns).filter(|ns| *ns <= read.mono_ns);
-        // What came in time and was read late came in time.
+        // A reply that arrived in time counts as answered even if it is read late.
         self.settle(kernel_ns.unwrap_or(read.mono_ns));
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
@@ -405,7 +405,7 @@ impl Machine for Session {
         if let Some(datagram) = datagram {
             return self.explain_silence(datagram, Verdict::Refused);
         }
-        // The longest waiting of those not known to be refused.
+        // Mark the oldest pending probe without an explanation.
         let pending = self.probes.iter_mut().filter(|probe| probe.verdict == Verdict::Pending);
         if let Some(probe) = pending.into_iter().find(|probe| probe.silence == Verdict::Lost) {
             probe.silence = Verdict::Refused;
@@ -444,7 +444,7 @@ impl Machine for Session {
         let slot_ns = match &self.slots {
             _ if self.closed => None,
             Some(slots) => Some(slots.next_ns()),
-            // Without a probe that waits, the next one is due at once.
+            // If no probe is pending, the next one is due immediately.
             None => timeout_ns.is_none().then_some(i64::MIN),
         };
         let end_ns = if self.closed { None } else { self.end_ns() };
@@ -473,7 +473,7 @@ impl Machine for Session {
     }
 
     fn on_send_failed(&mut self, _: usize, datagram: &[u8]) {
-        // Its time runs all the same: a host without a route must not send as fast as it can fail.
+        // It still times out: a host without a route must not send as fast as sends fail.
         self.explain_silence(datagram, Verdict::SendFailed);
     }
 
@@ -486,7 +486,7 @@ impl Machine for Session {
     }
 }
 
-/// Whether two addresses are of one socket; the scope and flow of an IPv6 address do not count.
+/// Returns whether two addresses are the same socket; an IPv6 scope or flow label does not count.
 fn same_host_and_port(one: SocketAddr, other: SocketAddr) -> bool {
     (one.ip(), one.port()) == (other.ip(), other.port())
 }

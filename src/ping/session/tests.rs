@@ -1,4 +1,4 @@
-//! The session driven by hand.
+//! Tests of the session, driven by hand.
 
 use super::*;
 use crate::machine::by_hand::{arrive, tick, transmit};
@@ -51,7 +51,7 @@ fn stamped(
     session.on_datagram(0, &mut Arrival { kernel, ..Arrival::new(read, from, &mut text) });
 }
 
-/// This host could not send the last probe.
+/// Reports that the last probe could not be sent.
 fn send_failed(session: &mut Session) {
     let probe = session.outgoing.datagram().to_vec();
     session.on_send_failed(0, &probe);
@@ -174,7 +174,8 @@ fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
 #[test]
 fn a_step_of_the_clock_changes_no_verdict() {
     let wide = Config { schedule: Schedule::Periodic { interval_ns: MS }, ..config(2) };
-    // Set back an hour, the clock says that the reply came in an hour; set forward, an hour ago.
+    // If the clock is set back an hour, the arrival seems to lie an hour ahead; if forward, an hour
+    // ago.
     for (stamp_ms, read_ms, verdict) in [
         (3_600_000, 10, Verdict::Answered),
         (-3_600_000, 10, Verdict::Answered),
@@ -309,7 +310,7 @@ enum Happens {
     },
     Slot,
     Time,
-    /// Stopped, and started anew.
+    /// Stop and restart.
     Stop,
 }
 
@@ -336,7 +337,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// Each verdict is told once; what is told is not taken back.
+/// Returns whether each decided probe was reported exactly once.
 fn told_once(session: &mut Session) -> bool {
     let told: Vec<_> = verdicts(session).into_iter().map(|(seq, _)| seq).collect();
     let unique: std::collections::HashSet<_> = told.iter().collect();
@@ -364,7 +365,7 @@ proptest! {
         let duration_ns = duration_ms.map(|ms| ms * MS);
         let limits = Config { schedule, size, duration_ns, events: 1000, ..config(60) };
         let mut session = Session::new(limits);
-        // What the sessions stopped so far knew, and how many probes they had sent.
+        // The sum of the stopped sessions, and the number of probes that they sent.
         let (mut before, mut stopped_at) = (Report::default(), 0);
         let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
         for (passed, event) in story {
@@ -420,7 +421,7 @@ proptest! {
                     before += &session.report();
                     prop_assert!(told_once(&mut session));
                     session = Session::new(limits);
-                    // Replies to the old probes may still come.
+                    // Replies to the old probes may still arrive.
                     stopped_at = texts.len();
                 }
             }
@@ -444,7 +445,7 @@ proptest! {
             let c = report.counters;
             prop_assert_eq!(c.answered, report.rtt.count());
             prop_assert_eq!(report.kernel_rtt.count(), report.overhead.count());
-            // Monotonic time alone makes a round trip.
+            // Round trips are measured on the monotonic clock alone.
             prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
             prop_assert!(report.kernel_rtt.max_ns() <= report.rtt.max_ns());
             let runs = report.loss_runs;
@@ -469,7 +470,7 @@ proptest! {
         ),
     ) {
         let schedule = Schedule::Periodic { interval_ns: 10 * MS };
-        // Each probe leaves so late in its slot, and its reply takes so long, where one comes.
+        // For each probe: the delay of its reply, if there is one, and its lateness in its slot.
         let run = |story: &[(Option<i64>, i64)]| {
             let mut session = Session::new(Config { schedule, ..config(1 + story.len() as u64) });
             let (mut texts, mut replies) = (Vec::new(), Vec::new());
@@ -491,7 +492,7 @@ proptest! {
         let mut sum = reports[0].clone();
         sum += &reports[1];
         let both = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
-        // What each run was in sending order; no run of losses and no pair reaches over the seam.
+        // The outcomes of each run in sending order; neither loss runs nor pairs span the two.
         let outcomes = runs.iter().map(|story| {
             [None].into_iter().chain(story.iter().map(|(delay, _)| *delay)).collect::<Vec<_>>()
         });
@@ -521,7 +522,7 @@ proptest! {
         rtts.sort_unstable();
         let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
         prop_assert_eq!((sum.rtt.count(), sum.rtt.percentile_ns(50.0)), (rtts.len() as u64, median));
-        // Both began together.
+        // Both runs began at the same time.
         let columns = reports.iter().map(Report::columns);
         let rows = columns.flat_map(|columns| columns.sent_at_ns.into_iter().zip(columns.seq));
         let mut rows: Vec<_> = rows.collect();
