@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_step_that_all_flows_see_is_one() {
+    fn a_clock_step_seen_by_all_flows_counts_once() {
         let mut flows = Flows::new(config(Schedule::StopAndWait, Some(9)), 2, at(0));
         for ms in [0, 1, 2] {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_reply_does_not_know_the_token() {
+    fn a_forged_reply_lacks_the_token() {
         let (message, out) = message(64);
         assert_eq!(message.claim(&out[..24]), Claim::Foreign);
         let other = Message::new(64, 2);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn teachers_servers_may_say_what_they_like() {
+    fn replies_in_other_words_are_matched_by_number() {
         let (mut message, _) = message(0);
         for (reply, claim) in [
             ("pong", Claim::Unnumbered),
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_damage_goes_unseen(
+        fn damage_is_always_detected(
             size in MIN_TOKEN_SIZE..300, place in any::<prop::sample::Index>(), bits in 1..=255_u8,
         ) {
             let (mut message, out) = message(size);

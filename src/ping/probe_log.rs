@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reply_is_nan() {
+    fn a_missing_reply_is_nan() {
         let columns = ended(0, [100, 200]).columns(50);
         assert_eq!(columns.sent_at_ns, [50, 150]);
         assert!(columns.rtt_ns.iter().all(|ns| ns.is_nan()));
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_differ_by_their_rows_alone() {
+    fn logs_are_compared_by_their_rows() {
         let (one, other) = (ended(0, [1, 2]), ended(0, [3]));
         let mut sum = one.clone();
         sum.append(&other);

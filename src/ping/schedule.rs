@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_costs_a_poisson_schedule_no_time() {
+    fn a_long_pause_restarts_a_poisson_schedule() {
         let poisson = Schedule::Poisson { mean_ns: 1, seed: Some(1) };
         let mut slots = Slots::new(poisson, 0).unwrap();
         assert_eq!(slots.take(i64::MAX / 2), Some(i64::MAX / 2));

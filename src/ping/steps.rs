@@ -73,7 +73,7 @@ mod tests {
     const SECOND: i64 = crate::NS_PER_SECOND;
 
     #[test]
-    fn steps_count_and_neither_slewing_nor_a_lone_reading_do() {
+    fn only_confirmed_steps_count() {
         let mut steps = WallSteps::default();
         for (second, wall_ns) in [
             (0, 0),

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_all_and_targets_take_turns() {
+    fn the_rate_covers_all_targets_and_they_take_turns() {
         let mut sweep = sweep(3, 1000.0);
         let hosts: Vec<_> =
             (0..6).flat_map(|ms| sent(&mut sweep, ms)).map(|(to, _)| to.ip().to_string()).collect();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_probe_may_be_due_at_the_end_of_time() {
+    fn the_due_time_saturates() {
         let mut sweep = sweep(1, 1e-12);
         assert_eq!(sent(&mut sweep, 0).len(), 1);
         assert!(sent(&mut sweep, 5).is_empty());
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_take_turns_in_one_pace() {
+    fn sockets_take_turns_at_one_rate() {
         let mut sweep = Sweep::new(&config(5, 1000.0), 3);
         let mut hosts = Vec::new();
         for ms in 0..12 {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_with_the_last_reply() {
+    fn a_sweep_ends_with_the_last_reply() {
         let mut sweep = sweep(2, 1e9);
         let probes: Vec<_> = (0..4).flat_map(|ms| sent(&mut sweep, ms)).collect();
         for (to, echo) in probes.iter().rev() {
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_without_a_pause_does_not_keep_it_from_its_end() {
+    fn constant_noise_does_not_keep_a_sweep_from_ending() {
         let mut sweep = sweep(2, 1e9);
         sent(&mut sweep, 0);
         assert!(!sweep.is_done(0));
@@ -408,10 +408,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_this_host_is_not_made_up_for_by_a_burst() {
+    fn no_burst_follows_a_pause_of_this_host() {
         let mut sweep = sweep(200, 1000.0);
         assert_eq!(sent(&mut sweep, 0).len(), 1);
-        assert_eq!(sent(&mut sweep, 5).len(), 5, "a short one is");
+        assert_eq!(sent(&mut sweep, 5).len(), 5, "a short pause is caught up with");
         assert_eq!(sent(&mut sweep, 900).len(), 11);
         assert_eq!(sent(&mut sweep, 901).len(), 1);
         arrive(&mut sweep, at(1800), "192.0.2.1:9".parse().unwrap(), b"noise");
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_belongs_to_its_token_wherever_it_comes_from() {
+    fn a_reply_is_matched_by_its_token_from_any_address() {
         let mut sweep = sweep(3, 1e9);
         assert_eq!(sent(&mut sweep, 0).len(), 1);
         let probes = sent(&mut sweep, 1);
@@ -433,6 +433,10 @@ mod tests {
         let counters: Vec<_> = sweep.take_reports().iter().map(|report| report.counters).collect();
         assert_eq!((counters[1].answered, counters[1].duplicates), (1, 1));
         assert_eq!((counters[1].corrupt, sweep.foreign()), (1, 1));
-        assert_eq!((counters[0].received, counters[2].received), (0, 0), "one harms no other");
+        assert_eq!(
+            (counters[0].received, counters[2].received),
+            (0, 0),
+            "sessions are independent"
+        );
     }
 }

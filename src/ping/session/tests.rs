@@ -103,11 +103,11 @@ fn duplicates_and_strangers_answer_nothing() {
     arrive(&mut session, at(4), target(), b"PING 7 x");
     let counters = session.report().counters;
     assert_eq!((counters.duplicates, counters.foreign, counters.pending), (1, 2, 1));
-    assert_eq!(session.deadline(0), Some(1001 * MS), "strangers do not lengthen the wait");
+    assert_eq!(session.deadline(0), Some(1001 * MS), "strangers do not extend the wait");
 }
 
 #[test]
-fn refused_and_unsent_probes_take_their_time() {
+fn refused_and_unsent_probes_wait_for_the_timeout() {
     let mut session = session(2);
     sent(&mut session, 0);
     session.on_refused(0, None);
@@ -120,7 +120,7 @@ fn refused_and_unsent_probes_take_their_time() {
 }
 
 #[test]
-fn replies_delay_no_send_and_a_missed_slot_is_skipped() {
+fn replies_do_not_delay_sends_and_missed_slots_are_skipped() {
     let schedule = Schedule::Periodic { interval_ns: 10 * MS };
     let mut session = Session::new(Config { schedule, ..config(4) });
     assert!(sent(&mut session, 0).is_some());
@@ -152,7 +152,7 @@ fn a_duration_ends_the_sending() {
 }
 
 #[test]
-fn what_came_in_time_and_was_read_late_came_in_time() {
+fn a_reply_that_arrived_in_time_counts_even_if_read_late() {
     let mut session = session(1);
     sent(&mut session, 0);
     stamped(&mut session, at(1500), Some(300 * MS), target(), b"PING 1 x");
@@ -163,7 +163,7 @@ fn what_came_in_time_and_was_read_late_came_in_time() {
 }
 
 #[test]
-fn a_stamp_that_a_step_of_the_clock_spoiled_is_not_used() {
+fn a_kernel_stamp_spoiled_by_a_clock_step_is_ignored() {
     let mut session = session(1);
     sent(&mut session, 500);
     stamped(&mut session, at(600), Some(100 * MS), target(), b"PING 1 x");
@@ -191,7 +191,7 @@ fn a_step_of_the_clock_changes_no_verdict() {
 }
 
 #[test]
-fn what_knows_the_token_and_was_never_sent_is_corrupt() {
+fn a_reply_with_our_token_to_an_unsent_probe_is_corrupt() {
     let mut session = Session::new(Config { size: 64, ..config(9) });
     let probe = sent(&mut session, 0).unwrap();
     for number in ["0", "3", "99999999999999999999"] {
@@ -219,7 +219,7 @@ fn a_wrong_text_is_corrupt_and_answers_nothing() {
 }
 
 #[test]
-fn a_refused_probe_is_known_by_its_text() {
+fn a_refused_probe_is_identified_by_its_text() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
     let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
@@ -230,7 +230,7 @@ fn a_refused_probe_is_known_by_its_text() {
 }
 
 #[test]
-fn columns_hold_what_is_kept() {
+fn columns_hold_the_kept_probes() {
     let mut session = Session::new(Config { keep: Some(2), ..config(3) });
     for ms in [0, 10, 20] {
         let echo = sent(&mut session, ms).unwrap();
@@ -268,7 +268,7 @@ fn a_probe_that_cannot_leave_in_time_is_not_sent() {
 }
 
 #[test]
-fn memory_is_bounded_however_long_it_runs() {
+fn memory_is_bounded() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let limits = Config { schedule, count: None, keep: Some(0), ..config(1) };
     let mut session = Session::new(limits);
@@ -338,7 +338,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 /// Returns whether each decided probe was reported exactly once.
-fn told_once(session: &mut Session) -> bool {
+fn reported_once(session: &mut Session) -> bool {
     let told: Vec<_> = verdicts(session).into_iter().map(|(seq, _)| seq).collect();
     let unique: std::collections::HashSet<_> = told.iter().collect();
     let Counters { sent, pending, .. } = session.report.counters;
@@ -419,7 +419,7 @@ proptest! {
                 Happens::Time => tick(&mut session, now),
                 Happens::Stop => {
                     before += &session.report();
-                    prop_assert!(told_once(&mut session));
+                    prop_assert!(reported_once(&mut session));
                     session = Session::new(limits);
                     // Replies to the old probes may still arrive.
                     stopped_at = texts.len();
@@ -460,7 +460,7 @@ proptest! {
                 prop_assert_eq!(rows.map(|_| 1).sum::<u64>(), *session.report.counters.of(verdict));
             }
         }
-        prop_assert!(told_once(&mut session));
+        prop_assert!(reported_once(&mut session));
     }
 
     #[test]
