@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::Local;
 
-/// How many bytes a backlog holds, its own bookkeeping included.
+/// The capacity of a backlog in bytes, including its bookkeeping.
 const CAPACITY: usize = 1 << 20;
 
 /// A queue of datagrams, bounded in bytes.
@@ -15,7 +15,7 @@ pub(super) struct Backlog {
     bytes: usize,
 }
 
-/// A datagram that waits.
+/// A waiting datagram.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) to: SocketAddr,
@@ -44,7 +44,7 @@ impl Backlog {
         fits
     }
 
-    /// Returns a datagram to the front, which it was taken from.
+    /// Returns a datagram to the front of the queue.
     pub(super) fn put_back(&mut self, waiting: Waiting) {
         self.bytes += waiting.bytes();
         self.queue.push_front(waiting);

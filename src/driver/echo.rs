@@ -11,9 +11,9 @@ use crate::{Result, Worker};
 
 /// Starts a server on `address` with `threads` threads.
 ///
-/// Each thread has a socket of its own if several can share an address, and the kernel gives all
-/// packets of a client to one of them. They share one machine. What a thread delays it sends itself,
-/// so that a client's packets leave in order.
+/// If several sockets can share an address, each thread has its own, and the kernel gives all
+/// packets of a client to one of them. They share one machine. Each thread sends the replies that
+/// it delays, so that a client's packets leave in order.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses the address or a thread.

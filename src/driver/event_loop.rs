@@ -9,7 +9,7 @@ use crate::machine::Transmit;
 use crate::net::{Batch, MAX_BATCH, Outbox, Port, Servers, Unsent, Wake, now};
 use crate::{Local, Machine};
 
-/// Without kernel timestamps a silence is judged only once the queue is empty, or after this many
+/// Without kernel timestamps, judge a silence only when the queue is empty, or after this many
 /// datagrams in a row.
 const ROW: usize = 1024;
 
@@ -78,7 +78,7 @@ pub(super) fn run<M: Machine, P: Port>(
     sender.give_up();
 }
 
-/// Sends the machine's farewell at its own pace, if its owner leaves in order.
+/// Sends the machine's farewell at its own pace, if it may say one.
 fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &mut Own) {
     while sender.shared.is_leaving() {
         let mut machine = sender.shared.lock();
@@ -91,7 +91,7 @@ fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &
     }
 }
 
-/// The datagrams of one round that are no immediate answers.
+/// The datagrams of one round other than immediate answers.
 #[derive(Default)]
 struct Own {
     outbox: Outbox,
@@ -116,7 +116,7 @@ impl Own {
         self.count += 1;
     }
 
-    /// Copies what the machine has to send, up to a batch.
+    /// Collects the datagrams that the machine sends, up to a batch.
     fn collect<M: Machine>(&mut self, machine: &mut M, socket: usize) {
         self.clear();
         while !self.is_full()
@@ -127,7 +127,7 @@ impl Own {
     }
 }
 
-/// Sends without blocking; what finds the send buffer full waits in a backlog.
+/// A sender that never blocks: datagrams that find the send buffer full wait in a backlog.
 struct Sender<'a, M: Machine> {
     shared: &'a Shared<M>,
     socket: usize,
@@ -159,7 +159,7 @@ impl<M: Machine> Sender<'_, M> {
         }
     }
 
-    /// Sends datagrams of the backlog, as far as they are still worth it and there is room.
+    /// Sends datagrams of the backlog while there is room; drops those no longer worth sending.
     fn drain(&mut self, port: &mut impl Port, own: &mut Own) {
         own.clear();
         let mut machine = self.shared.lock();
@@ -186,7 +186,7 @@ impl<M: Machine> Sender<'_, M> {
         }
     }
 
-    /// Reports what still waits at the end.
+    /// Reports the rest of the backlog as failed.
     fn give_up(mut self) {
         let mut machine = self.shared.lock();
         while let Some(waiting) = self.backlog.pop() {

@@ -8,8 +8,8 @@ use crate::net::{ProbeOptions, ProbeSocket, now};
 use crate::ping::{Config, Flows};
 use crate::{Result, Worker};
 
-/// Starts a session with `target` over `flows` sockets that `options` describe. A source port in
-/// the options is the first of as many in a row.
+/// Starts a session with `target` over `flows` sockets. If `options` name a source port, the
+/// sockets use consecutive ports from it.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.

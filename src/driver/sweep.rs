@@ -11,23 +11,23 @@ use crate::{Result, Worker};
 /// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
 const UNRESOLVED_SECONDS: f64 = 3.0;
 
-/// What the kernel charges a send buffer for a packet besides its payload.
+/// The bytes that the kernel charges a send buffer for a packet, besides its payload.
 const PACKET_OVERHEAD: usize = 768;
 
 /// The most sockets, and threads, of a sweep.
 const MAX_SOCKETS: usize = 16;
 
-/// Starts a sweep from any ports.
+/// Starts a sweep from any free ports.
 ///
 /// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the sweep
-/// is spread over more sockets, so that the living targets are not starved.
+/// is spread over more sockets, so that living targets are not starved.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
 pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
     let mut any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     if config.targets.iter().any(SocketAddr::is_ipv6) {
-        // A socket of IPv6 reaches IPv4, too.
+        // An IPv6 socket reaches IPv4, too.
         any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         config.targets.iter_mut().for_each(|target| *target = on_ipv6(*target));
     }
@@ -45,12 +45,12 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
     Worker::spawn(Sweep::new(&config, needed), (address, address), runs)
 }
 
-/// How many sockets with send buffers of this size hold all probes to dead neighbours.
+/// Returns how many sockets with send buffers of this size hold all probes to dead neighbours.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "an estimate, and it saturates"
+    reason = "an estimate; casts saturate"
 )]
 fn sockets_needed(config: &SweepConfig, send_buffer: usize) -> usize {
     let total = config.targets.len() as f64 * config.count as f64;

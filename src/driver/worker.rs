@@ -11,41 +11,41 @@ use crate::driver::event_loop::run;
 use crate::net::{Interrupter, Notifier, Socket, Waker};
 use crate::{Error, Machine, Result};
 
-/// A machine at work. Any thread may look at it, wait for its events and stop it.
+/// A running machine. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]
 pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
-    /// None of drivers that nobody prompts.
+    /// `None` if nobody prompts the driver.
     waker: Option<Waker>,
     address: SocketAddr,
     peer: SocketAddr,
-    /// The process that the thread is in; a child of it has none.
+    /// The process of the threads; a forked child has none.
     process: u32,
 }
 
-/// What waiting for an event came to.
+/// The result of a wait for an event.
 #[derive(Debug)]
 pub enum Next<E> {
-    /// The oldest event that nobody had read.
+    /// The oldest unread event.
     Event(E),
     /// The machine ended and all its events were read.
     Ended,
     /// The machine failed: a defect of this crate.
     Failed,
-    /// Nothing happened in the time given.
+    /// Nothing happened in time.
     Nothing,
 }
 
-/// A machine that several threads look at.
+/// A machine shared between threads.
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
-    /// Whom to wake at the next change, once. Locked only while the machine is.
+    /// One-shot wakeups for the next change. Lock only while holding `machine`.
     waiting: Mutex<Vec<Weak<Notifier>>>,
-    /// How many of its threads have not ended; none where one failed.
+    /// The number of threads that have not ended; 0 if one failed.
     working: AtomicUsize,
     failed: AtomicBool,
     /// Whether the machine may say farewell when it is stopped.
@@ -56,7 +56,7 @@ impl<M: Machine> Worker<M> {
     /// Serves `machine` through one socket that can be woken.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system gives no thread.
+    /// [`Error::Io`] if the system refuses a thread.
     pub fn start(socket: Socket, machine: M) -> Result<Self> {
         let ends = (socket.local_address(), socket.peer_address());
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
@@ -66,7 +66,7 @@ impl<M: Machine> Worker<M> {
         Ok(worker)
     }
 
-    /// Has the driver come round to the machine at once: something that it tells of has changed.
+    /// Wakes the driver so that it polls the machine now.
     pub fn prompt(&self) {
         if let Some(waker) = self.waker.as_ref().filter(|_| !self.is_elsewhere()) {
             waker.wake();
@@ -75,8 +75,8 @@ impl<M: Machine> Worker<M> {
 }
 
 impl<M: Machine> Worker<M> {
-    /// Puts `machine` to work on threads of which each runs one of `runs` until it is done or
-    /// interrupted; `ends` are the addresses of its first socket.
+    /// Spawns one thread per entry of `runs`, all sharing `machine`; `ends` are the addresses of
+    /// its first socket.
     pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
         machine: M,
         (address, peer): (SocketAddr, SocketAddr),
@@ -92,7 +92,7 @@ impl<M: Machine> Worker<M> {
             leaving: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
-        // Dropped where a thread cannot be had, it ends those that run.
+        // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
         let worker = Self { shared, threads, waker: None, address, peer, process };
         for (interrupter, run) in runs {
@@ -106,38 +106,38 @@ impl<M: Machine> Worker<M> {
         Ok(worker)
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address that the socket is connected to; its own where it is to none.
+    /// Returns the address that the socket is connected to, or its own if there is none.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Whether the machine still works.
+    /// Returns whether the machine is still running.
     pub fn is_running(&self) -> bool {
         !self.is_elsewhere() && self.shared.working.load(Ordering::Acquire) > 0
     }
 
-    /// Whether this process is a child, by `fork`, of the one that the thread runs in.
+    /// Returns whether this process is a forked child of the one with the threads.
     fn is_elsewhere(&self) -> bool {
         process::id() != self.process
     }
 
-    /// Whether the machine failed: a defect of this crate.
+    /// Returns whether the machine failed: a defect of this crate.
     pub fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// Looks at the machine between two of its steps; not in a child by `fork` where that step was
-    /// going on, for there it never ends.
+    /// Calls `look` with the machine, between two of its steps. Returns `None` in a forked child if
+    /// a step was in progress at the fork: there it never ends.
     pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
         self.lock().map(|mut machine| look(&mut machine))
     }
 
-    /// The machine between two of its steps; none where that never comes.
+    /// Locks the machine between two of its steps; `None` if that moment never comes.
     fn lock(&self) -> Option<MutexGuard<'_, M>> {
         if self.is_elsewhere() {
             return self.shared.machine.try_lock().ok();
@@ -158,8 +158,8 @@ impl<M: Machine> Worker<M> {
         self.next(&mut machine)
     }
 
-    /// Takes the next event without waiting; where there is [`Nothing`](Next::Nothing), `notifier` is
-    /// raised once something may have changed.
+    /// Returns the next event without waiting. If there is [`Nothing`](Next::Nothing), raises
+    /// `notifier` at the next change.
     pub fn poll_event(&self, notifier: &Arc<Notifier>) -> Next<M::Event> {
         let Some(mut machine) = self.lock() else { return Next::Ended };
         let next = self.next(&mut machine);
@@ -169,7 +169,7 @@ impl<M: Machine> Worker<M> {
         next
     }
 
-    /// Returns whether the end has come; if not, `notifier` is raised once something has changed.
+    /// Returns whether the machine has ended. If not, raises `notifier` at the next change.
     pub fn poll_end(&self, notifier: &Arc<Notifier>) -> bool {
         let Some(_machine) = self.lock() else { return true };
         if self.is_running() {
@@ -187,7 +187,7 @@ impl<M: Machine> Worker<M> {
         }
     }
 
-    /// Waits up to `patience` for the end; tells whether it has come.
+    /// Waits up to `patience` for the end. Returns whether it has come.
     pub fn wait(&self, patience: Duration) -> bool {
         let Some(guard) = self.lock() else { return true };
         let waited = self.shared.changed.wait_timeout_while(guard, patience, |_| self.is_running());
@@ -195,13 +195,13 @@ impl<M: Machine> Worker<M> {
         !self.is_running()
     }
 
-    /// Ends the work when the machine has said farewell; returns as `stop` does.
+    /// Stops the machine after its farewell; returns when [`stop`](Self::stop) would.
     pub fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Release);
         self.stop();
     }
 
-    /// Starts to `leave` and returns immediately.
+    /// Starts to [`leave`](Self::leave) and returns immediately.
     pub fn begin_leaving(&self) {
         self.shared.leaving.store(true, Ordering::Release);
         // If another thread has the lock, it is stopping already.
@@ -210,7 +210,7 @@ impl<M: Machine> Worker<M> {
         }
     }
 
-    /// Ends the work at once; returns when the thread has ended and its socket is closed.
+    /// Stops the machine. Returns when its threads have ended and its sockets are closed.
     pub fn stop(&self) {
         if self.is_elsewhere() {
             // The threads are the parent's, and one of them may have held the lock at the fork.
@@ -250,20 +250,20 @@ impl<M> Shared<M> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `notifier` raised at the next change; the machine is locked.
+    /// Schedules `notifier` for the next change. The caller holds the machine's lock.
     fn wake_later(&self, notifier: &Arc<Notifier>) {
         let (mut waiting, notifier) = (self.waiting(), Arc::downgrade(notifier));
-        // A wait that was given up leaves nothing behind.
+        // Abandoned waits must leave nothing behind.
         waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&notifier));
         waiting.push(notifier);
     }
 
-    /// Whether the machine may send a farewell.
+    /// Returns whether the machine may say farewell.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
     }
 
-    /// Wakes all who wait, threads and event loops.
+    /// Wakes all waiting threads and event loops.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
         for notifier in self.waiting().drain(..).filter_map(|notifier| notifier.upgrade()) {
@@ -273,7 +273,7 @@ impl<M> Shared<M> {
 }
 
 impl<M: Machine> Shared<M> {
-    /// Tells those who wait for the events of the machine, which is locked, where there are any.
+    /// Wakes all waiters if the machine, which is locked, has events.
     pub(crate) fn notify(&self, machine: &mut M) {
         if !machine.events().is_empty() {
             self.wake();
@@ -281,12 +281,12 @@ impl<M: Machine> Shared<M> {
     }
 }
 
-/// Tells those who wait that the end has come, also when the thread panics.
+/// A guard that notifies waiters of the end, even if the thread panics.
 struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
 
 impl<M: Machine> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
-        // Under the lock: a waiter is either before its check or already asleep.
+        // Hold the lock: a waiter is then either before its check or already asleep.
         let machine = self.0.lock();
         let working = self.0.working.load(Ordering::Acquire);
         let left = if thread::panicking() { 0 } else { working.saturating_sub(1) };
