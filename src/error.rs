@@ -1,54 +1,54 @@
-//! What can go wrong, each case with what it takes to understand it.
+//! The errors of the crate.
 
 use std::fmt::Display;
 use std::io;
 
-/// The result of whatever can fail here.
+/// The result of a function that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Every error of the crate.
+/// An error of the crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument outside of what is allowed.
+    /// An argument outside the allowed values.
     #[error("{name} must be {allowed}, not {value}")]
     Argument {
         /// The argument's name.
         name: &'static str,
-        /// What was given.
+        /// The value given.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// The operating system refused an operation.
     #[error("cannot {operation} {address}: {}", reason(source))]
     Io {
-        /// What was tried, as a verb: `bind`, `connect to`.
+        /// The operation as a verb: `bind`, `connect to`.
         operation: &'static str,
-        /// The address that it was tried with.
+        /// The address of the operation.
         address: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A host name has no address.
+    /// A host name could not be resolved.
     #[error("cannot resolve host {host}: {reason}")]
     Resolve {
         /// The name.
         host: String,
         /// The resolver's code (`EAI_*`).
         code: i32,
-        /// The resolver's answer.
+        /// The resolver's message.
         reason: String,
     },
 }
 
 impl Error {
-    /// An argument error: `name` must be `allowed`, not `value`.
+    /// Creates an argument error: `name` must be `allowed`, not `value`.
     pub fn argument(name: &'static str, value: impl Display, allowed: impl Into<String>) -> Self {
         Self::Argument { name, value: value.to_string(), allowed: allowed.into() }
     }
 
-    /// The same of a number, as Python writes it: short, however large or small.
+    /// Creates an argument error for a number, which is shown briefly, as Python does.
     pub fn number(name: &'static str, value: f64, allowed: impl Into<String>) -> Self {
         let value = match value.abs() {
             size if size.is_nan() => "nan".to_owned(),
@@ -58,14 +58,14 @@ impl Error {
         Self::argument(name, value, allowed)
     }
 
-    /// For `map_err`: names the operation and the address that an I/O error belongs to.
+    /// Returns a function for `map_err` that names the operation and the address of an I/O error.
     pub fn io(operation: &'static str, address: impl Display) -> impl FnOnce(io::Error) -> Self {
         let address = address.to_string();
         move |source| Self::Io { operation, address, source }
     }
 }
 
-/// The system's words without the number that Rust appends: Python shows the number itself.
+/// Returns the system's words without the number that Rust appends; Python shows the number itself.
 fn reason(source: &io::Error) -> String {
     let text = source.to_string();
     match text.rfind(" (os error ") {

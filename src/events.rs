@@ -1,8 +1,8 @@
-//! A bounded queue of events that says what fell off it.
+//! A bounded queue of events that counts its losses.
 
 use std::collections::VecDeque;
 
-/// The newest events up to a fixed number. Older ones fall off unread and are counted.
+/// The newest events, up to a capacity. Older ones are dropped unread and counted.
 #[derive(Debug)]
 pub struct Events<E> {
     queue: VecDeque<E>,
@@ -11,19 +11,19 @@ pub struct Events<E> {
 }
 
 impl<E> Events<E> {
-    /// A queue of `capacity` events; one of none drops all silently, for nobody asked for them.
+    /// Creates a queue of at most `capacity` events; 0 disables it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self { queue: VecDeque::new(), capacity, overflowed: 0 }
     }
 
-    /// Whether anybody wants events.
+    /// Returns whether the queue is enabled.
     #[must_use]
     pub fn wanted(&self) -> bool {
         self.capacity > 0
     }
 
-    /// Adds an event; where the queue is full, the oldest falls off.
+    /// Adds an event; if the queue is full, drops the oldest.
     pub fn push(&mut self, event: E) {
         if !self.wanted() {
             return;
@@ -35,23 +35,23 @@ impl<E> Events<E> {
         self.queue.push_back(event);
     }
 
-    /// Takes the oldest event.
+    /// Removes the oldest event.
     pub fn pop(&mut self) -> Option<E> {
         self.queue.pop_front()
     }
 
-    /// Whether nothing waits to be read.
+    /// Returns whether all events were read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// What nobody has read yet, from the oldest.
+    /// Returns the unread events, oldest first.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &E> {
         self.queue.iter()
     }
 
-    /// How many events fell off unread.
+    /// Returns how many events were dropped unread.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.overflowed

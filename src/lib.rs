@@ -1,9 +1,9 @@
 //! The engine of udpulse: it measures any UDP path.
 //!
 //! Protocol logic is sans-I/O: [`ping::Session`], [`echo::Echo`], [`heartbeat::Client`] and
-//! [`heartbeat::Server`] are [`Machine`]s, plain state machines: time and datagrams in, datagrams and
-//! events out. The [`driver`] joins them to sockets on threads of their own; a test or a replay drives
-//! the same machine by hand:
+//! [`heartbeat::Server`] are [`Machine`]s, plain state machines: time and datagrams in, datagrams
+//! and events out. The [`driver`] joins them to sockets and threads; a test or a replay drives the
+//! same machine by hand:
 //!
 //! ```
 //! use udpulse::echo::{Config, Echo};

@@ -9,8 +9,8 @@ use crate::{Events, Stamp};
 /// A protocol without sockets or clocks: time and datagrams in, datagrams and events out.
 ///
 /// A machine may serve several sockets, numbered from 0; `socket` says which one a call is about.
-/// After each wait the driver hands over what arrived, calls [`on_time`](Self::on_time), and sends
-/// what [`transmit`](Self::transmit) returns. It then waits until [`deadline`](Self::deadline).
+/// After each wait the driver hands over the arrivals, calls [`on_time`](Self::on_time), and sends
+/// the datagrams of [`transmit`](Self::transmit). It then waits until [`deadline`](Self::deadline).
 pub trait Machine: Send + 'static {
     /// An event for a reader.
     type Event: Send;
@@ -29,11 +29,12 @@ pub trait Machine: Send + 'static {
         one_by_one(self, socket, arrivals, answer);
     }
 
-    /// Does what is due at `now`. Every datagram that arrived before `heard_ns` (monotonic) was
-    /// handed over, so silence counts up to then; `heard_ns` equals `now` if nothing is left to read.
+    /// Performs the work that is due at `now`. Every datagram that arrived before `heard_ns`
+    /// (monotonic) was handed over, so silence counts up to then; `heard_ns` equals `now` if
+    /// nothing is left to read.
     fn on_time(&mut self, socket: usize, now: Stamp, heard_ns: i64);
 
-    /// When `on_time` has something to do next, in monotonic nanoseconds.
+    /// Returns when `on_time` has work again, in monotonic nanoseconds.
     fn deadline(&self, socket: usize) -> Option<i64>;
 
     /// Returns the next datagram to send.
@@ -42,8 +43,8 @@ pub trait Machine: Send + 'static {
     /// Handles a datagram that found the send buffer full and now waits in the driver's backlog.
     fn on_blocked(&mut self, _socket: usize, _datagram: &[u8]) {}
 
-    /// A datagram of the backlog is about to leave: renews the times that it carries. Returns
-    /// whether it is still worth sending.
+    /// Renews the times in a datagram that is about to leave the backlog. Returns whether it is
+    /// still worth sending.
     fn on_unblocked(&mut self, _socket: usize, _now: Stamp, _datagram: &mut Vec<u8>) -> bool {
         true
     }
@@ -51,13 +52,13 @@ pub trait Machine: Send + 'static {
     /// Handles a datagram that this host could not send.
     fn on_send_failed(&mut self, socket: usize, datagram: &[u8]);
 
-    /// Handles an ICMP port-unreachable, with the refused datagram if the platform tells.
+    /// Handles an ICMP unreachable, with the refused datagram if the platform tells.
     fn on_refused(&mut self, _socket: usize, _datagram: Option<&[u8]>) {}
 
     /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0.
     fn on_departed(&mut self, _socket: usize, _index: u32, _kernel_ns: i64) {}
 
-    /// Sets how many datagrams the socket's full receive queue has dropped in all.
+    /// Sets the total of datagrams that the socket's full receive queue has dropped.
     fn on_receive_drops(&mut self, _socket: usize, _total: u64) {}
 
     /// The owner is shutting down: queues a farewell. Returns the delay until the next call, or
@@ -66,21 +67,21 @@ pub trait Machine: Send + 'static {
         None
     }
 
-    /// How long arrivals may wait to be read together.
+    /// Returns how long arrivals may wait to be read together.
     fn patience(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Whether the machine has finished with a socket.
+    /// Returns whether the machine has finished with a socket.
     fn is_done(&self, _socket: usize) -> bool {
         false
     }
 
-    /// The queue of unread events.
+    /// Returns the queue of unread events.
     fn events(&mut self) -> &mut Events<Self::Event>;
 }
 
-/// Hands over each datagram by itself.
+/// Hands over datagrams one at a time.
 pub(crate) fn one_by_one<'a, M: Machine + ?Sized>(
     machine: &mut M,
     socket: usize,
@@ -94,7 +95,7 @@ pub(crate) fn one_by_one<'a, M: Machine + ?Sized>(
     }
 }
 
-/// A datagram that came in.
+/// A received datagram.
 #[derive(Debug)]
 pub struct Arrival<'a> {
     /// When the program read it.
@@ -109,23 +110,23 @@ pub struct Arrival<'a> {
     pub is_answer: bool,
     /// The payload.
     pub datagram: &'a mut [u8],
-    /// Where the payload starts in the receive buffer.
+    /// The start of the payload in the receive buffer.
     pub(crate) offset: usize,
 }
 
 impl<'a> Arrival<'a> {
-    /// A datagram that was read when it arrived.
+    /// Creates an arrival that was read immediately.
     pub fn new(at: Stamp, from: SocketAddr, datagram: &'a mut [u8]) -> Self {
         Self { read: at, kernel: None, from, to: None, is_answer: false, datagram, offset: 0 }
     }
 
-    /// Where an immediate answer of this length lies in the receive buffer.
+    /// Returns the range of an immediate answer of this length in the receive buffer.
     #[must_use]
     pub fn answer(&self, length: usize) -> Range<usize> {
         self.offset..self.offset + length
     }
 
-    /// The best known time of arrival.
+    /// Returns the best known time of arrival.
     #[must_use]
     pub fn at(&self) -> Stamp {
         self.kernel.unwrap_or(self.read)
@@ -152,7 +153,7 @@ pub struct Local {
     pub interface: u32,
 }
 
-/// A machine's one datagram to send, in a buffer that is reused.
+/// A machine's one datagram to send, in a reused buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     to: Option<SocketAddr>,
@@ -166,7 +167,7 @@ impl Outgoing {
         self.to = Some(to);
     }
 
-    /// The payload written last.
+    /// Returns the payload written last.
     pub(crate) fn datagram(&self) -> &[u8] {
         &self.datagram
     }
@@ -178,14 +179,14 @@ impl Outgoing {
     }
 }
 
-/// Drives machines by hand.
+/// Helpers that drive machines by hand.
 #[cfg(test)]
 pub(crate) mod by_hand {
     use super::{Arrival, Machine};
     use crate::Stamp;
     use std::net::SocketAddr;
 
-    /// Hands over a datagram; returns the immediate answer.
+    /// Hands over a datagram. Returns the immediate answer.
     pub(crate) fn arrive(
         machine: &mut impl Machine,
         at: Stamp,
@@ -198,12 +199,12 @@ pub(crate) mod by_hand {
         Some(payload)
     }
 
-    /// Says that it is `now` and that nothing is left to read.
+    /// Sets the time to `now`, with nothing left to read.
     pub(crate) fn tick(machine: &mut impl Machine, now: Stamp) {
         machine.on_time(0, now, now.mono_ns);
     }
 
-    /// The next datagram to send.
+    /// Returns the next datagram to send.
     pub(crate) fn transmit(machine: &mut impl Machine) -> Option<(SocketAddr, &[u8])> {
         machine.transmit(0).map(|transmit| (transmit.to, transmit.datagram))
     }

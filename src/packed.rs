@@ -1,9 +1,9 @@
-//! A compact form of measurements in bytes, for storage; reading trusts nothing.
+//! A compact binary form of measurements, for storage. Reading validates everything.
 //!
-//! Whole numbers take as many bytes as they need (LEB128), signed ones are zigzag-coded, floats take
-//! eight bytes.
+//! Unsigned integers take as many bytes as they need (LEB128), signed ones are zigzag-coded, floats
+//! take eight bytes.
 
-/// The largest count that is read. Sums of thousands of reports stay far from an overflow.
+/// The largest count accepted; sums of thousands of reports stay far from an overflow.
 const MAX_COUNT: u64 = 1 << 48;
 
 /// A measurement that can be stored.
@@ -11,7 +11,7 @@ pub trait Packed: Sized {
     /// Appends the value to `out`.
     fn pack(&self, out: &mut Vec<u8>);
 
-    /// Reads a value; `None` if it is damaged or contradicts itself.
+    /// Reads a value; `None` if it is damaged or inconsistent.
     fn unpack(from: &mut Reader<'_>) -> Option<Self>;
 }
 
@@ -22,7 +22,7 @@ pub fn pack(value: &impl Packed) -> Vec<u8> {
     out
 }
 
-/// Reads a value that takes up all of `bytes`.
+/// Reads a value from all of `bytes`.
 #[must_use]
 pub fn unpack<T: Packed>(bytes: &[u8]) -> Option<T> {
     let mut reader = Reader(bytes);
@@ -30,7 +30,7 @@ pub fn unpack<T: Packed>(bytes: &[u8]) -> Option<T> {
     reader.0.is_empty().then_some(value)
 }
 
-/// Appends a whole number.
+/// Appends an unsigned integer.
 pub fn put_uint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
@@ -39,7 +39,7 @@ pub fn put_uint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// Appends a signed number.
+/// Appends a signed integer.
 pub fn put_int(value: i64, out: &mut Vec<u8>) {
     put_uint(((value << 1) ^ (value >> 63)).cast_unsigned(), out);
 }
@@ -49,23 +49,23 @@ pub fn put_float(value: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// The bytes left to read. Each method reads on, and returns `None` if the bytes cannot be read so.
+/// The bytes left to read. Each method consumes some, and returns `None` if they are invalid.
 pub struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    /// The next value.
+    /// Reads the next value.
     pub fn read<T: Packed>(&mut self) -> Option<T> {
         T::unpack(self)
     }
 
-    /// The next byte.
+    /// Reads the next byte.
     pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    /// A whole number.
+    /// Reads an unsigned integer.
     pub fn uint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -83,30 +83,30 @@ impl Reader<'_> {
         None
     }
 
-    /// A signed number.
+    /// Reads a signed integer.
     pub fn int(&mut self) -> Option<i64> {
         let value = self.uint()?;
         Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    /// A number of things.
+    /// Reads a count.
     pub fn count(&mut self) -> Option<u64> {
         self.uint().filter(|count| *count <= MAX_COUNT)
     }
 
-    /// A duration in nanoseconds, not below 0.
+    /// Reads a duration in nanoseconds, 0 or more.
     pub fn duration(&mut self) -> Option<i64> {
         i64::try_from(self.uint()?).ok()
     }
 
-    /// A finite float.
+    /// Reads a finite float.
     pub fn float(&mut self) -> Option<f64> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(f64::from_le_bytes(*bytes)).filter(|value| value.is_finite())
     }
 
-    /// Yes or no.
+    /// Reads a boolean.
     pub fn bool(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
@@ -116,7 +116,7 @@ impl Reader<'_> {
     }
 }
 
-/// Either nothing or a value.
+/// A flag, followed by the value if there is one.
 impl<T: Packed> Packed for Option<T> {
     fn pack(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.is_some()));
@@ -150,7 +150,7 @@ impl Packed for i64 {
     }
 }
 
-/// As many values as the number before them says.
+/// A count, followed by the values.
 impl<T: Packed> Packed for Vec<T> {
     fn pack(&self, out: &mut Vec<u8>) {
         put_uint(self.len() as u64, out);
@@ -160,7 +160,7 @@ impl<T: Packed> Packed for Vec<T> {
     }
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
-        // Memory is taken as values come, not on the word of a number.
+        // Allocate as values arrive; the count may be forged.
         (0..from.count()?).map(|_| from.read()).collect()
     }
 }

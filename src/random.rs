@@ -1,4 +1,4 @@
-//! The source of every random choice.
+//! The source of all random choices.
 
 use rand::rngs::{SysRng, Xoshiro256PlusPlus};
 use rand::{Rng, SeedableRng, TryRng};
@@ -6,20 +6,20 @@ use rand::{Rng, SeedableRng, TryRng};
 use crate::{Error, Result};
 
 /// A stream of xoshiro256++ numbers. The same seed gives the same choices on every platform and in
-/// every release: the ways from a number to a choice are written out here for that.
+/// every release, so the step from numbers to choices is implemented here.
 #[derive(Clone, Debug)]
 pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {
-    /// The stream of `seed`, or of a seed that the system chooses.
+    /// Creates the stream of `seed`; if `None`, the system chooses one.
     #[must_use]
     pub fn new(seed: Option<u64>) -> Self {
-        // A system without entropy still gets loss, only the same each time.
+        // A system without entropy still gets loss, but the same each time.
         let seed = seed.unwrap_or_else(|| SysRng.try_next_u64().unwrap_or_default());
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// So many numbers that nobody can guess, whatever others of them he knows.
+    /// Returns `count` independent numbers from the system's CSPRNG, or zeros if it fails.
     #[must_use]
     pub fn secrets(count: usize) -> Vec<u64> {
         let mut bytes = vec![0; 8 * count];
@@ -27,10 +27,10 @@ impl Random {
         bytes.as_chunks().0.iter().copied().map(u64::from_ne_bytes).collect()
     }
 
-    /// A stream of its own for whoever `words` name, whatever other streams of `seed` there are.
+    /// Derives an independent stream from `seed`, keyed by `words`.
     #[must_use]
     pub fn stream(seed: u64, words: &[u64]) -> Self {
-        // SplitMix64's finalizer (Steele, Lea, Flood 2014) takes in one word after the other.
+        // SplitMix64's finalizer (Steele, Lea, Flood 2014) mixes in one word after the other.
         let seed = words.iter().fold(seed, |hash, word| {
             let mut z = (hash ^ word).wrapping_add(0x9E37_79B9_7F4A_7C15);
             z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -40,7 +40,7 @@ impl Random {
         Self::new(Some(seed))
     }
 
-    /// Draws a number from 0, which can come, to 1, which cannot.
+    /// Draws a uniform number from 0 (included) to 1 (excluded).
     pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let unit = (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -52,18 +52,18 @@ impl Random {
         self.unit() < p
     }
 
-    /// Draws one of `n` whole numbers from 0, each as likely.
+    /// Draws a uniform integer from 0 to `n - 1`.
     pub fn below(&mut self, n: u64) -> u64 {
-        // The high half of the product: no number is favoured by more than n / 2^64.
+        // The high half of the product favours no number by more than n / 2^64.
         let product = u128::from(self.0.next_u64()) * u128::from(n);
         (product >> 64) as u64
     }
 }
 
-/// Lets `p` pass where it is a probability.
+/// Validates that `p` is a probability.
 ///
 /// # Errors
-/// [`Error::Argument`] where it is none.
+/// [`Error::Argument`] if it is not.
 pub fn probability(name: &'static str, p: f64) -> Result<f64> {
     if (0.0..=1.0).contains(&p) {
         Ok(p)

@@ -1,10 +1,10 @@
-//! Time as the engine sees it: pairs of a monotonic and a wall clock, in nanoseconds.
+//! Times as pairs of a monotonic and a wall clock, in nanoseconds.
 
 /// Nanoseconds in a second.
 pub const NS_PER_SECOND: i64 = 1_000_000_000;
 
-/// One moment on two clocks: the monotonic one for durations, the wall clock for what crosses hosts
-/// and for people. A round-trip time is never taken from the wall clock.
+/// One moment on two clocks: the monotonic one for durations, the wall clock for people and other
+/// hosts. Round-trip times never use the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Nanoseconds of a clock that never steps, from an arbitrary origin.
@@ -13,7 +13,7 @@ pub struct Stamp {
     pub wall_ns: i64,
 }
 
-/// Converts seconds to nanoseconds; `None` where the result is not a finite `i64`.
+/// Converts seconds to nanoseconds; `None` if the result is not a finite `i64`.
 #[must_use]
 pub fn nanoseconds(seconds: f64) -> Option<i64> {
     let ns = (seconds * 1e9).round();
