@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_none_keeps_and_counts_nothing() {
+    fn a_queue_of_0_keeps_and_counts_nothing() {
         let mut events = Events::new(0);
         events.push(1);
         assert!(events.is_empty() && !events.wanted());

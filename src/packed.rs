@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back(uint: u64, int: i64, float in any::<f64>()) {
+        fn numbers_survive_packing(uint: u64, int: i64, float in any::<f64>()) {
             let mut out = Vec::new();
             put_uint(uint, &mut out);
             put_int(int, &mut out);
@@ -184,7 +184,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_the_bytes_are_reading_ends(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn reading_ends_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let mut reader = Reader(&bytes);
             while reader.uint().is_some() {}
             let _ = unpack::<Vec<Option<i64>>>(&bytes);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_no_session_reaches_is_refused() {
+    fn an_absurd_count_is_refused() {
         let mut out = Vec::new();
         put_uint(MAX_COUNT + 1, &mut out);
         assert_eq!(unpack::<u64>(&out), None);

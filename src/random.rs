@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_choices_for_ever() {
+    fn the_choices_of_a_seed_never_change() {
         let mut random = Random::new(Some(7));
         let draws: Vec<_> = (0..8).map(|_| random.below(11)).collect();
         assert_eq!(draws, [0, 1, 7, 4, 10, 5, 7, 3]);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_the_same_for_ever_and_differ_from_each_other() {
+    fn streams_never_change_and_differ_from_each_other() {
         const STREAM: [u64; 6] = [956, 491, 118, 257, 716, 254];
         let draws = |words: &[u64]| {
             let mut random = Random::stream(7, words);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn never_and_always_are_exact() {
+    fn probabilities_of_0_and_1_are_exact() {
         let mut random = Random::new(Some(1));
         assert!((0..1000).all(|_| !random.chance(0.0) && random.chance(1.0)));
     }

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_none() {
+    fn out_of_range_values_are_none() {
         for value in [f64::NAN, f64::INFINITY, 1e300, 9.3e9] {
             assert_eq!(nanoseconds(value), None, "{value}");
         }

@@ -74,7 +74,7 @@ mod tests {
         };
         assert_eq!(sockets_needed(&config(400, 1000.0), 8 << 20), 1);
         assert_eq!(sockets_needed(&config(400, 1000.0), 212_992), 2);
-        assert_eq!(sockets_needed(&config(10_000, 100.0), 212_992), 2, "what 3 s hold");
+        assert_eq!(sockets_needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
         assert_eq!(sockets_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
         assert_eq!(sockets_needed(&config(1, 1e-9), 212_992), 1);
     }

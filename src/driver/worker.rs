@@ -306,7 +306,7 @@ mod tests {
     use crate::wire::Template;
 
     #[test]
-    fn a_child_waits_for_no_thread_of_its_parent() {
+    fn a_forked_child_does_not_wait_for_the_parents_threads() {
         let config = ClientConfig {
             servers: Vec::new(),
             interval_ns: 1,
