@@ -31,7 +31,7 @@ pub enum Wake {
     Interrupted,
 }
 
-/// The options of a [`BatchSocket`].
+/// The options of a [`BatchSocket`](crate::net::BatchSocket).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent socket options")]
 pub struct Options {

@@ -32,7 +32,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`Error::Argument`] if the last label of `host` is a number and `host` is not a full IPv4
-    /// address. Resolvers read `127.1`, `0x7f.1` and `12000` as addresses that hardly anybody meant.
+    /// address. Resolvers read `127.1`, `0x7f.1` and `12000` as addresses that hardly anybody
+    /// meant.
     pub fn new(host: String, port: u16) -> Result<Self> {
         if host.parse::<Ipv4Addr>().is_err() && ends_in_number(&host) {
             let allowed = "a name or a full address such as 127.0.0.1 or ::1";

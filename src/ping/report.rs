@@ -131,8 +131,8 @@ pub struct Report {
     pub counters: Counters,
     /// Round-trip times of probes answered in time, as the program saw them.
     pub rtt: Distribution,
-    /// The same by kernel timestamps: from the transmit timestamp, or the send time if there is none,
-    /// to the receive timestamp.
+    /// The same by kernel timestamps: from the transmit timestamp, or the send time if there is
+    /// none, to the receive timestamp.
     pub kernel_rtt: Distribution,
     /// The delay that this host's scheduling adds: the difference of the two.
     pub overhead: Distribution,

@@ -39,7 +39,8 @@ impl Default for Values {
     }
 }
 
-/// Few values are equal in the same order, as a session gives them; histograms if they count the same.
+/// Few values are equal in the same order, the order of a session; histograms are equal if their
+/// counts are.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -50,7 +51,7 @@ impl PartialEq for Values {
     }
 }
 
-/// The values of a histogram, rising, and how often each was recorded.
+/// Returns the values of a histogram in rising order, with their counts.
 fn recorded(histogram: &Histogram<u64>) -> impl Iterator<Item = (u64, u64)> {
     let values = histogram.iter_recorded();
     values.map(|value| (value.value_iterated_to(), value.count_at_value()))
@@ -318,7 +319,7 @@ mod tests {
             let distribution = of(sample);
             let mut bytes = pack(&distribution);
             prop_assert_eq!(unpack::<Distribution>(&bytes), Some(distribution));
-            // Damage is refused, or what is read is sound.
+            // Damage is rejected, or the result is sound.
             let length = bytes.len();
             bytes[at % length] = byte;
             if let Some(mut damaged) = unpack::<Distribution>(&bytes) {

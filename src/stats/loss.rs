@@ -82,7 +82,7 @@ impl LossRuns {
 }
 
 impl LossRuns {
-    /// Ends the run that goes on, which keeps its length.
+    /// Ends the current run, which keeps its length.
     pub fn end(&mut self) {
         self.last = None;
     }

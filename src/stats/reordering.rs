@@ -57,7 +57,7 @@ impl Reordering {
 }
 
 impl Reordering {
-    /// Ends the session: no arrival is added any more.
+    /// Ends the session: drops the state that only later arrivals need.
     pub fn end(&mut self) {
         self.ahead = VecDeque::new();
     }

@@ -52,7 +52,7 @@ impl Variation {
 }
 
 impl Variation {
-    /// Ends the session: no packet is added any more.
+    /// Ends the session: no pair spans its end.
     pub fn end(&mut self) {
         (self.last_sent, self.last_arrived) = (None, None);
     }
