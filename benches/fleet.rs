@@ -80,7 +80,7 @@ fn fill(server: &mut Server, clients: u32, port: u16) -> u64 {
         }
     }
     while server.events().pop().is_some() {}
-    server.events().overflowed()
+    server.events().dropped()
 }
 
 fn beat(interval_ms: u32, seq: u32, at: Stamp) -> Vec<u8> {
@@ -127,7 +127,7 @@ fn thread_ns() -> Result<u64, Box<dyn Error>> {
 }
 
 fn report(server: &mut Server, clients: u32, filled: u64) {
-    let (mut late_ns, mut others) = (Vec::new(), server.events().overflowed() - filled);
+    let (mut late_ns, mut others) = (Vec::new(), server.events().dropped() - filled);
     let first_dead = IpAddr::V4(address(clients));
     while let Some(event) = server.events().pop() {
         match event.change {

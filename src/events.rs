@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 pub struct Events<E> {
     queue: VecDeque<E>,
     capacity: usize,
-    overflowed: u64,
+    dropped: u64,
 }
 
 impl<E> Events<E> {
     /// Creates a queue of at most `capacity` events; 0 disables it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { queue: VecDeque::new(), capacity, overflowed: 0 }
+        Self { queue: VecDeque::new(), capacity, dropped: 0 }
     }
 
     /// Returns whether the queue is enabled.
@@ -30,7 +30,7 @@ impl<E> Events<E> {
         }
         if self.queue.len() == self.capacity {
             self.queue.pop_front();
-            self.overflowed += 1;
+            self.dropped += 1;
         }
         self.queue.push_back(event);
     }
@@ -53,8 +53,8 @@ impl<E> Events<E> {
 
     /// Returns how many events were dropped unread.
     #[must_use]
-    pub fn overflowed(&self) -> u64 {
-        self.overflowed
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
             events.push(event);
         }
         assert_eq!((events.pop(), events.pop(), events.pop()), (Some(2), Some(3), None));
-        assert_eq!(events.overflowed(), 1);
+        assert_eq!(events.dropped(), 1);
     }
 
     #[test]
@@ -77,6 +77,6 @@ mod tests {
         let mut events = Events::new(0);
         events.push(1);
         assert!(events.is_empty() && !events.wanted());
-        assert_eq!(events.overflowed(), 0);
+        assert_eq!(events.dropped(), 0);
     }
 }

@@ -59,6 +59,25 @@ class TestWhatAllHave:
             stopper.join()
         assert not thing.running
 
+    def test_a_batch_is_empty_at_the_timeout_and_at_the_end(self, thing: Any) -> None:
+        with pytest.raises(udpulse.NotStartedError):
+            thing.next_batch(timeout=0)
+        with thing:
+            if isinstance(thing, HeartbeatClient):
+                next(thing)  # the first beat is due immediately
+            assert thing.next_batch(timeout=0.001) == thing.next_batch(timeout=0) == []
+            stopper = threading.Timer(0.05, thing.stop)
+            stopper.start()
+            assert thing.next_batch() == []
+            stopper.join()
+        assert thing.next_batch(timeout=1e300) == []
+        for limit in (0, 1.5):
+            with pytest.raises((TypeError, ValueError), match="limit must be 1 to 4294967295"):
+                thing.next_batch(limit)
+        for timeout in (-1, float("nan"), "x"):
+            with pytest.raises((TypeError, ValueError), match="timeout must be 0 or more seconds"):
+                thing.next_batch(timeout=timeout)
+
     def test_its_repr_names_class_address_and_state(self, thing: Any) -> None:
         name = type(thing).__name__
         with thing:
@@ -186,7 +205,7 @@ def test_a_seed_repeats_the_losses() -> None:
 def test_the_log_is_bounded_and_says_what_fell_off() -> None:
     with EchoServer(port=0, log=5) as server:
         udpulse.ping(*server.address, count=8)
-        assert server.overflowed == 3
+        assert server.events_dropped == 3
         assert [next(server).answer[:7] for _ in range(5)] == [b"PING %d " % n for n in range(4, 9)]
 
 
@@ -198,6 +217,15 @@ def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:
         assert list(client) == []
         client.start()
         assert len(list(client)) == 3
+
+
+def test_a_batch_has_all_that_waits_up_to_its_limit() -> None:
+    with EchoServer(port=0) as server, PingClient(*server.address, count=9) as client:
+        while client.running:
+            pass
+        assert [probe.seq for probe in client.next_batch(4)] == [1, 2, 3, 4]
+        assert [probe.seq for probe in client.next_batch(timeout=0)] == [5, 6, 7, 8, 9]
+        assert client.next_batch() == []
 
 
 def test_nobody_listening_is_data() -> None:

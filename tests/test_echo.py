@@ -185,7 +185,7 @@ def test_a_pattern_loses_what_it_names(client: socket.socket) -> None:
 def test_the_log_tells_what_fell_off_and_iterating_takes_from_it(client: socket.socket) -> None:
     with EchoServer(port=0, transform="echo", log=3) as server:
         exchange(client, server, 5)
-        assert server.overflowed == 2
+        assert server.events_dropped == 2
         assert [fate.number for fate in server.fates()] == [3, 4, 5]
         assert next(server).number == 3
         assert server.columns().number.tolist() == [4, 5]

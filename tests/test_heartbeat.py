@@ -370,8 +370,8 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
         while batch := server.next_batch():
             rest += len(batch)
         # One Up and each beat.
-        assert 10 + rest + server.overflowed == total + 1
-        assert server.overflowed > 0
+        assert 10 + rest + server.events_dropped == total + 1
+        assert server.events_dropped > 0
         assert server.next_batch() == []
 
 

@@ -66,5 +66,5 @@ def _told(server: EchoServer) -> Iterator[str]:
     fates = server.fates()
     for fate in fates[-SHOWN:]:
         yield repr(fate)
-    if len(fates) > SHOWN or server.overflowed:
-        yield f"({len(fates) - SHOWN} fates before these, and {server.overflowed} that fell off)"
+    if len(fates) > SHOWN or server.events_dropped:
+        yield f"({len(fates) - SHOWN} fates before these, and {server.events_dropped} that fell off)"

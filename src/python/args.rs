@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList, PyTuple};
 
-use crate::net::Endpoint;
+use crate::net::{Endpoint, now};
 use crate::python::value::address;
 use crate::{Error, Random, Result, nanoseconds};
 
@@ -163,6 +163,9 @@ pub(super) type LocalPort = Int<u16, 0, 65_535>;
 /// A port that something is sent to.
 pub(super) type RemotePort = Int<u16, 1, 65_535>;
 
+/// How many events to return.
+pub(super) type BatchLimit = Int<usize, 1, { u32::MAX as u64 }>;
+
 /// How many: at least one.
 pub(super) type Count = Int<u64, 1, { u64::MAX }>;
 
@@ -200,6 +203,27 @@ impl Argument for Seconds {
         } else {
             Err(wrong_value(name, given, allowed))
         }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// How long to wait: 0 or more seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Patience(f64);
+
+impl Patience {
+    /// The end of a wait that starts now, in monotonic nanoseconds.
+    pub(super) fn deadline_ns(self) -> i64 {
+        nanoseconds(self.0).map_or(i64::MAX, |ns| now().mono_ns.saturating_add(ns))
+    }
+}
+
+impl Argument for Patience {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        number_within(name, given, 0.0..=f64::INFINITY, "0 or more seconds").map(Self)
     }
 
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

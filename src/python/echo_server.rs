@@ -211,7 +211,7 @@ impl EchoServer {
 
     /// The fates in the log that nobody has taken by iterating, as a list, from the oldest.
     ///
-    /// They stay in the log; `overflowed` tells how many older ones fell off it.
+    /// They stay in the log; `events_dropped` tells how many older ones fell off it.
     fn fates(&self, py: Python<'_>) -> Vec<Fate> {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::net::{Endpoint, Notifier, Receiver, Socket};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
-use crate::python::wait::{resolve_all, wait};
+use crate::python::wait::{resolve_all, wait, wait_until};
 use crate::{Error, Machine, Next, Result, Worker};
 
 /// The worker of a Python object: none before the first start, then the latest.
@@ -152,8 +152,8 @@ impl<M: Machine> Handle<M> {
     }
 
     /// How many events fell off unread.
-    pub(super) fn overflowed(&self, py: Python<'_>) -> u64 {
-        self.look(py, |machine| machine.events().overflowed())
+    pub(super) fn events_dropped(&self, py: Python<'_>) -> u64 {
+        self.look(py, |machine| machine.events().dropped())
     }
 
     /// What `look` sees of the machine; its default before the first start, and in a forked child
@@ -166,15 +166,35 @@ impl<M: Machine> Handle<M> {
         self.worker().and_then(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
     }
 
-    /// Waits for the next event; none when the worker has ended and all were read.
+    /// Waits for the next event; returns `None` at the end of the events.
     pub(super) fn next(&self, py: Python<'_>) -> PyResult<Option<M::Event>> {
+        self.next_until(py, i64::MAX)
+    }
+
+    /// Waits for an event until a deadline, in monotonic nanoseconds, and returns all that wait by
+    /// then, up to `limit`.
+    pub(super) fn next_batch(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        deadline_ns: i64,
+    ) -> PyResult<Vec<M::Event>> {
+        let Some(first) = self.next_until(py, deadline_ns)? else { return Ok(Vec::new()) };
+        let more: Vec<_> = self.look(py, |machine| {
+            std::iter::from_fn(|| machine.events().pop()).take(limit - 1).collect()
+        });
+        Ok(std::iter::once(first).chain(more).collect())
+    }
+
+    fn next_until(&self, py: Python<'_>, deadline_ns: i64) -> PyResult<Option<M::Event>> {
         let worker = self.started()?;
-        wait(py, |slice| match worker.next_event(slice) {
+        let next = wait_until(py, deadline_ns, |slice| match worker.next_event(slice) {
             Next::Event(event) => Some(Ok(Some(event))),
             Next::Ended => Some(Ok(None)),
             Next::Failed => Some(Err(failed(self.class))),
             Next::Nothing => None,
-        })?
+        })?;
+        next.unwrap_or(Ok(None))
     }
 
     /// Takes the next event without waiting; none where nothing happened, in which case `waiter`
@@ -273,8 +293,8 @@ macro_rules! running_object {
 
             /// How many events fell off the bounded queue because nobody read them in time.
             #[getter]
-            fn overflowed(&self, py: pyo3::Python<'_>) -> u64 {
-                self.handle.overflowed(py)
+            fn events_dropped(&self, py: pyo3::Python<'_>) -> u64 {
+                self.handle.events_dropped(py)
             }
 
             fn __enter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
@@ -298,6 +318,31 @@ macro_rules! running_object {
 
             fn __next__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<Option<$event>> {
                 Ok(self.handle.next(py)?.map(<$event>::from))
+            }
+
+            /// Wait for an event and return all that wait by then, the oldest first.
+            ///
+            /// limit: how many to return at most, at least 1.
+            /// timeout: how long to wait for the first, in seconds; None waits without end.
+            ///
+            /// The list is empty at the timeout and at the end: the object has stopped and all events
+            /// were read. `events_dropped` says how many fell off unread. Raises NotStartedError
+            /// before the first start.
+            #[pyo3(
+                signature = (limit = crate::python::options::given!(4096), timeout = crate::python::options::given!(None)),
+                text_signature = "($self, limit=4096, timeout=None)",
+            )]
+            fn next_batch(
+                &self,
+                py: pyo3::Python<'_>,
+                limit: crate::python::options::Given<'_>,
+                timeout: crate::python::options::Given<'_>,
+            ) -> pyo3::PyResult<Vec<$event>> {
+                let limit: crate::python::args::BatchLimit = limit.read(py, "limit")?;
+                let timeout: Option<crate::python::args::Patience> = timeout.read(py, "timeout")?;
+                let deadline_ns = timeout.map_or(i64::MAX, |timeout| timeout.deadline_ns());
+                let events = self.handle.next_batch(py, limit.0, deadline_ns)?;
+                Ok(events.into_iter().map(<$event>::from).collect())
             }
 
             /// Starts the object if it was never started; the events come through the running event

@@ -10,7 +10,7 @@ use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
-use crate::python::options::{Given, given, options};
+use crate::python::options::options;
 use crate::python::value::{Address, address, text, utc_offset_ns, value};
 use crate::wire::beat::Status;
 use crate::{Error, Result, seconds};
@@ -274,24 +274,6 @@ impl HeartbeatServer {
             columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
         }
         Ok(columns)
-    }
-
-    /// Wait for an event and give all that wait by then, the oldest first, at most `limit`.
-    ///
-    /// limit: at least 1.
-    ///
-    /// An empty list is the end: the server has stopped and all was read. `overflowed` tells how
-    /// many fell off unread. Raises NotStartedError before the first start.
-    #[pyo3(signature = (limit = given!(4096)), text_signature = "(self, limit=4096)")]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn next_batch(&self, py: Python<'_>, limit: Given<'_>) -> PyResult<Vec<Event>> {
-        let Int::<usize, 1, { u32::MAX as u64 }>(limit) = limit.read(py, "limit")?;
-        let Some(first) = self.handle.next(py)? else { return Ok(Vec::new()) };
-        let more: Vec<_> = self.handle.look(py, |server| {
-            let events = crate::Machine::events(server);
-            std::iter::from_fn(|| events.pop()).take(limit - 1).collect()
-        });
-        Ok(std::iter::once(first).chain(more).map(Event::from).collect())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -7,24 +7,42 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::net::{Endpoint, resolve};
+use crate::net::{Endpoint, now, resolve};
 use crate::python::error::failed;
 use crate::{Error, Result};
 
 /// How long Ctrl-C may go unseen.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// Calls `wait`, detached, with the longest time it may take, until it gives something. Between two
-/// calls a signal that came raises what its handler raises.
+/// Calls `wait`, detached, with the longest time that it may take, until it returns something. Between
+/// two calls a signal handler may raise.
 pub(super) fn wait<T: Send>(
     py: Python<'_>,
     mut wait: impl FnMut(Duration) -> Option<T> + Send,
 ) -> PyResult<T> {
     loop {
-        if let Some(value) = py.detach(|| wait(SLICE)) {
+        if let Some(value) = wait_until(py, i64::MAX, &mut wait)? {
             return Ok(value);
         }
+    }
+}
+
+/// Does the same up to a deadline, in monotonic nanoseconds. Returns `None` if it has come.
+pub(super) fn wait_until<T: Send>(
+    py: Python<'_>,
+    deadline_ns: i64,
+    mut wait: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    loop {
+        let left_ns = deadline_ns.saturating_sub(now().mono_ns).max(0);
+        let slice = SLICE.min(Duration::from_nanos(left_ns.unsigned_abs()));
+        if let Some(value) = py.detach(|| wait(slice)) {
+            return Ok(Some(value));
+        }
         py.check_signals()?;
+        if left_ns == 0 {
+            return Ok(None);
+        }
     }
 }
 

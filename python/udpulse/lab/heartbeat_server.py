@@ -85,8 +85,8 @@ def watch(
     ):
         if number:
             screen.note(f"{counted(number, 'datagram')} {what}")
-    if server.overflowed:
-        screen.note(f"The screen was too slow for {counted(server.overflowed, 'event')}")
+    if server.events_dropped:
+        screen.note(f"The screen was too slow for {counted(server.events_dropped, 'event')}")
     return 0
 
 

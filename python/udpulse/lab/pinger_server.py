@@ -54,8 +54,8 @@ def serve(server: EchoServer, screen: Screen) -> int:
         counters = server.counters
         received = counted(counters.received, "packet")
         screen.note(f"Received {received}, dropped {counters.dropped}")
-        if server.overflowed:
-            screen.note(f"The screen was too slow for {counted(server.overflowed, 'packet')}")
+        if server.events_dropped:
+            screen.note(f"The screen was too slow for {counted(server.events_dropped, 'packet')}")
     return 0
 
 
