@@ -109,6 +109,45 @@ def test_many_sessions_share_one_loop_and_no_thread_of_python_waits() -> None:
     assert [[probe.seq for probe in probes] for probes in results] == [list(range(1, 21))] * 50
 
 
+def test_a_ping_is_awaited() -> None:
+    async def both(address: tuple[str, int]) -> list[Any]:
+        before = threading.active_count()
+        results = await asyncio.gather(
+            udpulse.async_ping(*address, count=5),
+            udpulse.async_ping_many([address, address], count=2),
+            udpulse.async_ping_many([]),
+        )
+        assert threading.active_count() == before
+        return list(results)
+
+    with EchoServer(port=0) as server:
+        report, reports, none = asyncio.run(both(server.address))
+        assert (report.answered, [r.answered for r in reports], none) == (5, [2, 2], [])
+        assert len(report.columns()["seq"]) == 5
+        named = udpulse.async_ping("localhost", server.address[1], count=1)
+        assert asyncio.run(named).answered == 1
+    with pytest.raises(ValueError, match="count must be 1 or more if no duration is given"):
+        asyncio.run(udpulse.async_ping("127.0.0.1", count=None))
+
+
+def test_a_cancelled_ping_ends(silent: peers.Address) -> None:
+    async def give_up() -> None:
+        for call in (
+            lambda: udpulse.async_ping(*silent, count=10**6, interval=0.001),
+            lambda: udpulse.async_ping_many([silent], count=10**6),
+        ):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(call(), 0.01)
+
+    def engine_threads() -> int:
+        tasks = Path("/proc/self/task").iterdir()
+        return sum((task / "comm").read_text() == "udpulse\n" for task in tasks)
+
+    asyncio.run(give_up())
+    if Path("/proc/self/task").exists():
+        assert engine_threads() == 0
+
+
 def test_a_cancelled_wait_loses_no_event() -> None:
     async def impatient(client: PingClient) -> list[int]:
         numbers: list[int] = []

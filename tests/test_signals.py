@@ -43,10 +43,17 @@ for _ in range(2):
 """
 
 CALLING = """
-try:
+def tell():
+    sink.recv(100)
     print("ready", flush=True)
+
+import threading
+threading.Thread(target=tell).start()
+try:
     {call}
-except KeyboardInterrupt:
+except KeyboardInterrupt as error:
+    report, = getattr(error, "reports", None) or [error.report]
+    assert report.sent == report.pending >= 1
     print("interrupted")
 assert udpulse.ping(*silent, count=1, timeout=0.01).lost == 1
 """

@@ -19,6 +19,8 @@ from udpulse._core import (
     PingReport,
     Probe,
     __version__,
+    async_ping,
+    async_ping_many,
     ping,
     ping_many,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "Probe",
     "UdpulseError",
     "__version__",
+    "async_ping",
+    "async_ping_many",
     "events",
     "impair",
     "ping",

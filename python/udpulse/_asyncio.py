@@ -11,19 +11,32 @@ from udpulse._progress import unwatch, watch
 
 _Event = TypeVar("_Event")
 _EventOut = TypeVar("_EventOut", covariant=True)
+_Result = TypeVar("_Result")
+_ResultOut = TypeVar("_ResultOut", covariant=True)
 
 # After this many events in a row the loop's other tasks get a turn.
 _ROW = 64
 
 
-class _Running(Protocol):
-    """A running object of any class."""
+class _Work(Protocol):
+    """What the engine works on until it is stopped or done."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def _has_names(self) -> bool: ...
-    def _begin_leaving(self) -> None: ...
     def _poll_end(self, waiter: _Waiter) -> bool: ...
+
+
+class _Run(_Work, Protocol[_ResultOut]):
+    """Work with a result."""
+
+    def _finish(self) -> _ResultOut: ...
+
+
+class _Running(_Work, Protocol):
+    """A running object of any class."""
+
+    def _begin_leaving(self) -> None: ...
 
 
 class _Iterable(_Running, Protocol[_EventOut]):
@@ -91,7 +104,7 @@ class Events(Generic[_Event]):
             return self._running._poll(self._wakeup.waiter)
 
 
-async def start(running: _Running) -> None:
+async def start(running: _Work) -> None:
     """Start `running`; the system's resolver, which blocks, runs in a thread."""
     if not running._has_names():
         running.start()
@@ -117,7 +130,21 @@ async def leave(running: _Running) -> None:
     if isinstance(running, HeartbeatClient):
         unwatch(running)
     running._begin_leaving()
-    wakeup = _Wakeup()
-    while not running._poll_end(wakeup.waiter):
-        await wakeup.wait()
+    await _ended(running)
     running.stop()  # to join threads that have ended
+
+
+async def finish(run: _Run[_Result]) -> _Result:
+    """Return what `run` results in; end it if this is cancelled."""
+    await start(run)
+    try:
+        await _ended(run)
+        return run._finish()
+    finally:
+        run.stop()
+
+
+async def _ended(work: _Work) -> None:
+    wakeup = _Wakeup()
+    while not work._poll_end(wakeup.waiter):
+        await wakeup.wait()

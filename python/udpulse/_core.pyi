@@ -59,6 +59,8 @@ __all__ = [
     "Up",
     "_Waiter",
     "__version__",
+    "async_ping",
+    "async_ping_many",
     "ping",
     "ping_many",
 ]
@@ -467,6 +469,7 @@ class PingClient:
     def __next__(self) -> Probe: ...
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]: ...
     def __aiter__(self) -> AsyncIterator[Probe]: ...
+    def _finish(self) -> PingReport: ...
     def _poll(self, waiter: _Waiter) -> Probe | None: ...
     def _has_names(self) -> bool: ...
     def _begin_leaving(self) -> None: ...
@@ -601,6 +604,35 @@ class PingReport:
     def __add__(self, other: PingReport, /) -> PingReport: ...
     def __radd__(self, value: PingReport, /) -> PingReport: ...
 
+async def async_ping(
+    host: str,
+    port: int = 12000,
+    *,
+    count: int | None = 10,
+    timeout: float = 1.0,
+    interval: float | None = None,
+    schedule: Literal["periodic", "poisson"] = "periodic",
+    duration: float | None = None,
+    seed: int | None = None,
+    size: int = 0,
+    keep: int | Literal["all"] = 0,
+    timestamps: Literal["user", "receive", "kernel"] = "receive",
+    precise: bool = False,
+    source: tuple[str, int] | None = None,
+    ttl: int | None = None,
+    dscp: int | None = None,
+    dont_fragment: bool = False,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
+) -> PingReport: ...
+async def async_ping_many(
+    targets: Iterable[tuple[str, int]],
+    *,
+    count: int = 3,
+    rate: float = 1000.0,
+    timeout: float = 1.0,
+    size: int = 64,
+) -> list[PingReport]: ...
 def ping(
     host: str,
     port: int = 12000,

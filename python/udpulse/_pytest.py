@@ -66,5 +66,6 @@ def _told(server: EchoServer) -> Iterator[str]:
     fates = server.fates()
     for fate in fates[-SHOWN:]:
         yield repr(fate)
-    if len(fates) > SHOWN or server.events_dropped:
-        yield f"({len(fates) - SHOWN} fates before these, and {server.events_dropped} that fell off)"
+    dropped = server.events_dropped
+    if len(fates) > SHOWN or dropped:
+        yield f"({len(fates) - SHOWN} fates before these, and {dropped} that fell off)"

@@ -174,8 +174,9 @@ impl EchoServer {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let threads = self.settings.threads.0;
-        let start = |address| driver::echo::start(address, threads, self.config.clone());
-        self.handle.launch(py, &self.endpoint, start)
+        self.handle.launch(py, self.endpoints(), |addresses| {
+            driver::echo::start(addresses[0], threads, self.config.clone())
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use crate::net::{Endpoint, Notifier, Receiver, Socket};
+use crate::net::{Endpoint, Notifier, Receiver};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_all, wait, wait_until};
@@ -48,29 +48,12 @@ impl<M: Machine> Handle<M> {
         Self { class, worker: Mutex::new(None), starting: AtomicU32::new(0) }
     }
 
-    /// Starts a worker where none runs: `open` makes a socket of the address that `endpoint` has,
-    /// `machine` what works on it.
-    pub(super) fn start(
+    /// Starts the worker that `launch` makes for the addresses of `endpoints`, unless one runs.
+    pub(super) fn launch<'a>(
         &self,
         py: Python<'_>,
-        endpoint: &Endpoint,
-        open: fn(SocketAddr) -> Result<Socket>,
-        machine: impl FnOnce(&Socket) -> M,
-    ) -> PyResult<()> {
-        self.launch(py, endpoint, |address| {
-            let socket = open(address)?;
-            let machine = machine(&socket);
-            Worker::start(socket, machine)
-        })
-    }
-
-    /// Starts a worker where none runs: the one that `launch` makes for the address that `endpoint`
-    /// has.
-    pub(super) fn launch(
-        &self,
-        py: Python<'_>,
-        endpoint: &Endpoint,
-        launch: impl FnOnce(SocketAddr) -> Result<Worker<M>>,
+        endpoints: impl Iterator<Item = &'a Endpoint>,
+        launch: impl FnOnce(Vec<SocketAddr>) -> Result<Worker<M>>,
     ) -> PyResult<()> {
         let _starting = wait(py, |slice| {
             Starting::attempt(&self.starting, process::id()).or_else(|| {
@@ -81,8 +64,8 @@ impl<M: Machine> Handle<M> {
         if self.is_running() {
             return Ok(());
         }
-        let address = resolve_all(py, std::slice::from_ref(endpoint))?[0];
-        let worker = Arc::new(launch(address)?);
+        let addresses = resolve_all(py, endpoints)?;
+        let worker = Arc::new(launch(addresses)?);
         let last = self.lock().replace(worker);
         py.detach(|| drop(last));
         Ok(())

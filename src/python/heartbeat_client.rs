@@ -13,10 +13,9 @@ use crate::python::args::{
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
 use crate::python::value::{Address, address, utc_offset_ns, value};
-use crate::python::wait::resolve_all;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
-use crate::{Error, Result, nanoseconds, seconds};
+use crate::{Error, Result, Worker, nanoseconds, seconds};
 
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;
@@ -144,7 +143,7 @@ impl Progress {
 }
 
 /// A socket that may send to many.
-fn open_any(first: SocketAddr) -> Result<Socket> {
+fn bind_any(first: SocketAddr) -> Result<Socket> {
     let any = match first {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -211,22 +210,22 @@ impl HeartbeatClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let endpoints: Vec<_> = self.endpoints().cloned().collect();
-        let mut servers = resolve_all(py, &endpoints)?;
-        let open = if servers.len() == 1 { Socket::connect } else { open_any };
-        // A socket of IPv6 reaches IPv4, too.
-        if servers.iter().any(SocketAddr::is_ipv6) {
-            servers = servers.into_iter().map(on_ipv6).collect();
-        }
-        let (host, port) = address(servers[0]);
-        let endpoint = Endpoint { host, port, family: None };
         let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
-        self.handle.start(py, &endpoint, open, |socket| {
-            if let [alone] = &mut servers[..] {
-                // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
-                *alone = socket.peer_address();
+        self.handle.launch(py, self.endpoints(), |mut servers| {
+            // A socket of IPv6 reaches IPv4, too.
+            if servers.iter().any(SocketAddr::is_ipv6) {
+                servers = servers.into_iter().map(on_ipv6).collect();
             }
-            Client::new(ClientConfig { servers, ..config })
+            let socket = match &mut servers[..] {
+                [alone] => {
+                    let socket = Socket::connect(*alone)?;
+                    // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
+                    *alone = socket.peer_address();
+                    socket
+                }
+                several => bind_any(several[0])?,
+            };
+            Worker::start(socket, Client::new(ClientConfig { servers, ..config }))
         })
     }
 }

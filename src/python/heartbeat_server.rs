@@ -184,7 +184,9 @@ impl HeartbeatServer {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let config = ServerConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
-        self.handle.launch(py, &self.endpoint, |address| driver::heartbeat::start(address, config))
+        self.handle.launch(py, self.endpoints(), |addresses| {
+            driver::heartbeat::start(addresses[0], config)
+        })
     }
 
     fn snapshot(&self, py: Python<'_>) -> Vec<heartbeat::Peer> {

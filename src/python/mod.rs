@@ -41,9 +41,9 @@ mod _core {
         Uniform,
     };
     #[pymodule_export]
-    use super::ping_client::{PingClient, ping};
+    use super::ping_client::{PingClient, async_ping, ping};
     #[pymodule_export]
-    use super::ping_many::ping_many;
+    use super::ping_many::{async_ping_many, ping_many};
     #[pymodule_export]
     use super::ping_report::{Distribution, PingReport, Probe, Runs};
 

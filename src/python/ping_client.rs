@@ -10,10 +10,11 @@ use crate::python::args::{
     Argument, Count, Int, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word, Words,
     integer, wrong_value,
 };
-use crate::python::handle::{Handle, running_object};
+use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
 use crate::python::ping_report::{PingReport, Probe};
 use crate::python::value::Address;
+use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
 
@@ -242,14 +243,30 @@ impl PingClient {
         Ok(Self { settings, endpoint, config, handle: Handle::new("PingClient") })
     }
 
+    /// A client whose report is all that counts.
+    fn for_call(mut settings: Settings) -> PyResult<Self> {
+        if let Keep::Default(_) = settings.keep {
+            settings.keep = Keep::All;
+        }
+        let mut client = Self::make(settings)?;
+        if client.config.count.is_none() && client.config.duration_ns.is_none() {
+            let allowed = "1 or more if no duration is given";
+            return Err(Error::argument("count", "None", allowed).into());
+        }
+        // Nobody reads the probes one by one.
+        client.config.events = 0;
+        Ok(client)
+    }
+
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.endpoint)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let (socket, flows) = (self.settings.socket(), self.settings.flows.0);
-        let start = |target| driver::ping::start(target, &socket, self.config, flows);
-        self.handle.launch(py, &self.endpoint, start)
+        self.handle.launch(py, self.endpoints(), |targets| {
+            driver::ping::start(targets[0], &socket, self.config, flows)
+        })
     }
 }
 
@@ -266,6 +283,13 @@ impl PingClient {
     /// The PingReport since the last start; consistent also while it runs.
     fn report(&self, py: Python<'_>) -> PingReport {
         PingReport::of_flows(self.handle.look(py, |flows| flows.reports()))
+    }
+
+    /// Wait for the last probe and return the report.
+    #[pyo3(name = "_finish")]
+    fn finish(&self, py: Python<'_>) -> PyResult<PingReport> {
+        self.handle.join(py)?;
+        Ok(self.report(py))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -286,20 +310,29 @@ ping_options! {
     #[doc = ping_options!(docs)]
     /// Raises ValueError for an argument out of range and for a run without end, OSError if the system
     /// refuses the address and socket.gaierror if the host has none.
-    function ping = run_ping -> PyResult<PingReport>
+    function ping = ping_blocking -> PyResult<PingReport>
 }
 
-fn run_ping(py: Python<'_>, mut settings: Settings) -> PyResult<PingReport> {
-    if let Keep::Default(_) = settings.keep {
-        settings.keep = Keep::All;
-    }
-    let mut client = PingClient::make(settings)?;
-    if client.config.count.is_none() && client.config.duration_ns.is_none() {
-        return Err(Error::argument("count", "None", "1 or more if no duration is given").into());
-    }
-    // Nobody reads the probes one by one.
-    client.config.events = 0;
-    client.run(py)?;
-    client.handle.join(py)?;
-    Ok(client.report(py))
+ping_options! {
+    #[doc = ping_options!(signature async_ping)]
+    /// Ping a UDP echo server through the running event loop and return the PingReport, as `ping` does.
+    ///
+    #[doc = ping_options!(docs)]
+    /// No thread of Python waits, except while a name is resolved. Cancelling ends the probes. Raises
+    /// what `ping` raises.
+    function async_ping = ping_async -> PyResult<Py<PyAny>>
+}
+
+fn ping_blocking(py: Python<'_>, settings: Settings) -> PyResult<PingReport> {
+    let client = PingClient::for_call(settings)?;
+    let finished = client.run(py).and_then(|()| client.finish(py));
+    finished.map_err(|error| {
+        client.handle.stop(py);
+        interrupted(py, error, "report", client.report(py))
+    })
+}
+
+fn ping_async(py: Python<'_>, settings: Settings) -> PyResult<Py<PyAny>> {
+    let client = Bound::new(py, PingClient::for_call(settings)?)?;
+    Ok(asynchronous("finish", client.as_any())?.unbind())
 }

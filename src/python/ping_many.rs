@@ -1,14 +1,14 @@
-//! `ping_many`.
+//! `ping_many` and `async_ping_many`.
 
 use pyo3::prelude::*;
 
 use crate::driver;
 use crate::ping::{MIN_TOKEN_SIZE, Sweep, SweepConfig};
 use crate::python::args::{Argument, Int, Remotes, Seconds, number, wrong_value};
-use crate::python::error::failed;
+use crate::python::handle::{Handle, Waiter, asynchronous};
 use crate::python::options::options;
 use crate::python::ping_report::PingReport;
-use crate::python::wait::{resolve_all, wait};
+use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 
 /// How many targets one sweep may have.
@@ -59,30 +59,92 @@ sweep_options! {
     /// than the one that was asked. Refusals count as losses, because an unconnected socket does not
     /// learn of them. Above 2000 probes per second, probes are sent and replies are read several at
     /// a time, every half a millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
-    /// Blocks until the last probe is decided; Ctrl-C ends it.
+    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has what was
+    /// measured so far as its `reports`.
     ///
     /// Raises TypeError for a target that is no pair, ValueError for an argument out of range, OSError if
     /// the system refuses the socket and socket.gaierror if a host has no address.
-    function ping_many = run_sweep -> PyResult<Vec<PingReport>>
+    function ping_many = ping_blocking -> PyResult<Vec<PingReport>>
 }
 
-fn run_sweep(py: Python<'_>, settings: Settings) -> PyResult<Vec<PingReport>> {
-    let Settings { targets, count, rate, timeout, size } = settings;
-    if targets.0.is_empty() {
-        return Ok(Vec::new());
+sweep_options! {
+    #[doc = sweep_options!(signature async_ping_many)]
+    /// Ping many UDP echo servers through the running event loop; return a PingReport for each, as
+    /// `ping_many` does.
+    ///
+    #[doc = sweep_options!(docs)]
+    /// No thread of Python waits. Cancelling ends the probes. Raises what `ping_many` raises.
+    function async_ping_many = ping_async -> PyResult<Py<PyAny>>
+}
+
+fn ping_blocking(py: Python<'_>, settings: Settings) -> PyResult<Vec<PingReport>> {
+    let run = SweepRun::new(settings);
+    let finished = run.start(py).and_then(|()| run.finish(py));
+    finished.map_err(|error| {
+        run.stop(py);
+        interrupted(py, error, "reports", run.reports(py))
+    })
+}
+
+fn ping_async(py: Python<'_>, settings: Settings) -> PyResult<Py<PyAny>> {
+    let run = Bound::new(py, SweepRun::new(settings))?;
+    Ok(asynchronous("finish", run.as_any())?.unbind())
+}
+
+/// A sweep at work.
+#[pyclass(frozen, name = "_SweepRun", module = "udpulse._core")]
+pub(super) struct SweepRun {
+    settings: Settings,
+    handle: Handle<Sweep>,
+}
+
+impl SweepRun {
+    fn new(settings: Settings) -> Self {
+        Self { settings, handle: Handle::new("ping_many") }
     }
-    let config = SweepConfig {
-        targets: resolve_all(py, &targets.0)?,
-        count: count.0,
-        rate: rate.0,
-        timeout_ns: timeout.ns(),
-        size: size.0,
-    };
-    let worker = driver::sweep::start(config)?;
-    wait(py, |slice| worker.wait(slice).then_some(()))?;
-    if worker.has_failed() {
-        return Err(failed("ping_many"));
+
+    fn reports(&self, py: Python<'_>) -> Vec<PingReport> {
+        let reports = self.handle.look(py, Sweep::take_reports);
+        reports.into_iter().map(PingReport::new).collect()
     }
-    let reports = py.detach(|| worker.look(Sweep::take_reports));
-    Ok(reports.into_iter().flatten().map(PingReport::new).collect())
+}
+
+#[pymethods]
+impl SweepRun {
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let Settings { targets, count, rate, timeout, size } = &self.settings;
+        if targets.0.is_empty() {
+            return Ok(());
+        }
+        self.handle.launch(py, targets.0.iter(), |targets| {
+            driver::sweep::start(SweepConfig {
+                targets,
+                count: count.0,
+                rate: rate.0,
+                timeout_ns: timeout.ns(),
+                size: size.0,
+            })
+        })
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        self.handle.stop(py);
+    }
+
+    fn _has_names(&self) -> bool {
+        self.settings.targets.0.iter().any(|endpoint| endpoint.literal().is_none())
+    }
+
+    fn _poll_end(&self, py: Python<'_>, waiter: &Waiter) -> bool {
+        self.handle.poll_end(py, waiter)
+    }
+
+    /// Wait for the last probe and return the reports.
+    #[pyo3(name = "_finish")]
+    fn finish(&self, py: Python<'_>) -> PyResult<Vec<PingReport>> {
+        if self.handle.was_started() {
+            self.handle.join(py)?;
+        }
+        Ok(self.reports(py))
+    }
 }

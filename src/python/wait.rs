@@ -46,19 +46,34 @@ pub(super) fn wait_until<T: Send>(
     }
 }
 
+/// Attaches the results so far to the exception that ended a call, so that Ctrl-C loses nothing.
+pub(super) fn interrupted<'py>(
+    py: Python<'py>,
+    error: PyErr,
+    name: &str,
+    results: impl IntoPyObject<'py>,
+) -> PyErr {
+    // It fails only for a class without attributes, and then the exception itself counts.
+    let _ = error.value(py).setattr(name, results);
+    error
+}
+
 /// Resolves `endpoints`, on a thread that is left behind if a signal comes meanwhile: the system's
 /// resolver cannot be interrupted.
-pub(super) fn resolve_all(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<Vec<SocketAddr>> {
-    let Some(name) = endpoints.iter().find(|endpoint| endpoint.literal().is_none()) else {
+pub(super) fn resolve_all<'a>(
+    py: Python<'_>,
+    endpoints: impl Iterator<Item = &'a Endpoint>,
+) -> PyResult<Vec<SocketAddr>> {
+    let endpoints: Vec<_> = endpoints.cloned().collect();
+    let name = endpoints.iter().find(|endpoint| endpoint.literal().is_none());
+    let Some(name) = name.map(|name| name.host.clone()) else {
         return Ok(endpoints.iter().filter_map(Endpoint::literal).collect());
     };
-    let started = Error::io("start a thread to resolve", &name.host);
-    let endpoints = endpoints.to_vec();
     let (send, receive) = mpsc::sync_channel(1);
     thread::Builder::new()
         .name("udpulse".to_owned())
         .spawn(move || send.send(endpoints.iter().map(resolve).collect::<Result<_>>()))
-        .map_err(started)?;
+        .map_err(Error::io("start a thread to resolve", name))?;
     let received = wait(py, move |slice| match receive.recv_timeout(slice) {
         Err(mpsc::RecvTimeoutError::Timeout) => None,
         received => Some(received),
