@@ -35,7 +35,7 @@ pub(super) struct Clients {
     uplink: Link,
     downlink: Link,
     capacity: usize,
-    index: Index<SocketAddr>,
+    by_address: Index<SocketAddr>,
     /// How many ports of each IP address have appeared.
     ports: Index<IpAddr>,
     entries: Vec<Client>,
@@ -51,7 +51,7 @@ impl Clients {
             uplink,
             downlink,
             capacity,
-            index: Index::default(),
+            by_address: Index::default(),
             ports: Index::default(),
             entries: Vec::new(),
             last: None,
@@ -62,18 +62,18 @@ impl Clients {
     }
 
     /// Returns the index of the client at `address`; it never changes.
-    pub(super) fn place(&mut self, address: SocketAddr) -> u32 {
-        let place = match self.last {
-            Some((last, place)) if last == address => place,
+    pub(super) fn index_of(&mut self, address: SocketAddr) -> u32 {
+        let index = match self.last {
+            Some((last, index)) if last == address => index,
             _ => self.find(address),
         };
-        self.last = Some((address, place));
-        place
+        self.last = Some((address, index));
+        index
     }
 
-    /// Returns the client at index `place`.
-    pub(super) fn at(&mut self, place: u32) -> &mut Client {
-        &mut self.entries[place as usize]
+    /// Returns the client at `index`.
+    pub(super) fn at(&mut self, index: u32) -> &mut Client {
+        &mut self.entries[index as usize]
     }
 
     /// Returns how many packets came from clients beyond the full table; consecutive packets of one
@@ -83,8 +83,8 @@ impl Clients {
     }
 
     fn find(&mut self, address: SocketAddr) -> u32 {
-        if let Some(place) = self.index.get(&address) {
-            return *place;
+        if let Some(index) = self.by_address.get(&address) {
+            return *index;
         }
         if self.entries.len() > self.capacity {
             self.crowded += 1;
@@ -97,9 +97,9 @@ impl Clients {
         let port = self.ports.entry(address.ip()).or_insert(0);
         *port += 1;
         let port = u64::from(*port);
-        let place = self.add(host, port);
-        self.index.insert(address, place);
-        place
+        let index = self.add(host, port);
+        self.by_address.insert(address, index);
+        index
     }
 
     fn add(&mut self, host: u128, port: u64) -> u32 {
@@ -112,9 +112,9 @@ impl Clients {
         let client =
             Client { packets: 0, uplink: way(0, &self.uplink), downlink: way(1, &self.downlink) };
         #[expect(clippy::cast_possible_truncation, reason = "the capacity is small")]
-        let place = self.entries.len() as u32;
+        let index = self.entries.len() as u32;
         self.entries.push(client);
-        place
+        index
     }
 }
 
@@ -127,8 +127,8 @@ mod tests {
     }
 
     fn get<'a>(clients: &'a mut Clients, address: &str) -> &'a mut Client {
-        let place = clients.place(address.parse().unwrap());
-        clients.at(place)
+        let index = clients.index_of(address.parse().unwrap());
+        clients.at(index)
     }
 
     fn draw(clients: &mut Clients, address: &str) -> u64 {
@@ -155,9 +155,9 @@ mod tests {
         let mut clients = clients(100);
         draw(&mut clients, "127.0.0.1:1");
         for i in 0..100_000_u32 {
-            clients.place(SocketAddr::from((i.to_be_bytes(), 9)));
+            clients.index_of(SocketAddr::from((i.to_be_bytes(), 9)));
         }
-        assert_eq!((clients.entries.len(), clients.index.len()), (101, 100));
+        assert_eq!((clients.entries.len(), clients.by_address.len()), (101, 100));
         assert_eq!((clients.ports.len(), clients.crowded()), (100, 100_000 - 99));
         get(&mut clients, "127.0.0.1:1").packets = 5;
         assert_eq!(clients.entries[1].packets, 5);

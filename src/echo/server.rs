@@ -188,8 +188,8 @@ impl Echo {
             self.truth.replies += 1;
             return Some(length);
         };
-        let place = clients.place(from);
-        let client = clients.at(place);
+        let index = clients.index_of(from);
+        let client = clients.at(index);
         client.packets += 1;
         let number = client.packets;
         let decision = Decision::new(client, at.mono_ns, length, self.in_series);
@@ -231,7 +231,7 @@ impl Echo {
                 Some(length)
             }
             copies => {
-                self.delay(thread, path, (fate, place), payload, copies);
+                self.delay(thread, path, (fate, index), payload, copies);
                 None
             }
         }
@@ -255,7 +255,7 @@ impl Echo {
             } else {
                 fate.others.push(reply);
             }
-            self.settle(delayed.fate);
+            self.finish_copy(delayed.fate);
             return Some(delayed);
         }
     }
@@ -283,16 +283,16 @@ impl Echo {
             Some(leaves_ns) => {
                 self.lines[thread].push(leaves_ns, QueuedReply { ahead: None, ..delayed });
             }
-            None => self.settle(delayed.fate),
+            None => self.finish_copy(delayed.fate),
         }
     }
 
-    /// Completes the fate at `place` if this was its last copy.
-    fn settle(&mut self, place: usize) {
-        let Some(waiting) = self.waiting.get_mut(place) else { return };
+    /// Completes the fate at `index` if this was its last copy.
+    fn finish_copy(&mut self, index: usize) {
+        let Some(waiting) = self.waiting.get_mut(index) else { return };
         waiting.outstanding -= 1;
         if waiting.outstanding == 0 {
-            let OpenFate { fate, .. } = self.waiting.remove(place);
+            let OpenFate { fate, .. } = self.waiting.remove(index);
             self.complete(fate);
         }
     }
@@ -311,7 +311,7 @@ impl Echo {
         payload: &[u8],
         copies: &[ReplyPlan],
     ) {
-        let (place, mut outstanding) = (self.waiting.vacant_key(), 0);
+        let (index, mut outstanding) = (self.waiting.vacant_key(), 0);
         let line = &mut self.lines[thread];
         for copy in copies {
             if !line.has_room(payload.len()) {
@@ -322,7 +322,7 @@ impl Echo {
             let mut payload: Box<[u8]> = payload.into();
             let damage = self.config.transform.answer(&mut payload, copy.flipped);
             let ahead = copy.ahead;
-            line.push(copy.at_ns, QueuedReply { to, from, payload, fate: place, damage, ahead });
+            line.push(copy.at_ns, QueuedReply { to, from, payload, fate: index, damage, ahead });
             outstanding += 1;
         }
         if outstanding == 0 {

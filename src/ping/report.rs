@@ -180,7 +180,7 @@ impl Report {
             report.counters.received += u64::from(row.rtt_ns.is_some());
             report.log.push(*row);
             if row.verdict != Verdict::Pending {
-                report.settle(row.verdict, row.rtt_ns);
+                report.add_decided(row.verdict, row.rtt_ns);
             }
         }
         let mut arrivals: Vec<_> = rows.iter().filter(|row| row.rtt_ns.is_some()).collect();
@@ -213,7 +213,7 @@ impl Report {
     }
 
     /// Adds the verdict of a probe; calls are in send order.
-    pub(super) fn settle(&mut self, verdict: Verdict, rtt_ns: Option<i64>) {
+    pub(super) fn add_decided(&mut self, verdict: Verdict, rtt_ns: Option<i64>) {
         let answered = verdict == Verdict::Answered;
         self.loss_runs.add(!answered);
         self.variation.add_sent(rtt_ns.filter(|_| answered));

@@ -68,7 +68,7 @@ impl Slots {
     }
 
     /// Consumes the latest slot that is due at `now_ns`; earlier ones count as missed.
-    pub(super) fn take(&mut self, now_ns: i64) -> Option<i64> {
+    pub(super) fn next_due(&mut self, now_ns: i64) -> Option<i64> {
         let behind_ns = now_ns.checked_sub(self.next_ns).filter(|behind| *behind >= 0)?;
         match &mut self.gap {
             Gap::Fixed(interval_ns) => {
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn late_slots_are_skipped_and_nothing_drifts() {
         let mut slots = periodic(100);
-        assert_eq!((slots.take(999), slots.take(1000)), (None, Some(1000)));
-        assert_eq!((slots.take(1099), slots.take(1105)), (None, Some(1100)));
-        assert_eq!((slots.take(1450), slots.missed(), slots.next_ns()), (Some(1400), 2, 1500));
+        assert_eq!((slots.next_due(999), slots.next_due(1000)), (None, Some(1000)));
+        assert_eq!((slots.next_due(1099), slots.next_due(1105)), (None, Some(1100)));
+        assert_eq!((slots.next_due(1450), slots.missed(), slots.next_ns()), (Some(1400), 2, 1500));
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
         let gaps = |seed| {
             let poisson = Schedule::Poisson { mean_ns: 1000, seed: Some(seed) };
             let mut slots = Slots::new(poisson, 0).unwrap();
-            (0..20_000).map(|_| slots.take(slots.next_ns()).unwrap()).last().unwrap()
+            (0..20_000).map(|_| slots.next_due(slots.next_ns()).unwrap()).last().unwrap()
         };
         assert_eq!(gaps(1), gaps(1));
         assert_ne!(gaps(1), gaps(2));
@@ -138,7 +138,7 @@ mod tests {
     fn a_long_pause_restarts_a_poisson_schedule() {
         let poisson = Schedule::Poisson { mean_ns: 1, seed: Some(1) };
         let mut slots = Slots::new(poisson, 0).unwrap();
-        assert_eq!(slots.take(i64::MAX / 2), Some(i64::MAX / 2));
+        assert_eq!(slots.next_due(i64::MAX / 2), Some(i64::MAX / 2));
         assert_eq!(slots.missed(), u64::from(CATCH_UP));
     }
 
@@ -151,7 +151,7 @@ mod tests {
             let (mut slots, mut now_ns, mut taken) = (periodic(interval_ns), 1000, 0);
             for passed in passed {
                 now_ns += passed;
-                if let Some(slot_ns) = slots.take(now_ns) {
+                if let Some(slot_ns) = slots.next_due(now_ns) {
                     taken += 1;
                     prop_assert!((slot_ns - 1000) % interval_ns == 0);
                     prop_assert!((0..interval_ns).contains(&(now_ns - slot_ns)));

@@ -179,11 +179,11 @@ impl Share {
     }
 
     /// Expires overdue probes and drops entries that were answered.
-    fn settle(&mut self, now_ns: i64) {
+    fn expire(&mut self, now_ns: i64) {
         while let Some((sent_ns, index)) = self.waiting.front().copied()
             && now_ns >= sent_ns.saturating_add(self.timeout_ns)
         {
-            self.sessions[index].settle(now_ns);
+            self.sessions[index].expire(now_ns);
             self.waiting.pop_front();
         }
         while let Some((_, index)) = self.waiting.front()
@@ -214,7 +214,7 @@ impl Share {
         if heard_ns >= now.mono_ns {
             self.burst = BURST;
         }
-        self.settle(heard_ns);
+        self.expire(heard_ns);
     }
 
     fn deadline(&self) -> Option<i64> {

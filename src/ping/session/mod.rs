@@ -91,7 +91,7 @@ pub struct Session {
     /// The remembered probes, in order of their numbers.
     probes: VecDeque<Record>,
     /// Probes up to this number are decided and accounted for.
-    settled: u64,
+    decided: u64,
     outgoing: Outgoing,
     events: Events<Probe>,
 }
@@ -132,7 +132,7 @@ impl Session {
             started: None,
             closed: false,
             probes: VecDeque::new(),
-            settled: 0,
+            decided: 0,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
             config,
@@ -185,7 +185,7 @@ impl Session {
         {
             self.closed = true;
             if let Some(slots) = &mut self.slots
-                && slots.take(end_ns - 1).is_some()
+                && slots.next_due(end_ns - 1).is_some()
             {
                 slots.miss();
             }
@@ -216,7 +216,7 @@ impl Session {
             Claim::Echo(seq) => (seq, true),
             Claim::Answer(seq) => (seq, false),
             // A reply without a number can only match a single pending probe.
-            Claim::Unnumbered if self.report.counters.pending == 1 => (self.settled + 1, false),
+            Claim::Unnumbered if self.report.counters.pending == 1 => (self.decided + 1, false),
             Claim::Damaged => return Match::Corrupt,
             Claim::Unnumbered | Claim::Foreign => return Match::Foreign,
         };
@@ -253,7 +253,7 @@ impl Session {
         self.report.arrive(seq, verdict, rtt_ns, kernel_rtt_ns);
         if pending {
             self.decide(seq, verdict, Some(datagram));
-            self.settle(i64::MIN);
+            self.expire(i64::MIN);
         } else {
             self.revise(seq);
         }
@@ -282,19 +282,19 @@ impl Session {
 
     /// Expires probes that had timed out at `now_ns`, and adds decided ones to the report in send
     /// order.
-    pub(super) fn settle(&mut self, now_ns: i64) {
+    pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
-        while let Some(&mut Record { at, verdict, silence, .. }) = self.remembered(self.settled + 1)
+        while let Some(&mut Record { at, verdict, silence, .. }) = self.remembered(self.decided + 1)
         {
             if verdict == Verdict::Pending {
                 if now_ns < at.mono_ns.saturating_add(timeout_ns) {
                     return;
                 }
-                self.decide(self.settled + 1, silence, None);
+                self.decide(self.decided + 1, silence, None);
             }
-            self.settled += 1;
-            if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.settled) {
-                self.report.settle(verdict, rtt_ns);
+            self.decided += 1;
+            if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.decided) {
+                self.report.add_decided(verdict, rtt_ns);
             }
         }
     }
@@ -325,7 +325,7 @@ impl Session {
     fn send_due(&mut self, now: Stamp) {
         let counters = &self.report.counters;
         let slot_ns = match &mut self.slots {
-            Some(slots) => match slots.take(now.mono_ns) {
+            Some(slots) => match slots.next_due(now.mono_ns) {
                 Some(_) if self.probes.len() >= MAX_PENDING => return slots.miss(),
                 Some(slot_ns) => slot_ns,
                 None => return,
@@ -342,7 +342,7 @@ impl Session {
     /// Sends the next probe.
     pub(super) fn send(&mut self, now: Stamp) {
         self.started.get_or_insert(now);
-        while self.probes.len() >= REMEMBERED && self.forgotten() < self.settled {
+        while self.probes.len() >= REMEMBERED && self.forgotten() < self.decided {
             let seq = self.forgotten() + 1;
             let Some(probe) = self.probes.front() else { break };
             let row = self.row(seq, probe);
@@ -384,14 +384,14 @@ impl Machine for Session {
         // A timestamp outside the round trip is from a clock that stepped meanwhile.
         let kernel_ns = arrival.kernel.map(|at| at.mono_ns).filter(|ns| *ns <= read.mono_ns);
         // A reply that arrived in time counts as answered even if it is read late.
-        self.settle(kernel_ns.unwrap_or(read.mono_ns));
+        self.expire(kernel_ns.unwrap_or(read.mono_ns));
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
             Match::Reply(seq) => {
                 let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
                 let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
                 if kernel_ns.is_none() {
-                    self.settle(read.mono_ns);
+                    self.expire(read.mono_ns);
                 }
                 self.reply(seq, read, kernel_ns, datagram);
             }
@@ -432,12 +432,12 @@ impl Machine for Session {
             let first_ns = start.mono_ns.saturating_add(self.config.offset_ns);
             self.slots = Slots::new(self.config.schedule, first_ns);
         }
-        self.settle(heard_ns);
+        self.expire(heard_ns);
         self.on_slot(now);
     }
 
     fn deadline(&self, _: usize) -> Option<i64> {
-        let timeout_ns = usize::try_from(self.settled - self.forgotten())
+        let timeout_ns = usize::try_from(self.decided - self.forgotten())
             .ok()
             .and_then(|place| self.probes.get(place))
             .map(|probe| probe.at.mono_ns.saturating_add(self.config.timeout_ns));

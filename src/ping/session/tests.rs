@@ -449,8 +449,8 @@ proptest! {
             prop_assert!(report.rtt.max_ns().is_none_or(|rtt_ns| rtt_ns <= ms * MS));
             prop_assert!(report.kernel_rtt.max_ns() <= report.rtt.max_ns());
             let runs = report.loss_runs;
-            prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.settled);
-            prop_assert!(session.settled <= c.sent - c.pending);
+            prop_assert_eq!(runs.bursts.total + runs.gaps.total, session.decided);
+            prop_assert!(session.decided <= c.sent - c.pending);
             for report in [&report, &total] {
                 prop_assert!(unpack::<Report>(&pack(report)).is_some_and(|read| read == *report));
             }
