@@ -1,20 +1,163 @@
-"""The examples of the documents run as they stand."""
+"""The documents: their blocks run, their tables are complete, their links lead somewhere."""
 
+import inspect
+import os
 import re
+import subprocess
+import sysconfig
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-# What is a file of tests is run by test_plugin.py.
-EXAMPLES = re.findall(r"^```python\n(?!# test_)(.*?)^```", README, re.DOTALL | re.MULTILINE)
+import udpulse
+from udpulse import events, reports
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(example, "README.md", "exec"), {})
+class Block(NamedTuple):
+    """A block of code."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def blocks(language: str) -> list[Block]:
+    """All blocks of a language."""
+    return [
+        Block(str(page.relative_to(ROOT)), text.count("\n", 0, match.start()) + 2, *match.groups())
+        for page in PAGES
+        for text in [page.read_text("utf-8")]
+        for match in re.finditer(rf"^```({language})\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def name(block: Block) -> str:
+    """The place of a block, as a test's name."""
+    return f"{block.page}:{block.line}"
+
+
+def is_test_file(block: Block) -> bool:
+    """Whether a block is a file for pytest."""
+    return block.text.startswith("# test_")
+
+
+PYTHON = blocks("python")
+# The test suite cannot install itself; `.ci/run readme` does.
+SHELL = [block for block in blocks("sh") if not block.text.startswith("pip install")]
+
+
+@pytest.mark.parametrize("block", [b for b in PYTHON if not is_test_file(b)], ids=name)
+def test_a_block_of_python_runs(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    # An error shows the line of the page.
+    source = "\n" * (block.line - 1) + block.text
+    exec(compile(source, str(ROOT / block.page), "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out
 
 
-def test_there_are_examples() -> None:
-    assert EXAMPLES
+@pytest.mark.parametrize("block", [b for b in PYTHON if is_test_file(b)], ids=name)
+def test_a_block_that_is_a_test_file_passes(block: Block, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(block.text)
+    outcomes = pytester.runpytest_inprocess("-p", "no:cacheprovider").parseoutcomes()
+    assert list(outcomes) == ["passed"]
+
+
+@pytest.mark.parametrize("block", SHELL, ids=name)
+def test_a_block_of_shell_runs(block: Block, tmp_path: Path) -> None:
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    subprocess.run(
+        ["bash", "-ec", block.text],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=50,
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+            assert anchor in [anchor_of(heading) for heading in headings], target
+
+
+def anchor_of(heading: str) -> str:
+    """The anchor that forges give a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def text_of(page: str) -> str:
+    """A page of docs/."""
+    return (ROOT / "docs" / page).read_text("utf-8")
+
+
+def code_in(text: str) -> set[str]:
+    """The words that stand in code, with and without the object in front of a dot."""
+    return {
+        part for span in re.findall(r"`([^`\n]+)`", text) for part in re.findall(r"[\w.]+", span)
+    }
+
+
+def test_the_map_for_a_grader_is_right() -> None:
+    text = text_of("lab.md").partition("| topic | file | look for |")[2]
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for files, wanted in rows:
+        for file in re.findall("`([^`]+)`", files):
+            source = (ROOT / file).read_text("utf-8")
+            for part in re.findall("`([^`]+)`", wanted):
+                assert part in source, (file, part)
+
+
+SCRIPTS = ["UDPPingerServer", "UDPPingerClient", "UDPHeartBeatServer", "UDPHeartBeatClient"]
+
+
+def test_all_options_of_the_lab_are_listed() -> None:
+    listed: dict[str, set[str]] = {}
+    row = re.compile(r"^\| (?:`(\w+)\.py` )?\| `(--[a-z-]+)", re.MULTILINE)
+    script = ""
+    for match in row.finditer(text_of("lab.md")):
+        script = match[1] or script
+        listed.setdefault(script, set()).add(match[2])
+    for script in SCRIPTS:
+        main = __import__(script).main
+        command = inspect.getmodule(main).command  # type: ignore[union-attr]
+        assert listed[script] == {
+            option for parameter in command.params for option in parameter.opts if option[0] == "-"
+        }
+
+
+def attributes(cls: type) -> list[str]:
+    """The public attributes of a class, without its methods."""
+    return [
+        name
+        for name in vars(cls)
+        if not name.startswith("_") and not inspect.ismethoddescriptor(getattr(cls, name))
+    ]
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [udpulse.PingReport, udpulse.Probe, udpulse.Fate, udpulse.Beat, udpulse.Peer]
+    + [getattr(reports, name) for name in reports.__all__],
+    ids=lambda cls: cls.__name__,
+)
+def test_all_numbers_are_explained(cls: type) -> None:
+    explained = {part for word in code_in(text_of("numbers.md")) for part in word.split(".")}
+    assert set(attributes(cls)) <= explained
+
+
+def test_all_events_are_listed() -> None:
+    listed = code_in(text_of("heartbeat.md").partition("## Events")[2])
+    assert set(events.__all__) <= listed

@@ -1,0 +1,43 @@
+"""Tests a client of your own against paths that lose, duplicate and delay packets.
+
+pytest examples/test_my_client.py
+"""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from udpulse import EchoServer
+from udpulse.impair import GilbertElliott, Link, Uniform
+
+
+def fetch(client: socket.socket, address: tuple[str, int], chunk: bytes) -> None:
+    """The client under test: it asks for a chunk until it has it."""
+    for _ in range(20):
+        client.sendto(chunk, address)
+        try:
+            while client.recv(2048) != chunk:
+                pass  # a late reply to an earlier question
+            return
+        except TimeoutError:
+            pass
+    raise TimeoutError(f"no answer for {chunk!r}")
+
+
+PATHS = {
+    "bursts": {"uplink": Link(loss=GilbertElliott(p=0.1, r=0.4))},
+    "duplicates": {"downlink": Link(duplication=0.3)},
+    "jitter": {"downlink": Link(delay=Uniform(0.0, 0.02))},
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_all_chunks_arrive(echo_server: Callable[..., EchoServer], path: dict[str, Link]) -> None:
+    """Every chunk arrives, whatever the path does."""
+    server = echo_server(**path, seed=11, transform="echo")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.05)
+        for number in range(30):
+            fetch(client, server.address, b"chunk %d" % number)
+    assert server.counters.received >= 30
