@@ -1,39 +1,40 @@
-//! How long a silence may last: seven failure detectors of the literature behind one interface.
+//! Seven failure detectors from the literature behind one interface.
 //!
-//! Each gives, when a beat arrives, a straight line: the timeout counted from that arrival is
-//! `base + level * unit`. A level is what each detector calls its parameter, one for suspecting a
-//! client and one for taking it for down; so deadlines are known at once and never polled for.
+//! When a beat arrives, each returns a straight line: the timeout, counted from that arrival, is
+//! `base + level * unit`. The level is the detector's own parameter; there is one for suspect and
+//! one for down. Deadlines are therefore known in advance and never polled for.
 
 use std::f64::consts::{LN_10, PI};
 
 use crate::{Error, Result};
 
-/// Which way of judging.
+/// Kind of failure detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A time in seconds.
+    /// A fixed timeout; the level is in seconds.
     Fixed,
     /// A multiple of the client's interval, declared or learned.
     Multiple,
     /// Expected arrivals over a long memory (Chen, Toueg, Aguilera: "On the quality of service of
-    /// failure detectors", 2002, NFD-E), the margin in intervals; the window of
-    /// 1000 beats is an exponential one.
+    /// failure detectors", 2002, NFD-E); the level is the margin in intervals. An exponential
+    /// average stands in for the window of 1000 beats.
     Chen,
-    /// The later of the last arrival and Chen's expected one (Tomsic et al., IPDPS 2015, 2W-FD),
-    /// the margin in intervals.
+    /// The later of the last arrival and Chen's expected one (Tomsic et al., IPDPS 2015, 2W-FD);
+    /// the level is the margin in intervals.
     TwoWindow,
     /// Chen's expected arrival and Jacobson's margin (Bertier, Marin, Sens: "Implementation and
     /// performance evaluation of an adaptable failure detector", DSN 2002); the level is its phi.
     Bertier,
     /// phi accrual over normal gaps (Hayashibara et al.: "The phi accrual failure detector", SRDS
-    /// 2004); the level is phi, the minus log10 of the chance that a live client is silent so long.
+    /// 2004); the level is phi, minus log10 of the probability that a live client is silent this
+    /// long.
     Phi,
     /// phi accrual over exponential gaps, as in Cassandra; the level is phi, silence / mean / ln 10.
     PhiExp,
 }
 
 impl Kind {
-    /// All of them with their names.
+    /// All kinds with their names.
     pub const ALL: [(&'static str, Self); 7] = [
         ("fixed", Self::Fixed),
         ("multiple", Self::Multiple),
@@ -44,11 +45,11 @@ impl Kind {
         ("phi_exp", Self::PhiExp),
     ];
 
-    /// The levels for suspect and down where none are given.
+    /// Returns the default levels for suspect and down.
     #[must_use]
     pub fn default_levels(self) -> (f64, f64) {
         match self {
-            // Of seconds, or of intervals.
+            // In seconds or in intervals.
             Self::Fixed | Self::Multiple | Self::Chen | Self::TwoWindow => (3.0, 5.0),
             Self::Bertier => (4.0, 8.0),
             Self::Phi => (8.0, 16.0),
@@ -58,22 +59,22 @@ impl Kind {
     }
 }
 
-/// A way of judging with its two levels.
+/// A failure detector with its two levels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detector {
     kind: Kind,
-    /// In units of the line.
+    /// Levels, in units of the line.
     suspect: f64,
     down: f64,
 }
 
-/// What a detector remembers of one client's gaps, in nanoseconds.
+/// A detector's memory of one client's gaps, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// How many gaps were seen, up to the longest memory.
+    /// Number of gaps observed, at most `MEMORY`.
     count: f32,
-    /// How much later than one interval after the last beat the next is expected (Chen), or the
-    /// mean gap (phi).
+    /// Expected arrival of the next beat minus one interval after the last (Chen), or the mean gap
+    /// (phi).
     center: f32,
     /// Bertier's delay, or the variance of the gaps in intervals squared.
     spread: f32,
@@ -81,30 +82,30 @@ pub struct Estimate {
     error: f32,
 }
 
-/// A gap between two beats that were news.
+/// Gap between two new beats.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
-    /// From the arrival before to this one.
+    /// Time between the two arrivals.
     pub ns: i64,
-    /// How much further the number is; 1 where there are none.
+    /// Difference of the sequence numbers; 1 if there are none.
     pub steps: u64,
     /// The client's interval.
     pub interval_ns: i64,
 }
 
-/// Timeouts as a straight line over levels.
+/// Timeout as a linear function of the level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
-    /// What is waited for at level 0.
+    /// Timeout at level 0.
     pub base_ns: f64,
-    /// What each level adds.
+    /// Timeout added per level.
     pub unit_ns: f64,
 }
 
 impl Line {
-    /// The timeout at a level, never negative.
+    /// Returns the timeout at `level`, never negative.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a float saturates when it is cast")]
+    #[expect(clippy::cast_possible_truncation, reason = "float casts saturate")]
     pub fn timeout_ns(self, level: f64) -> i64 {
         (level * self.unit_ns + self.base_ns).max(0.0) as i64
     }
@@ -114,14 +115,15 @@ impl Line {
 const MEMORY: f32 = 1000.0;
 /// Bertier's gamma and beta.
 const GAMMA: f32 = 0.1;
-/// Gaps never vary less than this part of the interval: a host's timers do.
+/// Least deviation of the gaps, in intervals: a host's timers vary by this much.
 const LEAST_DEVIATION: f64 = 0.25;
 
 impl Detector {
-    /// A detector that suspects at one level and takes for down at another.
+    /// Creates a detector with the given levels for suspect and down.
     ///
     /// # Errors
-    /// [`Error::Argument`] where the levels are not finite, above 0 and in that order.
+    /// [`Error::Argument`] if a level is not finite or not above 0, or if `suspect` is above
+    /// `down`.
     pub fn new(kind: Kind, suspect: f64, down: f64) -> Result<Self> {
         for (name, level) in [("down", down), ("suspect", suspect)] {
             if !(level.is_finite() && level > 0.0) {
@@ -143,7 +145,7 @@ impl Detector {
         Ok(Self { kind, suspect: unit(suspect), down: unit(down) })
     }
 
-    /// A detector with its default levels.
+    /// Creates a detector with the default levels of `kind`.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the defaults are in order")]
     pub fn of(kind: Kind) -> Self {
@@ -151,39 +153,39 @@ impl Detector {
         Self::new(kind, suspect, down).expect("the defaults are in order")
     }
 
-    /// A detector that takes a client for down after a silence of `timeout_ns` and suspects none
-    /// before: the lab's.
+    /// Creates the lab's detector, which marks a client down after a silence of `timeout_ns`
+    /// without suspecting it first.
     #[must_use]
     pub fn fixed(timeout_ns: i64) -> Self {
         let seconds = crate::seconds(timeout_ns);
         Self { kind: Kind::Fixed, suspect: seconds, down: seconds }
     }
 
-    /// Whether it suspects a client before it takes it for down.
+    /// Returns whether it suspects a client before it marks it down.
     pub(super) fn doubts(&self) -> bool {
         self.suspect < self.down
     }
 
-    /// Which way it judges.
+    /// Returns the kind of detector.
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Whether it needs an [`Estimate`] of each client.
+    /// Returns whether it needs an [`Estimate`] of each client.
     pub(super) fn remembers(&self) -> bool {
         !matches!(self.kind, Kind::Fixed | Kind::Multiple)
     }
 
-    /// The timeouts for suspecting a client and for taking it for down, from its last arrival.
+    /// Returns the timeouts for suspect and down, counted from the last arrival.
     #[must_use]
     pub fn timeouts_ns(&self, estimate: &Estimate, interval_ns: i64) -> (i64, i64) {
         let line = self.line(estimate, interval_ns);
         (line.timeout_ns(self.suspect), line.timeout_ns(self.down))
     }
 
-    /// The timeouts of all levels.
+    /// Returns the timeout as a function of the level.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "to the nanosecond for 104 days")]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 104 days")]
     pub fn line(&self, estimate: &Estimate, interval_ns: i64) -> Line {
         let interval = interval_ns as f64;
         let Estimate { count, center, spread, error } = *estimate;
@@ -194,7 +196,8 @@ impl Detector {
             Kind::Multiple => (0.0, interval),
             Kind::Chen => (center, interval),
             Kind::TwoWindow => (center.max(0.0), interval),
-            // The least margin keeps clients on perfect networks from being judged by the timer.
+            // With a smaller margin, timer jitter alone would end in suspicion on a perfect
+            // network.
             Kind::Bertier => (interval + center + spread, error.max(LEAST_DEVIATION * interval)),
             Kind::Phi => {
                 let deviation = spread.max(0.0).sqrt().max(LEAST_DEVIATION);
@@ -205,7 +208,7 @@ impl Detector {
         Line { base_ns, unit_ns }
     }
 
-    /// Learns from a gap.
+    /// Updates `estimate` with a gap.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
     pub fn observe(&self, estimate: &mut Estimate, gap: Gap) {
         let Estimate { count, center, spread, error } = estimate;
@@ -216,7 +219,7 @@ impl Detector {
         match self.kind {
             Kind::Fixed | Kind::Multiple => {}
             Kind::Chen | Kind::TwoWindow | Kind::Bertier => {
-                // Over a loss the expectation moves on by the intervals lost.
+                // Lost beats move the expected arrival by whole intervals.
                 let wrong =
                     (gap.ns as f64 - gap.steps as f64 * gap.interval_ns as f64) as f32 - *center;
                 *center = -(1.0 - weight) * wrong;
@@ -234,10 +237,11 @@ impl Detector {
     }
 }
 
-/// Minus log10 of the chance that a normal value lies more than `y` deviations above its mean.
+/// Returns minus log10 of the probability that a normal value lies more than `y` deviations above
+/// its mean.
 ///
-/// From 2 deviations on by Laplace's continued fraction of the tail in log space, so that it never
-/// becomes infinite (Abramowitz and Stegun 26.2.14); below by integrating the density.
+/// Above 2 deviations, by Laplace's continued fraction of the tail in log space, which never
+/// becomes infinite (Abramowitz and Stegun 26.2.14); below, by integrating the density.
 fn phi(y: f64) -> f64 {
     let log_density = |y: f64| -0.5 * y * y - 0.5 * (2.0 * PI).ln();
     if y >= 2.0 {
@@ -245,10 +249,10 @@ fn phi(y: f64) -> f64 {
         return (fraction.ln() - log_density(y)) / LN_10;
     }
     if y < -2.0 {
-        // The other tail is 1 less this one.
+        // The two tails add up to 1.
         return -(-10_f64.powf(-phi(-y))).ln_1p() / LN_10;
     }
-    // The tail from y to 2 by Simpson's rule, and what lies beyond 2.
+    // Simpson's rule from y to 2, plus the tail beyond 2.
     let steps = 200;
     let width = (2.0 - y) / f64::from(steps);
     let sum: f64 = (0..=steps)
@@ -260,7 +264,7 @@ fn phi(y: f64) -> f64 {
     -(sum * width / 3.0 + 10_f64.powf(-phi(2.0))).log10()
 }
 
-/// The inverse of [`phi`] for what is above 0: how many deviations a threshold means.
+/// Returns the number of deviations at which [`phi`] reaches `threshold`, which is above 0.
 fn deviations(threshold: f64) -> f64 {
     let (mut low, mut high) = (-8.0, (2.0 * LN_10 * threshold).sqrt() + 1.0);
     for _ in 0..100 {

@@ -1,38 +1,38 @@
-//! What may happen to a client.
+//! States of clients and the events that report their changes.
 
 use std::net::SocketAddr;
 
 use crate::Stamp;
 
-/// How a client is.
+/// State of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
     /// Heard once.
     Unknown,
-    /// Heard, and its interval is being learned.
+    /// Heard more than once, but its interval is not known yet.
     Learning,
     /// Alive.
     Up,
     /// Alive, with a beat overdue by half an interval; only shown, never stored.
     Overdue,
-    /// Silent for long enough to say so.
+    /// Silent beyond the suspect timeout.
     Suspect,
-    /// Silent for the timeout.
+    /// Silent beyond the down timeout.
     Down,
-    /// It said goodbye.
+    /// Said goodbye.
     Stopped,
-    /// It beats, but says that its application gets nowhere.
+    /// Beating, but reports that its application makes no progress.
     Stalled,
-    /// It announced silence.
+    /// Announced a silence.
     Busy,
 }
 
 impl State {
-    /// How many there are.
+    /// Number of states.
     pub(super) const COUNT: usize = 9;
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,31 +48,31 @@ impl State {
         }
     }
 
-    /// Whether nothing more is expected of the client.
+    /// Returns whether no more beats are expected.
     pub(super) fn is_end(self) -> bool {
         matches!(self, Self::Down | Self::Stopped)
     }
 }
 
-/// Why something was judged so.
+/// Cause of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing came.
+    /// No beat came.
     Silence,
-    /// Only beats came that had been sent long before: a queue drains, the sender may be gone.
+    /// Only beats sent long before came: a queue is draining, and the sender may be gone.
     OldBeats,
-    /// The announced silence is over.
+    /// An announced silence ran out.
     BusyOver,
-    /// Nothing came, of many others neither, and it was waited out whether they come back.
+    /// Part of a mass silence, and still silent after the extra timeout.
     MassSilence,
-    /// Another boot id.
+    /// The boot id changed.
     Boot,
-    /// The numbers began again.
+    /// The sequence numbers started over.
     Sequence,
 }
 
 impl Cause {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,138 +86,138 @@ impl Cause {
     }
 }
 
-/// Something that happened to a client.
+/// Something that happened to a client or to the server's own host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The client's address.
+    /// The client's address; unspecified if the event is about the server's own host.
     pub address: SocketAddr,
-    /// Its name, where it declares one.
+    /// Its name, if it declares one.
     pub name: Option<Box<[u8]>>,
     /// When the server saw it.
     pub at: Stamp,
-    /// What had come of the client by then.
+    /// The client's counts at that time; if it restarted, those from before.
     pub before: Snapshot,
-    /// What it was.
+    /// The change.
     pub change: Change,
 }
 
-/// A client's counts when an event happened to it.
+/// A client's counts at the time of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The highest number heard.
+    /// The highest number received.
     pub seq: Option<u64>,
-    /// How many of its beats came, each counted once.
+    /// Beats received, each counted once.
     pub received: u64,
-    /// How many should have come.
+    /// Beats expected.
     pub expected: Option<u64>,
-    /// After how long a silence it is taken for down.
+    /// Timeout for down.
     pub timeout_ns: i64,
 }
 
-/// What an event reports.
+/// Change that an event reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It announces silence for so long.
+    /// The client announced a silence.
     Busy {
-        /// How long.
+        /// Length of the silence.
         for_ns: i64,
     },
-    /// A clock stepped: its own, or with the server's own address this host's.
+    /// A clock stepped: the client's, or this host's if the address is unspecified.
     ClockStepped {
-        /// By how much, forward where above 0.
+        /// Size of the step; positive if the clock went forward.
         by_ns: i64,
     },
-    /// Two are alive under its name.
+    /// Two processes are alive under one name.
     Conflict {
-        /// The boot that was taken for over.
+        /// Boot id of the one that was assumed to have ended.
         boot: u64,
     },
-    /// It is taken for down.
+    /// The client was marked down.
     Down {
-        /// Why.
+        /// The cause.
         cause: Cause,
-        /// How long nothing new had come.
+        /// Time since the last new beat.
         silence_ns: i64,
     },
-    /// A beat came.
+    /// A beat was received.
     Heard {
         /// Its number.
         seq: Option<u64>,
-        /// The receive time minus the time in the beat; includes the difference of the clocks.
+        /// Receive time minus the send time in the beat; includes the clock offset.
         difference_ns: Option<i64>,
         /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
         payload: Box<[u8]>,
     },
-    /// A datagram came that is no heartbeat.
+    /// A datagram was received that is not a heartbeat.
     Ignored {
         /// Its payload, at most [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes of it.
         payload: Box<[u8]>,
     },
-    /// A beat came that had been reported lost.
+    /// A beat was received that had been reported lost.
     LateBeat {
         /// Its number.
         seq: u64,
     },
-    /// Beats were passed over and are taken for lost.
+    /// Numbers were skipped, and their beats count as lost.
     Lost {
-        /// The first of them.
+        /// The first lost number.
         first: u64,
-        /// The last.
+        /// The last lost number.
         last: u64,
     },
-    /// Many fell silent at once: it is more likely this host or its network than all of them.
+    /// Many clients fell silent together: more likely this host or its network than all of them.
     MassSilence {
-        /// How many are silent.
+        /// Number of silent clients.
         silent: usize,
-        /// Of how many that were alive.
+        /// Number of clients that had not ended, including the silent ones.
         alive: usize,
-        /// Their addresses, at most 1024.
+        /// Addresses of the silent clients, at most 1024.
         listed: Box<[SocketAddr]>,
     },
-    /// It has another address.
+    /// The client's address changed.
     Moved {
-        /// The one before.
+        /// The previous address.
         from: SocketAddr,
     },
-    /// The server itself did not run for so long; the time does not count as anybody's silence.
+    /// The server itself was paused; the pause does not count as any client's silence.
     Paused {
-        /// How long.
+        /// Length of the pause.
         for_ns: i64,
     },
-    /// A state other than up is over.
+    /// The client recovered from a state other than up.
     Recovered {
-        /// Which.
+        /// The previous state.
         from: State,
-        /// How long it, or the silence, lasted.
+        /// How long that state, or the silence, lasted.
         for_ns: i64,
         /// The number of the beat that ended it.
         seq: Option<u64>,
     },
-    /// It has started again and counts afresh.
+    /// The client restarted, and its counts start over.
     Restarted {
-        /// How that was seen.
+        /// How the restart was detected.
         cause: Cause,
-        /// The number it began with.
+        /// Number of its first beat.
         seq: Option<u64>,
     },
-    /// It says that its application gets nowhere.
+    /// The client reports that its application makes no progress.
     Stalled {
-        /// For how long.
+        /// Time since the last progress.
         age_ns: Option<i64>,
     },
-    /// It said goodbye.
+    /// The client said goodbye.
     Stopped,
-    /// It has been silent for long enough to say so.
+    /// The client has been silent beyond the suspect timeout.
     Suspect {
-        /// How long.
+        /// Time since the last new beat.
         silence_ns: i64,
     },
-    /// Its first beat came.
+    /// The first beat of a client was received.
     Up {
         /// The beat's number.
         seq: Option<u64>,
     },
 }
 
-/// How many silent clients a [`Change::MassSilence`] lists.
+/// Maximum number of clients that a [`Change::MassSilence`] lists.
 pub(super) const MAX_LISTED: usize = 1024;

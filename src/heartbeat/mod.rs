@@ -1,4 +1,5 @@
-//! The heartbeat: a client that tells it is alive, and a server that tells who still is.
+//! The heartbeat protocol: a client that shows it is alive, and a server that tracks which clients
+//! are.
 
 mod client;
 mod detector;

@@ -1,16 +1,16 @@
-//! What an application tells of itself to the client that beats for it, from any thread.
+//! Progress of an application, which reports it to its client from any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-/// Not told yet.
+/// Not reported yet.
 const NEVER: i64 = i64::MIN;
 
-/// The application's last word, shared by it and the client.
+/// The application's last report, shared with the client.
 #[derive(Debug)]
 pub struct Progress {
     last_ns: AtomicI64,
     busy_until_ns: AtomicI64,
-    /// Whether a silence was announced or ended that no beat has told of yet.
+    /// Whether a silence was announced or ended that no beat has reported yet.
     news: AtomicBool,
 }
 
@@ -25,16 +25,16 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// What the application runs on ran at `now_ns` on the monotonic clock.
+    /// Records that the application's event loop ran at `now_ns` on the monotonic clock.
     pub fn tick(&self, now_ns: i64) {
         self.last_ns.store(now_ns, Ordering::Release);
     }
 
-    /// The application got somewhere at `now_ns` on the monotonic clock, and is not busy any more.
-    /// Tells whether that ended an announced silence, which is news.
+    /// Records progress at `now_ns` on the monotonic clock and ends an announced silence. Returns
+    /// whether there was one to end, which is news.
     pub fn mark(&self, now_ns: i64) -> bool {
         self.tick(now_ns);
-        // Mostly there is nothing to end, and to see that is all that it costs.
+        // Fast path: usually there is no silence to end.
         if self.busy_until_ns.load(Ordering::Acquire) == NEVER {
             return false;
         }
@@ -45,13 +45,13 @@ impl Progress {
         ended
     }
 
-    /// The application may be silent until `until_ns`, which is news.
+    /// Announces a silence until `until_ns`, which is news.
     pub fn announce_silence(&self, until_ns: i64) {
         self.busy_until_ns.store(until_ns, Ordering::Release);
         self.news.store(true, Ordering::Release);
     }
 
-    /// Whether there is something to tell that should not wait for the next beat's turn.
+    /// Returns whether there is news that should not wait for the next beat's slot.
     pub(super) fn has_news(&self) -> bool {
         self.news.load(Ordering::Acquire)
     }
@@ -61,13 +61,13 @@ impl Progress {
         self.news.store(false, Ordering::Release);
     }
 
-    /// How long ago the application last got somewhere, where it ever told.
+    /// Returns the time since the last progress, if any was reported.
     pub(super) fn age_ns(&self, now_ns: i64) -> Option<i64> {
         let last_ns = self.last_ns.load(Ordering::Acquire);
         (last_ns != NEVER).then(|| now_ns.saturating_sub(last_ns).max(0))
     }
 
-    /// For how much longer the application may be silent, where it may.
+    /// Returns the rest of the announced silence, if any.
     pub(super) fn busy_ns(&self, now_ns: i64) -> Option<i64> {
         let until_ns = self.busy_until_ns.load(Ordering::Acquire);
         Some(until_ns.saturating_sub(now_ns)).filter(|left_ns| *left_ns > 0)

@@ -1,4 +1,4 @@
-//! The client: beats on an absolute grid, and the faults of the lab on purpose.
+//! The heartbeat client: beats on an absolute schedule, with optional simulated faults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,91 +10,91 @@ use crate::wire::beat::Status;
 use crate::wire::{self, Template};
 use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
-/// How often a goodbye is sent, because any one may be lost, and how far apart.
+/// Number of goodbyes, because any one may be lost, and the time between them.
 const GOODBYES: u32 = 3;
 const APART: Duration = Duration::from_millis(20);
 
-/// A beat out of turn comes no sooner after the one before, however often there is news.
+/// Minimum gap before a beat sent out of turn, however often the application has news.
 const APART_NS: i64 = 20_000_000;
 
-/// What a client is to do.
+/// Settings of a heartbeat client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Where the beats go; each goes to all.
+    /// Every beat is sent to each of these.
     pub servers: Vec<SocketAddr>,
-    /// The time from one beat to the next.
+    /// Time between beats.
     pub interval_ns: i64,
-    /// By how much of the interval, 0 to 0.5, a beat is earlier or later at random than its slot
-    /// in the schedule, so that many clients do not beat as one.
+    /// Random shift of each beat, as a fraction of the interval (0 to 0.5), so that many clients do
+    /// not beat in step.
     pub spread: f64,
-    /// How many beats; without end where `None`.
+    /// Number of beats; unlimited if `None`.
     pub count: Option<u64>,
-    /// The beat at which a crash is simulated.
+    /// Number of the beat at which to simulate a crash.
     pub fail_at: Option<u64>,
-    /// The probability of a simulated crash at each beat.
+    /// Probability of a simulated crash at each beat.
     pub fail_chance: f64,
-    /// The probability that a beat is not sent on purpose.
+    /// Probability that a beat is skipped on purpose.
     pub loss: f64,
-    /// The seed of these choices; the system chooses one where `None`.
+    /// Seed of these random choices; drawn by the system if `None`.
     pub seed: Option<u64>,
-    /// The form of the beats.
+    /// Format of the beats.
     pub format: BeatFormat,
-    /// How far local time is ahead of UTC, for messages that hold it.
+    /// Local time minus UTC, for messages that contain local time.
     pub utc_offset_ns: i64,
-    /// How many of the last beats are kept for a reader.
+    /// Number of most recent beats kept for a reader.
     pub events: usize,
 }
 
-/// Form of a client's beats.
+/// Format of a client's beats.
 #[derive(Clone, Debug)]
 pub enum BeatFormat {
     /// The user's own text, which declares nothing.
     Template(Template),
-    /// The number and the time in the lab's form, and what the sender declares before them.
+    /// The lab's number and time, preceded by declarations about the sender.
     Declared {
         /// The sender's name.
         name: Option<Box<[u8]>>,
         /// The application's progress.
         progress: Arc<Progress>,
-        /// After how long without progress the sender says that the application is stalled.
+        /// Time without progress after which the sender declares the application stalled.
         stall_after_ns: Option<i64>,
     },
 }
 
-/// How many beats met which fate.
+/// Counters of a heartbeat client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounters {
     /// Beats handed to the system.
     pub sent: u64,
-    /// Beats not sent on purpose.
+    /// Beats skipped on purpose.
     pub skipped: u64,
-    /// Beats that this host could not send.
+    /// Beats that this host failed to send.
     pub send_failed: u64,
-    /// Times the host said that nothing listens on the port.
+    /// ICMP port-unreachable messages.
     pub refused: u64,
-    /// Answers that came in.
+    /// Datagrams received.
     pub received: u64,
 }
 
 /// A beat that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
-    /// Its number, from 1.
+    /// Sequence number, starting at 1.
     pub seq: u64,
-    /// When it was due.
+    /// When the client acted on it.
     pub at: Stamp,
-    /// What was done.
+    /// The client's action.
     pub outcome: Outcome,
 }
 
-/// What a client did when a beat was due.
+/// Action of a client when a beat was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It simulated a crash: this beat and all that follow stay away.
+    /// Simulated a crash: sent neither this beat nor any later one.
     Failed,
-    /// It sent the beat.
+    /// Sent the beat.
     Sent,
-    /// It did not send the beat, on purpose.
+    /// Skipped the beat on purpose.
     Skipped,
 }
 
@@ -103,19 +103,20 @@ pub enum Outcome {
 pub struct Client {
     config: ClientConfig,
     random: Random,
-    /// Of the spread alone, so that it does not change the other choices.
+    /// Separate generator, so that the spread does not change the other choices.
     spread: Random,
-    /// Told from all other starts by its time, and its upper bits are in the order of time.
+    /// Boot id, drawn at the first beat: milliseconds of the start in the upper bits, random bits
+    /// below.
     boot: Option<u64>,
     counters: ClientCounters,
     seq: u64,
-    /// The next beat's slot in the schedule, and when it is sent.
+    /// The next beat's slot in the schedule, and the time to send it, shifted by the spread.
     slot_ns: i64,
     next_ns: i64,
-    /// When the last beat was due.
+    /// When the last beat was handled.
     last_ns: i64,
     goodbyes: u32,
-    /// The index of the next server to send the last beat to.
+    /// Index of the next server to send the current beat to.
     next_server: usize,
     done: bool,
     outgoing: Outgoing,
@@ -123,7 +124,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose first beat is due at once.
+    /// Creates a client whose first beat is due immediately.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         Self {
@@ -144,24 +145,24 @@ impl Client {
         }
     }
 
-    /// How many beats met which fate so far.
+    /// Returns the counters so far.
     #[must_use]
     pub fn counters(&self) -> ClientCounters {
         self.counters
     }
 
-    /// The first server that the beats go to.
+    /// Returns the first server, or `None` if there are none.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
         let mut first = *self.config.servers.first()?;
-        // Not as a socket of IPv6 has it.
+        // Show an IPv4-mapped address as IPv4.
         if let IpAddr::V4(ip) = first.ip().to_canonical() {
             first.set_ip(ip.into());
         }
         Some(first)
     }
 
-    /// Writes the beat with the current number, to be sent to all servers.
+    /// Writes the current beat and queues it for all servers.
     fn write(&mut self, now: Stamp, goodbye: bool) {
         let Self { config, boot, outgoing, seq, .. } = self;
         let Some(first) = config.servers.first() else { return };
@@ -197,7 +198,7 @@ impl Client {
         self.next_server = 0;
     }
 
-    /// When the next beat is due: in its turn, or sooner where the application has news.
+    /// Returns when the next beat is due: in its slot, or sooner if the application has news.
     fn due_ns(&self) -> i64 {
         match &self.config.format {
             BeatFormat::Declared { progress, .. } if progress.has_news() => {
@@ -207,14 +208,14 @@ impl Client {
         }
     }
 
-    /// Finds the next slot of the schedule that is not over, and the time of its beat.
+    /// Advances to the first slot after `now` and schedules its beat.
     fn schedule(&mut self, now: Stamp) {
         let ClientConfig { interval_ns, spread, .. } = self.config;
         if self.seq == 1 {
             self.slot_ns = now.mono_ns;
         }
-        // After a stall the beats that were missed stay away: one beat, not a burst. A beat that is
-        // early by its spread has missed none.
+        // After a stall, send one beat, not a burst. A beat sent early because of its spread missed
+        // no slot.
         let missed = now.mono_ns.saturating_sub(self.slot_ns).max(0) / interval_ns;
         self.slot_ns =
             self.slot_ns.saturating_add(interval_ns.saturating_mul(missed.saturating_add(1)));
@@ -223,7 +224,7 @@ impl Client {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_precision_loss,
-                reason = "a random part"
+                reason = "a random shift need not be exact"
             )]
             let most_ns = (interval_ns as f64 * spread) as i64;
             let drawn = self.spread.below(2 * most_ns.unsigned_abs() + 1);
@@ -231,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Counts a beat that was given out and did not leave.
+    /// Records that a beat counted as sent did not leave.
     fn count_failure(&mut self) {
         self.counters.sent -= 1;
         self.counters.send_failed += 1;
@@ -239,7 +240,7 @@ impl Client {
 
     fn outcome(&mut self) -> Outcome {
         let ClientConfig { fail_at, fail_chance, loss, .. } = self.config;
-        // Both are drawn each time, so that one setting does not change the other's choices.
+        // Draw both every time, so that one setting does not change the other's choices.
         let fails = self.random.chance(fail_chance);
         let skips = self.random.chance(loss);
         if fails || fail_at == Some(self.seq) {
@@ -301,7 +302,7 @@ impl Machine for Client {
     }
 
     fn on_unblocked(&mut self, _: usize, _: Stamp, beat: &mut Vec<u8>) -> bool {
-        // After a jam comes one beat, not a burst.
+        // Once the socket is writable again, send only the newest beat, not a burst.
         let is_latest = beat == self.outgoing.datagram();
         if !is_latest {
             self.count_failure();
@@ -314,7 +315,7 @@ impl Machine for Client {
         if !declares || self.seq == 0 || self.done || self.goodbyes == GOODBYES {
             return None;
         }
-        // All carry one number: that of the beat that would have come next.
+        // All goodbyes carry the number that the next beat would have had.
         self.seq += u64::from(self.goodbyes == 0);
         self.goodbyes += 1;
         self.write(now, true);

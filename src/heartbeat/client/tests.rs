@@ -119,7 +119,7 @@ fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
     let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
     assert_eq!(client.deadline(0), Some(SECOND));
-    // An end that has come by itself is none that must be told of.
+    // A silence that has already run out needs no extra beat.
     progress.announce_silence(SECOND);
     tick(&mut client, SECOND);
     assert!(!progress.mark(SECOND + 1));
@@ -158,7 +158,7 @@ fn each_beat_goes_to_all_servers() {
 }
 
 proptest! {
-    /// The longest interval is the longest that Python accepts.
+    /// The upper bound of the interval is the longest that Python accepts.
     #[test]
     fn no_clock_and_no_datagram_overflows(
         interval_ns in prop_oneof![1..1000_i64, 1..9_200_000_000 * SECOND],
