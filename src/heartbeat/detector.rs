@@ -29,7 +29,7 @@ pub enum Kind {
     /// 2004); the level is phi, minus log10 of the probability that a live client is silent this
     /// long.
     Phi,
-    /// phi accrual over exponential gaps, as in Cassandra; the level is phi, silence / mean / ln 10.
+    /// phi accrual over exponential gaps, as in Cassandra; the level is silence / mean / ln 10.
     PhiExp,
 }
 

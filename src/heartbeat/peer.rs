@@ -1,4 +1,4 @@
-//! What the server knows of one client.
+//! The server's record of a client.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,49 +7,49 @@ use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
 use crate::wire::beat::Status;
 
-/// A client as it is shown.
+/// A client as shown to the user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
-    /// Where its last beat came from.
+    /// Source address of its last beat.
     pub address: SocketAddr,
-    /// Its name, where it declares one.
+    /// Its name, if it declares one.
     pub name: Option<Box<[u8]>>,
-    /// How it is.
+    /// Its state.
     pub state: State,
-    /// When its last new beat came, in nanoseconds since the Unix epoch.
+    /// Arrival of its last new beat, in nanoseconds since the Unix epoch.
     pub last_received_ns: i64,
-    /// Its numbers since it started.
+    /// Its sequence numbers since it started.
     pub sequence: Sequence,
-    /// Its interval, where it declares it or it has been learned.
+    /// Its interval, if declared or learned.
     pub interval_ns: Option<i64>,
-    /// After how long a silence it is taken for down.
+    /// Timeout for down.
     pub timeout_ns: i64,
-    /// By how much the last beat took longer than the fastest one: the offset of the two clocks
-    /// is not in it.
+    /// Transit time of the last beat beyond that of the fastest one; independent of the clock
+    /// offset.
     pub delay_ns: Option<i64>,
-    /// The receive time minus the send time of the last beat; the offset of the clocks is in it.
+    /// Receive time minus send time of the last beat; includes the clock offset.
     pub difference_ns: Option<i64>,
-    /// Its boot id, where it declares one.
+    /// Its boot id, if it declares one.
     pub boot: Option<u64>,
-    /// How it says that it is.
+    /// The status it declares.
     pub status: Option<Status>,
     /// Age of its application's last progress, as of the last beat.
     pub progress_age_ns: Option<i64>,
 }
 
-/// What the table keeps of each client, in as few bytes as can be.
+/// Compact record of a client, kept in the table.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) sequence: Sequence,
-    /// When its last new beat came.
+    /// Arrival of the last new beat.
     pub(super) last_received_ns: i64,
-    /// The least difference of receive and send time.
+    /// Least difference of receive and send time.
     least_difference_ns: i64,
-    /// The last beat's difference above the least.
+    /// Difference of the last beat minus the least.
     delay_ns: f32,
-    /// 0 where it is not known.
+    /// 0 if unknown.
     interval_ns: f32,
-    /// The second in which the first beat of this run was sent, on the monotonic clock.
+    /// Second in which the first beat of this run was sent, on the monotonic clock.
     first_sent_s: i32,
     /// The key of its [`Details`], or [`NONE`].
     pub(super) details: u32,
@@ -59,50 +59,50 @@ pub(super) struct Record {
     flags: u8,
 }
 
-/// In how many nanoseconds the least difference rises by one.
+/// The least difference rises by one nanosecond in this many.
 pub(super) const RISE: i64 = 4096;
 
-/// No details, or no client.
+/// Stands for no details or no client.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Its beats carry a time.
 const TIMED: u8 = 1;
-/// It has been heard twice: no forged source alone.
+/// It was heard twice, so it is not merely a forged source.
 const PROVEN: u8 = 2;
-/// Its interval is its own word.
+/// Its interval is declared, not learned.
 const DECLARED: u8 = 4;
-/// Its silence is part of a mass silence, and waited out.
+/// It is part of a mass silence, and its timeout was extended.
 const HELD: u8 = 8;
-/// How many gaps an interval was learned from, in the upper bits, up to 15.
+/// Unit of the number of gaps learned from, which fills the upper bits, up to 15.
 const LEARNED: u8 = 16;
 
-/// Gaps after which an interval is learned well enough to judge by.
+/// Number of gaps after which a learned interval is trusted.
 const ENOUGH: u8 = 5;
 
 /// Bounds of a declared interval: a millisecond and a day.
 const SHORTEST_NS: i64 = 1_000_000;
 const LONGEST_NS: i64 = 86_400 * NS_PER_SECOND;
-/// Bounds of a learned interval: clients that beat in bursts are not judged by the gaps inside of
-/// them, and send times that leap do not stretch it without end.
+/// Bounds of a learned interval: clients that beat in bursts are not judged by the gaps within a
+/// burst, and send times that jump cannot stretch it without limit.
 const SHORTEST_LEARNED_NS: f32 = 1e8;
 const LONGEST_LEARNED_NS: f32 = 8.64e13;
 
-/// What is known of the few that say or need more than most.
+/// Fields that only a few clients need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
-    /// The whole address where it is not IPv4's.
+    /// The whole address, if it is not IPv4.
     pub(super) address: Option<SocketAddr>,
     pub(super) name: Option<Box<[u8]>>,
     pub(super) boot: Option<u64>,
-    /// The boot before, and the highest number heard of it.
+    /// The previous boot and its highest number.
     pub(super) before: Option<(u64, Option<u64>)>,
-    /// How many beats with new numbers came of the boot before since it was taken for over.
+    /// New beats from the previous boot since it was assumed to have ended.
     pub(super) rivals: u32,
-    /// Since when all beats that came had been sent long before.
+    /// Since when all beats have come with a long delay.
     pub(super) delayed_since_ns: Option<i64>,
     pub(super) status: Option<Status>,
     pub(super) progress_age_ns: Option<i64>,
-    /// When it became busy or stalled or stopped.
+    /// When it became busy, stalled or stopped.
     pub(super) since_ns: i64,
 }
 
@@ -147,7 +147,7 @@ impl Record {
         self.set(HELD, held);
     }
 
-    /// The address, where it is one of IPv4.
+    /// Returns the address, if it is IPv4.
     pub(super) fn v4(&self) -> SocketAddr {
         (self.ip, self.port).into()
     }
@@ -158,13 +158,13 @@ impl Record {
         }
     }
 
-    /// The interval, where it is known, well enough or not.
+    /// Returns the interval, if known, trusted or not.
     #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
     pub(super) fn interval_ns(&self) -> Option<i64> {
         (self.interval_ns > 0.0).then_some(self.interval_ns as i64)
     }
 
-    /// Whether the interval is known well enough to judge by.
+    /// Returns whether the interval is known well enough to judge by.
     pub(super) fn has_learned(&self) -> bool {
         self.is(DECLARED) || self.flags / LEARNED >= ENOUGH
     }
@@ -175,8 +175,8 @@ impl Record {
         self.set(DECLARED, true);
     }
 
-    /// Learns the interval from a gap in time over a number of steps: a mean of the first gaps,
-    /// then a slow one in which no single gap counts for more than twice the interval.
+    /// Learns the interval from a gap of `steps` numbers: a mean of the first gaps, then a slow
+    /// average in which no single gap counts for more than twice the interval.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn learn_interval(&mut self, gap_ns: i64, steps: u64) {
         if self.is(DECLARED) || gap_ns <= 0 {
@@ -196,36 +196,36 @@ impl Record {
         }
     }
 
-    /// Forgets what a client that started again may do otherwise, and the times of its last run.
+    /// Forgets the interval and the times of the last run.
     pub(super) fn restart(&mut self) {
         self.flags &= PROVEN;
         self.interval_ns = 0.0;
     }
 
-    /// The relative delay of the last beat that was news, where beats carry times.
+    /// Returns the delay of the last new beat above the least, if beats carry times.
     #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
     pub(super) fn delay_ns(&self) -> Option<i64> {
         self.is(TIMED).then_some(self.delay_ns as i64)
     }
 
-    /// Transit time of the last beat beyond the suspect timeout.
+    /// Returns the last beat's transit time beyond the suspect timeout.
     pub(super) fn excess_delay_ns(&self, suspect_ns: i64) -> i64 {
-        // Of a client that keeps no interval the times may mean anything.
+        // The times of a client that keeps no interval may mean anything.
         let delay_ns = self.delay_ns().filter(|_| self.has_learned()).unwrap_or_default();
         delay_ns.saturating_sub(suspect_ns).max(0)
     }
 
-    /// The difference of receive and send time of the last beat, on clocks that never step.
+    /// Returns the last beat's receive time minus its send time, as if clocks never stepped.
     pub(super) fn difference_ns(&self) -> Option<i64> {
         Some(self.least_difference_ns.saturating_add(self.delay_ns()?))
     }
 
-    /// Rounding error of a delay stored as `f32`.
+    /// Returns the rounding error of the delay, which is stored as `f32`.
     pub(super) fn rounding_ns(&self) -> i64 {
         self.delay_ns().unwrap_or_default() >> 23
     }
 
-    /// What the send time of a beat says that came at `at_ns` with such a difference.
+    /// Compares the send time of a beat with those of the first and the newest beat of this run.
     pub(super) fn send_order(&self, at_ns: i64, difference_ns: Option<i64>) -> SendOrder {
         let (Some(difference_ns), Some(newest_ns)) = (difference_ns, self.difference_ns()) else {
             return SendOrder::Unknown;
@@ -245,7 +245,7 @@ impl Record {
         }
     }
 
-    /// Takes the newest beat: when it came, and its difference, where it carries a time.
+    /// Records the newest beat's arrival and, if it carries a time, its difference.
     pub(super) fn set_newest(&mut self, at_ns: i64, difference_ns: Option<i64>) {
         self.last_received_ns = at_ns;
         let Some(difference_ns) = difference_ns else {
@@ -267,13 +267,13 @@ impl Record {
         self.delay_ns = difference_ns.saturating_sub(self.least_difference_ns) as f32;
     }
 
-    /// Raises the least difference by 244 parts in a million of the time passed, because two clocks
-    /// run at speeds that differ by up to that.
+    /// Raises the least difference by 244 parts per million of the time passed, because two clocks
+    /// may drift apart by that much.
     pub(super) fn raise_least_difference(&mut self, passed_ns: i64) {
         self.least_difference_ns = self.least_difference_ns.saturating_add(passed_ns.max(0) / RISE);
     }
 
-    /// Counts delays from that of the last beat on.
+    /// Makes the last beat's difference the least.
     pub(super) fn reset_least_difference(&mut self) {
         if let Some(difference_ns) = self.difference_ns() {
             self.set(TIMED, false);
@@ -281,7 +281,7 @@ impl Record {
         }
     }
 
-    /// Takes a step of one of the clocks out of the delays.
+    /// Removes a clock step from the delays.
     pub(super) fn step_clock(&mut self, by_ns: i64) {
         self.least_difference_ns = self.least_difference_ns.saturating_add(by_ns);
         let first_sent_ns = i64::from(self.first_sent_s) * NS_PER_SECOND;
@@ -289,7 +289,7 @@ impl Record {
     }
 }
 
-/// Whole seconds, which last for 68 years to either side.
+/// Rounds down to whole seconds, which reach 68 years either way.
 fn to_seconds(ns: i64) -> i32 {
     let seconds = ns.div_euclid(NS_PER_SECOND);
     i32::try_from(seconds).unwrap_or(if seconds < 0 { i32::MIN } else { i32::MAX })
@@ -301,8 +301,8 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        // With its deadline, its entry in the hash table (10.5 bytes at a million) and what a growing
-        // table holds in reserve (a sixty-fourth) this is below 100 bytes.
+        // With its deadline, its entry in the hash table (10.5 bytes at a million) and the reserve
+        // of a growing table (a sixty-fourth), a client takes less than 100 bytes.
         assert!(size_of::<Record>() <= 80);
     }
 
@@ -329,7 +329,7 @@ mod tests {
         let mut record = Record::new(Some(1), 0);
         assert_eq!(record.send_order(5, Some(0)), SendOrder::Unknown);
         record.set_newest(100 * NS_PER_SECOND, Some(FAR));
-        // 1234567891 ns are no number of 24 bits.
+        // 1234567891 ns does not fit in 24 bits.
         record.set_newest(102 * NS_PER_SECOND, Some(FAR + 1_234_567_891));
         let sent =
             |sent_ns| record.send_order(103 * NS_PER_SECOND, Some(103 * NS_PER_SECOND - sent_ns));

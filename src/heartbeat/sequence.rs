@@ -1,123 +1,123 @@
-//! Which numbers of a sequence came: losses, latecomers, duplicates, restarts.
+//! Accounting of sequence numbers: losses, late beats, duplicates, restarts.
 
 use crate::heartbeat::OldBeats;
 
-/// The numbers heard from one client since it started, in 40 bytes.
+/// The numbers received from one client since it started, in 40 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
     first: u64,
     highest: u64,
-    /// Bit `k` is set where `highest - k` came.
+    /// Bit `k` is set if `highest - k` was received.
     seen: u64,
     received: u32,
     reordered: u32,
     duplicates: u32,
-    /// The low bits of the number after the last one that was no news: if it comes next, the count
-    /// has started over (the rule of RFC 3550 appendix A.1). 0 for none.
+    /// The low bits of the number after the last one that was not new: if it comes next, the count
+    /// has started over (RFC 3550, appendix A.1). 0 if there is none.
     restart_candidate: u16,
-    /// After how many bits the sender's numbers begin again at 0; 0 where they have not yet.
+    /// Width in bits of the sender's counter, known once it wraps; 0 before.
     bits: u8,
-    /// Whether any beat carried a number; until then beats are only counted.
+    /// Whether any beat carried a number; until then, beats are only counted.
     numbered: bool,
 }
 
-/// Order of a beat's send time beside those of the first and the newest beat of this run.
+/// Send time of a beat compared with those of the first and the newest beat of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendOrder {
-    /// It was sent so many seconds before the first: from a queue, or on a clock that was set back.
+    /// Sent this many seconds before the first: from a queue, or on a clock that was set back.
     BeforeFirst(u32),
-    /// It was sent after the first and before the newest.
+    /// Sent after the first and before the newest.
     Earlier,
-    /// It was sent after the newest.
+    /// Sent after the newest.
     Later,
-    /// A coarse clock gave the newest the same time, or it is a copy of it.
+    /// Sent at the same time as the newest: a copy, or the clock is coarse.
     Same,
-    /// One of the times is not known.
+    /// At least one of the times is unknown.
     Unknown,
 }
 
 impl SendOrder {
-    /// Whether a beat may be newer than all that were heard: so it is unless it says otherwise.
+    /// Returns whether the beat may be newer than all before: true unless its time says otherwise.
     pub(super) fn may_be_newer(self) -> bool {
         matches!(self, Self::Later | Self::Unknown)
     }
 }
 
-/// By how much the first packet heard may have overtaken another.
+/// Maximum time in seconds by which the first packet received may have overtaken another.
 const OVERTAKEN_S: u32 = 10;
 
-/// Class of a number that came.
+/// Class of a number that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SeqClass {
-    /// It came before.
+    /// Received before.
     Duplicate,
-    /// It is the highest, and those from `first` to `last` are counted lost.
+    /// The highest so far; the numbers from `first` to `last` count as lost.
     AfterLoss {
-        /// The first number that did not come.
+        /// The first missing number.
         first: u64,
-        /// The last.
+        /// The last missing number.
         last: u64,
     },
-    /// It was counted lost and is no longer.
+    /// Had been counted lost, and no longer is.
     Late,
-    /// It is the next one, or none of the beats so far carried a number.
+    /// The next number, or no beat before carried one.
     Next,
-    /// The client has started again.
+    /// The client restarted.
     Restart,
-    /// It is older than the first number heard or than the last 64: nothing can be said of it.
+    /// Older than the first number received or than the last 64, so that it cannot be classified.
     Stale,
-    /// The beat carries no number, but others did: it is neither received nor expected.
+    /// The beat carries no number, but others did: neither received nor expected.
     Unnumbered,
 }
 
-/// How far from its ends a count is taken to wrap.
+/// How close to the ends of its range a counter must be to count as wrapped.
 const NEAR: u64 = u64::BITS as u64;
 
 impl Sequence {
-    /// A sequence of which `seq` was heard first. Nothing before it is lost.
+    /// Starts a sequence at `seq`. No earlier number counts as lost.
     pub(super) fn new(seq: Option<u64>) -> Self {
         let numbered = seq.is_some();
         let first = seq.unwrap_or_default();
         Self { first, highest: first, seen: 1, received: 1, numbered, ..Self::default() }
     }
 
-    /// The highest number heard; beyond the sender's own where that has begun again at 0.
+    /// Returns the highest number; it keeps growing if the sender's counter wraps.
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
         self.numbered.then_some(self.highest)
     }
 
-    /// Whether all beats so far carried the same number.
+    /// Returns whether all beats so far carried the same number.
     pub(super) fn is_constant(&self) -> bool {
         self.numbered && self.first == self.highest
     }
 
-    /// How many of the numbers expected came, each counted once; of beats that never carried a number,
-    /// how many beats.
+    /// Returns how many of the expected numbers were received, each counted once; if no beat
+    /// carried a number, the number of beats.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.into()
     }
 
-    /// How many numbers should have come: all from the first to the highest.
+    /// Returns the number of beats expected: all from the first number to the highest.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
         self.numbered.then(|| (self.highest - self.first).saturating_add(1))
     }
 
-    /// How many came after a higher number (RFC 4737).
+    /// Returns how many were received after a higher number (RFC 4737).
     #[must_use]
     pub fn reordered(&self) -> u64 {
         self.reordered.into()
     }
 
-    /// How many came again.
+    /// Returns the number of duplicates.
     #[must_use]
     pub fn duplicates(&self) -> u64 {
         self.duplicates.into()
     }
 
-    /// How much further than the highest number this one is; 1 where there is no such thing.
+    /// Returns how far `seq` is above the highest number, at least 1; 1 if either is missing.
     pub(super) fn steps(&self, seq: Option<u64>) -> u64 {
         match seq {
             Some(seq) if self.numbered => self.extend(seq).saturating_sub(self.highest).max(1),
@@ -125,13 +125,13 @@ impl Sequence {
         }
     }
 
-    /// Whether a number is higher than all before. A beat without one passes for the newest.
+    /// Returns whether `seq` is above all before. A beat without a number counts as the newest.
     pub(super) fn is_ahead(&self, seq: Option<u64>) -> bool {
         seq.is_none_or(|seq| !self.numbered || self.extend(seq) > self.highest)
     }
 
-    /// Counts a number that came, judged also by the send time of its beat. If old beats are accepted,
-    /// only a number that falls back to 0 or 1 is a restart.
+    /// Counts and classifies a number, with the help of its beat's send time. If old beats are
+    /// accepted, only a number that falls back to 0 or 1 is a restart.
     pub(super) fn observe(
         &mut self,
         seq: Option<u64>,
@@ -188,8 +188,8 @@ impl Sequence {
             self.reordered = self.reordered.saturating_add(1);
             return SeqClass::Late;
         }
-        // Where times do not decide, an old number says that the count started over rather than
-        // that a packet was delayed.
+        // If the times do not decide, assume that an old number means a restart, not a delayed
+        // packet.
         if !is_of_this_run {
             let in_sequence = old == OldBeats::Ignore
                 && self.restart_candidate != 0
@@ -208,9 +208,9 @@ impl Sequence {
         }
     }
 
-    /// Passes over the number of a goodbye, which is neither received nor expected. Returns the first and
-    /// the last of the beats that are lost before it; none if the client had ended already, because
-    /// the numbers missing then are those of other goodbyes.
+    /// Skips the number of a goodbye, which is neither received nor expected. Returns the first and
+    /// the last beat lost before it, or `None` if the client had already ended, because the missing
+    /// numbers are then those of other goodbyes.
     pub(super) fn pass_goodbye(&mut self, seq: Option<u64>, has_ended: bool) -> Option<(u64, u64)> {
         let seq = self.extend(seq.filter(|_| self.numbered)?);
         if seq <= self.highest {
@@ -220,7 +220,7 @@ impl Sequence {
         self.move_to(seq).filter(|_| !has_ended)
     }
 
-    /// The number where the sender's count had no end.
+    /// Returns the number as if the sender's counter never wrapped.
     fn extend(&self, raw: u64) -> u64 {
         let span = match self.bits {
             0 => return raw,
@@ -234,7 +234,7 @@ impl Sequence {
         }
     }
 
-    /// Makes a higher number the highest; returns the first and the last of those passed over.
+    /// Makes `seq` the highest number. Returns the first and the last number skipped.
     fn move_to(&mut self, seq: u64) -> Option<(u64, u64)> {
         let (before, step) = (self.highest, seq - self.highest);
         let shifted = u32::try_from(step).ok().and_then(|step| self.seen.checked_shl(step));
@@ -415,7 +415,7 @@ mod tests {
     }
 
     proptest! {
-        /// Numbers of one count, shuffled and doubled within the window, against a plain set.
+        /// Shuffled and repeated numbers within the window, compared with a plain set.
         #[test]
         fn counts_are_those_of_a_set(
             numbers in prop::collection::vec(1000..1064_u64, 1..300),
@@ -424,7 +424,7 @@ mod tests {
             let mut set = BTreeSet::from([numbers[0]]);
             let mut duplicates = 0;
             for &seq in &numbers[1..] {
-                // Times of one run, in the order of the numbers.
+                // Send times of one run, in the order of the numbers.
                 let order = match Some(seq).cmp(&sequence.highest()) {
                     Ordering::Less => SendOrder::Earlier,
                     Ordering::Equal => SendOrder::Same,

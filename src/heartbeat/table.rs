@@ -1,4 +1,4 @@
-//! The table of clients: a hash table from keys to indices, and dense arrays of what is known.
+//! The table of clients: a hash table from keys to indices, and dense arrays of records.
 
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
@@ -9,23 +9,23 @@ use slab::Slab;
 use crate::heartbeat::Estimate;
 use crate::heartbeat::peer::{Details, NONE, Record};
 
-/// What tells clients apart.
+/// Identity of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key<'a> {
     Address(SocketAddr),
     Name(&'a [u8]),
 }
 
-/// All clients. Removing one changes the index of the last.
+/// All clients. Removing one moves the last one to its index.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Seeded anew in each process, so that nobody can aim at one bucket.
+    /// Seeded per process, so that nobody can aim at one bucket.
     hasher: DefaultHashBuilder,
     by_key: HashTable<u32>,
     records: Vec<Record>,
-    /// When each client's silence means something next; apart, because it is swept.
+    /// Next deadline of each client, in an array of its own because it is swept.
     deadlines: Vec<i64>,
-    /// Empty where the detector needs none.
+    /// Empty if the detector needs none.
     estimates: Vec<Estimate>,
     details: Slab<Details>,
     by_host: bool,
@@ -48,7 +48,7 @@ impl Table {
         self.records.len()
     }
 
-    /// The key of a beat: its sender's name, else where it came from.
+    /// Returns the key of a beat: its sender's name, or else its source address.
     pub(super) fn key<'a>(&self, from: SocketAddr, name: Option<&'a [u8]>) -> Key<'a> {
         match name {
             Some(name) => Key::Name(name),
@@ -60,7 +60,7 @@ impl Table {
         SocketAddr::new(from.ip(), if self.by_host { 0 } else { from.port() })
     }
 
-    /// Whether two addresses are one client's.
+    /// Returns whether two addresses belong to one client.
     pub(super) fn is_same(&self, one: SocketAddr, other: SocketAddr) -> bool {
         self.simplify(one) == self.simplify(other)
     }
@@ -69,7 +69,7 @@ impl Table {
         self.hasher.hash_one(key)
     }
 
-    /// Returns the index of a client, `hint` if that is right.
+    /// Returns the index of a client; tries `hint` first.
     pub(super) fn find(&self, hash: u64, key: &Key<'_>, hint: usize) -> Option<usize> {
         if hint < self.len() && self.key_of(hint) == *key {
             return Some(hint);
@@ -85,7 +85,7 @@ impl Table {
         let indices: Vec<u32> = found.collect();
         let loaded = indices.iter().fold(0, |sum, index| {
             let record = self.records.get(*index as usize);
-            // Its first and its last bytes lie in two lines of the cache.
+            // A record spans two cache lines: touch its first and its last bytes.
             record.map_or(0, |record| record.last_received_ns ^ i64::from(record.v4().port())) ^ sum
         });
         let loaded = indices.iter().fold(loaded, |sum, index| {
@@ -102,14 +102,14 @@ impl Table {
         }
     }
 
-    /// Where the last beat of a client came from.
+    /// Returns the source address of a client's last beat.
     pub(super) fn address(&self, index: usize) -> SocketAddr {
         let address = self.details(index).and_then(|details| details.address);
         address.unwrap_or_else(|| self.records[index].v4())
     }
 
-    /// Sets where the last beat of a client came from. Its key stays: it has a name, or only its
-    /// port changed and it is known by its host.
+    /// Sets the source address of a client's last beat. The key stays valid: the client has a name,
+    /// or it is known by its host and only the port changed.
     pub(super) fn set_address(&mut self, index: usize, address: SocketAddr) {
         if address.is_ipv4() {
             self.records[index].set_v4(address);
@@ -121,7 +121,7 @@ impl Table {
         }
     }
 
-    /// Adds a client; returns its index.
+    /// Adds a client and returns its index.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -131,7 +131,7 @@ impl Table {
         estimate: bool,
     ) -> usize {
         let index = self.records.len();
-        // A sixty-fourth in reserve, not double: for large arrays the system moves no bytes.
+        // Grow by a sixty-fourth, not double: the system moves large arrays without copying them.
         let reserve = index / 64 + 64;
         if self.records.capacity() == index {
             self.records.reserve_exact(reserve);
@@ -144,7 +144,7 @@ impl Table {
             self.estimates.push(Estimate::default());
         }
         self.set_address(index, address);
-        // The hash table is taken out because it hashes all keys again when it grows.
+        // Take the hash table out, because it hashes all keys again when it grows.
         let mut grown = std::mem::take(&mut self.by_key);
         grown.insert_unique(hash, to_u32(index), |index| self.hash(&self.key_of(*index as usize)));
         self.by_key = grown;
@@ -217,7 +217,7 @@ impl Table {
     }
 }
 
-/// The table has fewer clients than 32 bits can count.
+/// Converts an index; the table has fewer clients than 32 bits can count.
 fn to_u32(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(NONE)
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     proptest! {
-        /// Clients that come and go, against a plain map.
+        /// Random insertions and removals, compared with a plain map.
         #[test]
         fn whoever_is_in_it_is_found(
             steps in prop::collection::vec((0..3_u8, 0..20_u16, any::<bool>()), 0..300),
