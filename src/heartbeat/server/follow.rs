@@ -1,4 +1,4 @@
-//! What a further beat of a client means, and what is learned from it.
+//! Handling of beats from known clients: state, interval, delays.
 
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
 use crate::NS_PER_SECOND;
@@ -7,12 +7,12 @@ use crate::heartbeat::sequence::{SendOrder, SeqClass};
 use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, Snapshot, State};
 use crate::wire::beat::Status;
 
-/// What comes so soon after a beat with the same number may be a copy of it that the network made.
+/// A beat this soon after one with the same number may be a copy made by the network.
 const COPY_NS: i64 = 100_000_000;
-/// And so soon after a goodbye.
+/// The same after a goodbye.
 const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 
-/// No queue holds beats for longer.
+/// Longest time that a queue is assumed to hold beats.
 const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 impl Server {
@@ -32,7 +32,7 @@ impl Server {
             if self.table.is_same(known, *from) {
                 self.on_goodbye(index, received);
             } else {
-                // Who could say goodbye for another could silence the alarm.
+                // A goodbye from another address could be forged to silence an alarm.
                 self.counters.stale += 1;
             }
             return false;
@@ -64,9 +64,9 @@ impl Server {
         match class {
             SeqClass::Next | SeqClass::AfterLoss { .. } => self.on_newest(index, received, steps),
             SeqClass::Unnumbered => self.keep_alive(index, received),
-            // A client may repeat its number: a later send time shows that it is no copy.
+            // A client may repeat its number: a later send time shows that this is not a copy.
             SeqClass::Duplicate if order == SendOrder::Later => self.on_newest(index, received, 1),
-            // A client that never counts is judged by arrivals alone.
+            // A client with a constant number is judged by arrivals alone.
             SeqClass::Duplicate
                 if order == SendOrder::Unknown && sequence.is_constant() && !is_soon =>
             {
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Handles a goodbye: it ends its client, once, and does not count as a beat.
+    /// Handles a goodbye: marks the client stopped, once. It does not count as a beat.
     fn on_goodbye(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         self.counters.goodbyes += 1;
         let ReceivedBeat { at, beat, difference_ns, .. } = received;
@@ -124,7 +124,7 @@ impl Server {
         self.update_state(index, received, silence_ns);
     }
 
-    /// Handles a beat that shows that its client is alive, but says nothing about its interval.
+    /// Handles a sign of life that says nothing about the client's interval.
     fn keep_alive(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let record = self.table.record_mut(index);
         let silence_ns = received.at.mono_ns.saturating_sub(record.last_received_ns);
@@ -134,8 +134,8 @@ impl Server {
         self.update_state(index, received, silence_ns);
     }
 
-    /// Handles a beat of another boot than the one that is followed. Returns whether it is followed
-    /// from now on.
+    /// Handles a beat from a boot other than the current one. Returns whether that boot becomes the
+    /// current one.
     fn follow_other_boot(&mut self, index: usize, received: &ReceivedBeat<'_>, boot: u64) -> bool {
         if received.beat.status == Some(Status::Bye) {
             self.counters.stale += 1;
@@ -148,8 +148,8 @@ impl Server {
         if let Some((old, highest)) = &mut details.before
             && *old == boot
         {
-            // What is left over of the boot before has old numbers, but for one that was overtaken.
-            // Two new ones say that it is alive, and if the other one is not it is followed again.
+            // Stragglers of the previous boot have old numbers, except one that was overtaken. Two
+            // new numbers show that it is alive; if the current boot is silent, follow it again.
             let is_new = seq > *highest || seq.is_none();
             if is_new {
                 *highest = seq;
@@ -174,7 +174,7 @@ impl Server {
         true
     }
 
-    /// Forgets what was learned of a client before it started again.
+    /// Resets a client that restarted, and reports the restart.
     fn restart(
         &mut self,
         index: usize,
@@ -201,8 +201,8 @@ impl Server {
         let ReceivedBeat { at, difference_ns, beat, .. } = received;
         let has_learned = self.has_learned(index);
         let record = self.table.record_mut(index);
-        // The gap that follows a suspicion or an announced silence says nothing of the usual ones,
-        // nor does the one before an announcement, which comes out of turn.
+        // The gap after a suspicion or an announced silence says nothing about the usual gap, nor
+        // does the gap before an announcement, which is sent out of turn.
         let mut usual =
             matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
                 && beat.status != Some(Status::Busy);
@@ -213,8 +213,8 @@ impl Server {
         if let (Some(difference_ns), Some(newest_ns)) = (difference_ns, record.difference_ns()) {
             let more_ns = difference_ns.saturating_sub(newest_ns);
             sent_gap_ns = gap_ns.saturating_sub(more_ns);
-            // Of a beat that was long under way the gap in sending is the usual one; where it
-            // is the gap in arriving, the sender's clock has jumped. After an announced silence
+            // If the beat was delayed in transit, the gap between send times is the usual one; if
+            // the gap between arrivals is, the sender's clock jumped. After an announced silence,
             // neither is.
             let has_jumped = |known_ns: i64, jump_ns: i64| {
                 let steps = i64::try_from(steps).unwrap_or(i64::MAX);
@@ -225,14 +225,14 @@ impl Server {
             };
             let jump_ns = more_ns.saturating_abs();
             if sent_gap_ns.saturating_abs() <= record.rounding_ns() {
-                // A clock that stands still says nothing.
+                // A clock that stands still carries no information.
                 record.reset_least_difference();
                 sent_gap_ns = gap_ns;
             } else if jump_ns <= STEP_NS {
                 // Delays vary.
             } else if let Some(known_ns) = known_ns {
                 if has_jumped(known_ns, jump_ns) {
-                    // One that is set right takes back what was taken for a delay.
+                    // A clock that is set right undoes a jump that counted as delay.
                     let left_ns = record.delay_ns().unwrap_or_default().saturating_add(more_ns);
                     if more_ns > 0 || left_ns < (-STEP_NS).saturating_sub(jump_ns / RISE) {
                         record.step_clock(more_ns);
@@ -251,7 +251,7 @@ impl Server {
             let learns = !record.has_learned();
             record.learn_interval(gap_or_sent_ns, steps);
             if learns && record.has_learned() {
-                // As long as no interval was known, no step of a clock was.
+                // Before the interval is known, clock steps cannot be detected.
                 record.reset_least_difference();
             }
             if let Some(interval_ns) = record.interval_ns()
@@ -335,7 +335,7 @@ impl Server {
         true
     }
 
-    /// Enters the state that a beat brings, and reports it.
+    /// Changes the state because of a beat, and reports the change.
     fn change_state(
         &mut self,
         index: usize,

@@ -1,25 +1,25 @@
-//! What silence means: deadlines, verdicts, and what they are worth where the observer slept.
+//! Judgement of silence: deadlines and verdicts, corrected for pauses of the server itself.
 
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
 use crate::heartbeat::{Cause, Change, State};
 use crate::{NS_PER_SECOND, Stamp};
 
-/// How often deadlines are looked at when many clients have them close to each other, and how much
-/// less often for each client: a look takes a nanosecond or two of each, so that this stays some
-/// hundredths of a core, and a million clients are looked at every 50 ms.
+/// Minimum time between sweeps of the deadlines, and its increase per client. A sweep takes a
+/// nanosecond or two per client, so that this stays at a few hundredths of a core; a million
+/// clients are swept every 50 ms.
 const SWEEP_NS: i64 = 10_000_000;
 const SWEEP_PER_CLIENT_NS: i64 = 50;
-/// How often they are looked at in any case, so that the server notices where it did not run.
+/// Maximum time between sweeps, so that the server notices when it was paused.
 const WATCH_NS: i64 = NS_PER_SECOND;
 /// Wake-up delay beyond which we assume this process was paused.
 const PAUSE_NS: i64 = 250_000_000;
-/// How many silent clients are many, and of how many alive each one of them is.
+/// A mass silence needs this many silent clients, and this fraction of those alive.
 const MANY: usize = 5;
 const OF_ALIVE: (usize, usize) = (3, 10);
 
 impl Server {
-    /// Returns when the client becomes suspect or down unless another beat comes.
+    /// Returns when the client becomes suspect or down if no other beat comes.
     pub(super) fn due_ns(&self, index: usize, received: &ReceivedBeat<'_>, state: State) -> i64 {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let record = self.table.record(index);
@@ -36,8 +36,8 @@ impl Server {
         }
     }
 
-    /// Transit time of the last beat beyond the suspect timeout. It counts from when the beat was due:
-    /// a queue that drains keeps nobody alive, unless old beats are accepted.
+    /// Returns the last beat's transit time beyond the suspect timeout. It counts from when the
+    /// beat was due: a draining queue keeps no client alive, unless old beats are accepted.
     fn excess_delay_ns(&self, index: usize, suspect_ns: i64) -> i64 {
         match self.config.old_beats {
             OldBeats::Ignore => self.table.record(index).excess_delay_ns(suspect_ns),
@@ -45,7 +45,7 @@ impl Server {
         }
     }
 
-    /// Sweeps the deadlines no later than at `deadline_ns`.
+    /// Schedules a sweep no later than `deadline_ns`.
     pub(super) fn arm(&mut self, deadline_ns: i64) {
         if deadline_ns < i64::MAX {
             let sweep_ns = self.sweep_ns.unwrap_or(deadline_ns);
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// Reports steps of this host's clock and pauses of this process, and extends all deadlines by
-    /// the latter.
+    /// the pause.
     pub(super) fn observe_self(&mut self, now: Stamp) {
         let offset_ns = now.wall_ns.saturating_sub(now.mono_ns);
         if let Some((_, known_ns)) = &mut self.offsets_ns {
@@ -71,7 +71,7 @@ impl Server {
         }
         let for_ns = now.mono_ns.saturating_sub(stopped_ns);
         for index in 0..self.table.len() {
-            // What this host slept through is nobody's silence.
+            // The pause does not count as the client's silence.
             let since_ns = self.table.record(index).last_received_ns.max(stopped_ns);
             let unwatched_ns = now.mono_ns.saturating_sub(since_ns);
             let deadline = self.table.deadline_mut(index);
@@ -80,7 +80,7 @@ impl Server {
         self.report_own(now, Change::Paused { for_ns });
     }
 
-    /// Judges the clients whose deadlines have come.
+    /// Judges the clients whose deadlines have passed.
     pub(super) fn sweep(&mut self, now: Stamp) {
         let mut due = Vec::new();
         for (index, deadline_ns) in self.table.deadlines().iter().enumerate() {
@@ -104,7 +104,7 @@ impl Server {
         });
     }
 
-    /// Whether an expired deadline means a suspicion only.
+    /// Returns whether an expired deadline means suspect, not yet down.
     fn is_first_doubt(&self, index: usize) -> bool {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let doubted = matches!(self.table.record(index).state, State::Suspect | State::Busy);
@@ -121,8 +121,8 @@ impl Server {
     }
 
     /// Marks timed-out clients down, unless many time out together: then reports a mass silence and
-    /// grants one more timeout. Clients heard once do not count, and a detector that suspects nobody
-    /// first sees a mass silence too late.
+    /// grants one more timeout. Clients heard only once do not count. Needs a detector that
+    /// suspects first, because without suspects a mass silence is seen too late.
     fn expire(&mut self, silent: &[usize], now: Stamp) {
         let is_other = |index: &usize| {
             let record = self.table.record(*index);

@@ -1,4 +1,4 @@
-//! The server: the clients that it knows, the beats that come in and the events that go out.
+//! The heartbeat server: tracks clients by their beats and reports what happens to them.
 
 mod follow;
 mod judge;
@@ -14,80 +14,80 @@ use crate::wire::beat::Status;
 use crate::wire::{Beat, shown};
 use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
 
-/// How far a clock jumps that steps; less is its discipline, or delay.
+/// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
 const STEP_NS: i64 = 500_000_000;
-/// How long a client may be silent of which no interval is known yet.
+/// Timeout of a client whose interval is not known yet.
 const GRACE_NS: i64 = 60 * NS_PER_SECOND;
-/// How many clients are looked at for one that can make room for a newcomer.
+/// Maximum number of clients examined to make room for a newcomer.
 const EVICTION_STEPS: usize = 64;
-/// Which part of the table, one in so many, newcomers that were heard once may take of clients that
-/// ended.
+/// Newcomers heard only once may evict clients that ended until they hold one in this many entries
+/// of the table.
 const ON_PROBATION: usize = 16;
-/// How long beats may wait to be read together.
+/// Maximum time that beats wait to be read together.
 const GATHER: Duration = Duration::from_micros(500);
-/// How many datagrams are usual at once.
+/// Usual maximum of datagrams in one batch.
 const MAX_BATCH: usize = 256;
 
-/// How a beat is judged if its number or its time says that it is an old one.
+/// Treatment of a beat whose number or time says that it is old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldBeats {
-    /// It does not show that its client is alive.
+    /// Not a sign of life.
     Ignore,
-    /// It shows that its client is alive, as any other beat does.
+    /// A sign of life, like any other beat.
     Accept,
 }
 
 impl OldBeats {
-    /// All of them with their names.
+    /// All variants with their names.
     pub const ALL: [(&'static str, Self); 2] = [("ignore", Self::Ignore), ("accept", Self::Accept)];
 }
 
-/// How the server judges.
+/// Settings of a heartbeat server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// How long a silence means something.
+    /// Failure detector, which sets the timeouts.
     pub detector: Detector,
     /// Whether old beats are signs of life.
     pub old_beats: OldBeats,
-    /// Whether clients without a name are told apart by their hosts alone, not by address and port.
+    /// Whether clients without a name are identified by host alone, not by address and port.
     pub by_host: bool,
     /// Whether each beat is answered with its text in upper case.
     pub reply: bool,
-    /// How many clients are followed; others are rejected.
+    /// Maximum number of clients; others are rejected.
     pub max_peers: usize,
-    /// How far this host's clock on the wall is ahead of UTC, for times without a zone.
+    /// Local time minus UTC, for times without a zone.
     pub utc_offset_ns: i64,
-    /// Whether each datagram is an event and not only what it changes.
+    /// Whether every datagram is an event, not only changes.
     pub every_beat: bool,
-    /// How many events are kept for a reader.
+    /// Number of most recent events kept for a reader.
     pub events: usize,
 }
 
-/// How many datagrams met which fate: `received = beats + goodbyes + duplicates + stale +
-/// ignored + rejected`.
+/// Counters of a heartbeat server: `received = beats + goodbyes + duplicates + stale + ignored +
+/// rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
-    /// Datagrams that came in.
+    /// Datagrams received.
     pub received: u64,
     /// Heartbeats, each counted once.
     pub beats: u64,
-    /// Of these, the ones that had been taken for lost.
+    /// Beats among them that had been counted lost.
     pub late_beats: u64,
     /// Goodbyes.
     pub goodbyes: u64,
-    /// Heartbeats that had come before.
+    /// Repeated heartbeats.
     pub duplicates: u64,
-    /// Heartbeats too old to say whether they had come before, or of a boot that is over.
+    /// Heartbeats too old to classify, or of a boot that has ended.
     pub stale: u64,
-    /// Datagrams that are no heartbeat: neither a number nor a time.
+    /// Datagrams without a number, a time or a declaration.
     pub ignored: u64,
     /// Datagrams of clients that found the table full.
     pub rejected: u64,
-    /// Datagrams that this host lost before they came in, because they were not read in time.
+    /// Datagrams that this host's kernel dropped because they were not read in time.
     pub receive_drops: u64,
     /// Answers sent.
     pub replied: u64,
-    /// Answers that this host could not send.
+    /// Answers that this host failed to send.
     pub send_failed: u64,
 }
 
@@ -96,23 +96,23 @@ pub struct ServerCounters {
 pub struct Server {
     config: ServerConfig,
     table: Table,
-    /// How many clients are in each state: of those that were heard but once, and of the others.
+    /// Number of clients in each state: those heard only once, and the others.
     counts: [[usize; State::COUNT]; 2],
-    /// The index at which the next search for a client that can make room starts.
+    /// Index at which the next search for a client to evict starts.
     eviction_cursor: usize,
     counters: ServerCounters,
-    /// The clock on the wall minus the monotonic one: when the first datagram came, and now.
+    /// Wall clock minus monotonic clock: at the first datagram, and now.
     offsets_ns: Option<(i64, i64)>,
-    /// When time was last looked at.
+    /// When the server last ran.
     driven_ns: i64,
-    /// No silence is over before this.
+    /// Earliest time at which a deadline may expire.
     sweep_ns: Option<i64>,
-    /// Whether a mass silence was reported and is not over.
+    /// Whether a mass silence was reported and has not ended.
     mass: bool,
     events: Events<Event>,
 }
 
-/// A datagram and what was read in it.
+/// A received datagram, parsed.
 struct ReceivedBeat<'a> {
     at: Stamp,
     from: SocketAddr,
@@ -120,12 +120,12 @@ struct ReceivedBeat<'a> {
     beat: Beat<'a>,
     /// Receive time minus send time, on a wall clock of this host that never steps.
     difference_ns: Option<i64>,
-    /// The hash of its client's key.
+    /// Hash of its client's key.
     hash: u64,
 }
 
 impl Server {
-    /// A server that has heard nothing yet.
+    /// Creates a server that knows no clients.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
         Self {
@@ -142,13 +142,13 @@ impl Server {
         }
     }
 
-    /// How many datagrams met which fate so far.
+    /// Returns the counters so far.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         self.counters
     }
 
-    /// Handles a datagram that is no heartbeat.
+    /// Handles a datagram that is not a heartbeat.
     fn ignore(&mut self, at: Stamp, from: SocketAddr, datagram: &[u8]) {
         self.counters.received += 1;
         self.counters.ignored += 1;
@@ -172,7 +172,7 @@ impl Server {
         ReceivedBeat { at, from, datagram, beat, difference_ns, hash }
     }
 
-    /// Handles a datagram. Returns whether it is answered.
+    /// Handles a datagram. Returns whether to answer it.
     fn handle(&mut self, received: &ReceivedBeat<'_>, hint: u32) -> bool {
         let ReceivedBeat { at, from, datagram, hash, ref beat, .. } = *received;
         if !beat.is_beat() {
@@ -186,7 +186,7 @@ impl Server {
             None if self.admit(hash, received) => true,
             None => return false,
         };
-        // A goodbye is reported as such.
+        // A goodbye has an event of its own.
         if is_heard && self.config.every_beat && beat.status != Some(Status::Bye) {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
@@ -199,13 +199,13 @@ impl Server {
         self.config.reply
     }
 
-    /// How many clients are in the table.
+    /// Returns the number of clients in the table.
     #[must_use]
     pub fn peer_count(&self) -> usize {
         self.table.len()
     }
 
-    /// The clients as they are at `now_ns` on the monotonic clock, in no order.
+    /// Returns the clients as of `now_ns` on the monotonic clock, in no particular order.
     pub fn peers(&self, now_ns: i64) -> impl Iterator<Item = Peer> {
         (0..self.table.len()).map(move |index| self.peer(index, now_ns))
     }
@@ -234,7 +234,7 @@ impl Server {
         }
     }
 
-    /// After how long a silence a client is suspected and taken for down.
+    /// Returns the timeouts for suspect and down.
     fn timeouts_ns(&self, index: usize) -> (i64, i64) {
         let record = self.table.record(index);
         if !self.has_learned(index) {
@@ -248,9 +248,9 @@ impl Server {
         self.config.detector.kind() == Kind::Fixed || self.table.record(index).has_learned()
     }
 
-    /// Makes room for one more client; returns whether there is any. In a full table silent newcomers
-    /// that were heard once give way, whatever they declared. So do clients that ended, unless many
-    /// such newcomers are there: a flood of them takes the room only of each other.
+    /// Makes room for one more client; returns whether there is any. If the table is full, silent
+    /// newcomers heard only once are evicted, whatever they declared. So are clients that ended,
+    /// unless there are many such newcomers: a flood of them evicts only its own.
     fn make_room(&mut self, now_ns: i64) -> bool {
         if self.table.len() < self.config.max_peers {
             return true;
@@ -340,20 +340,20 @@ impl Server {
         }
     }
 
-    /// Queues an event of a client as it is now.
+    /// Queues an event with the client's current counts.
     fn report(&mut self, index: usize, at: Stamp, change: Change) {
         if self.events.wanted() {
             self.report_with(index, at, self.snapshot(index), change);
         }
     }
 
-    /// Queues an event of a client as it was before.
+    /// Queues an event with earlier counts of the client.
     fn report_with(&mut self, index: usize, at: Stamp, before: Snapshot, change: Change) {
         let name = self.table.details(index).and_then(|details| details.name.clone());
         self.push_event(self.table.address(index), name, at, before, change);
     }
 
-    /// Queues an event of this host itself.
+    /// Queues an event about this host.
     fn report_own(&mut self, at: Stamp, change: Change) {
         let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         self.push_event(here, None, at, Snapshot::default(), change);
@@ -401,7 +401,7 @@ impl Machine for Server {
         if self.config.reply {
             return one_by_one(self, socket, arrivals, answer);
         }
-        // In a large table each client is a cache miss: they are fetched side by side.
+        // In a large table each client is a cache miss: fetch them together.
         let mut all = Vec::with_capacity(MAX_BATCH);
         all.extend(arrivals.map(|arrival| {
             let at = arrival.at();
@@ -418,7 +418,7 @@ impl Machine for Server {
         if heard_ns == i64::MIN {
             return;
         }
-        // What was not read yet may still break a silence.
+        // Judge silence as of the last read: an unread datagram may still end it.
         let wall_ns = now.wall_ns.saturating_sub(now.mono_ns.saturating_sub(heard_ns));
         let heard = Stamp { mono_ns: heard_ns, wall_ns };
         self.observe_self(heard);
@@ -445,7 +445,8 @@ impl Machine for Server {
     }
 
     fn patience(&self) -> Duration {
-        // Nobody waits for an answer: a thread that wakes for each beat costs several times as much.
+        // If nobody waits for an answer, read in batches: a thread that wakes for each beat costs
+        // several times as much.
         if self.config.reply { Duration::ZERO } else { GATHER }
     }
 
