@@ -320,8 +320,8 @@ impl Server {
         self.arm(due_ns);
     }
 
-    /// Decides that the sender's clock was set back if delayed beats have come for longer than a queue
-    /// takes to drain: twice the delay. Returns whether it did.
+    /// Decides that the sender's clock was set back if delayed beats have come for longer than a
+    /// queue takes to drain: twice the delay. Returns whether it did.
     fn accept_clock_step(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
         let at_ns = received.at.mono_ns;
         let since_ns = *self.table.details_or_default(index).delayed_since_ns.get_or_insert(at_ns);

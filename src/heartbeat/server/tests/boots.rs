@@ -1,4 +1,4 @@
-//! Several boots under one name, and what is left of those that ended.
+//! Several boots under one name, and stragglers of those that ended.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
         server.hear(second * SECOND, client(2), &boot('b', second - 2, second, ""));
         server.hear(second * SECOND + 1, client(1), &boot('a', second, second, ""));
     }
-    // The second one dies, or the first one had only been doubled by mistake.
+    // The second boot dies, or it was only a copy started by mistake.
     server.beats(6, 10, |second| boot('a', second, second, ""));
     let expected = [
         Change::Up { seq: Some(0) },
@@ -28,7 +28,7 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
     let peer = server.peer(15 * SECOND);
     assert_eq!((peer.state, peer.boot, peer.address), (State::Up, Some(10), client(1)));
     assert_adds_up(server.0.counters());
-    // So it is after a goodbye, and the other one may come back, too.
+    // The same holds after a goodbye, and the second boot may come back, too.
     server.hear(16 * SECOND, client(2), &boot('b', 14, 16, ""));
     server.hear(16 * SECOND, client(2), &boot('b', 15, 16, ""));
     server.hear(17 * SECOND, client(1), &boot('a', 17, 17, ";s=bye"));
@@ -79,7 +79,7 @@ fn a_copy_that_comes_late_takes_no_goodbye_back() {
             [Change::Up { seq: server.peer(0).sequence.highest() }, Change::Stopped]
         );
         assert_eq!(server.peer(4 * SECOND).state, State::Stopped);
-        // Who goes on is back.
+        // A client that goes on beating is back.
         server.beats(5, 15, |_| texts[0].into());
         assert_eq!(server.peer(19 * SECOND).state, State::Up);
         assert_adds_up(server.0.counters());
@@ -91,7 +91,7 @@ fn a_goodbye_ends_its_client_once_and_does_not_count() {
     for old_beats in [OldBeats::Ignore, OldBeats::Accept] {
         let mut server = Driven::new(ServerConfig { old_beats, ..multiple() });
         server.beats(0, 3, |second| format!("hb;i=1000 {second}"));
-        // Beat 3 is lost; the goodbyes of one program carry one number, those of another several.
+        // Beat 3 is lost. Some programs send all goodbyes with one number, others with several.
         for seq in [4, 4, 5, 6] {
             server.hear(3 * SECOND, client(1), &format!("hb;s=bye {seq}"));
         }

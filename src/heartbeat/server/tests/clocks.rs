@@ -1,8 +1,8 @@
-//! Clocks that step, and hosts that stand still.
+//! Clock steps, and hosts that were suspended.
 
 use super::*;
 
-/// A beat on a clock that is `ahead_s` ahead.
+/// Returns a beat from a clock that is `ahead_s` ahead.
 fn beat(declares: bool, seq: i64, second: i64, ahead_s: i64) -> String {
     let word = if declares { "hb;i=1000" } else { "hb" };
     format!("{word} {seq} {}.0", WALL_S + second + ahead_s)
@@ -33,7 +33,7 @@ fn a_clock_that_steps_while_the_interval_is_learned_changes_no_verdict() {
 fn a_clock_that_stood_still_with_its_host_and_is_set_right_later() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, |second| beat(true, second, second, 0));
-    // A machine that stood still for an hour goes on as if nothing had been.
+    // After an hour's suspension a machine goes on with its old clock.
     let (stop, set_right) = (3600, 3700);
     server.beats(10 + stop, 90, |second| beat(true, second - stop, second, -stop));
     server.beats(set_right, 10, |second| beat(true, second - stop, second, 0));

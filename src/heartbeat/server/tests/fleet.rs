@@ -1,4 +1,4 @@
-//! Many clients at once: mass silence, a stopped observer, a full table.
+//! Many clients: mass silence, a stopped server, a full table.
 
 use super::*;
 use crate::Random;
@@ -15,7 +15,7 @@ fn many_silent_at_once_are_one_event_and_held() {
     for second in 0..5 {
         beat(&mut server, second, 1..11);
     }
-    // Half of them fall silent; then all come back but two.
+    // Half of them fall silent.
     for second in 5..13 {
         beat(&mut server, second, 1..6);
     }
@@ -47,8 +47,8 @@ fn many_silent_at_once_are_one_event_and_held() {
     assert_eq!(downs, [(9, Cause::MassSilence), (10, Cause::MassSilence)]);
 }
 
-/// The promise of the honest observer: 10,000 clients, the server stopped for 30 s with a socket
-/// that holds only a part of what came, 1 % loss, and 50 that die before, 50 during the stop.
+/// 10,000 clients with 1 % loss, and a server stopped for 30 s behind a socket that holds only part
+/// of the beats; 50 clients die before the stop and 50 during it.
 #[test]
 fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
     const CLIENTS: u16 = 10_000;
@@ -64,14 +64,14 @@ fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
     let mut held = 0;
     for second in 0..65 {
         for number in 0..CLIENTS {
-            // Each has a phase of its own.
+            // Each client has its own phase.
             let ns = second * SECOND + i64::from(number) * SECOND / i64::from(CLIENTS);
             if ns >= died(number) || random.chance(0.01) {
                 continue;
             }
             let text = format!("hb;i=1000 {second} {}.{:09}", WALL_S + second, ns % SECOND);
             if (stop..resume).contains(&ns) {
-                // What the socket can hold is handed over when the server runs again.
+                // Beats that fit into the socket are delivered when the server runs again.
                 if held < HELD {
                     held += 1;
                     arrive(&mut server.0, stamp(ns), client(number), text.as_bytes());
@@ -140,7 +140,7 @@ fn who_ended_makes_room() {
     assert_adds_up(server.0.counters());
 }
 
-/// Newcomers that were heard once, all at `second`.
+/// Sends one beat from each newcomer, all at `second`.
 fn flood(server: &mut Driven, second: i64, numbers: std::ops::Range<u32>, text: &str) {
     for number in numbers {
         let from = SocketAddr::from(((0x0a00_0000 + number).to_be_bytes(), 1));
@@ -163,7 +163,7 @@ fn after_a_flood_there_is_room_again_whatever_it_declared() {
         server.hear(101 * SECOND, client(2), "hb;i=1000 2");
         let ports: Vec<_> = server.0.peers(0).map(|peer| peer.address.port()).collect();
         assert!(ports.contains(&2), "{text}");
-        // Who has said goodbye makes room at once.
+        // A client that said goodbye makes room immediately.
         let rejected = if text.contains("bye") { 0 } else { 901 };
         assert_eq!(server.0.counters().rejected, rejected, "{text}");
         assert_adds_up(server.0.counters());
@@ -185,7 +185,7 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
         };
         beats(&mut server, 0..10, 1..11);
         flood(&mut server, 10, 0..1000, text);
-        // One dies; the flood's silence comes with its own.
+        // One client dies, and the flood falls silent at the same time.
         beats(&mut server, 10..100, 2..11);
         let known = |event: &Event| event.address.ip() == client(1).ip();
         let told = server.events();
@@ -194,7 +194,7 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
         assert_eq!(down.map(|event| event.at), Some(at(14)), "{text}");
         let mass = |event: &Event| matches!(event.change, Change::MassSilence { .. });
         assert!(!told.iter().any(mass), "{text}");
-        // All are silent while a flood goes on.
+        // All clients fall silent during a flood.
         beats(&mut server, 100..110, 1..11);
         flood(&mut server, 110, 1000..2000, "hb;i=86400000 1");
         server.run_until(118 * SECOND);

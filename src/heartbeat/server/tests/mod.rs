@@ -41,7 +41,7 @@ fn at(second: i64) -> Stamp {
     stamp(second * SECOND)
 }
 
-/// A server with the driver's promise: it is called when it asked for it.
+/// A server that is called at each of its deadlines, as by the driver.
 struct Driven(Server);
 
 impl Driven {
@@ -61,7 +61,7 @@ impl Driven {
         arrive(&mut self.0, stamp(ns), from, text.as_bytes());
     }
 
-    /// Second by second from `from` for `seconds`, a beat of client 1 with what `text` says.
+    /// Sends one beat of client 1 per second, from `from` on, with the text that `text` returns.
     fn beats(&mut self, from: i64, seconds: i64, text: impl Fn(i64) -> String) {
         for second in from..from + seconds {
             self.hear(second * SECOND, client(1), &text(second));
@@ -81,7 +81,7 @@ impl Driven {
     }
 }
 
-/// A beat with a declared interval of a second, sent at `second`.
+/// Returns a beat with a declared interval of a second, sent at `second`.
 fn declared(second: i64) -> String {
     format!("Heartbeat;i=1000;b=a;id=api {second} {}.000000", WALL_S + second)
 }
@@ -144,7 +144,7 @@ fn beats_without_numbers_keep_a_client_alive() {
     server.run_until(13 * SECOND);
     let down = server.events().pop().unwrap();
     assert_eq!((down.before.seq, down.before.received, down.before.expected), (None, 3, None));
-    // They all carry the time of the first: as long as no interval is kept it means nothing.
+    // All carry the time of the first, which means nothing before an interval is known.
     assert_eq!(down.change, Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND });
 }
 
@@ -157,7 +157,7 @@ fn a_greeting_is_a_sign_of_life_and_does_not_count() {
         for second in [1, 2, 3, 7] {
             server.hear(second * SECOND, client(1), &plain(second));
         }
-        // The last number is 5 s old by then, the greeting is not.
+        // By then the last number is 5 s old, but the greeting is not.
         server.hear(11 * SECOND, client(1), &greeting(11));
         server.run_until(14 * SECOND);
         let told = server.events();
@@ -178,7 +178,7 @@ fn a_client_that_repeats_its_number_lives() {
         server.beats(0, 20, |second| if timed_beats { timed(second) } else { "pi4".into() });
         let told = server.changes();
         let heard = told.iter().filter(|change| matches!(change, Change::Heard { .. })).count();
-        // A number alone may be a copy of the network's.
+        // Without a time, it may be a copy made by the network.
         assert_eq!(heard, if timed_beats { 20 } else { 1 });
         assert_eq!(told.len(), heard + 1, "and it is up: {told:?}");
         assert_eq!(server.0.counters().duplicates, 19);
@@ -188,7 +188,7 @@ fn a_client_that_repeats_its_number_lives() {
     server.beats(0, 20, timed);
     let peer = server.peer(19 * SECOND);
     assert_eq!((peer.state, peer.interval_ns), (State::Up, Some(SECOND)));
-    // What drains from a queue of such beats brings nobody back.
+    // Such beats, draining from a queue, bring no client back.
     server.run_until(30 * SECOND);
     server.hear(30 * SECOND, client(1), &timed(18));
     assert_eq!(server.peer(30 * SECOND).state, State::Down);
@@ -199,7 +199,7 @@ fn an_interval_is_learned_from_arrivals_where_nothing_counts() {
     let mut server = Driven::new(multiple());
     for second in 0..10 {
         server.hear(second * SECOND, client(1), "pi4");
-        // A copy that the network made.
+        // A copy made by the network.
         server.hear(second * SECOND + SECOND / 100, client(1), "pi4");
     }
     let peer = server.peer(9 * SECOND);
@@ -221,7 +221,7 @@ fn only_a_beat_that_says_that_it_is_old_is_no_sign_of_life() {
     server.run_until(6 * SECOND);
     let down = Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND };
     assert_eq!(server.changes().pop(), Some(down));
-    // Without a time it may be one of now; it is told of as late and no more.
+    // Without a time it may be a recent one, so it is a sign of life and reported as late.
     server.hear(20 * SECOND, client(1), "4");
     let back = Change::Recovered { from: State::Down, for_ns: 19 * SECOND, seq: Some(4) };
     assert_eq!(server.changes(), [back, Change::LateBeat { seq: 4 }]);
@@ -240,7 +240,7 @@ fn what_may_be_a_copy_takes_no_goodbye_back() {
 fn a_board_whose_clock_is_set_back_restarts() {
     let mut server = Driven::new(fixed());
     server.beats(0, 3, |second| format!("{} {}.0", second + 5, WALL_S + second));
-    // Number 4 was overtaken by the first one heard.
+    // Number 4 was overtaken by the first beat received.
     server.hear(3 * SECOND, client(1), &format!("4 {}.0", WALL_S - 1));
     server.hear(4 * SECOND, client(1), "1 1000000005.0");
     let restarted = Change::Restarted { cause: Cause::Sequence, seq: Some(1) };
@@ -398,7 +398,7 @@ fn a_name_may_move() {
 fn beats_that_drain_from_a_queue_keep_nobody_alive() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, declared);
-    // The sender died at 30 s; its last 20 beats are under way for 15 s each and come one a second.
+    // The sender died at 30 s; its last 20 beats take 15 s each and arrive one per second.
     for second in 10..30 {
         server.hear((second + 15) * SECOND, client(1), &declared(second));
     }
@@ -441,9 +441,9 @@ fn the_delay_is_above_that_of_the_fastest_beat() {
     server.beats(0, 3, declared);
     server.hear(3 * SECOND + SECOND / 4, client(1), &declared(3));
     let peer = server.peer(4 * SECOND);
-    // To the precision of the 24 bits that it is kept in.
+    // Exact to 24 bits, like the stored delay.
     assert!((peer.difference_ns.unwrap() - SECOND / 4).abs() < 16);
-    // In a second and a quarter the least may have risen by 305 us.
+    // In a second and a quarter the least difference may rise by 305 us.
     assert!((SECOND / 4 - 306_000..SECOND / 4).contains(&peer.delay_ns.unwrap()));
 }
 

@@ -1,4 +1,4 @@
-//! `OldBeats::Accept`: every beat is a sign of life, whatever number or time it carries.
+//! `OldBeats::Accept`: every beat is a sign of life, whatever its number or time.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn accepting(config: &ServerConfig) -> Driven {
     Driven::new(ServerConfig { old_beats: OldBeats::Accept, every_beat: true, ..config.clone() })
 }
 
-/// The events after `Up` as short words, without steps of the client's clock.
+/// Returns the events after `Up` as short words, without steps of the client's clock.
 fn story(server: &mut Driven) -> Vec<String> {
     let word = |change| match change {
         Change::Heard { seq, .. } => format!("heard {}", seq.unwrap_or_default()),
@@ -43,7 +43,7 @@ fn numbers_that_fall_are_beats_and_only_0_or_1_is_a_restart() {
 
 #[test]
 fn every_beat_moves_the_deadline() {
-    // Four seconds apart, at a timeout of five.
+    // Beats every four seconds, with a timeout of five.
     type Text = fn(i64) -> String;
     let texts: [(&str, Text); 6] = [
         ("the same text", |_| format!("Heartbeat 7 {WALL_S}.0")),

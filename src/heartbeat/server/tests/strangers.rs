@@ -1,8 +1,8 @@
-//! Whatever a stranger sends and whatever the clocks say, nothing overflows and counts stay in order.
+//! Hostile datagrams and arbitrary clocks: nothing overflows and counts stay consistent.
 
 use super::*;
 
-/// Numbers at the edges of what a program may hold, and any others.
+/// Numbers near the limits of integer types, and any others.
 fn numbers() -> impl Strategy<Value = u64> {
     let edges = [8, 16, 31, 32, 53, 63].map(|bits| 1_u64 << bits);
     let near = (prop::sample::select(edges.to_vec()), -70..70_i64);
@@ -48,7 +48,7 @@ fn datagrams() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => text, 1 => packed, 1 => any::<Vec<u8>>()]
 }
 
-/// Clocks that mostly go on and sometimes leap anywhere.
+/// Clock readings that are mostly small and sometimes extreme.
 fn stamps() -> impl Strategy<Value = Stamp> {
     let ns = || {
         prop_oneof![
@@ -65,7 +65,7 @@ fn assert_sane(server: &mut Server, now: Stamp) {
     for peer in server.peers(now.mono_ns) {
         let numbers = &peer.sequence;
         assert!(numbers.expected().is_none_or(|expected| numbers.received() <= expected));
-        // A day, rounded to the 24 bits that it is kept in.
+        // A day, rounded to 24 bits.
         let range = 1_000_000..=86_401 * SECOND;
         assert!(peer.interval_ns.is_none_or(|ns| range.contains(&ns)), "{:?}", peer.interval_ns);
         assert!(peer.timeout_ns >= 0 && peer.delay_ns.is_none_or(|ns| ns >= 0));
@@ -99,7 +99,8 @@ proptest! {
         }
     }
 
-    /// The sender's own times decide which interval is learned: on clocks that go on, all of them count.
+    /// Intervals are learned from the sender's own times. While this host's clock advances, all
+    /// beats count.
     #[test]
     fn learned_intervals_are_bounded(
         story in prop::collection::vec((numbers(), times(), 0..2 * SECOND), 1..60),
@@ -115,8 +116,8 @@ proptest! {
     }
 }
 
-/// Each beat claims to have been sent two intervals after the one before, on a clock that goes back to
-/// 1678 when it has reached 2262.
+/// Each beat claims to have been sent two intervals after the one before, on a clock that wraps
+/// from 2262 to 1678.
 #[test]
 fn send_times_do_not_stretch_the_interval_without_end() {
     const YEAR: i64 = 31_556_952 * SECOND;
@@ -124,7 +125,7 @@ fn send_times_do_not_stretch_the_interval_without_end() {
     let (mut sent_ns, mut year) = (1_000_000_000 * SECOND, 2262);
     for k in 0..1000 {
         let now_ns = k * SECOND / 1000;
-        // The first gaps are below a step of a clock, so that an interval is learned.
+        // The first gaps are smaller than a clock step, so that an interval is learned.
         let known_ns = if k < 8 { None } else { server.peer(now_ns).interval_ns };
         let step_ns = known_ns.map_or(SECOND / 4, |ns| ns.saturating_mul(2));
         let text = if let Some(next_ns) = sent_ns.checked_add(step_ns) {
