@@ -1,4 +1,4 @@
-//! What a heartbeat says of its sender, inside its first word, where old servers do not look:
+//! Declarations about the sender inside a heartbeat's first word, which old servers ignore:
 //!
 //! ```text
 //! Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=ok;a=20 17 1760000000.123456
@@ -6,59 +6,59 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `i` | the interval from beat to beat, in milliseconds, perhaps with a fraction |
-//! | `b` | the boot id, hexadecimal: another one with each start of the sender |
+//! | `i` | the interval between beats, in milliseconds, optionally with a fraction |
+//! | `b` | the boot id, hexadecimal; new at each start of the sender |
 //! | `id` | the sender's name, at most [`MAX_NAME`] bytes |
 //! | `s` | the sender's [`Status`]: `starting`, `ok`, `degraded`, `stalled`, `busy`, `bye` |
 //! | `a` | the age of the application's last progress, in milliseconds |
-//! | `u` | with `busy`: for how long there may be silence, in milliseconds |
+//! | `u` | with `busy`: how long the silence may last, in milliseconds |
 //!
-//! Keys and statuses are read in any case, unknown keys and values that make no sense are passed
-//! over. The words after the first are read as any lab program's.
+//! Keys and statuses are case-insensitive; unknown keys and invalid values are skipped. The words
+//! after the first are read like those of any lab program.
 
 use std::io::Write;
 
 use crate::wire::template::write_seconds;
 use crate::wire::text::{self, Reading, SentAt};
 
-/// The longest name of a sender, in bytes.
+/// Maximum length of a sender's name, in bytes.
 pub const MAX_NAME: usize = 64;
 
 const NS_PER_MS: i64 = 1_000_000;
 
-/// A heartbeat as read or to be written; every part may be missing.
+/// A heartbeat, received or to be written; every part is optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beat<'a> {
     /// The interval that the sender promises to keep.
     pub interval_ns: Option<i64>,
-    /// Which start of the sender this is.
+    /// Boot id, which identifies this start of the sender.
     pub boot: Option<u64>,
     /// The sender's name.
     pub name: Option<&'a [u8]>,
-    /// How the sender says it is.
+    /// The status that the sender declares.
     pub status: Option<Status>,
-    /// How long ago the application last got somewhere.
+    /// Time since the application's last progress.
     pub age_ns: Option<i64>,
-    /// For how long a busy sender may be silent.
+    /// How long a busy sender may be silent.
     pub busy_ns: Option<i64>,
     /// The number and the time.
     pub reading: Reading,
 }
 
-/// How a sender says it is.
+/// Status that a sender declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Coming up.
+    /// Starting up.
     Starting,
-    /// At work.
+    /// Working.
     Ok,
-    /// At work, not well.
+    /// Working, but not well.
     Degraded,
-    /// It beats, but its application gets nowhere.
+    /// Beating, but its application makes no progress.
     Stalled,
-    /// It announces silence.
+    /// Announcing a silence.
     Busy,
-    /// It ends: a goodbye, with the number of the beat that would have come next.
+    /// Shutting down: a goodbye, with the number that the next beat would have had.
     Bye,
 }
 
@@ -72,7 +72,7 @@ impl Status {
         (Self::Bye, "bye"),
     ];
 
-    /// Its word on the wire.
+    /// Returns the word on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         // `ALL` is in the order of the variants.
@@ -87,7 +87,7 @@ impl Status {
 }
 
 impl<'a> Beat<'a> {
-    /// Reads a datagram; whatever it holds, something comes of it. Nothing is allocated.
+    /// Parses a datagram without allocating. Parts that are missing or invalid are `None`.
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Self {
         if let Some(reading) = read_packed(datagram) {
@@ -101,15 +101,15 @@ impl<'a> Beat<'a> {
         beat
     }
 
-    /// Whether anything was found: a number, a time or a declaration.
+    /// Returns whether the datagram held a number, a time or a declaration.
     #[must_use]
     pub fn is_beat(&self) -> bool {
-        // Nearly all have a number.
+        // Fast path: nearly all beats have a number.
         self.reading.seq.is_some() || *self != Self::default()
     }
 
-    /// Reads the declarations that follow the letters of the first word: `;key=value` at least once, up
-    /// to a blank. Returns the rest of the text, all of it if nothing is declared.
+    /// Parses the declarations after the letters of the first word: `;key=value` at least once, up
+    /// to a blank. Returns the rest of the text, or all of it if there are none.
     fn read_declarations(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut declares = false;
         let mut rest = text;
@@ -137,12 +137,12 @@ impl<'a> Beat<'a> {
         if declares { rest } else { text }
     }
 
-    /// Writes the beat into `out`, replacing what was there: `Heartbeat` and what is declared, the
+    /// Writes the beat into `out`, replacing its contents: `Heartbeat` with the declarations, the
     /// number, and the time in seconds since the Unix epoch with six decimals.
     pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(b"Heartbeat");
-        // A vector takes all that is written.
+        // Writing to a vector cannot fail.
         if let Some(ns) = self.interval_ns {
             let _ = out.write_all(b";i=");
             write_milliseconds(ns, out);
@@ -168,7 +168,8 @@ impl<'a> Beat<'a> {
     }
 }
 
-/// Whether `name` can stand in a beat: 1 to [`MAX_NAME`] bytes, no blank, `;` or control character.
+/// Returns whether `name` is valid in a beat: 1 to [`MAX_NAME`] bytes, none of them a blank, `;` or
+/// a control character.
 #[must_use]
 pub fn is_name(name: &[u8]) -> bool {
     let allowed =
@@ -176,28 +177,29 @@ pub fn is_name(name: &[u8]) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(allowed)
 }
 
-/// The fast way for what nearly all send after the first word: ` seq seconds.fraction`.
+/// Parses the usual form after the first word, ` seq seconds.fraction`, on a fast path.
 fn read_lab(rest: &[u8]) -> Option<Reading> {
     let (seq, rest) = number_after_blanks(rest)?;
     let (seconds, rest) = number_after_blanks(rest)?;
-    // Ten digits: a number of seconds between 2001 and 2286, as the liberal reader has it.
+    // Ten digits: seconds between 2001 and 2286, as in `text::read`.
     if !(1_000_000_000..10_000_000_000).contains(&seconds) || is_time(seq) {
         return None;
     }
     let [b'.', fraction @ ..] = rest else { return None };
     let (part, digits) = digits(fraction);
-    // To the nanosecond, and no more digits than that.
+    // At most nine digits, down to the nanosecond.
     let unit_ns = *TENS.get(9_usize.checked_sub(digits)?)?;
     let clean = digits > 0 && fraction[digits..].iter().all(u8::is_ascii_whitespace);
     let ns = i64::try_from(seconds * TENS[9] + part * unit_ns).ok()?;
     clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns)) })
 }
 
-/// The powers of ten up to a second in nanoseconds.
+/// Powers of ten up to the nanoseconds of a second.
 const TENS: [u64; 10] =
     [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
-/// The number that `text` begins with and how many digits it has; of more than 18, that alone.
+/// Returns the number that `text` begins with and its length; if it has more than 18 digits, only
+/// the length is valid.
 fn digits(text: &[u8]) -> (u64, usize) {
     let mut number = 0_u64;
     let mut digits = 0;
@@ -208,12 +210,12 @@ fn digits(text: &[u8]) -> (u64, usize) {
     (number, digits)
 }
 
-/// Whether the liberal reader takes this number for a Unix time in one of its four units.
+/// Returns whether `text::read` reads this number as a Unix time in one of its four units.
 fn is_time(number: u64) -> bool {
     matches!(number.checked_ilog10(), Some(9 | 12 | 15 | 18))
 }
 
-/// The whole number after at least one blank, at most 18 digits of it without a leading zero.
+/// Parses a whole number after at least one blank, of at most 18 digits without a leading zero.
 fn number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
     let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
     let text = &text[start..];
@@ -222,8 +224,8 @@ fn number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
     plain.then(|| (number, &text[digits..]))
 }
 
-/// C's or Python's `struct` of a 32-bit number and a double of Unix seconds: 12 bytes, or 16 with
-/// the compiler's padding. No text is mistaken for one: its double is never such a time.
+/// Parses C's or Python's `struct` of a 32-bit number and a double of Unix seconds: 12 bytes, or 16
+/// with padding. No text is mistaken for one, because its double is never such a time.
 fn read_packed(datagram: &[u8]) -> Option<Reading> {
     let (seq, time) = match datagram.len() {
         12 | 16 => (datagram.first_chunk::<4>()?, datagram.last_chunk::<8>()?),
@@ -241,7 +243,7 @@ fn read_packed(datagram: &[u8]) -> Option<Reading> {
     Some(Reading { seq: Some(seq.into()), time: crate::nanoseconds(time).map(SentAt::Unix) })
 }
 
-/// Milliseconds with an optional fraction, to the nanosecond; `None` where they do not fit.
+/// Parses milliseconds with an optional fraction, to the nanosecond; `None` if they do not fit.
 fn milliseconds(text: &[u8]) -> Option<i64> {
     let (whole, length) = digits(text);
     let (1..=18, fraction @ ([] | [b'.', ..])) = (length, &text[length..]) else { return None };
@@ -397,7 +399,7 @@ mod tests {
             prop_assert_eq!(Beat::read(&out), Beat { reading, ..written });
         }
 
-        /// Whatever a network or an adversary makes of a beat, it is read without a panic.
+        /// A beat damaged by the network or by an adversary is read without a panic.
         #[test]
         fn a_mutated_beat_is_read(
             (beat, name) in beats(), cut: prop::sample::Index,
@@ -415,7 +417,7 @@ mod tests {
             prop_assert!(read.interval_ns.is_none_or(|ns| ns > 0));
         }
 
-        /// The fast way and the liberal one agree wherever nothing is declared.
+        /// The fast path and `text::read` agree if nothing is declared.
         #[test]
         fn the_fast_way_reads_what_the_liberal_one_does(
             text in "([A-Za-z]{0,9}|[0-9]{1,3})[ \t]{0,2}[0-9]{0,20}[ ]{0,2}[0-9]{9,11}[.]?[0-9]{0,12}[ \n]{0,2}",

@@ -1,5 +1,5 @@
-//! Dates and times of day as people write them. Each reader looks at the start of the bytes given
-//! and tells how many it used.
+//! Dates and times of day as people write them. Each parser reads the start of its input and
+//! returns the number of bytes used.
 
 use std::io::{self, Write};
 
@@ -11,16 +11,16 @@ const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// What was read: nanoseconds since the Unix epoch (or of the day) on the writer's clock, and the
-/// offset from UTC that the clock shows, where it was written.
+/// A parsed date and time: nanoseconds since the Unix epoch on the writer's clock, and the clock's
+/// offset from UTC, if given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Civil {
     pub(super) ns: i64,
     pub(super) offset_ns: Option<i64>,
 }
 
-/// Reads `2026-01-31 12:00:05.25` or without the seconds, with `T` or a blank between, `-` or `/` in
-/// the date, and perhaps `Z` or `+01:00` at the end (ISO 8601).
+/// Parses `2026-01-31 12:00:05.25` or the same without seconds (ISO 8601), with `T`, `_` or a blank
+/// in the middle, `-` or `/` in the date, and optionally `Z` or `+01:00` at the end.
 pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     let mut at = Cursor::new(text);
     let year = at.digits(4, 4)?;
@@ -34,7 +34,7 @@ pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     Some((Civil { ns: moment_ns(year, month, day, time_ns)?, offset_ns }, at.used))
 }
 
-/// Reads `Sat Jan 31 12:00:05 2026`, as C's `ctime` writes it, in any case.
+/// Parses `Sat Jan 31 12:00:05 2026`, the format of C's `ctime`, case-insensitively.
 pub(super) fn ctime(text: &[u8]) -> Option<(Civil, usize)> {
     let mut at = Cursor::new(text);
     at.name(&WEEKDAYS)?;
@@ -49,22 +49,22 @@ pub(super) fn ctime(text: &[u8]) -> Option<(Civil, usize)> {
     Some((Civil { ns: moment_ns(year, month, day, time_ns)?, offset_ns: None }, at.used))
 }
 
-/// Reads `12:00:05.25` or `9:5:3` as nanoseconds since midnight.
+/// Parses `12:00:05.25` or `9:5:3` as nanoseconds since midnight.
 pub(super) fn time_of_day(text: &[u8]) -> Option<(i64, usize)> {
     let mut at = Cursor::new(text);
     let ns = at.time_of_day(1, Seconds::Needed)?;
-    // `1:2:3:4` is no time of day.
+    // `1:2:3:4` is not a time of day.
     let goes_on = matches!(text.get(at.used..), Some([b':' | b'0'..=b'9', ..]));
     (!goes_on).then_some((ns, at.used))
 }
 
-/// Nanoseconds from the Unix epoch to a time of a day; none where they do not fit (about the years
-/// 1678 to 2262).
+/// Returns nanoseconds from the Unix epoch; `None` if the date is invalid or outside about 1678 to
+/// 2262.
 fn moment_ns(year: i64, month: i64, day: i64, time_ns: i64) -> Option<i64> {
     days(year, month, day)?.checked_mul(DAY_NS)?.checked_add(time_ns)
 }
 
-/// Days from the Unix epoch to a date of the Gregorian calendar.
+/// Returns the days from the Unix epoch to a date of the Gregorian calendar.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -98,7 +98,7 @@ struct Moment {
 }
 
 impl Moment {
-    /// The moment `local_ns` after the Unix epoch.
+    /// Returns the moment `local_ns` after the Unix epoch.
     fn new(local_ns: i64) -> Self {
         let days = local_ns.div_euclid(DAY_NS);
         let micros = local_ns.rem_euclid(DAY_NS) / 1000;
@@ -123,7 +123,7 @@ impl Moment {
     }
 }
 
-/// The remainder of a division by `N`, as an index.
+/// Returns the remainder of a division by `N`, as an index.
 fn below<const N: i64>(number: i64) -> usize {
     usize::try_from(number.rem_euclid(N)).unwrap_or_default()
 }
@@ -173,7 +173,7 @@ impl<'a> Cursor<'a> {
         (blanks > 0).then_some(())
     }
 
-    /// A number of at least `min` digits; at most `max` are used.
+    /// Reads a number of at least `min` digits, using at most `max`.
     fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
         let rest = self.rest();
         let length = rest.iter().take(max).take_while(|byte| byte.is_ascii_digit()).count();
@@ -183,7 +183,7 @@ impl<'a> Cursor<'a> {
         (length >= min).then_some(value)
     }
 
-    /// Reads one of `names`, each of three letters; returns its index.
+    /// Reads one of `names`, each of three letters, and returns its index.
     fn name(&mut self, names: &[&str]) -> Option<i64> {
         let word = self.rest().get(..3)?;
         let index = names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()))?;
@@ -191,7 +191,7 @@ impl<'a> Cursor<'a> {
         i64::try_from(index).ok()
     }
 
-    /// A time of day whose minutes and seconds have at least `width` digits.
+    /// Reads a time of day whose minutes and seconds have at least `width` digits.
     fn time_of_day(&mut self, width: usize, seconds: Seconds) -> Option<i64> {
         let hour = self.digits(1, 2).filter(|hour| *hour < 24)?;
         self.one_of(b":")?;
@@ -232,7 +232,7 @@ impl<'a> Cursor<'a> {
         Some(sign * (hours * 60 + minutes) * 60 * NS_PER_SECOND)
     }
 
-    /// Reads what is optional: where it is not there, nothing is used.
+    /// Reads an optional part; uses no bytes if `read` fails.
     fn attempt(&mut self, read: impl FnOnce(&mut Self) -> Option<i64>) -> Option<i64> {
         let before = self.used;
         let value = read(self);

@@ -1,7 +1,7 @@
-//! Bytes to values and back; pure and total.
+//! Conversion between bytes and values; pure and total.
 //!
-//! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds
-//! the sequence number and the time in whatever a lab program sends. A [`beat`] may say more.
+//! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds the
+//! sequence number and the time in a message of any lab program. A [`beat`] may carry more.
 
 pub mod beat;
 mod civil;
@@ -15,5 +15,5 @@ pub(crate) use payload::shown;
 pub use template::Template;
 pub use text::{Reading, SentAt, read};
 
-/// The longest payload of a UDP datagram over IPv4.
+/// Maximum payload of a UDP datagram over IPv4.
 pub const MAX_DATAGRAM: usize = 65_507;

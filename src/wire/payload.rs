@@ -1,6 +1,6 @@
-//! Payloads as they are, whatever they say.
+//! Raw payloads.
 
-/// The most bytes of a payload that an event or a fate keeps: queues are bounded in bytes, too.
+/// Maximum bytes of a payload kept in an event or a fate: queues are bounded in bytes, too.
 pub const MAX_SHOWN: usize = 1024;
 
 /// Copies the first [`MAX_SHOWN`] bytes of `payload`.

@@ -1,4 +1,4 @@
-//! Writing messages that carry a sequence number and the time.
+//! Templates of messages that carry a sequence number and the time.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
-/// The longest text that is compiled; what it becomes fits in a packet of most networks.
+/// Maximum length of a template's text; the message fits in one packet on most networks.
 const MAX_TEXT: usize = 1400;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Piece {
     Text(Cow<'static, str>),
 }
 
-/// A placeholder. The names say how the time is written.
+/// A placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     /// As C's `ctime` writes it, in local time.
@@ -43,13 +43,13 @@ const FIELDS: [(&str, Field); 5] = [
 ];
 
 impl Template {
-    /// The heartbeat of the lab: `Heartbeat {seq} {time}`.
+    /// Returns the heartbeat of the lab: `Heartbeat {seq} {time}`.
     #[must_use]
     pub fn heartbeat() -> Self {
         Self::lab("Heartbeat ")
     }
 
-    /// The ping of the lab: `Ping {seq} {time}`.
+    /// Returns the ping of the lab: `Ping {seq} {time}`.
     #[must_use]
     pub fn ping() -> Self {
         Self::lab("Ping ")
@@ -94,7 +94,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// Writes the message into `out`, replacing what was there. Local time is `utc_offset_ns` ahead
+    /// Writes the message into `out`, replacing its contents. Local time is `utc_offset_ns` ahead
     /// of UTC.
     pub fn write(&self, seq: u64, wall_ns: i64, utc_offset_ns: i64, out: &mut Vec<u8>) {
         out.clear();
@@ -121,7 +121,7 @@ pub(super) fn write_seconds(wall_ns: i64, out: &mut Vec<u8>) {
     let sign = if wall_ns < 0 { "-" } else { "" };
     let micros = wall_ns.unsigned_abs() / 1000;
     let per_second = NS_PER_SECOND.unsigned_abs() / 1000;
-    // A vector takes all that is written.
+    // Writing to a vector cannot fail.
     let _ = write!(out, "{sign}{}.{:06}", micros / per_second, micros % per_second);
 }
 
@@ -129,7 +129,7 @@ pub(super) fn write_seconds(wall_ns: i64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// In a zone an hour ahead of UTC.
+    /// Writes a message in a zone an hour ahead of UTC.
     fn written(template: &Template, seq: u64, wall_ns: i64) -> String {
         let mut out = b"old".to_vec();
         template.write(seq, wall_ns, 3600 * NS_PER_SECOND, &mut out);

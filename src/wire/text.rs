@@ -1,35 +1,35 @@
-//! Reading what lab programs send: a sequence number and a time, in whatever order and with
-//! whatever words and separators around them.
+//! Parser of lab messages: a sequence number and a time, in any order, with any words and
+//! separators around them.
 
 use std::ops::Range;
 
 use crate::time::NS_PER_SECOND;
 use crate::wire::civil::{self, Civil, DAY_NS};
 
-/// What was found in a datagram.
+/// Number and time found in a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The first whole number that is not part of the time.
     pub seq: Option<u64>,
-    /// When the sender says it was sent.
+    /// Send time, according to the sender.
     pub time: Option<SentAt>,
 }
 
 /// A time as the sender wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentAt {
-    /// A date and time without a zone: nanoseconds since the epoch on a clock on the wall.
+    /// A date and time without a zone: nanoseconds since the epoch in the sender's local time.
     Local(i64),
-    /// A time of day without a date: nanoseconds since midnight on a clock on the wall.
+    /// A time of day without a date: nanoseconds since midnight in the sender's local time.
     OfDay(i64),
     /// Nanoseconds since the Unix epoch.
     Unix(i64),
 }
 
 impl SentAt {
-    /// The time from this moment to `wall_ns`, in nanoseconds, negative where the sender's clock
-    /// is ahead. A time without a zone is taken for one of the zone that is `offset_ns` ahead of
-    /// UTC, a time of day for the nearest such.
+    /// Returns the time from this moment to `wall_ns`, in nanoseconds; negative if the sender's
+    /// clock is ahead. A time without a zone is assumed to be `offset_ns` ahead of UTC; a time of
+    /// day is the nearest such moment.
     #[must_use]
     pub fn until_ns(self, wall_ns: i64, offset_ns: i64) -> i64 {
         let local_ns = wall_ns.saturating_add(offset_ns);
@@ -44,9 +44,9 @@ impl SentAt {
     }
 }
 
-/// Reads a datagram. The time is looked for first: Unix seconds, milli-, micro- or nanoseconds by
+/// Parses a datagram. Looks for the time first: Unix seconds, milli-, micro- or nanoseconds by
 /// their magnitude (10, 13, 16 or 19 digits), an ISO date and time, or C's `ctime`, whichever comes
-/// first; where there is none, `H:M:S`.
+/// first; if there is none, `H:M:S`.
 #[must_use]
 pub fn read(datagram: &[u8]) -> Reading {
     let found = find(datagram, moment).or_else(|| {
@@ -61,7 +61,7 @@ pub fn read(datagram: &[u8]) -> Reading {
     }
 }
 
-/// Finds the first position, not inside of a number or a word, at which `read` succeeds.
+/// Finds the first position, not inside a number or a word, at which `read` succeeds.
 fn find(
     text: &[u8],
     read: impl Fn(&[u8]) -> Option<(SentAt, usize)>,
@@ -72,7 +72,7 @@ fn find(
     })
 }
 
-/// Whether a number or a word begins here; the digits after a decimal point are no beginning.
+/// Returns whether a number or a word begins at `start`; digits after a decimal point do not count.
 fn begins(text: &[u8], start: usize) -> bool {
     let same_kind: fn(&u8) -> bool = match text[start] {
         b'0'..=b'9' => u8::is_ascii_digit,
@@ -86,7 +86,7 @@ fn begins(text: &[u8], start: usize) -> bool {
     }
 }
 
-/// A date and time or a Unix time at the start of `text`.
+/// Parses a date and time or a Unix time at the start of `text`.
 fn moment(text: &[u8]) -> Option<(SentAt, usize)> {
     let of = |(Civil { ns, offset_ns }, used)| match offset_ns {
         Some(offset_ns) => (SentAt::Unix(ns.saturating_sub(offset_ns)), used),
@@ -99,7 +99,7 @@ fn moment(text: &[u8]) -> Option<(SentAt, usize)> {
     }
 }
 
-/// A Unix time, its unit told by its number of digits.
+/// Parses a Unix time; the number of digits tells its unit.
 fn unix(text: &[u8]) -> Option<(SentAt, usize)> {
     let digits = digits(text);
     let unit_ns = match digits {
@@ -127,7 +127,7 @@ fn unix(text: &[u8]) -> Option<(SentAt, usize)> {
     Some((SentAt::Unix(ns), used))
 }
 
-/// The first whole number that fits; the parts of a decimal fraction are none.
+/// Returns the first whole number that fits; the parts of a decimal fraction do not count.
 fn whole_number(text: &[u8]) -> Option<u64> {
     let mut start = 0;
     while start < text.len() {
@@ -147,12 +147,12 @@ fn whole_number(text: &[u8]) -> Option<u64> {
     None
 }
 
-/// How many digits `text` begins with.
+/// Returns the number of digits that `text` begins with.
 fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// The value of `digits`, where it fits.
+/// Returns the value of `digits`, if it fits.
 fn number(digits: &[u8]) -> Option<u64> {
     digits
         .iter()
@@ -252,7 +252,7 @@ mod tests {
 
         #[test]
         fn what_we_write_we_read(
-            // A number that could itself be a time is taken for one when it comes first.
+            // A number that could itself be a time is read as one if it comes first.
             seq in 0..1_000_000_000_u64,
             micros in 1_000_000_000_000_000_i64..9_000_000_000_000_000,
         ) {
