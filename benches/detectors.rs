@@ -1,7 +1,7 @@
-//! Mistakes against detection time: every detector over the same traces.
+//! Compares the mistakes of all detectors at equal detection times, over the same traces.
 //!
-//! `cargo bench --no-default-features --bench detectors` compares them on the seeded traces; with
-//! file names after `--` it replays recorded ones instead.
+//! `cargo bench --no-default-features --bench detectors` uses the seeded traces; with file names
+//! after `--` it replays recorded ones instead.
 
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 #![expect(clippy::cast_precision_loss, reason = "numbers for people")]
@@ -19,7 +19,7 @@ use trace::{FLEET, Judgement, NETWORKS, Profile, Trace};
 
 const BEATS: u64 = 1_000_000;
 const SEEDS: [u64; 2] = [1, 2];
-/// The fleet's bound on mistakes per beat.
+/// The bound on mistakes per beat, for the fleet.
 const BOUND: f64 = 1e-4;
 
 /// Detection times of the comparison, in intervals.
@@ -54,8 +54,8 @@ fn replay(traces: &[Trace], kind: Kind) -> Vec<Judgement> {
     traces.iter().flat_map(|trace| trace.replay(&detector).into_iter().skip(1000)).collect()
 }
 
-/// The mean time from a crash right after a beat was sent to its detection, at level 0 and what
-/// each level adds.
+/// Returns the mean detection time of a crash right after a beat was sent: its value at level 0,
+/// and its increase per level.
 fn mean_line(judged: &[Judgement]) -> (f64, f64) {
     let count = judged.len().max(1) as f64;
     let base: f64 = judged.iter().map(|judged| judged.line.base_ns + judged.delay_ns as f64).sum();
@@ -69,7 +69,7 @@ fn mistakes(judged: &[Judgement], level: f64) -> f64 {
     1e6 * wrong as f64 / judged.len().max(1) as f64
 }
 
-/// One table per trace: mistakes per million beats at the same mean detection time.
+/// Prints one table per trace: mistakes per million beats at the same mean detection time.
 fn compare(all: &[(String, Vec<Trace>)]) {
     for (name, traces) in all {
         println!("\n{name}: mistakes per 1e6 beats at a mean detection time in intervals of");
@@ -96,8 +96,8 @@ fn compare(all: &[(String, Vec<Trace>)]) {
     }
 }
 
-/// The least level that keeps each client of the fleet within the bound, for all the same, and what
-/// mean detection time in intervals it means for each.
+/// Prints the smallest common level that keeps each client of the fleet within the bound, and the
+/// mean detection time that it means for each, in intervals.
 fn fleet() {
     println!(
         "\nOne level for the whole fleet, at most {BOUND:e} mistakes per beat: mean detection time in intervals"
@@ -120,7 +120,7 @@ fn fleet() {
     }
 }
 
-/// The level at which a share of `BOUND` of the beats is a mistake.
+/// Returns the level at which a share of `BOUND` of the beats is a mistake.
 fn least_level(judged: &[Judgement]) -> f64 {
     let mut needed: Vec<f64> = judged
         .iter()
@@ -132,7 +132,7 @@ fn least_level(judged: &[Judgement]) -> f64 {
     needed[needed.len() - 1 - allowed]
 }
 
-/// What the defaults do: the verdict "down" after five intervals without a beat.
+/// Prints the results of the defaults: the verdict "down" after five intervals without a beat.
 fn defaults() {
     let detector = Detector::of(Kind::Multiple);
     println!("\nThe default, multiple: mistakes per 1e6 beats, and the timeout in intervals");

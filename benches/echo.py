@@ -1,8 +1,8 @@
-"""Echo servers side by side: udpulse, a Python loop, a naive Rust loop, sockperf where installed.
+"""Compare echo servers: udpulse, a Python loop, a naive Rust loop, and sockperf if installed.
 
 Build first: cargo bench --no-run --no-default-features; maturin develop --release. Servers run on
-core 0 and the load on core 1, in turns; shown are medians of datagrams echoed per second, of the
-server's CPU time per datagram, of the share of time that the load spent sending, and of the ratios
+core 0 and the load on core 1, in turns. The output has medians of the datagrams echoed per second,
+the server's CPU time per datagram, the share of time that the load spends sending, and the ratios
 to the other servers of the same round.
 """
 
@@ -55,7 +55,7 @@ os.execvp("sockperf", ["sockperf", "server", "-i", "127.0.0.1", "-p", str(port)]
 if shutil.which("sockperf"):
     SERVERS["sockperf"] = [sys.executable, "-c", SOCKPERF]
 
-# Clients, window, datagrams, length, how the load sends.
+# Clients, window, datagrams, length, kind of load.
 LOADS: dict[str, tuple[int, int, int, int, str]] = {
     "1 client, window 64": (1, 64, 100_000, 64, "plain"),
     "1 client, window 1": (1, 1, 5_000, 64, "plain"),
@@ -66,7 +66,7 @@ LOADS: dict[str, tuple[int, int, int, int, str]] = {
 
 @contextmanager
 def served(command: list[str]) -> Iterator[tuple[int, int]]:
-    """Run a server on core 0 and give its process and port."""
+    """Run a server on core 0; yield its process and port."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(["taskset", "-c", "0", *command], stdin=pipe, stdout=pipe, text=True)
     try:
@@ -78,16 +78,16 @@ def served(command: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of all threads of a process."""
+    """Return the CPU time of all threads of a process."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
 
 def measure(server: str, load: str) -> tuple[float, float, float]:
-    """Give datagrams per second, CPU nanoseconds per datagram and the share of sending."""
+    """Return datagrams per second, CPU nanoseconds per datagram and the share of sending."""
     clients, window, count, length, how = LOADS[load]
     if how == "gso" and server != "udpulse":
-        # What its queue holds and keeps it busy, and less of it: it takes 50 times as long.
+        # As many as its queue holds, and fewer in all: each takes 50 times as long.
         window, count = 200, count // 50
     with served(SERVERS[server]) as (pid, port):
         numbers = map(str, (clients, window, count, length))
@@ -100,7 +100,7 @@ def measure(server: str, load: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Run all in turns."""
+    """Run all servers in turns and print the results."""
     wanted = sys.argv[1:]
     for load in LOADS:
         if wanted and not any(word in load for word in wanted):

@@ -1,11 +1,11 @@
-//! What an echo costs, beside a naive server and the least that the kernel allows; and the two ends
-//! that `echo.py` needs besides the servers it compares.
+//! The cost of an echo, against a naive server and the least work that the kernel allows; and two
+//! programs for `echo.py`.
 //!
-//! `cargo bench --no-default-features --bench echo` fills a server's queue with 256 datagrams and lets it
-//! answer them, in one thread and in turns with the others; only the server's CPU time counts.
-//! `naive` serves and says its port. `load HOST:PORT CLIENTS WINDOW COUNT LENGTH plain|gso` keeps WINDOW
-//! datagrams of each client under way until COUNT came back and says how many seconds that took, and how
-//! many of them went by in sending.
+//! `cargo bench --no-default-features --bench echo` fills a server's queue with 256 datagrams and
+//! lets it answer them, in one thread and in turns with the others; only the server's CPU time
+//! counts. `naive` serves and prints its port. `load HOST:PORT CLIENTS WINDOW COUNT LENGTH
+//! plain|gso` keeps WINDOW datagrams of each client in flight until COUNT have returned, and prints
+//! their number, the seconds taken and the seconds spent sending.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What anybody would write.
+/// The obvious server.
 fn naive() -> io::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     writeln!(io::stdout(), "{}", socket.local_addr()?.port())?;
@@ -60,7 +60,7 @@ fn load(
     let sockets: Result<Vec<_>, _> =
         (0..clients).map(|_| BatchSocket::bind(any, options)).collect();
     let mut sockets = sockets.map_err(io::Error::other)?;
-    // A message of sockperf's that asks for an answer: number, flags, length; then anything.
+    // A sockperf message that asks for an answer: number, flags, length, then padding.
     let mut message = [&1_u64.to_be_bytes()[..], &3_u16.to_be_bytes()].concat();
     message.extend(u32::try_from(length).map_err(io::Error::other)?.to_be_bytes());
     message.resize(length, b'a');
@@ -76,7 +76,7 @@ fn load(
         socket.send(&mut outbox, &memory, |_| {});
         sending_ns += now().mono_ns - start.mono_ns;
     };
-    // sockperf says nothing when it is ready.
+    // sockperf does not say when it is ready.
     loop {
         send(&mut sockets[0], 1);
         if receive(&mut sockets[0], &mut batch, 100_000_000) > 0 {
@@ -90,7 +90,7 @@ fn load(
     }
     while came < count {
         for socket in &mut sockets {
-            // Half a window at once: the load must not be what is slow.
+            // Half a window at a time, so that the load is not the bottleneck.
             let mut got = 0;
             while got < window.div_ceil(2) {
                 match receive(socket, &mut batch, 200_000_000) {
@@ -109,7 +109,8 @@ fn load(
     writeln!(io::stdout(), "{came} {seconds} {}", udpulse::seconds(sending_ns))
 }
 
-/// How many datagrams came, within so many nanoseconds. Spins: a load that sleeps measures wake-ups.
+/// Returns how many datagrams arrive within `patience_ns`. Spins, because a load that sleeps
+/// measures wakeups.
 fn receive(socket: &mut BatchSocket, batch: &mut Batch, patience_ns: i64) -> usize {
     let deadline = now().mono_ns + patience_ns;
     while now().mono_ns < deadline {

@@ -1,10 +1,10 @@
-//! Many clients at their pace: what the server's thread takes of a core, and how late it finds
-//! who fell silent.
+//! Many clients at their normal pace: the server thread's share of a core, and its delay in
+//! detecting dead clients.
 //!
-//! `cargo bench --no-default-features --bench fleet`, on Linux. The clients beat every 10 s over loopback,
-//! each from an address of its own: a million are 100,000 beats a second. Meanwhile a thousand that
-//! promised to beat every 0.5 to 3.5 s have died. The lateness of a verdict is the silence that it
-//! tells minus the timeout that it tells.
+//! `cargo bench --no-default-features --bench fleet`, on Linux. The clients beat every 10 s over
+//! loopback, each from its own address: a million make 100,000 beats per second. Meanwhile a
+//! thousand that declared intervals of 0.5 to 3.5 s have died. The lateness of a verdict is its
+//! silence minus its timeout.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it prints a table")]
@@ -23,7 +23,7 @@ use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const DEAD: u32 = 1000;
 const RUN: Duration = Duration::from_secs(20);
-/// How often some beat.
+/// The time between batches of beats.
 const PACE: Duration = Duration::from_micros(200);
 const PACES_PER_INTERVAL: u32 = 50_000;
 
@@ -66,8 +66,8 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Has the server know all clients by two beats each, without the way through the kernel. Gives how
-/// many of the events that they are up were dropped.
+/// Registers all clients with two beats each, bypassing the kernel. Returns how many of the events
+/// about that were dropped.
 fn fill(server: &mut Server, clients: u32, port: u16) -> u64 {
     for seq in 0..2 {
         for client in 0..clients + DEAD {
@@ -92,7 +92,7 @@ fn address(client: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + client)
 }
 
-/// Sends the beats of all clients in turn, each with its next number.
+/// Sends the beats of all clients in turn, with rising numbers. Returns how many.
 fn beat_on(sender: &mut BatchSocket, to: SocketAddr, clients: u32, start: Instant) -> u32 {
     let (mut outbox, mut memory) = (Outbox::default(), Vec::new());
     let (mut sent, mut due) = (0, start);
@@ -114,7 +114,7 @@ fn beat_on(sender: &mut BatchSocket, to: SocketAddr, clients: u32, start: Instan
     sent
 }
 
-/// The time on a processor of the server's thread so far.
+/// Returns the CPU time of the server's thread so far.
 fn thread_ns() -> Result<u64, Box<dyn Error>> {
     for task in fs::read_dir("/proc/self/task")? {
         let task = task?.path();

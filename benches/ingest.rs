@@ -1,9 +1,9 @@
-//! What a heartbeat costs the server, beside only receiving it and a server of the standard library.
+//! The cost of a heartbeat to the server, against only receiving it and against a Python server.
 //!
-//! `cargo bench --no-default-features --bench ingest`. One thread fills a socket's queue from as many
-//! loopback addresses as there are clients, then empties it; only the emptying is timed. The variants
-//! take turns. The Python peer is a process of its own that is sent as much as it can take and
-//! measures its own CPU time.
+//! `cargo bench --no-default-features --bench ingest`. One thread fills a socket's queue from as
+//! many loopback addresses as there are clients, then empties it; only the emptying is timed. The
+//! variants take turns. The Python peer is a process of its own under full load that measures its
+//! own CPU time.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it prints tables")]
@@ -22,7 +22,7 @@ use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;
 const BEATS: u32 = 200_000;
-/// How many beats of each client the table is filled with.
+/// The number of beats of each client in the initial table.
 const FILLED: u32 = 2;
 const PYTHON_CLIENTS: u32 = 100_000;
 
@@ -109,7 +109,7 @@ fn address(client: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + client)
 }
 
-/// Whose turn it is to beat: steps that visit all clients in no order that a cache could follow.
+/// The order of beats: steps that visit all clients in an order that no cache can predict.
 struct Turns {
     clients: u32,
     client: u32,
@@ -121,7 +121,7 @@ impl Turns {
         Self { clients, client: 0, sent: 0 }
     }
 
-    /// The next client, and the number of its beat: none is left out.
+    /// Returns the next client and the number of its beat; numbers have no gaps.
     fn next(&mut self) -> (u32, u32) {
         self.client = (self.client + 382_853) % self.clients;
         self.sent += 1;
@@ -148,7 +148,7 @@ impl Rig {
         })
     }
 
-    /// Has the server know each client, without the way through the kernel.
+    /// Registers each client, bypassing the kernel.
     fn fill_table(&self, server: &mut Server, clients: u32) {
         let port = self.sender.local_address().port();
         let wall_ns = now().wall_ns;
@@ -163,13 +163,13 @@ impl Rig {
         assert_eq!(server.peer_count(), clients as usize);
     }
 
-    /// Sends and takes `BEATS` beats; gives the nanoseconds that taking one took.
+    /// Sends and processes `BEATS` beats. Returns the nanoseconds to process one.
     fn round(&mut self, turns: &mut Turns, mut take: impl FnMut(&mut Batch)) -> f64 {
         let (mut spent, mut taken) = (0, 0_u64);
         for _ in 0..BEATS / QUEUE {
             self.fill_queue(turns);
             let start = Instant::now();
-            // The deadline has passed: it returns when the queue is empty.
+            // The deadline has passed, so this returns once the queue is empty.
             while self.receiver.receive(&mut self.batch, Some(0), false) == Wake::Datagrams {
                 take(&mut self.batch);
                 taken += self.batch.len() as u64;
@@ -194,7 +194,7 @@ impl Rig {
     }
 }
 
-/// How long looking at all deadlines takes.
+/// Prints how long a check of all deadlines takes.
 fn sweeps(server: &mut Server) {
     let mut times = Vec::new();
     for _ in 0..21 {
@@ -207,7 +207,7 @@ fn sweeps(server: &mut Server) {
     println!("a look at all deadlines of a million clients: {:.2} ms", median(&mut times) / 1e6);
 }
 
-/// The nanoseconds of CPU time per beat of a plain server of the standard library.
+/// Returns the CPU time per beat of a plain Python server, in nanoseconds.
 fn with_python() -> Result<f64, Box<dyn Error>> {
     let mut peer = Command::new("python3").args(["-c", PYTHON]).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(peer.stdout.take().ok_or("no stdout")?).lines();

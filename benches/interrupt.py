@@ -1,4 +1,4 @@
-"""How soon Ctrl-C ends a blocking call: the time from the signal to the KeyboardInterrupt."""
+"""Measure how soon Ctrl-C ends a blocking call: from the signal to the KeyboardInterrupt."""
 
 import os
 import random
@@ -15,7 +15,7 @@ ROUNDS = 20
 
 
 def delay(block: Callable[[], object]) -> float:
-    """Give the time from SIGINT to KeyboardInterrupt, in seconds."""
+    """Return the time from SIGINT to KeyboardInterrupt, in seconds."""
     sent = 0.0
 
     def interrupt() -> None:
@@ -32,7 +32,7 @@ def delay(block: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Interrupt each kind of wait and show the median and the longest delay."""
+    """Interrupt each kind of wait; print the median and the longest delay."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         sink.bind(("127.0.0.1", 0))
         silent = sink.getsockname()

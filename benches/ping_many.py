@@ -1,8 +1,8 @@
 """Ten thousand loopback targets: ping_many against fping, two probes each.
 
-Both send as fast as they can. The server runs on core 0 (fping's answers come from the kernel), the
-clients on core 1, in turns; shown are the medians over the rounds of the client's CPU time per
-probe, setting up and reports included, and their ratio. Needs Linux, two cores and fping.
+Both send as fast as they can. The server runs on core 0 (the kernel answers fping), the clients on
+core 1, in turns. The output has the medians over the rounds of the client's CPU time per probe,
+including setup and reports, and their ratio. Needs Linux, two cores and fping.
 """
 
 import os
@@ -23,13 +23,13 @@ RATE = 1e6
 
 
 def cpu(who: int) -> float:
-    """Give the CPU time used so far, in seconds."""
+    """Return the CPU time used so far, in seconds."""
     usage = resource.getrusage(who)
     return usage.ru_utime + usage.ru_stime
 
 
 def with_udpulse(port: int) -> float:
-    """Give the CPU time per probe, in seconds."""
+    """Return the CPU time per probe, in seconds."""
     before = cpu(resource.RUSAGE_SELF)
     reports = udpulse.ping_many([(host, port) for host in TARGETS], count=COUNT, rate=RATE)
     used = cpu(resource.RUSAGE_SELF) - before
@@ -39,7 +39,7 @@ def with_udpulse(port: int) -> float:
 
 
 def with_fping() -> float:
-    """Give the CPU time per probe, in seconds."""
+    """Return the CPU time per probe, in seconds."""
     before = cpu(resource.RUSAGE_CHILDREN)
     command = ["fping", "-q", "-c", str(COUNT), "-i", "0", "-p", "1000", "-t", "1000"]
     subprocess.run(command, input="\n".join(TARGETS), capture_output=True, text=True)
@@ -47,7 +47,7 @@ def with_fping() -> float:
 
 
 def main() -> None:
-    """Run both in turns and show the medians and the ratio."""
+    """Run both in turns and print the medians and the ratio."""
     if shutil.which("fping") is None:
         sys.exit("fping is not installed")
     os.sched_setaffinity(0, {1})

@@ -1,9 +1,9 @@
-"""What a busy host does to a measurement: nothing, a Python thread that holds the GIL, a CPU hog.
+"""The effect of a busy host on a measurement: a thread that holds the GIL, and a CPU hog.
 
-The server runs on core 0, with a real-time priority so that what else the machine does disturbs the
-client alone, the client on core 1 and, for the last, a process that never sleeps beside it. Probes
-go out each millisecond; shown are medians over the rounds, which are interleaved, for the tails'
-ratio of those within a round. Needs Linux, two cores and root.
+The server runs on core 0 with a real-time priority, so that other work of the machine disturbs only
+the client. The client runs on core 1; the CPU hog, a process that never sleeps, shares that core.
+One probe leaves per millisecond. Rounds are interleaved; the output has medians over the rounds,
+including that of the ratio of the tails within a round. Needs Linux, two cores and root.
 """
 
 import os
@@ -22,19 +22,19 @@ COUNT = 2000
 
 
 def measured(port: int) -> udpulse.PingReport:
-    """Ping each millisecond."""
+    """Ping once per millisecond."""
     return udpulse.ping("127.0.0.1", port, count=COUNT, interval=0.001, timestamps="kernel")
 
 
 def beside_a_thread(port: int) -> udpulse.PingReport:
-    """Ping while a Python thread never lets go of the GIL by itself."""
+    """Ping while a Python thread never releases the GIL by itself."""
     done = threading.Event()
 
     def burn() -> None:
         while not done.is_set():
             pass
 
-    # On the server's core, so that the interpreter is all that is shared.
+    # On the server's core, so that only the interpreter is shared.
     def on_core_0() -> None:
         os.sched_setaffinity(0, {0})
         burn()
@@ -58,7 +58,7 @@ def beside_a_hog(port: int) -> udpulse.PingReport:
 
 
 def show(name: str, reports: list[udpulse.PingReport]) -> None:
-    """Show one situation."""
+    """Print the results of one situation."""
 
     def us(value: Callable[[udpulse.PingReport], float | None]) -> float:
         return statistics.median((value(report) or 0) * 1e6 for report in reports)
@@ -80,7 +80,7 @@ def show(name: str, reports: list[udpulse.PingReport]) -> None:
 
 
 def main() -> None:
-    """Run all in turns and show them."""
+    """Run all situations in turns and print their results."""
     os.sched_setaffinity(0, {1})
     runs = {"quiet": measured, "busy GIL": beside_a_thread, "CPU hog": beside_a_hog}
     with echo_server(first=True) as port:

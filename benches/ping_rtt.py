@@ -1,9 +1,9 @@
 """Stop-and-wait round trips on loopback: PingClient against sockperf and a plain socket client.
 
-Servers run on core 0, clients on core 1, all in turns; shown are the medians over the rounds of
-each client's median round trip, and the ratios within a round. With two cores most of it is their
-waking up, which all pay; so PingClient and the plain client also run with the server on their own
-core, which never idles. Needs Linux, two cores and sockperf.
+Servers run on core 0, clients on core 1, all in turns. The output has the medians over the rounds
+of each client's median round trip, and of the ratios within a round. On two cores most of a round
+trip is the time to wake them, which all clients share; so PingClient and the plain client also run
+with the server on their own core, which never idles. Needs Linux, two cores and sockperf.
 """
 
 import os
@@ -34,7 +34,7 @@ with udpulse.EchoServer(sys.argv[1], 0) as server:
 
 @contextmanager
 def echo_server(host: str = "127.0.0.1", *, core: int = 0, first: bool = False) -> Iterator[int]:
-    """Run an EchoServer on a core, before all else that wants it or not; give its port."""
+    """Run an EchoServer on a core, with real-time priority if `first`; yield its port."""
     command = [sys.executable, "-c", SERVER, host, str(core), "first" if first else "fair"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
@@ -45,14 +45,14 @@ def echo_server(host: str = "127.0.0.1", *, core: int = 0, first: bool = False) 
 
 @contextmanager
 def sockperf_server() -> Iterator[int]:
-    """Run sockperf's server on core 0; give its port."""
+    """Run sockperf's server on core 0; yield its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     command = ["taskset", "-c", "0", "sockperf", "server", "-i", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
-            while not with_sockperf(port):  # it takes its time to start
+            while not with_sockperf(port):  # until it has started
                 pass
             yield port
         finally:
@@ -60,20 +60,20 @@ def sockperf_server() -> Iterator[int]:
 
 
 def with_udpulse(port: int, **options: bool | str) -> udpulse.PingReport:
-    """Ping as PingClient does."""
+    """Ping with udpulse."""
     report = udpulse.ping("127.0.0.1", port, duration=SECONDS, keep=0, **options)  # type: ignore[arg-type]
     assert report.loss == 0, report
     return report
 
 
 def median(distribution: udpulse.reports.Distribution) -> float:
-    """Give the median in seconds."""
+    """Return the median in seconds."""
     assert distribution.median is not None
     return distribution.median
 
 
 def with_stdlib(port: int) -> float:
-    """Give the median round trip as the lab's student would measure it, in seconds."""
+    """Return the median round trip as a student of the lab would measure it, in seconds."""
     times = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(1)
@@ -86,7 +86,7 @@ def with_stdlib(port: int) -> float:
 
 
 def with_sockperf(port: int) -> float:
-    """Give the median round trip as sockperf measures it, in seconds; 0 without an answer."""
+    """Return sockperf's median round trip in seconds; 0 if there is no answer."""
     command = ["sockperf", "ping-pong", "-i", "127.0.0.1", "-p", str(port), "--full-rtt"]
     command += ["-m", "24", "-t", "1"]
     ran = subprocess.run(command, capture_output=True, text=True)
@@ -95,7 +95,7 @@ def with_sockperf(port: int) -> float:
 
 
 def main() -> None:
-    """Run all in turns and show medians and ratios."""
+    """Run all clients in turns and print medians and ratios."""
     if shutil.which("sockperf") is None:
         sys.exit("sockperf is not installed")
     os.sched_setaffinity(0, {1})

@@ -1,8 +1,8 @@
-"""How well a 1 ms schedule is kept: PingClient against Python's time.sleep to an absolute schedule.
+"""Accuracy of a 1 ms schedule: PingClient against Python's time.sleep to absolute times.
 
-The server runs on core 0, the clients on core 1, all in turns; shown are the medians over the
-rounds of each median error, the ratios within a round, and how late the last probe was: as the
-others are, where nothing drifts. Needs Linux and two cores.
+The server runs on core 0, the clients on core 1, all in turns. The output has the medians over the
+rounds of each median error, of the ratios within a round, and of the lateness of the last probe: no
+later than the others if nothing drifts. Needs Linux and two cores.
 """
 
 import os
@@ -20,7 +20,7 @@ INTERVAL = 0.001
 
 
 def with_udpulse(port: int, *, precise: bool) -> tuple[float, float]:
-    """Give the median error of PingClient and how late its last probe is, in seconds."""
+    """Return the median error of PingClient and the lateness of its last probe, in seconds."""
     report = udpulse.ping("127.0.0.1", port, duration=SECONDS, interval=INTERVAL, precise=precise)
     sent = report.columns()["sent_at_ns"] / 1e9
     assert report.schedule_error.median is not None
@@ -29,7 +29,7 @@ def with_udpulse(port: int, *, precise: bool) -> tuple[float, float]:
 
 
 def with_sleep(port: int) -> tuple[float, float]:
-    """Give the same of a loop around time.sleep."""
+    """Return the same for a loop around time.sleep."""
     errors = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         start = time.perf_counter()
@@ -42,7 +42,7 @@ def with_sleep(port: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Run all in turns and show medians and ratios."""
+    """Run all schedules in turns and print medians and ratios."""
     os.sched_setaffinity(0, {1})
     with echo_server() as port:
         runs = {

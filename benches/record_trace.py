@@ -10,7 +10,7 @@ import udpulse
 
 
 def main() -> None:
-    """Write one line per beat heard: number, when it was sent, when it arrived."""
+    """Write one line per beat: its number, time of sending and time of arrival."""
     port, interval, file = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
     with udpulse.HeartbeatServer("", port, max_peers=1, every_beat=True) as server:
         lines = [f"# udpulse heartbeat trace, interval_ns={interval * 1e9:.0f}\n"]

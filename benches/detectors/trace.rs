@@ -1,6 +1,6 @@
-//! Traces of heartbeats: recorded ones, and seeded ones of typical networks.
+//! Heartbeat traces: recorded ones, and seeded ones of typical networks.
 //!
-//! A trace is a text file of one line per beat that arrived, in the order of arrival:
+//! A trace is a text file with one line per beat that arrived, in order of arrival:
 //!
 //! ```text
 //! # udpulse heartbeat trace, interval_ns=100000000
@@ -8,13 +8,13 @@
 //! 2 1760000000100000000 1760000000100310000
 //! ```
 //!
-//! The number, when it was sent, and when it arrived, in nanoseconds; each of the two clocks may
-//! begin anywhere.
+//! The columns are the number, the time of sending and the time of arrival, in nanoseconds; each of
+//! the two clocks may have any origin.
 
 use udpulse::Random;
 use udpulse::heartbeat::{Detector, Estimate, Gap, Line};
 
-/// One beat that arrived.
+/// A beat that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceRow {
     /// Its number.
@@ -25,19 +25,19 @@ pub(crate) struct TraceRow {
     pub(crate) arrived_ns: i64,
 }
 
-/// The beats of one client that arrived, with the interval that it declares.
+/// The beats of one client that arrived, and its declared interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trace {
     /// The interval.
     pub(crate) interval_ns: i64,
-    /// The beats in the order of arrival.
+    /// The beats in order of arrival.
     pub(crate) beats: Vec<TraceRow>,
 }
 
 pub(crate) const HEAD: &str = "# udpulse heartbeat trace, interval_ns=";
 
 impl Trace {
-    /// Parses a trace file; an error names the line.
+    /// Parses a trace file; errors name the line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().enumerate();
         let head = lines.next().and_then(|(_, line)| line.strip_prefix(HEAD)?.trim().parse().ok());
@@ -59,7 +59,8 @@ impl Trace {
         Ok(Self { interval_ns, beats })
     }
 
-    /// Replays the trace through a detector. Only beats that are news count, as in the server.
+    /// Replays the trace through a detector. As in the server, only beats with a new highest number
+    /// count.
     pub(crate) fn replay(&self, detector: &Detector) -> Vec<Judgement> {
         let mut estimate = Estimate::default();
         let mut judged = Vec::with_capacity(self.beats.len());
@@ -84,15 +85,15 @@ impl Trace {
     }
 }
 
-/// What a detector made of one beat, and what came after.
+/// A detector's judgement of one beat, and the gap that followed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judgement {
-    /// The timeouts that it gave.
+    /// The detector's timeouts.
     pub(crate) line: Line,
-    /// How long it was until the next beat that was news.
+    /// The time to the next beat with a new highest number.
     pub(crate) gap_ns: i64,
-    /// How long the beat was under way beyond the shortest time of the trace: what a crash right
-    /// after sending it adds to the time of its detection.
+    /// The transit time beyond the shortest in the trace: a crash right after the beat is detected
+    /// that much later.
     pub(crate) delay_ns: i64,
 }
 
@@ -101,7 +102,7 @@ pub(crate) struct Judgement {
 pub(crate) struct Profile {
     /// Its name.
     pub(crate) name: &'static str,
-    /// The interval from beat to beat.
+    /// The interval between beats.
     pub(crate) interval_ms: f64,
     /// The shortest delay.
     pub(crate) delay_ms: f64,
@@ -111,21 +112,21 @@ pub(crate) struct Profile {
     pub(crate) spikes: f64,
     /// The longest such delay.
     pub(crate) spike_ms: f64,
-    /// The probability of a loss on its own.
+    /// The probability of an independent loss.
     pub(crate) loss: f64,
     /// The probability that a burst of losses begins.
     pub(crate) bursts: f64,
-    /// The mean of what a short burst, of at most 25, is longer than 1.
+    /// The mean length, less one, of short bursts; at most 25 beats.
     pub(crate) burst: f64,
-    /// The probability that a burst is a long one instead: lognormal (5.55, 0.65), 26 to 1093.
+    /// The probability that a burst is long: lognormal (5.55, 0.65), 26 to 1093 beats.
     pub(crate) long: f64,
-    /// Bursts come in a tenth of the time, ten times as often.
+    /// Bursts start in one tenth of the time only, ten times as often.
     pub(crate) clustered: bool,
-    /// The mean time between stalls of the sender; none where 0.
+    /// The mean time between stalls of the sender; 0 for none.
     pub(crate) stall_every_s: f64,
-    /// Their mean length.
+    /// The mean length of stalls.
     pub(crate) stall_ms: f64,
-    /// The delay is longer by this for half of the time, for 5 minutes each.
+    /// The increase of the delay in every other period of 5 minutes.
     pub(crate) shift_ms: f64,
 }
 
@@ -169,9 +170,9 @@ const WIFI: Profile = Profile {
     ..LAN
 };
 
-/// The six networks that detectors are compared on: A after the published statistics of the
-/// EPFL-JAIST trace of 2004 (0.4 % loss in 814 bursts, the longest 1093 beats), B the same with its
-/// bursts in clusters, C Wi-Fi, D a sender that stalls, E independent loss, F a delay that shifts.
+/// The six networks of the comparison: A after the published statistics of the EPFL-JAIST trace of
+/// 2004 (0.4 % loss in 814 bursts, the longest 1093 beats), B the same with its bursts in clusters,
+/// C Wi-Fi, D a sender that stalls, E independent loss, F a delay that shifts.
 pub(crate) const NETWORKS: [Profile; 6] = [
     Profile { name: "A wan", burst: 9.0, long: 0.06, ..WAN },
     Profile { name: "B clustered", burst: 9.0, long: 0.06, clustered: true, ..WAN },
@@ -188,7 +189,7 @@ pub(crate) const NETWORKS: [Profile; 6] = [
     },
 ];
 
-/// The clients that one configuration has to suit at once.
+/// The clients that one configuration must suit.
 pub(crate) const FLEET: [Profile; 7] = [
     LAN,
     Profile { name: "lan 1 s", interval_ms: 1000.0, ..LAN },
@@ -200,7 +201,7 @@ pub(crate) const FLEET: [Profile; 7] = [
 ];
 
 impl Profile {
-    /// What arrives of `beats` beats.
+    /// Generates the trace of `beats` beats.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -221,7 +222,7 @@ impl Profile {
                 free_ms = next_stall_ms + draw.exponential(self.stall_ms);
                 next_stall_ms = free_ms + draw.exponential(self.stall_every_s * 1000.0);
             }
-            // A sender that stalled sends one beat, the last due, when it is back.
+            // A sender that resumes after a stall sends only the last beat that was due.
             if free_ms >= due_ms + self.interval_ms {
                 continue;
             }
@@ -230,7 +231,7 @@ impl Profile {
                 lost = self.burst_length(&mut draw);
             }
             let alone = draw.0.chance(self.loss);
-            // Delays of beats close to each other are alike.
+            // Delays of neighbouring beats are correlated.
             wobble_ms = 0.7 * wobble_ms + 0.3 * draw.exponential(self.wobble_ms);
             let spike_ms =
                 if draw.0.chance(self.spikes) { draw.0.unit() * self.spike_ms } else { 0.0 };
@@ -282,7 +283,7 @@ impl Draw {
         -mean * (1.0 - self.0.unit()).ln()
     }
 
-    /// By Box and Muller.
+    /// Uses the method of Box and Muller.
     fn normal(&mut self) -> f64 {
         (2.0 * self.exponential(1.0)).sqrt() * (std::f64::consts::TAU * self.0.unit()).cos()
     }

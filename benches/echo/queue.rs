@@ -1,4 +1,4 @@
-//! Servers that find their queue full, in one thread: no wake-ups and no other core in the numbers.
+//! Servers with a full queue, in one thread: neither wakeups nor another core affect the numbers.
 
 use std::error::Error;
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -19,7 +19,7 @@ const QUEUE: usize = 256;
 const LENGTH: usize = 64;
 const ROUNDS: usize = 1000;
 
-/// A server, and how many nanoseconds it took for a datagram in each round.
+/// A server, and its nanoseconds per datagram in each round.
 struct Peer {
     name: &'static str,
     address: SocketAddr,
@@ -33,7 +33,7 @@ impl Peer {
     }
 }
 
-/// Runs all loads and prints CPU time per datagram received, and the ratios to the first peer.
+/// Runs all loads. Prints the CPU time per datagram received, and the ratios to the first peer.
 pub(crate) fn compare() -> Result<(), Box<dyn Error>> {
     for clients in [1, 8, QUEUE] {
         let mut peers = peers()?;
@@ -43,7 +43,7 @@ pub(crate) fn compare() -> Result<(), Box<dyn Error>> {
         peers.push(least_for_many()?);
         run(&format!("{clients} plain clients"), peers, clients, 1)?;
     }
-    // So many bytes at once only a socket with a long queue can take.
+    // Only a socket with a long queue can hold that many bytes.
     let peers = peers()?.into_iter().filter(|peer| peer.name != "naive").collect();
     run("1 client with GSO and GRO", peers, 1, 60)
 }
@@ -60,7 +60,7 @@ fn peers() -> Result<Vec<Peer>, Box<dyn Error>> {
     ])
 }
 
-/// Fills the queues in turns, `segments` datagrams in each message.
+/// Fills the queues in turn, with `segments` datagrams per message.
 fn run(
     name: &str,
     mut peers: Vec<Peer>,
@@ -137,8 +137,8 @@ fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
     }))
 }
 
-/// One call receives a batch and one call sends it in a piece; nothing else is done, not even reading
-/// who sent what. It serves one client with one length.
+/// One call receives a batch and one call per 64 datagrams sends it back; nothing else is done, not
+/// even telling senders apart. Serves one client with one length.
 fn least_for_one() -> io::Result<Peer> {
     least("one call each way", |socket, headers, memory| {
         let mut slots: Vec<_> = memory.chunks_mut(LENGTH).map(|s| [IoSliceMut::new(s)]).collect();
