@@ -52,7 +52,7 @@ pub trait Machine: Send + 'static {
     /// Handles a datagram that this host could not send.
     fn on_send_failed(&mut self, socket: usize, datagram: &[u8]);
 
-    /// Handles an ICMP unreachable, with the refused datagram if the platform tells.
+    /// Handles an ICMP unreachable, with the refused datagram if the platform reports it.
     fn on_refused(&mut self, _socket: usize, _datagram: Option<&[u8]>) {}
 
     /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0.
@@ -104,7 +104,7 @@ pub struct Arrival<'a> {
     pub kernel: Option<Stamp>,
     /// The source address.
     pub from: SocketAddr,
-    /// The destination address, if the socket has several and the platform tells.
+    /// The destination address, if the socket has several and the platform reports it.
     pub to: Option<Local>,
     /// Set if it is a server's answer: an answer to it could start a loop.
     pub is_answer: bool,

@@ -56,7 +56,7 @@ pub struct Truth {
     /// Packets from clients beyond the full table, which share one stream of random choices;
     /// consecutive packets of one such client count once.
     pub crowded: u64,
-    /// Datagrams dropped by this host before they were read, if the platform tells.
+    /// Datagrams dropped by this host before they were read, if the platform reports it.
     pub receive_drops: u64,
 }
 

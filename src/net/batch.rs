@@ -103,7 +103,7 @@ impl Batch {
         &self.memory
     }
 
-    /// Returns the datagram that was refused, if the platform tells.
+    /// Returns the datagram that was refused, if the platform reports it.
     #[must_use]
     pub fn refused(&self) -> Option<&[u8]> {
         self.refused.map(|length| &self.error[..length])

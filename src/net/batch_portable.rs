@@ -37,7 +37,7 @@ impl BatchSocket {
         self.0.interrupter()
     }
 
-    /// Returns the size of the send buffer in bytes, if the platform tells; otherwise the maximum.
+    /// Returns the maximum: the platform does not report the size of the send buffer.
     #[must_use]
     pub fn send_buffer(&self) -> usize {
         usize::MAX

@@ -19,7 +19,7 @@ pub trait Port {
     /// datagram that did not leave.
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent));
 
-    /// Returns how many datagrams the full receive queue has dropped, if the platform tells.
+    /// Returns how many datagrams the full receive queue has dropped, if the platform reports it.
     fn receive_drops(&self) -> u64 {
         0
     }
