@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_falls_off_and_is_counted() {
+    fn the_oldest_event_is_dropped_and_counted() {
         let mut events = Events::new(2);
         for event in 1..=3 {
             events.push(event);
