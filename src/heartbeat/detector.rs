@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn steady_beats_mean_what_the_levels_say() {
+    fn steady_beats_give_the_nominal_timeouts() {
         let steady = [(SECOND, 1); 50];
         for kind in [Kind::Fixed, Kind::Multiple, Kind::Chen, Kind::TwoWindow, Kind::PhiExp] {
             let (suspect, down) = after(kind, &steady);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn phi_is_exact_where_the_textbook_form_is_infinite() {
+    fn phi_is_exact_even_in_the_far_tail() {
         // -log10 of the normal tail, from tables.
         for (y, expected) in [
             (1.0, 0.79955),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_out_of_order_are_refused() {
+    fn invalid_levels_are_rejected() {
         for (suspect, down) in [(0.0, 1.0), (f64::NAN, 1.0), (1.0, f64::INFINITY), (5.0, 3.0)] {
             assert!(Detector::new(Kind::Multiple, suspect, down).is_err());
         }
@@ -346,7 +346,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn timeouts_are_finite_and_in_order_whatever_comes(
+        fn timeouts_are_finite_and_ordered_for_any_gaps(
             gaps in prop::collection::vec((0..i64::MAX / 4, 1..1000_u64), 0..50),
             interval_ns in 1..i64::MAX / 4,
         ) {

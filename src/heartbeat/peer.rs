@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_learned_and_one_long_gap_spoils_little() {
+    fn one_long_gap_barely_changes_a_learned_interval() {
         let mut record = Record::new(Some(1), 0);
         for _ in 0..4 {
             record.learn_interval(1_000_000_000, 1);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn send_times_are_told_apart_though_delays_are_rounded() {
+    fn send_times_are_ordered_despite_rounded_delays() {
         const FAR: i64 = 1_700_000_000 * NS_PER_SECOND;
         let mut record = Record::new(Some(1), 0);
         assert_eq!(record.send_order(5, Some(0)), SendOrder::Unknown);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_is_above_the_least() {
+    fn the_delay_is_relative_to_the_least_difference() {
         let mut record = Record::new(Some(1), 0);
         assert_eq!((record.delay_ns(), record.difference_ns()), (None, None));
         for (difference_ns, delay_ns) in [(-500, 0), (-400, 100), (-600, 0), (-500, 100)] {

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_packet_is_no_restart() {
+    fn an_old_packet_is_not_a_restart() {
         let mut sequence = Sequence::new(Some(1));
         assert_eq!(observe(&mut sequence, 2, SendOrder::Later), SeqClass::Next);
         assert_eq!(observe(&mut sequence, 1, SendOrder::Earlier), SeqClass::Duplicate);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_or_a_coarse_one_hides_no_restart() {
+    fn a_restart_is_seen_on_a_coarse_clock_or_one_set_back() {
         for order in [SendOrder::BeforeFirst(1000), SendOrder::Same] {
             let mut sequence = Sequence::new(Some(5));
             observe(&mut sequence, 6, SendOrder::Later);
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_overtaken_by_the_first_one_heard_is_no_restart() {
+    fn a_packet_overtaken_by_the_first_is_not_a_restart() {
         let mut sequence = Sequence::new(Some(2));
         assert_eq!(observe(&mut sequence, 1, SendOrder::BeforeFirst(OVERTAKEN_S)), SeqClass::Stale);
         assert_eq!(observe(&mut sequence, 3, SendOrder::Later), SeqClass::Next);
@@ -350,21 +350,21 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_goes_on_elsewhere_is_a_restart() {
+    fn two_consecutive_old_numbers_are_a_restart() {
         assert_eq!(observe_all(&[500, 10, 11]).1, [SeqClass::Stale, SeqClass::Restart]);
         let twice = [SeqClass::Duplicate, SeqClass::Next, SeqClass::Duplicate];
         assert_eq!(observe_all(&[500, 500, 501, 501]).1, twice);
     }
 
     #[test]
-    fn far_jumps_are_counted_and_not_walked() {
+    fn far_jumps_are_counted_without_a_loop() {
         let (sequence, classes) = observe_all(&[0, u64::MAX]);
         assert_eq!(classes, [SeqClass::AfterLoss { first: 1, last: u64::MAX - 1 }]);
         assert_eq!(counts(&sequence), (2, u64::MAX));
     }
 
     #[test]
-    fn counts_of_16_and_32_bits_go_on_where_they_wrap() {
+    fn counters_of_16_and_32_bits_may_wrap() {
         for end in [u64::from(u16::MAX), u64::from(u32::MAX)] {
             let (sequence, classes) = observe_all(&[end - 1, end, 0, 2, 1, end, 3]);
             let gap = SeqClass::AfterLoss { first: end + 2, last: end + 2 };
@@ -417,7 +417,7 @@ mod tests {
     proptest! {
         /// Shuffled and repeated numbers within the window, compared with a plain set.
         #[test]
-        fn counts_are_those_of_a_set(
+        fn counts_match_a_set(
             numbers in prop::collection::vec(1000..1064_u64, 1..300),
         ) {
             let mut sequence = Sequence::new(Some(numbers[0]));
@@ -446,7 +446,7 @@ mod tests {
         }
 
         #[test]
-        fn any_numbers_are_taken(
+        fn any_numbers_are_accepted(
             numbers in prop::collection::vec((any_number(), any_order(), 0..5), 1..50),
             old in prop::sample::select(vec![OldBeats::Ignore, OldBeats::Accept]),
         ) {

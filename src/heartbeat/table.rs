@@ -236,7 +236,7 @@ mod tests {
     proptest! {
         /// Random insertions and removals, compared with a plain map.
         #[test]
-        fn whoever_is_in_it_is_found(
+        fn it_matches_a_map(
             steps in prop::collection::vec((0..3_u8, 0..20_u16, any::<bool>()), 0..300),
         ) {
             let mut table = Table::new(false);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_take_less_than_100_bytes_each() {
+    fn a_million_clients_take_less_than_100_bytes_each() {
         let mut table = Table::new(false);
         for client in 0..1_000_000_u32 {
             let from = SocketAddr::from((client.to_be_bytes(), 7));

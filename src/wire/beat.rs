@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_declares_what_it_is() {
+    fn a_beat_carries_declarations() {
         let text =
             b"Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=busy;a=20.5;u=30000 17 1760000000.123456";
         let beat = Beat {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_passed_over() {
+    fn invalid_declarations_are_skipped() {
         let read = |text: &'static str| Beat::read(text.as_bytes());
         let plain = Beat { reading: reading(17), ..Beat::default() };
         for text in [
@@ -327,7 +327,10 @@ mod tests {
         }
         assert_eq!(read("hb;i=1 4 17").interval_ns, Some(1_000_000));
         let long = format!("hb;id={}", "x".repeat(MAX_NAME + 1));
-        assert!(!Beat::read(long.as_bytes()).is_beat(), "a name cut short would be another's");
+        assert!(
+            !Beat::read(long.as_bytes()).is_beat(),
+            "a truncated name could be another client's"
+        );
     }
 
     #[test]
@@ -341,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_of_the_lab_are_no_declaration() {
+    fn separators_of_the_lab_are_not_declarations() {
         for text in ["17;1760000000.123456", "Heartbeat;17;1760000000.123456"] {
             assert_eq!(
                 Beat::read(text.as_bytes()),
@@ -377,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_64_bits_is_left_to_the_liberal_reader() {
+    fn a_time_beyond_64_bits_is_left_to_the_general_parser() {
         for text in ["hb 1 9223372036.854775807", "hb 1 9223372036.854775808", "hb 1 9300000000.0"]
         {
             assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()), "{text}");
@@ -386,7 +389,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn written_beats_are_read_back(
             (beat, name) in beats(), seq in 0..1_000_000_000_u64, second in 1_000_000_000..9_000_000_000_i64,
         ) {
             let name = (!name.is_empty()).then_some(name.as_bytes());
@@ -419,7 +422,7 @@ mod tests {
 
         /// The fast path and `text::read` agree if nothing is declared.
         #[test]
-        fn the_fast_way_reads_what_the_liberal_one_does(
+        fn the_fast_path_agrees_with_the_general_parser(
             text in "([A-Za-z]{0,9}|[0-9]{1,3})[ \t]{0,2}[0-9]{0,20}[ ]{0,2}[0-9]{9,11}[.]?[0-9]{0,12}[ \n]{0,2}",
         ) {
             prop_assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()));
@@ -431,7 +434,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_lab_writes_is_read(seq in 0..1_000_000_000_u64) {
+        fn the_labs_beats_are_read(seq in 0..1_000_000_000_u64) {
             let mut out = Vec::new();
             Template::heartbeat().write(seq, T, 0, &mut out);
             prop_assert_eq!(Beat::read(&out), Beat { reading: reading(seq), ..Beat::default() });

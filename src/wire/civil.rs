@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_do_not_fit_are_none() {
+    fn dates_out_of_range_are_none() {
         for year in ["0000", "1677", "2263", "2999", "9999"] {
             assert_eq!(date_time(format!("{year}-06-01 00:00:00").as_bytes()), None);
             assert_eq!(ctime(format!("Mon Jun  1 00:00:00 {year}").as_bytes()), None);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_none() {
+    fn malformed_times_are_none() {
         for text in ["", "2017-02-06", "2017-02/06 1:00:00", "2017-13-06 1:00:00", "24:00:00"] {
             let text = text.as_bytes();
             assert_eq!((date_time(text), ctime(text), time_of_day(text)), (None, None, None));

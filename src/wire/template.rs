@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_compiles_to_what_it_says() {
+    fn a_text_compiles_to_its_pieces() {
         let text = "Heartbeat {seq} {time}";
         assert_eq!(Template::parse("format", text).unwrap(), Template::heartbeat());
         let csv = Template::parse("format", "{seq},{time};").unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn other_braces_are_refused() {
+    fn other_braces_are_rejected() {
         for text in ["{", "}", "{}", "{name}", "{seq", "{{seq}}", "{seq:03}", "{date}"] {
             let error = Template::parse("format", text).unwrap_err().to_string();
             assert!(error.starts_with("format must be ") && error.contains(text), "{error}");

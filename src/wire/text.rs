@@ -169,7 +169,7 @@ mod tests {
     const DAY_T: i64 = ((22 * 60 + 32) * 60 + 10) * NS_PER_SECOND;
 
     #[test]
-    fn what_lab_programs_send() {
+    fn messages_of_lab_programs() {
         let unix = |us: i64| Some(SentAt::Unix(T + us * 1000));
         let local = |us: i64| Some(SentAt::Local(T + us * 1000));
         let of_day = |us: i64| Some(SentAt::OfDay(DAY_T + us * 1000));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_in_each_kind_of_time() {
+    fn differences_for_each_kind_of_time() {
         let hour = 3600 * NS_PER_SECOND;
         assert_eq!(SentAt::Unix(T).until_ns(T + 5, hour), 5);
         assert_eq!(SentAt::Unix(T).until_ns(T - 5, hour), -5);
@@ -246,12 +246,12 @@ mod tests {
         }
 
         #[test]
-        fn text_that_looks_like_times_is_read(datagram in "[0-9:., TZ+/A-Za-z-]{0,80}") {
+        fn text_that_resembles_times_is_read(datagram in "[0-9:., TZ+/A-Za-z-]{0,80}") {
             let _ = read(datagram.as_bytes());
         }
 
         #[test]
-        fn what_we_write_we_read(
+        fn our_own_messages_are_read_back(
             // A number that could itself be a time is read as one if it comes first.
             seq in 0..1_000_000_000_u64,
             micros in 1_000_000_000_000_000_i64..9_000_000_000_000_000,

@@ -26,7 +26,7 @@ fn tick(client: &mut Client, ns: i64) -> Option<String> {
 }
 
 #[test]
-fn beats_keep_to_the_grid() {
+fn beats_keep_to_the_schedule() {
     let mut client = Client::new(config());
     assert_eq!(tick(&mut client, 1000).unwrap(), "Heartbeat 1 2.000000");
     assert_eq!(client.deadline(0), Some(1100));
@@ -38,7 +38,7 @@ fn beats_keep_to_the_grid() {
 }
 
 #[test]
-fn the_client_fails_at_the_beat_given() {
+fn it_fails_at_the_given_beat() {
     let mut client = Client::new(ClientConfig { fail_at: Some(2), ..config() });
     assert!(tick(&mut client, 0).is_some() && !client.is_done(0));
     assert!(tick(&mut client, 100).is_none() && client.is_done(0));
@@ -48,7 +48,7 @@ fn the_client_fails_at_the_beat_given() {
 }
 
 #[test]
-fn the_count_ends_it() {
+fn it_ends_after_count_beats() {
     let mut client = Client::new(ClientConfig { count: Some(2), ..config() });
     tick(&mut client, 0);
     assert!(!client.is_done(0));
@@ -57,7 +57,7 @@ fn the_count_ends_it() {
 }
 
 #[test]
-fn chances_are_taken_and_repeatable() {
+fn random_faults_are_repeatable() {
     let run = || {
         let mut client = Client::new(ClientConfig { loss: 0.5, fail_chance: 0.01, ..config() });
         for beat in 0..1000 {
@@ -82,7 +82,7 @@ fn beat(text: &str) -> wire::Beat<'_> {
 }
 
 #[test]
-fn a_declared_beat_says_how_the_application_is() {
+fn a_declared_beat_carries_the_application_status() {
     let progress = Arc::new(Progress::default());
     let mut client = Client::new(declared(&progress));
     let first = tick(&mut client, 0).unwrap();
@@ -103,7 +103,7 @@ fn a_declared_beat_says_how_the_application_is() {
 }
 
 #[test]
-fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
+fn an_announced_silence_and_its_end_are_sent_early_but_rate_limited() {
     let progress = Arc::new(Progress::default());
     let mut client = Client::new(ClientConfig { interval_ns: SECOND, ..declared(&progress) });
     tick(&mut client, 0);
@@ -112,9 +112,9 @@ fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
     assert_eq!(tick(&mut client, APART_NS - 1), None);
     let text = tick(&mut client, SECOND / 2).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
-    assert_eq!(client.deadline(0), Some(SECOND), "the schedule stands");
+    assert_eq!(client.deadline(0), Some(SECOND), "the schedule is unchanged");
     assert!(progress.mark(SECOND / 2 + 1), "it ends a silence");
-    assert!(!progress.mark(SECOND / 2 + 2), "and further progress is no news");
+    assert!(!progress.mark(SECOND / 2 + 2), "more progress is not news");
     assert_eq!(client.deadline(0), Some(SECOND / 2 + APART_NS));
     let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
@@ -127,10 +127,10 @@ fn an_announced_silence_and_its_end_go_out_at_once_but_in_no_flood() {
 }
 
 #[test]
-fn a_goodbye_is_sent_three_times_and_only_by_who_declares() {
+fn a_goodbye_is_sent_three_times_if_beats_are_declared() {
     let at = Stamp { mono_ns: 50, wall_ns: 2_000_000_000 };
     let mut client = Client::new(declared(&Arc::default()));
-    assert_eq!(client.farewell(at), None, "nobody knows it");
+    assert_eq!(client.farewell(at), None, "no beat was sent");
     tick(&mut client, 0);
     for again in [Some(APART), Some(APART), None] {
         assert_eq!(client.farewell(at), again);
@@ -160,7 +160,7 @@ fn each_beat_goes_to_all_servers() {
 proptest! {
     /// The upper bound of the interval is the longest that Python accepts.
     #[test]
-    fn no_clock_and_no_datagram_overflows(
+    fn any_clock_and_any_datagram_are_handled(
         interval_ns in prop_oneof![1..1000_i64, 1..9_200_000_000 * SECOND],
         spread in 0.0..=0.5,
         story in prop::collection::vec((any::<(i64, i64)>(), any::<Vec<u8>>()), 1..30),

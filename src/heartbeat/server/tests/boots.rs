@@ -8,7 +8,7 @@ fn boot(boot: char, seq: i64, second: i64, more: &str) -> String {
 }
 
 #[test]
-fn of_two_that_are_alive_the_one_left_is_followed_again() {
+fn the_surviving_boot_is_followed_again_after_a_conflict() {
     let mut server = Driven::new(multiple());
     server.beats(0, 3, |second| boot('a', second, second, ""));
     for second in 3..6 {
@@ -43,7 +43,7 @@ fn of_two_that_are_alive_the_one_left_is_followed_again() {
 }
 
 #[test]
-fn leftovers_of_the_boot_before_are_no_conflict_and_bring_it_not_back() {
+fn stragglers_of_the_previous_boot_are_stale() {
     let mut server = Driven::new(multiple());
     server.beats(0, 3, |second| boot('a', second, second, ""));
     server.hear(3 * SECOND, client(2), &boot('b', 1, 3, ""));
@@ -68,7 +68,7 @@ fn leftovers_of_the_boot_before_are_no_conflict_and_bring_it_not_back() {
 }
 
 #[test]
-fn a_copy_that_comes_late_takes_no_goodbye_back() {
+fn a_late_copy_does_not_undo_a_goodbye() {
     for texts in [["hb;i=1000 4", "hb;i=1000;s=bye 4"], ["hb;i=1000", "hb;i=1000;s=bye"]] {
         let mut server = Driven::new(multiple());
         server.beats(0, 3, |_| texts[0].into());
@@ -87,7 +87,7 @@ fn a_copy_that_comes_late_takes_no_goodbye_back() {
 }
 
 #[test]
-fn a_goodbye_ends_its_client_once_and_does_not_count() {
+fn a_goodbye_stops_its_client_once_and_is_not_a_beat() {
     for old_beats in [OldBeats::Ignore, OldBeats::Accept] {
         let mut server = Driven::new(ServerConfig { old_beats, ..multiple() });
         server.beats(0, 3, |second| format!("hb;i=1000 {second}"));
@@ -115,7 +115,7 @@ fn a_goodbye_ends_its_client_once_and_does_not_count() {
 }
 
 #[test]
-fn an_old_goodbye_ends_nobody_unless_old_beats_are_accepted() {
+fn an_old_goodbye_is_ignored_unless_old_beats_are_accepted() {
     for (old_beats, state) in [(OldBeats::Ignore, State::Up), (OldBeats::Accept, State::Stopped)] {
         let mut server = Driven::new(ServerConfig { old_beats, ..multiple() });
         server.beats(0, 5, declared);
@@ -125,7 +125,7 @@ fn an_old_goodbye_ends_nobody_unless_old_beats_are_accepted() {
 }
 
 #[test]
-fn a_goodbye_of_a_client_never_heard_is_no_beat() {
+fn a_goodbye_of_an_unknown_client_is_not_a_beat() {
     let mut server = Driven::new(fixed());
     server.hear(0, client(1), "hb;s=bye 7");
     let numbers = server.peer(0).sequence;
@@ -136,7 +136,7 @@ fn a_goodbye_of_a_client_never_heard_is_no_beat() {
 }
 
 #[test]
-fn by_host_goodbye_may_come_from_another_port() {
+fn by_host_a_goodbye_may_come_from_another_port() {
     let mut server = Driven::new(ServerConfig { by_host: true, ..fixed() });
     for (port, text) in [(1, "hb 1"), (2, "hb 2"), (3, "hb;s=bye 3")] {
         server.hear(0, client(port), text);

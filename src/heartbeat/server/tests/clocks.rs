@@ -9,7 +9,7 @@ fn beat(declares: bool, seq: i64, second: i64, ahead_s: i64) -> String {
 }
 
 #[test]
-fn a_clock_that_steps_while_the_interval_is_learned_changes_no_verdict() {
+fn a_clock_step_while_learning_changes_no_verdict() {
     for step_s in [3600, -3600, 60, -60] {
         for step_at in 1..8 {
             let mut server = Driven::new(multiple());
@@ -30,7 +30,7 @@ fn a_clock_that_steps_while_the_interval_is_learned_changes_no_verdict() {
 }
 
 #[test]
-fn a_clock_that_stood_still_with_its_host_and_is_set_right_later() {
+fn a_suspended_host_may_correct_its_clock_later() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, |second| beat(true, second, second, 0));
     // After an hour's suspension a machine goes on with its old clock.
@@ -42,7 +42,7 @@ fn a_clock_that_stood_still_with_its_host_and_is_set_right_later() {
 }
 
 #[test]
-fn a_clock_that_stays_behind_is_in_the_end_taken_for_set_back() {
+fn a_clock_that_stays_behind_counts_as_set_back_in_the_end() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, |second| beat(true, second, second, 0));
     server.beats(110, 400, |second| beat(true, second - 100, second, -100));
@@ -70,7 +70,7 @@ fn a_clock_set_back_during_an_announced_silence_changes_no_verdict() {
 }
 
 #[test]
-fn a_pause_before_the_first_look_is_not_longer_than_the_server_lived() {
+fn a_first_pause_is_measured_from_the_first_datagram() {
     let mut server = Server::new(fixed());
     arrive(&mut server, at(1000), client(1), b"1");
     tick(&mut server, at(1030));
@@ -80,7 +80,7 @@ fn a_pause_before_the_first_look_is_not_longer_than_the_server_lived() {
 }
 
 #[test]
-fn a_clock_that_stands_still_says_nothing() {
+fn a_clock_that_stands_still_changes_no_verdict() {
     for config in [fixed(), multiple()] {
         let mut server = Driven::new(config);
         for seq in 0..200 {

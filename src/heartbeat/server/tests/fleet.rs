@@ -4,7 +4,7 @@ use super::*;
 use crate::Random;
 
 #[test]
-fn many_silent_at_once_are_one_event_and_held() {
+fn a_mass_silence_is_one_event_and_extends_timeouts() {
     let mut server = Driven::new(multiple());
     let beat = |server: &mut Driven, second: i64, numbers: std::ops::Range<u16>| {
         for number in numbers {
@@ -50,7 +50,7 @@ fn many_silent_at_once_are_one_event_and_held() {
 /// 10,000 clients with 1 % loss, and a server stopped for 30 s behind a socket that holds only part
 /// of the beats; 50 clients die before the stop and 50 during it.
 #[test]
-fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
+fn a_stopped_server_marks_only_dead_clients_down() {
     const CLIENTS: u16 = 10_000;
     const HELD: usize = 20_000;
     let (stop, resume) = (20 * SECOND, 50 * SECOND);
@@ -91,16 +91,16 @@ fn a_stopped_server_takes_nobody_for_down_who_is_alive() {
     let mut down: Vec<u16> = Vec::new();
     for event in events {
         if let Change::Down { .. } = event.change {
-            assert!(event.at.mono_ns <= resume + 5 * SECOND + SECOND / 10, "found in time");
+            assert!(event.at.mono_ns <= resume + 5 * SECOND + SECOND / 10, "marked down in time");
             down.push(event.address.port());
         }
     }
     down.sort_unstable();
-    assert_eq!(down, (0..100).collect::<Vec<u16>>(), "all that died and nobody else");
+    assert_eq!(down, (0..100).collect::<Vec<u16>>(), "exactly the dead clients");
 }
 
 #[test]
-fn a_flood_of_newcomers_takes_only_each_others_room() {
+fn a_flood_of_newcomers_evicts_only_its_own() {
     let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
     let known = |server: &mut Driven, second: i64| {
         for number in 1..50 {
@@ -128,7 +128,7 @@ fn a_flood_of_newcomers_takes_only_each_others_room() {
 }
 
 #[test]
-fn who_ended_makes_room() {
+fn an_ended_client_makes_room() {
     let mut server = Driven::new(fixed());
     for number in 1..=4 {
         server.hear(0, client(number), "1");
@@ -150,7 +150,7 @@ fn flood(server: &mut Driven, second: i64, numbers: std::ops::Range<u32>, text: 
 }
 
 #[test]
-fn after_a_flood_there_is_room_again_whatever_it_declared() {
+fn a_flood_makes_room_again_whatever_it_declared() {
     for text in ["hb 1", "hb;i=86400000 1", "hb;s=busy;u=99999999999 1", "hb;s=bye 1"] {
         let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
         for second in 0..100 {
@@ -171,7 +171,7 @@ fn after_a_flood_there_is_room_again_whatever_it_declared() {
 }
 
 #[test]
-fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
+fn silent_newcomers_neither_cause_nor_hide_a_mass_silence() {
     for text in ["hb;i=1000 1", "hb 1"] {
         let mut server = Driven::new(multiple());
         let beats = |server: &mut Driven,
@@ -208,12 +208,12 @@ fn newcomers_that_fall_silent_hold_back_no_verdict_and_hide_no_mass_silence() {
             .events()
             .into_iter()
             .filter(|event| known(event) && matches!(event.change, Change::Down { .. }));
-        assert_eq!(down.count(), 10, "those that do not come back");
+        assert_eq!(down.count(), 10, "all that stay silent");
     }
 }
 
 #[test]
-fn what_drains_from_a_queue_does_not_prolong_a_mass_silence() {
+fn a_draining_queue_does_not_prolong_a_mass_silence() {
     let mut server = Driven::new(multiple());
     let beats = |server: &mut Driven, second: i64, late: i64| {
         for number in 1..11 {

@@ -96,7 +96,7 @@ fn assert_adds_up(counters: ServerCounters) {
 }
 
 #[test]
-fn the_story_of_the_lab() {
+fn the_lab_scenario() {
     let mut server = Driven::new(fixed());
     for (second, text) in [(1, "1"), (2, "2"), (4, "4"), (5, "3"), (6, "4")] {
         server.hear(second * SECOND, client(1), text);
@@ -126,7 +126,7 @@ fn the_story_of_the_lab() {
 }
 
 #[test]
-fn the_difference_is_that_of_the_clocks() {
+fn the_difference_includes_the_clock_offset() {
     let mut server = Driven::new(ServerConfig { every_beat: true, ..fixed() });
     server.hear(0, client(1), "Heartbeat 7 1486420000.5");
     let payload = Box::from(b"Heartbeat 7 1486420000.5".as_slice());
@@ -171,7 +171,7 @@ fn a_greeting_is_a_sign_of_life_and_does_not_count() {
 }
 
 #[test]
-fn a_client_that_repeats_its_number_lives() {
+fn a_client_that_repeats_its_number_is_alive() {
     let timed = |second: i64| format!("pi4 {}.000000", WALL_S + second);
     for (config, timed_beats) in [(fixed(), false), (fixed(), true), (multiple(), true)] {
         let mut server = Driven::new(ServerConfig { every_beat: true, ..config });
@@ -180,7 +180,7 @@ fn a_client_that_repeats_its_number_lives() {
         let heard = told.iter().filter(|change| matches!(change, Change::Heard { .. })).count();
         // Without a time, it may be a copy made by the network.
         assert_eq!(heard, if timed_beats { 20 } else { 1 });
-        assert_eq!(told.len(), heard + 1, "and it is up: {told:?}");
+        assert_eq!(told.len(), heard + 1, "only Up besides: {told:?}");
         assert_eq!(server.0.counters().duplicates, 19);
         assert_eq!(server.0.counts[0], [0; State::COUNT]);
     }
@@ -195,7 +195,7 @@ fn a_client_that_repeats_its_number_lives() {
 }
 
 #[test]
-fn an_interval_is_learned_from_arrivals_where_nothing_counts() {
+fn an_interval_is_learned_from_arrivals_of_a_constant_text() {
     let mut server = Driven::new(multiple());
     for second in 0..10 {
         server.hear(second * SECOND, client(1), "pi4");
@@ -210,7 +210,7 @@ fn an_interval_is_learned_from_arrivals_where_nothing_counts() {
 }
 
 #[test]
-fn only_a_beat_that_says_that_it_is_old_is_no_sign_of_life() {
+fn only_a_beat_with_an_old_time_is_not_a_sign_of_life() {
     let mut server = Driven::new(ServerConfig { every_beat: true, ..fixed() });
     for (second, text) in [(0, "1 1486420000.0"), (1, "5 1486420001.0")] {
         server.hear(second * SECOND, client(1), text);
@@ -228,7 +228,7 @@ fn only_a_beat_that_says_that_it_is_old_is_no_sign_of_life() {
 }
 
 #[test]
-fn what_may_be_a_copy_takes_no_goodbye_back() {
+fn a_possible_copy_does_not_undo_a_goodbye() {
     let mut server = Driven::new(multiple());
     for text in ["hb;i=1000 1", "hb;i=1000 3", "hb;s=bye 4", "hb;i=1000 2", "hb;i=1000 3"] {
         server.hear(0, client(1), text);
@@ -248,11 +248,11 @@ fn a_board_whose_clock_is_set_back_restarts() {
     assert_eq!(server.0.counters().stale, 1);
     server.hear(8 * SECOND, client(1), "2 1000000009.0");
     server.run_until(12 * SECOND);
-    assert_eq!(server.peer(12 * SECOND).state, State::Up, "its new times count");
+    assert_eq!(server.peer(12 * SECOND).state, State::Up, "its new times are accepted");
 }
 
 #[test]
-fn what_is_no_heartbeat_is_ignored() {
+fn a_datagram_that_is_not_a_heartbeat_is_ignored() {
     let mut server = Driven::new(ServerConfig { every_beat: true, ..fixed() });
     for junk in ["", "hello", "\u{fffd}"] {
         server.hear(0, client(1), junk);
@@ -272,7 +272,7 @@ fn by_host_a_new_socket_is_the_same_client() {
 }
 
 #[test]
-fn answers_are_asked_for_and_upper_case() {
+fn answers_are_optional_and_upper_case() {
     let mut server = Server::new(ServerConfig { reply: true, ..fixed() });
     let answer = arrive(&mut server, at(0), client(1), b"beat 1");
     assert_eq!(answer.as_deref(), Some(b"BEAT 1".as_slice()));
@@ -371,7 +371,7 @@ fn a_restart_between_two_beats_is_seen_and_two_alive_are_a_conflict() {
     server.beats(0, 3, declared);
     server.hear(3 * SECOND, client(2), "hb;i=1000;b=b;id=api 1 1486420003.0");
     server.hear(3 * SECOND, client(1), "hb;i=1000;b=a;id=api 2 1486420002.0");
-    assert_eq!(server.0.counters().stale, 1, "left over from the boot before");
+    assert_eq!(server.0.counters().stale, 1, "a straggler of the previous boot");
     server.hear(4 * SECOND, client(2), "hb;i=1000;b=b;id=api 2 1486420004.0");
     for second in 4..6 {
         server.hear(second * SECOND, client(1), &declared(second));
@@ -405,12 +405,12 @@ fn beats_that_drain_from_a_queue_keep_nobody_alive() {
     let down =
         server.events().into_iter().find(|event| matches!(event.change, Change::Down { .. }));
     assert_eq!(down.unwrap().at, at(14));
-    assert_eq!(server.peer(45 * SECOND).state, State::Down, "nothing has brought it back");
-    assert_eq!(server.peer(0).sequence.received(), 30, "all the same they came");
+    assert_eq!(server.peer(45 * SECOND).state, State::Down, "no beat brought it back");
+    assert_eq!(server.peer(0).sequence.received(), 30, "all of them were received");
 }
 
 #[test]
-fn clocks_that_step_are_told_of_and_change_no_verdict() {
+fn clock_steps_are_reported_and_change_no_verdict() {
     for step_s in [3600, -3600] {
         let mut server = Driven::new(multiple());
         server.beats(0, 5, declared);
@@ -436,7 +436,7 @@ fn clocks_that_step_are_told_of_and_change_no_verdict() {
 }
 
 #[test]
-fn the_delay_is_above_that_of_the_fastest_beat() {
+fn the_delay_is_relative_to_the_fastest_beat() {
     let mut server = Driven::new(multiple());
     server.beats(0, 3, declared);
     server.hear(3 * SECOND + SECOND / 4, client(1), &declared(3));
@@ -449,7 +449,7 @@ fn the_delay_is_above_that_of_the_fastest_beat() {
 
 proptest! {
     #[test]
-    fn counts_add_up_whatever_comes(
+    fn counts_add_up_for_any_datagrams(
         story in prop::collection::vec(
             (0..3_i64, 1..6_u16, "(hb(;i=[0-9]{2,4})?(;id=[ab])?(;b=[12])?(;s=(ok|bye|busy|stalled))? )?[0-9a]{0,2}( 14864[0-9]{5}.5)?"),
             0..200,

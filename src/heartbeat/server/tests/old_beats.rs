@@ -22,7 +22,7 @@ fn story(server: &mut Driven) -> Vec<String> {
 }
 
 #[test]
-fn numbers_that_fall_are_beats_and_only_0_or_1_is_a_restart() {
+fn falling_numbers_are_beats_and_only_0_or_1_is_a_restart() {
     for (numbers, expected) in [
         ("5 4 6", "heard 5, heard 4, heard 6"),
         ("3 5 4 6", "heard 3, lost 4-4, heard 5, late 4, heard 6"),

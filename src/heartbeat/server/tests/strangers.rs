@@ -78,7 +78,7 @@ fn assert_sane(server: &mut Server, now: Stamp) {
 
 proptest! {
     #[test]
-    fn nothing_that_a_stranger_sends_overflows(
+    fn hostile_datagrams_never_overflow(
         kind in prop::sample::select(Kind::ALL.map(|(_, kind)| kind).to_vec()),
         old_beats in prop::sample::select(OldBeats::ALL.map(|(_, old_beats)| old_beats).to_vec()),
         (reply, by_host) in any::<(bool, bool)>(),
@@ -119,7 +119,7 @@ proptest! {
 /// Each beat claims to have been sent two intervals after the one before, on a clock that wraps
 /// from 2262 to 1678.
 #[test]
-fn send_times_do_not_stretch_the_interval_without_end() {
+fn send_times_cannot_stretch_the_interval_without_limit() {
     const YEAR: i64 = 31_556_952 * SECOND;
     let mut server = Driven::new(multiple());
     let (mut sent_ns, mut year) = (1_000_000_000 * SECOND, 2262);
