@@ -53,9 +53,9 @@ with udpulse.EchoServer("", 0, transform="echo") as server:
 SWEEP = """
 import json, sys, time, udpulse
 port, *hosts = json.loads(sys.argv[1])
-print("1", flush=True)
 start = time.monotonic()
 try:
+    print("1", flush=True)
     reports = udpulse.ping_many([(host, port) for host in hosts], count=2, rate=2000, timeout=1.0)
 except KeyboardInterrupt:
     print(json.dumps("interrupted"), flush=True)
