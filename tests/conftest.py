@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures and plugins for all tests."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def silent() -> Iterator[peers.Address]:
-    """The address of a socket that nobody reads, so that nothing is answered or refused."""
+    """The address of a socket that is never read, so that nothing is answered or refused."""
     with peers.open_socket() as sink:
         yield sink.getsockname()

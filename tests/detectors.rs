@@ -39,7 +39,7 @@ fn profiles_are_what_they_say() {
     assert!(gap_ns > Some(600_000_000));
 }
 
-/// The promise of the defaults; the benchmark shows the same with more beats.
+/// The default levels make few mistakes on any trace; the benchmark shows the same with more beats.
 #[test]
 fn the_defaults_suit_the_whole_fleet_at_five_intervals() {
     let kind = Kind::Multiple;

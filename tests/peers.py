@@ -11,10 +11,10 @@ from types import TracebackType
 
 Address = tuple[str, int]
 
-# How long a wait of a peer lasts at most.
+# Maximum wait of a peer, in seconds.
 PATIENCE = 10.0
 
-# What ping clients of the lab send besides pings, and what they might.
+# Unusual datagrams that ping clients of the lab send, or might send.
 ODD = [
     b"",
     b"Ping",
@@ -32,7 +32,7 @@ ODD = [
 
 DATE = "%Y-%m-%d %H:%M:%S.%f"
 
-# What clients of the lab send: the codes are those of `strftime`, {t} is Unix time.
+# Messages of the lab's clients: the codes are those of `strftime`, {t} is Unix time.
 NUMBER_AND_TIME = [
     "Heartbeat 7 {t}",
     "7 {t}",
@@ -69,24 +69,24 @@ NEITHER = [b"", b"Ping", b"hello", b"\xff\xfe\x00", b" \n|,:#[] ", b"\x80" * 900
 
 
 class Foreign(bytes):
-    """A reply that leaves from another port than the server's own."""
+    """A reply sent from a port other than the server's own."""
 
 
 Rule = Callable[[bytes], Iterable[bytes]]
-"""What a server answers to a datagram."""
+"""A server's replies to a datagram."""
 
 
 class Server:
     """The lab's server: a loop around `recvfrom(1024)`, here on a thread that ends with the block.
 
-    It answers by a rule and keeps what it heard, complete when the block has ended.
+    It answers by a rule and keeps all datagrams, complete when the block has ended.
     """
 
     def __init__(self, rule: Rule | None = None) -> None:
         self.heard: list[tuple[bytes, Address]] = []
         self._rule = rule or silent
         self._own, self._other = open_socket(), open_socket()
-        # How soon an end is seen.
+        # Maximum delay until the thread notices its end.
         self._own.settimeout(0.05)
         self.port = port_of(self._own)
         self._ending = threading.Event()
@@ -110,7 +110,7 @@ class Server:
 
     @property
     def messages(self) -> list[str]:
-        """What it heard, as text."""
+        """The datagrams received, as text."""
         return [datagram.decode() for datagram, _ in self.heard]
 
     def _serve(self) -> None:
@@ -118,7 +118,7 @@ class Server:
             try:
                 datagram, client = self._own.recvfrom(1024)
             except TimeoutError:
-                # What had come by the end was read before.
+                # All datagrams that arrived before the end were read.
                 if self._ending.is_set():
                     return
                 continue
@@ -131,12 +131,12 @@ class Server:
 
 
 def silent(_: bytes) -> Iterable[bytes]:
-    """Answer nothing; a heartbeat server of the lab does that."""
+    """Answer nothing, like a heartbeat server of the lab."""
     return ()
 
 
 def lab(draws: Iterable[int]) -> Rule:
-    """Answer as the server handed out does, with these numbers for its random ones."""
+    """Answer like the server handed out, with `draws` for its random numbers."""
     numbers = iter(draws)
 
     def rule(datagram: bytes) -> Iterator[bytes]:
@@ -147,17 +147,17 @@ def lab(draws: Iterable[int]) -> Rule:
 
 
 def same_case(datagram: bytes) -> Iterator[bytes]:
-    """Answer with the datagram as it came."""
+    """Answer with the datagram unchanged."""
     yield datagram
 
 
 def pong(_: bytes) -> Iterator[bytes]:
-    """Answer with a word that says nothing of the ping."""
+    """Answer with a word that does not identify the ping."""
     yield b"pong"
 
 
 def numbered_pong(shift: int = 0) -> Rule:
-    """Answer with the number of the ping, or another."""
+    """Answer with the number of the ping plus `shift`."""
 
     def rule(datagram: bytes) -> Iterator[bytes]:
         yield b"Pong %d" % (number(datagram) + shift)
@@ -166,7 +166,7 @@ def numbered_pong(shift: int = 0) -> Rule:
 
 
 def late(*numbers: int) -> Rule:
-    """Answer these pings only when the next one has come, which is right after their time."""
+    """Answer these pings only when the next one arrives, right after their timeout."""
     held: list[bytes] = []
 
     def rule(datagram: bytes) -> Iterator[bytes]:
@@ -181,7 +181,7 @@ def late(*numbers: int) -> Rule:
 
 
 def twice(*numbers: int) -> Rule:
-    """Answer each ping, and these ones again."""
+    """Answer each ping, and these ones twice."""
 
     def rule(datagram: bytes) -> Iterator[bytes]:
         yield datagram.upper()
@@ -197,14 +197,14 @@ def from_another_port(datagram: bytes) -> Iterator[bytes]:
 
 
 def after_strangers(datagram: bytes) -> Iterator[bytes]:
-    """Answer rightly, after what is no answer."""
+    """Send two datagrams that are not answers, then answer."""
     yield Foreign(datagram.upper())
     yield b"Pong 99"
     yield datagram.upper()
 
 
 def chatty(datagram: bytes) -> Iterator[bytes]:
-    """Keep on sending what is no answer for two seconds, then answer."""
+    """Send datagrams that are not answers for two seconds, then answer."""
     for _ in range(100):
         yield b"Pong 99"
         time.sleep(0.02)
@@ -212,12 +212,12 @@ def chatty(datagram: bytes) -> Iterator[bytes]:
 
 
 def number(datagram: bytes) -> int:
-    """The number of a ping, read as teachers' servers read it."""
+    """Return the number of a ping, read as teachers' servers read it."""
     return int(datagram.split()[1])
 
 
 def open_socket(host: str = "127.0.0.1") -> socket.socket:
-    """A UDP socket on a free port whose waits are bounded."""
+    """Return a UDP socket on a free port whose waits are bounded."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind((host, 0))
     udp.settimeout(PATIENCE)
@@ -226,27 +226,27 @@ def open_socket(host: str = "127.0.0.1") -> socket.socket:
 
 @contextmanager
 def open_sockets(number: int) -> Iterator[list[socket.socket]]:
-    """So many sockets, none of which takes the port of another."""
+    """Open `number` sockets at the same time, so that none reuses the port of another."""
     with ExitStack() as stack:
         yield [stack.enter_context(open_socket()) for _ in range(number)]
 
 
 def port_of(udp: socket.socket) -> int:
-    """The port that a socket is bound to."""
+    """Return the port that a socket is bound to."""
     return int(udp.getsockname()[1])
 
 
 @contextmanager
 def nobody() -> Iterator[int]:
-    """A port where nothing listens to us and that nobody else can take."""
+    """Reserve a port that is closed to us and that no other program can take."""
     with open_socket() as taken:
-        # A connected socket hears only its peer, here itself; to all others its port is closed.
+        # A connected socket receives only from its peer, here itself; to others its port is closed.
         taken.connect(taken.getsockname())
         yield port_of(taken)
 
 
 def waiting(udp: socket.socket) -> list[bytes]:
-    """The datagrams that wait in a socket."""
+    """Return the datagrams that wait in a socket."""
     udp.setblocking(False)
     found = []
     try:
@@ -258,7 +258,7 @@ def waiting(udp: socket.socket) -> list[bytes]:
 
 
 def ping(port: int, count: int, *, timeout: float = 1.0, sockets: int = 1) -> list[bytes | None]:
-    """Do what the lab asks of its client, with so many sockets in turn; return the replies."""
+    """Ping like the lab's client, from `sockets` sockets in turn; return the replies."""
     replies: list[bytes | None] = []
     with open_sockets(sockets) as senders:
         for seq, udp in zip(range(1, count + 1), cycle(senders), strict=False):
@@ -272,7 +272,7 @@ def ping(port: int, count: int, *, timeout: float = 1.0, sockets: int = 1) -> li
 
 
 def written(template: str, when: datetime) -> str:
-    """A message with its time in it."""
+    """Return a message with the time filled in."""
     us = int(when.timestamp() * 1e6)
     units = {"s": us // 10**6, "ms": us // 1000, "us": us, "ns": us * 1000}
     return when.strftime(template).format(t=us / 1e6, ctime=when.ctime(), **units)

@@ -1,4 +1,4 @@
-"""Our scripts as processes of their own."""
+"""Our scripts as processes."""
 
 import os
 import re
@@ -20,13 +20,13 @@ import pytest
 
 SCRIPTS = Path(__file__).parent.parent / "python"
 
-# How long a wait for a script lasts at most.
+# Maximum wait for a script, in seconds.
 PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a script left behind."""
+    """Exit code and output of a script that ended."""
 
     code: int
     screen: list[str]
@@ -34,7 +34,7 @@ class Ended:
 
 
 class Lines:
-    """The lines of a pipe, read by a thread as they come."""
+    """The lines of a pipe, read by a thread as they arrive."""
 
     def __init__(self, pipe: IO[str]) -> None:
         self.taken: list[str] = []
@@ -50,7 +50,7 @@ class Lines:
         self._queue.put(None)
 
     def next(self, patience: float = PATIENCE) -> str | None:
-        """The next line; none at the end."""
+        """Return the next line, or None at the end."""
         if self._ended:
             return None
         try:
@@ -64,14 +64,14 @@ class Lines:
         return line
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Take lines up to the first that matches as a whole."""
+        """Read lines up to the first that matches as a whole; return the match."""
         for line in self._following():
             if match := re.fullmatch(pattern, line):
                 return match
         raise AssertionError(f"no line {pattern!r} among {self.taken}")
 
     def all(self) -> list[str]:
-        """All lines from the beginning, once the pipe has ended."""
+        """Return all lines from the beginning, once the pipe has ended."""
         for _ in self._following():
             pass
         self._thread.join()
@@ -84,9 +84,9 @@ class Lines:
 
 
 class Program:
-    """One of our scripts at work; it is killed at the end of the block, whatever happens.
+    """One of our scripts, running; it is killed at the end of the block in any case.
 
-    `inside` names the network namespace that it is to run in.
+    `inside` names the network namespace to run it in.
     """
 
     def __init__(self, script: str, *args: str | float, inside: str | None = None) -> None:
@@ -98,7 +98,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            # Python must not do what is up to the script: to flush.
+            # The script must flush by itself.
             env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
         assert self._process.stdout is not None
@@ -119,11 +119,11 @@ class Program:
         self.ended()
 
     def listening(self) -> int:
-        """The port of a server, once it listens."""
+        """Return the port of a server, once it listens."""
         return int(self.notes.until(r"Listening on .*:(\d+); Ctrl-C ends it")[1])
 
     def interrupted(self, *, again: bool = False) -> Ended:
-        """Press Ctrl-C, `again` and again if asked to, and wait for the end."""
+        """Press Ctrl-C, repeatedly if `again`, and wait for the end."""
         if sys.platform == "win32":
             pytest.skip("SIGINT cannot be sent to one process there")
         self._process.send_signal(signal.SIGINT)
@@ -144,18 +144,18 @@ def run(script: str, *args: str | float, inside: str | None = None) -> Ended:
 
 
 def shape(line: str) -> str:
-    """A line of a screen with T for each time of six decimals."""
+    """Return a line of a screen with T for each time of six decimals."""
     return re.sub(r"-?\d+\.\d{6}(?!\d)", "T", line)
 
 
 def shapes(lines: list[str]) -> list[str]:
-    """The shapes of lines."""
+    """Return the shapes of lines."""
     return [shape(line) for line in lines]
 
 
 def shown(server: Program, port: int) -> list[tuple[str, bool]]:
-    """Each message that a ping server has shown, and whether it was dropped."""
-    # When it shows one more, it has done all there was to do about the others.
+    """Return each message that a ping server has shown, and whether it was dropped."""
+    # Once it shows one more, it has finished with all others.
     peers.beat(port, ["the end"])
     server.screen.until("b'THE END'")
     oops = "Oops, dropped it!"
@@ -164,7 +164,7 @@ def shown(server: Program, port: int) -> list[tuple[str, bool]]:
 
 
 def pings(replies: Sequence[str | None], server: str = "127.0.0.1") -> list[str]:
-    """The ping client's screen, in shape, of pings with these replies."""
+    """Return the ping client's screen, in shape, for pings with these replies."""
     lines = []
     for seq, reply in enumerate(replies, 1):
         if reply is None:
@@ -177,12 +177,12 @@ def pings(replies: Sequence[str | None], server: str = "127.0.0.1") -> list[str]
 
 
 def beats(story: str) -> list[str]:
-    """The heartbeat server's screen, in shape: `1;2` is short for two beats without a time."""
+    """Return the heartbeat server's screen, in shape; `1;2` means two beats without a time."""
     return [f"Running fine at b'{part}'" if part.isdigit() else part for part in story.split(";")]
 
 
 def failed(seq: int, received: int, expected: int) -> list[str]:
-    """The end of the heartbeat server's screen."""
+    """Return the end of the heartbeat server's screen."""
     what = "heartbeat" if expected == 1 else "heartbeats"
     lost = percent(expected - received, expected)
     return [
@@ -192,5 +192,5 @@ def failed(seq: int, received: int, expected: int) -> list[str]:
 
 
 def percent(part: int, whole: int) -> str:
-    """A share as screens show it."""
+    """Return a share as screens show it."""
     return f"{100 * part / whole:.1f}".removesuffix(".0") + "%"

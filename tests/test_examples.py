@@ -16,12 +16,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def script(name: str) -> str:
-    """The path of an example."""
+    """Return the path of an example."""
     return str(EXAMPLES / name)
 
 
 def target(server: EchoServer | HeartbeatServer) -> str:
-    """An address as the examples read it."""
+    """Return an address in the form that the examples read."""
     return "{}:{}".format(*server.address)
 
 

@@ -12,7 +12,7 @@ from hosts import host, ip, joined, within
 NEAR = host("near", 1)
 FAR = host("far", 2)
 
-# What takes milliseconds must take less than this; what waits for a full buffer takes more.
+# An operation of milliseconds must take less than this; one that waits for a full buffer does not.
 PROMPT = 1.0
 
 LIVING = [f"198.18.1.{number}" for number in range(1, 101)]
@@ -38,7 +38,7 @@ def ip_batch(lines: str) -> None:
 
 
 def told(process: "subprocess.Popen[str]") -> Any:
-    """The next line that a script prints, as JSON."""
+    """Return the next line that a script prints, parsed as JSON."""
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
 
@@ -76,7 +76,7 @@ def test_dead_neighbours_delay_no_living_target_of_a_sweep() -> None:
             spent, counts = told(sweep)
     assert [count for count in counts[len(DEAD) :] if count != [2, 2, 0]] == []
     assert all(answered == 0 for _, answered, _ in counts[: len(DEAD)])
-    # 0.4 s of sending and 1 s of waiting; a send that blocks makes it 7 s.
+    # 0.4 s of sending and 1 s of waiting; if a send blocks, it takes 7 s.
     assert spent < 1.4 + 3 * PROMPT
 
 

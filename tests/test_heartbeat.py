@@ -1,4 +1,4 @@
-"""The heartbeat: what clients declare, what the server makes of it, and honest observation."""
+"""The heartbeat: declarations of clients, judgements of the server, pauses of its process."""
 
 import asyncio
 import ctypes
@@ -24,7 +24,7 @@ E = TypeVar("E")
 
 
 def wait_for(server: HeartbeatServer, kind: type[E]) -> E:
-    """The next event of a kind."""
+    """Return the next event of a kind."""
     for event in server:
         if isinstance(event, kind):
             return event
@@ -99,7 +99,7 @@ def test_several_servers_hear_each_beat() -> None:
                 assert wait_for(server, udpulse.events.Up).name == "both"
         for server in (one, two):
             wait_for(server, udpulse.events.Stopped)
-        # The goodbyes after the first may still be under way.
+        # The goodbyes after the first may still be in flight.
         counters = (one.counters, two.counters)
         while client.counters.sent != sum(c.beats + c.goodbyes for c in counters):
             counters = (one.counters, two.counters)
@@ -170,14 +170,14 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
 
 
 def last_progress(server: HeartbeatServer, after: float = 0.0) -> float:
-    """Wait for a beat that reports progress later than `after`; return when that was made."""
+    """Wait for a beat that reports progress later than `after`; return its time."""
     while True:
         message = wait_for(server, udpulse.events.Heard).payload
         match = re.search(rb";a=([0-9.]+)\S* \d+ ([0-9.]+)$", message)
         assert match, message
         age, sent = float(match[1]) / 1000, float(match[2])
-        # 1 ms is more than the two clocks drift apart. A beat that left sooner after its progress
-        # is passed over, so that the next progress is made later than that, too.
+        # The two clocks drift apart by less than 1 ms. Skip a beat sent sooner than that after its
+        # progress, so that the next progress comes later than that, too.
         if age > 0.001 and sent - age > after + 0.001:
             return sent - age
 
@@ -188,7 +188,7 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
     with client:
         client.progress()
         wait_for(server, udpulse.events.Heard)
-        # A call into C that keeps the GIL: no thread of Python runs meanwhile.
+        # A C call that keeps the GIL: no Python thread runs meanwhile.
         ctypes.PyDLL(None).usleep(int(held * 1e6))
         (peer,) = server.peers()
         assert peer.state == "stalled"
@@ -369,7 +369,7 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
         server.stop()
         while batch := server.next_batch():
             rest += len(batch)
-        # One Up and each beat.
+        # One Up, and each beat.
         assert 10 + rest + server.events_dropped == total + 1
         assert server.events_dropped > 0
         assert server.next_batch() == []
@@ -385,7 +385,7 @@ def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
                 dead.sendto(b"hb;id=dead;i=1 %d" % seq, server.address)
             for seq in range(30_000):
                 alive.sendto(b"hb;id=alive;i=1000 %d" % seq, server.address)
-            # What ends them is not lost for good where this host drops the last of them.
+            # Send the last datagram again if this host drops it.
             while not server.counters.ignored:
                 alive.sendto(b"no beat", server.address)
         server.stop()
@@ -453,7 +453,7 @@ def test_a_server_that_was_stopped_blames_nobody_who_lives() -> None:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         host, port = next(lines).split()
-        # A timeout of one second; the stop is longer.
+        # The timeout is one second; the stop is longer.
         clients = [HeartbeatClient(host, int(port), interval=0.2, name=f"c{n}") for n in range(12)]
         for client in clients:
             client.start()

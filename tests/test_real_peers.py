@@ -1,4 +1,4 @@
-"""The four scripts against plain-socket programs as they are in the wild, and with each other."""
+"""The four scripts against plain-socket programs as found in the wild, and with each other."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import peers
 import pytest
 from programs import Ended, Program, beats, failed, pings, run, shapes, shown
 
-# A server on any free port of loopback, and the clients that lose nothing by chance.
+# Servers on a free port of loopback, and clients that drop nothing at random.
 HERE = "127.0.0.1"
 ping_server = partial(Program, "UDPPingerServer.py", HERE, 0)
 ping_client = partial(run, "UDPPingerClient.py", HERE)
@@ -18,7 +18,7 @@ beat_server = partial(Program, "UDPHeartBeatServer.py", HERE, 0, "--timeout", 0.
 beat_client = partial(run, "UDPHeartBeatClient.py", HERE)
 QUICK = ("--interval", 0.001, "--fail-chance", 0)
 
-# Which of eight packets --seed 7 loses: of one client, and the first of each of eight.
+# Packets lost with --seed 7: eight of one client, and the first of each of eight clients.
 LOST_OF_ONE = [False, True, False, False, False, False, True, False]
 LOST_OF_EIGHT = [False, False, False, False, False, True, False, False]
 
@@ -54,7 +54,7 @@ def test_the_ping_server_loses_its_share_and_shows_which(
     with ping_server("--seed", 1, *options) as server, peers.open_socket() as udp:
         port = server.listening()
         udp.connect((HERE, port))
-        # No more at a time than a receive buffer holds.
+        # Send no more at a time than a receive buffer holds.
         for start in range(0, count, row):
             for message in messages[start : start + row]:
                 udp.send(message)
@@ -64,7 +64,7 @@ def test_the_ping_server_loses_its_share_and_shows_which(
         replies += peers.waiting(udp)
     assert [line for line, _ in packets] == [repr(message) for message in messages]
     assert [line for line, dropped in packets if not dropped] == [repr(r) for r in replies]
-    # Four standard deviations, which tell 4 of 11 from 30 %; the seed makes it always or never.
+    # Four standard deviations tell 4 of 11 from 30 %; the seed makes the result repeatable.
     bound = 4 * (share * (1 - share) / count) ** 0.5
     assert abs((count - len(replies)) / count - share) <= bound
 
@@ -73,7 +73,7 @@ def test_the_ping_server_loses_its_share_and_shows_which(
 def test_the_ping_server_takes_any_bytes(message: bytes) -> None:
     reply = message[:1024].upper()
     with ping_server("--loss", 0) as server, peers.open_socket() as udp:
-        # A connected socket hears only what leaves from the server's own port.
+        # A connected socket receives only from the server's own port.
         udp.connect((HERE, server.listening()))
         udp.send(message)
         assert udp.recv(2048) == reply
@@ -101,7 +101,7 @@ SERVERS: dict[str, tuple[peers.Rule, list[str | None], str]] = {
     "twice": (peers.twice(1, 2), [*UPPER], "2 replies .*"),
     "from another port": (peers.from_another_port, [None] * 2, ""),
     "after strangers": (peers.after_strangers, [*UPPER], "3 datagrams .*"),
-    # A wait that strangers lengthen would last until this server answers.
+    # If foreign datagrams extended the wait, it would last until this server answers.
     "chatty": (peers.chatty, [None] * 2, r"\d+ datagrams .*"),
 }
 
@@ -124,7 +124,7 @@ def test_the_ping_client_sends_and_reports_what_the_lab_asks_for() -> None:
     assert len({sender for _, sender in server.heard}) == 1
     assert [int(message.split()[1]) for message in server.messages] == list(range(1, 11))
     assert all(re.fullmatch(r"Ping \d+ \d{10}\.\d{6}", message) for message in server.messages)
-    # The times have been cut to microseconds.
+    # The times are truncated to microseconds.
     sent = [float(message.split()[2]) for message in server.messages]
     times = [before - 1e-6, *sent, time.time()]
     assert times == sorted(times)
@@ -212,7 +212,7 @@ def test_a_beat_is_shown_whatever_its_time(step: int, numbered: bool) -> None:
 def test_the_heartbeat_server_reads_any_format(
     template: str, numbered: bool, timed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A host whose clock on the wall is not at UTC.
+    # A host whose local time is not UTC.
     monkeypatch.setenv("TZ", "LAB-05:30")
     zone = timezone(timedelta(hours=5, minutes=30))
     message = peers.written(template, datetime.now(zone) - timedelta(seconds=100))
@@ -224,7 +224,7 @@ def test_the_heartbeat_server_reads_any_format(
     assert match is not None
     assert match[1] == repr(b"7" if numbered else message.encode())
     assert (match[2] is not None) == timed
-    # A minute is the most that this test may take.
+    # This test may take up to a minute.
     assert not timed or 100 <= float(match[2]) < 160
 
 
@@ -279,7 +279,7 @@ def test_two_clients_of_a_server_that_keeps_running() -> None:
             client.sendto(seq, to)
         for _ in clients:
             server.screen.until(".* lost one way")
-        # It goes on after a failure.
+        # The server goes on after a failure.
         clients[0].sendto(b"3", to)
         server.screen.until(f"{labels[0]}Running fine at b'3'")
         ended = server.interrupted()
@@ -386,7 +386,7 @@ def test_the_heartbeat_client_writes_local_times_that_our_server_reads(
     with peers.Server() as server:
         beat_client(server.port, *options)
     sent = datetime.strptime(server.messages[0], f"1\t{form}").replace(tzinfo=before.tzinfo)
-    # A minute is the most that this test may take.
+    # This test may take up to a minute.
     assert before <= sent < before + timedelta(minutes=1)
     with beat_server() as listening:
         beat_client(listening.listening(), *options)
@@ -440,7 +440,7 @@ def test_our_ping_pair() -> None:
 
 
 def test_our_heartbeat_pair_shows_the_screens_of_the_lab() -> None:
-    # With this seed it is the third beat that is left out.
+    # With this seed, the third beat is skipped.
     options = ("--interval", 0.05, "--fail-at", 5, "--loss", 0.2, "--seed", 3)
     with beat_server("--timeout", 1) as server:
         client = beat_client(server.listening(), *options)

@@ -1,4 +1,4 @@
-"""Ctrl-C ends whatever blocks, and what was interrupted stays usable."""
+"""Ctrl-C ends a call that blocks, and an interrupted object stays usable."""
 
 import signal
 import subprocess
