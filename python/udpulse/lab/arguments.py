@@ -22,6 +22,6 @@ def server_address(function: F) -> F:
     return click.argument("host", type=parameters.remote_host, default="127.0.0.1")(port(function))
 
 
-seed_option = click.option(
+seed_option: Callable[[F], F] = click.option(
     "--seed", metavar="N", type=parameters.seed, help="Make the random choices repeatable."
 )

@@ -1,0 +1,315 @@
+"""Uses everything that udpulse makes public; mypy and pyright check it, `test_types.py` runs it."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import assert_never, assert_type
+
+import udpulse
+from udpulse import events, impair, reports
+
+Address = tuple[str, int]
+
+
+def models() -> Iterable[impair.Link]:
+    """Every model of an impairment, as a part of a link."""
+    losses: list[impair.Loss] = [
+        0.1,
+        "lab",
+        impair.GilbertElliott(0.1, 0.5, bad_loss=0.9, good_loss=0.01),
+        impair.LossPattern([True, False]),
+    ]
+    delays: list[impair.Delay] = [
+        0.001,
+        impair.Uniform(0.0, 0.001),
+        impair.Normal(0.001, 0.0001),
+        impair.Exponential(0.001),
+        impair.Pareto(0.001, 3.0),
+    ]
+    for loss in losses:
+        yield impair.Link(loss=loss, duplication=0.1, corruption=0.1)
+    for delay in delays:
+        yield impair.Link(
+            delay=delay,
+            keep_order=True,
+            rate=impair.RateLimit(10_000_000, queue=65_536),
+            reordering=impair.Reordering(0.1, 0.001),
+        )
+
+
+def use_ping(address: Address) -> None:
+    """A ping as a call, as a running object, and what it measures."""
+    client = udpulse.PingClient(
+        *address,
+        count=3,
+        timeout=1.0,
+        interval=0.001,
+        schedule="poisson",
+        duration=None,
+        seed=7,
+        size=64,
+        keep="all",
+        timestamps="receive",
+        precise=False,
+        source=("127.0.0.1", 0),
+        ttl=64,
+        dscp=0,
+        dont_fragment=False,
+        flows=2,
+        family=4,
+    )
+    with client as same:
+        assert_type(same, udpulse.PingClient)
+        assert_type(client.address, Address)
+        for probe in client:
+            assert_type(probe, udpulse.Probe)
+            assert_type(probe.verdict, Literal["answered", "lost", "refused", "send_failed"])
+            show(probe.seq, probe.rtt, probe.reply, probe.sent_at, probe.kernel_rtt, probe.flow)
+        assert_type(client.next_batch(10, timeout=0.0), list[udpulse.Probe])
+    show(client.host, client.port, client.server, client.running, client.events_dropped)
+    show(client.count, client.timeout, client.interval, client.schedule, client.duration)
+    show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
+    show(client.ttl, client.dscp, client.dont_fragment, client.flows, client.family)
+    use_report(client.report())
+    client.start()
+    client.stop()
+    use_report(udpulse.ping(*address, count=2) + udpulse.ping(*address, count=2, size=64))
+    many = udpulse.ping_many([address], count=2, rate=1000.0, timeout=1.0, size=64)
+    assert_type(many, list[udpulse.PingReport])
+
+
+def use_report(report: udpulse.PingReport) -> None:
+    """All that a ping measures."""
+    assert_type(report.flows, list[udpulse.PingReport])
+    show(report.sent, report.answered, report.late, report.lost, report.refused)
+    show(report.send_failed, report.pending, report.received, report.duplicates, report.corrupt)
+    show(report.foreign, report.loss, report.missed, report.timestamps, report.receive_drops)
+    assert_type(report.loss_interval, tuple[float, float] | None)
+    for runs in (report.loss_bursts, report.loss_gaps):
+        assert_type(runs, reports.Runs)
+        show(runs.count, runs.mean, runs.max)
+    for spread in (report.rtt, report.kernel_rtt, report.overhead, report.schedule_error):
+        assert_type(spread, reports.Distribution)
+        show(spread.count, spread.min, spread.mean, spread.median, spread.p99, spread.max)
+        assert_type(spread.percentile(99.9), float | None)
+        show(spread.stddev)
+    show(report.ipdv_abs_mean, report.rfc3550_jitter, report.pdv_p95)
+    show(report.reordered, report.reorder_ratio, report.reorder_extent)
+    show(report.wall_steps, report.wall_step_total, report.started_at, report.rows_dropped)
+    columns = report.columns()
+    assert_type(columns, dict[str, NDArray[Any]])
+    show(udpulse.VERDICTS[int(columns["verdict"][0])], float(np.nanmean(columns["rtt_ns"])))
+
+
+def use_echo_server(server: udpulse.EchoServer) -> None:
+    """An echo server's settings, counters and truth."""
+    show(server.host, server.port, server.loss, server.uplink, server.downlink, server.seed)
+    show(server.transform, server.max_size, server.max_rate, server.threads, server.log)
+    counters = server.counters
+    assert_type(counters, reports.EchoCounters)
+    show(counters.received, counters.replied, counters.dropped, counters.send_failed)
+    truth = server.truth
+    assert_type(truth, reports.EchoTruth)
+    show(truth.replies, truth.pending, truth.delayed, truth.unanswerable, truth.limited)
+    show(truth.delay_line_full, truth.crowded, truth.receive_drops)
+    for way in (truth.uplink, truth.downlink):
+        assert_type(way, reports.LinkCounters)
+        show(way.lost, way.duplicated, way.corrupted, way.held, way.queue_full)
+    fates = server.fates()
+    assert_type(fates, list[udpulse.Fate])
+    for fate in fates:
+        show(fate.received_at, fate.client, fate.dropped, fate.answer, fate.size, fate.number)
+        show(fate.outcome, fate.uplink, fate.downlink, fate.replies, fate.corrupted, fate.sent_at)
+        for copy in fate.copies:
+            assert_type(copy, reports.Reply)
+            show(copy.number, copy.sent_at, copy.uplink_bit, copy.downlink_bit, copy.corrupted)
+    assert_type(server.next_batch(timeout=0.0), list[udpulse.Fate])
+    columns = server.columns()
+    show(columns.received_ns, columns.sent_ns, columns.client, columns.number, columns.size)
+    show(columns.uplink, columns.downlink, columns.replies, columns.corrupted, columns.clients)
+    copies = columns.copies
+    show(copies.fate, copies.sent_ns, copies.uplink_bit, copies.downlink_bit, copies.corrupted)
+
+
+def use_heartbeat() -> None:
+    """A heartbeat client and its server."""
+    with udpulse.HeartbeatServer(
+        "127.0.0.1",
+        0,
+        timeout=None,
+        detector="multiple",
+        suspect=3.0,
+        down=5.0,
+        by_host=False,
+        reply=True,
+        max_peers=100,
+        every_beat=True,
+        old_beats="ignore",
+    ) as server:
+        client = udpulse.HeartbeatClient(
+            *server.address,
+            also=[server.address],
+            interval=0.01,
+            spread=0.1,
+            name="typed",
+            stall_after=1.0,
+            count=None,
+            fail_at=None,
+            fail_chance=0.0,
+            loss=0.0,
+            seed=7,
+            format=None,
+        )
+        with client:
+            progress = client.progress()
+            assert_type(progress, reports.Progress)
+            with progress:
+                pass
+            assert_type(next(client), udpulse.Beat)
+            show(client.next_batch(timeout=0.0), add_one(client)(1))
+            show(client.host, client.port, client.also, client.interval, client.spread)
+            show(client.name, client.stall_after, client.count, client.fail_at, client.fail_chance)
+            show(client.loss, client.seed, client.format, client.server)
+            client.busy(until=2e9)
+            for beat in client:
+                assert_type(beat.outcome, Literal["failed", "sent", "skipped"])
+                show(beat.seq, beat.time)
+                break
+            use_peers(server)
+        for event in server:
+            assert_type(event, events.Event)
+            use_event(event)
+            if isinstance(event, events.Stopped):
+                break
+        sent = client.counters
+        assert_type(sent, reports.HeartbeatClientCounters)
+        show(sent.sent, sent.skipped, sent.send_failed, sent.refused, sent.received)
+
+
+def add_one(client: udpulse.HeartbeatClient) -> Any:
+    """A function that marks progress whenever it is called, with its type kept."""
+
+    @client.progress()
+    def add(number: int) -> int:
+        return number + 1
+
+    assert_type(add(1), int)
+    return add
+
+
+def use_peers(server: udpulse.HeartbeatServer) -> None:
+    """A heartbeat server's settings, counters and table."""
+    show(server.host, server.port, server.timeout, server.detector, server.suspect, server.down)
+    show(server.by_host, server.reply, server.max_peers, server.every_beat, server.old_beats)
+    heard = server.counters
+    assert_type(heard, reports.HeartbeatServerCounters)
+    show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)
+    show(heard.ignored, heard.rejected, heard.receive_drops, heard.replied, heard.send_failed)
+    show(heard.goodbyes)
+    for peer in server.peers():
+        assert_type(peer, udpulse.Peer)
+        show(peer.address, peer.state, peer.last_received_at, peer.seq, peer.received)
+        show(peer.expected, peer.name, peer.reordered, peer.duplicates, peer.interval)
+        show(peer.timeout, peer.delay, peer.difference, peer.boot, peer.status, peer.progress_age)
+    assert_type(server.columns(), dict[str, NDArray[Any]])
+
+
+def use_event(event: events.Event) -> None:
+    """Every kind of event, with all that it tells."""
+    show(event.address, event.time)
+    match event:
+        case events.Up(seq=seq, name=name):
+            show(seq, name)
+        case events.Heard(seq=seq, difference=difference, payload=payload, name=name):
+            show(seq, difference, payload, name)
+        case events.LateBeat(seq=seq, name=name):
+            show(seq, name)
+        case events.Lost(first=first, last=last, name=name):
+            show(first, last, name)
+        case events.Ignored(payload=payload, name=name):
+            show(payload, name)
+        case events.Suspect(silence=silence, timeout=timeout, last_seq=seq):
+            show(silence, timeout, seq, event.received, event.expected, event.name)
+        case events.Down(cause=cause, silence=silence, timeout=timeout):
+            assert_type(cause, Literal["silence", "old_beats", "busy_over", "mass_silence"])
+            show(silence, timeout, event.seq, event.received, event.expected, event.name)
+        case events.Stopped(last_seq=seq, received=received, expected=expected, name=name):
+            show(seq, received, expected, name)
+        case events.Stalled(age=age, last_seq=seq):
+            show(age, seq, event.received, event.expected, event.name)
+        case events.Busy(duration=duration, last_seq=seq):
+            show(duration, seq, event.received, event.expected, event.name)
+        case events.Recovered(state=state, duration=duration, timeout=timeout):
+            assert_type(state, Literal["suspect", "down", "stopped", "busy", "stalled"])
+            show(duration, timeout, event.seq, event.name)
+        case events.Restarted(cause=why, last_seq=seq):
+            assert_type(why, Literal["boot", "sequence"])
+            show(seq, event.seq, event.received, event.expected, event.name)
+        case events.Moved(old=old, name=name):
+            show(old, name)
+        case events.Conflict(boot=boot, name=name):
+            show(boot, name)
+        case events.ClockStepped(step=step, name=name):
+            show(step, name)
+        case events.Paused(duration=duration):
+            show(duration)
+        case events.MassSilence(silent=silent, alive=alive, listed=listed):
+            show(silent, alive, listed)
+        case _:
+            assert_never(event)
+
+
+async def use_asyncio(address: Address) -> None:
+    """The same in an event loop."""
+    assert_type(await udpulse.async_ping(*address, count=2), udpulse.PingReport)
+    assert_type(await udpulse.async_ping_many([address], count=2), list[udpulse.PingReport])
+    async with udpulse.PingClient(*address, count=2) as client:
+        async for probe in client:
+            assert_type(probe, udpulse.Probe)
+    async with udpulse.EchoServer(port=0) as echo, udpulse.HeartbeatServer(port=0) as server:
+        assert_type(echo, udpulse.EchoServer)
+        async with udpulse.HeartbeatClient(*server.address) as beats:
+            assert_type(beats, udpulse.HeartbeatClient)
+            async for event in server:
+                assert_type(event, events.Event)
+                break
+
+
+def use_errors() -> None:
+    """An object that has not run has no address."""
+    try:
+        show(udpulse.EchoServer().address)
+    except udpulse.NotStartedError as error:
+        base: udpulse.UdpulseError = error
+        show(base)
+
+
+def show(*values: object) -> None:
+    """Print values, as a program would."""
+    print(udpulse.__version__, *values)
+
+
+def main() -> None:
+    """Use everything."""
+    for link in models():
+        show(link)
+    with udpulse.EchoServer(
+        "127.0.0.1",
+        0,
+        loss=0.0,
+        downlink=impair.Link(delay=0.001),
+        seed=7,
+        transform="echo",
+        max_size=65_507,
+        max_rate=None,
+        threads=1,
+        log=100,
+    ) as server:
+        use_ping(server.address)
+        use_echo_server(server)
+        asyncio.run(use_asyncio(server.address))
+    use_heartbeat()
+    use_errors()
