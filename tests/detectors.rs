@@ -29,7 +29,7 @@ fn an_error_in_a_trace_file_names_the_line() {
 }
 
 #[test]
-fn profiles_are_what_they_say() {
+fn profiles_have_their_nominal_loss() {
     let loss = |profile: &Profile| 1.0 - profile.trace(100_000, 3).beats.len() as f64 / 1e5;
     assert!((0.018..0.022).contains(&loss(&NETWORKS[4])), "E");
     assert!((0.001..0.01).contains(&loss(&NETWORKS[0])), "A");

@@ -37,7 +37,7 @@ def ip_batch(lines: str) -> None:
     subprocess.run(command, input=lines, text=True, check=True, capture_output=True, timeout=10)
 
 
-def told(process: "subprocess.Popen[str]") -> Any:
+def read_json(process: "subprocess.Popen[str]") -> Any:
     """Return the next line that a script prints, parsed as JSON."""
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
@@ -70,10 +70,10 @@ def test_dead_neighbours_delay_no_living_target_of_a_sweep() -> None:
     add_addresses(LIVING)
     # The dead come first: their packets wait in the kernel for a hardware address.
     with within(FAR, SERVE) as server:
-        hosts = [told(server), *DEAD, *LIVING]
+        hosts = [read_json(server), *DEAD, *LIVING]
         with within(NEAR, SWEEP, json.dumps(hosts)) as sweep:
-            assert told(sweep) == 1
-            spent, counts = told(sweep)
+            assert read_json(sweep) == 1
+            spent, counts = read_json(sweep)
     assert [count for count in counts[len(DEAD) :] if count != [2, 2, 0]] == []
     assert all(answered == 0 for _, answered, _ in counts[: len(DEAD)])
     # 0.4 s of sending and 1 s of waiting; if a send blocks, it takes 7 s.
@@ -83,7 +83,7 @@ def test_dead_neighbours_delay_no_living_target_of_a_sweep() -> None:
 def test_ctrl_c_ends_a_sweep_of_dead_neighbours() -> None:
     hosts = [9, *DEAD]
     with within(NEAR, SWEEP, json.dumps(hosts)) as sweep:
-        assert told(sweep) == 1
+        assert read_json(sweep) == 1
         sweep.send_signal(signal.SIGINT)
         assert sweep.stdout is not None
         assert json.loads(sweep.communicate(timeout=10)[0]) == "interrupted"
@@ -119,17 +119,17 @@ print(json.dumps([report.answered, report.rtt.max]))
 def test_vanished_clients_delay_no_other_answer() -> None:
     add_addresses(DEAD)
     with within(NEAR, ANSWER_LATE) as server:
-        address = (NEAR.address, told(server))
+        address = (NEAR.address, read_json(server))
         with within(FAR, ASK_AND_VANISH, json.dumps([address, *DEAD])) as dying:
-            assert told(dying) == 1
+            assert read_json(dying) == 1
         ip_batch("".join(f"address delete {address}/16 dev cable\n" for address in DEAD))
         ip("-n", NEAR.name, "neighbor", "flush", "dev", "cable")
         with within(FAR, LIVE_ON, json.dumps(address)) as living:
-            answered, slowest = told(living)
+            answered, slowest = read_json(living)
         assert server.stdin is not None
         server.stdin.write("\n")
         server.stdin.flush()
-        stopping, received = told(server)
+        stopping, received = read_json(server)
     # A small receive buffer may have dropped some requests of the dying.
     assert received >= len(DEAD) + 200
     assert (answered, slowest < 0.5 + PROMPT) == (200, True)
@@ -167,14 +167,14 @@ print(json.dumps([longest, stopping, report.sent - decided - report.pending]))
 """
 
 
-def test_a_slow_link_holds_up_neither_reports_nor_the_end() -> None:
+def test_a_slow_link_delays_neither_reports_nor_stop() -> None:
     tbf = ["tbf", "rate", "100kbit", "burst", "2000", "limit", "10000000"]
     tc = ["tc", "-n", NEAR.name, "qdisc", "add", "dev", "cable", "root", *tbf]
     subprocess.run(tc, check=True, capture_output=True, timeout=10)
     with within(FAR, SERVE) as server:
-        address = (FAR.address, told(server))
+        address = (FAR.address, read_json(server))
         with within(NEAR, SLOW, json.dumps(address)) as client:
-            longest, stopping, unaccounted = told(client)
+            longest, stopping, unaccounted = read_json(client)
     assert unaccounted == 0
     assert max(longest, stopping) < PROMPT
 
@@ -200,9 +200,9 @@ print(json.dumps([sent, client.counters.send_failed]), flush=True)
 """
 
 
-def test_a_dead_server_holds_up_no_beats_to_the_others() -> None:
+def test_a_dead_server_delays_no_beats_to_the_others() -> None:
     with within(FAR, FOLLOW) as server:
-        port = told(server)
+        port = read_json(server)
         with within(NEAR, BEAT, json.dumps([DEAD[0], FAR.address, port])) as client:
-            assert told(client) == [600, 0]
-        assert told(server) == [600, 600]
+            assert read_json(client) == [600, 0]
+        assert read_json(server) == [600, 600]

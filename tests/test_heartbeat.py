@@ -53,7 +53,7 @@ def test_a_beat_declares_its_client(server: HeartbeatServer) -> None:
     assert peer.delay >= 0
 
 
-def test_a_format_of_the_users_declares_nothing(server: HeartbeatServer) -> None:
+def test_a_custom_format_declares_nothing(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=9, format="Heartbeat {seq} {time}"):
         heard = wait_for(server, udpulse.events.Heard)
     assert heard.payload.startswith(b"Heartbeat 1 ")
@@ -85,7 +85,7 @@ def test_a_client_that_comes_back_is_recovered_or_restarted(server: HeartbeatSer
     restarted = [
         event for event in server.next_batch() if isinstance(event, udpulse.events.Restarted)
     ]
-    assert not restarted, "it was read on the way"
+    assert not restarted, "an earlier wait read it"
     (peer,) = server.peers()
     assert peer.received == client.counters.sent
 
@@ -121,7 +121,7 @@ def test_servers_of_both_families_hear_a_client(hosts: tuple[str, str]) -> None:
         assert client.counters.send_failed == 0
 
 
-def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
+def test_an_announced_silence_is_reported(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02) as client:
         client.busy(until=time.time() + 60)
         busy = wait_for(server, udpulse.events.Busy)
@@ -132,7 +132,7 @@ def test_an_announced_silence_is_known(server: HeartbeatServer) -> None:
             client.busy(until=time.time() - 1)
 
 
-def test_an_announced_silence_and_its_end_do_not_wait_for_a_turn(server: HeartbeatServer) -> None:
+def test_an_announced_silence_and_its_end_are_sent_early(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=3600) as client:
         wait_for(server, udpulse.events.Up)
         for _ in range(2):
@@ -182,7 +182,7 @@ def last_progress(server: HeartbeatServer, after: float = 0.0) -> float:
             return sent - age
 
 
-def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer) -> None:
+def test_a_stuck_interpreter_keeps_beating_and_is_stalled(server: HeartbeatServer) -> None:
     held = 0.5
     client = HeartbeatClient(*server.address, interval=0.02, stall_after=0.1)
     with client:
@@ -203,7 +203,7 @@ def test_a_stuck_interpreter_goes_on_beating_and_says_so(server: HeartbeatServer
     assert not [event for event in server.next_batch() if isinstance(event, udpulse.events.Down)]
 
 
-def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
+def test_a_blocked_event_loop_is_stalled(server: HeartbeatServer) -> None:
     seen = threading.Event()
 
     def watch() -> udpulse.events.Stalled:
@@ -215,7 +215,7 @@ def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
         async with HeartbeatClient(*server.address, interval=0.02, stall_after=0.2) as client:
             assert client.running
             watched = asyncio.get_running_loop().run_in_executor(None, watch)
-            assert seen.wait(30), "the loop stands until the server has seen it"
+            assert seen.wait(30), "the loop is blocked until the server reports it"
             return await watched, await asyncio.to_thread(
                 wait_for, server, udpulse.events.Recovered
             )
@@ -227,7 +227,7 @@ def test_an_event_loop_that_is_blocked_is_seen(server: HeartbeatServer) -> None:
     wait_for(server, udpulse.events.Stopped)
 
 
-def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
+def test_a_running_event_loop_makes_progress_but_ends_no_silence(
     server: HeartbeatServer,
 ) -> None:
     async def turn() -> bytes:
@@ -242,7 +242,7 @@ def test_an_event_loop_that_turns_makes_progress_and_ends_no_silence(
     assert b";s=busy" in asyncio.run(turn())
 
 
-def test_who_enters_twice_leaves_twice_and_is_watched_once(server: HeartbeatServer) -> None:
+def test_nested_contexts_are_left_twice_and_watched_once(server: HeartbeatServer) -> None:
     async def enter() -> int:
         client = HeartbeatClient(*server.address, interval=0.02)
         async with client:
@@ -267,7 +267,7 @@ with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
             assert not client.running
             client.stop()
             client.stop()
-            # It goes as any program does: through the interpreter's end.
+            # It exits like any program, through the interpreter's end.
             sys.exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert client.running
@@ -275,20 +275,20 @@ with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
         while client.counters.sent < seen + 3:
             pass
     (peer,) = server.peers()
-    assert peer.received == server.counters.beats, "one boot, and no beat but the parent's"
+    assert peer.received == server.counters.beats, "one boot, and only the parent's beats"
     assert server.counters.duplicates == 0
 print("whole")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_does_not_beat_in_its_parents_name() -> None:
+def test_a_forked_child_does_not_beat() -> None:
     program = [sys.executable, "-W", "ignore", "-c", FORK]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=30)
     assert (ended.stdout, ended.returncode) == ("whole\n", 0), ended.stderr
 
 
-def test_text_by_hand_is_a_client(server: HeartbeatServer) -> None:
+def test_hand_written_text_is_a_client(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as netcat:
         netcat.sendto(b"hb;id=by-hand;i=100\n", server.address)
         assert wait_for(server, udpulse.events.Heard).name == "by-hand"
@@ -325,7 +325,7 @@ def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int
     assert heard == seqs
 
 
-def test_columns_are_the_peers(server: HeartbeatServer) -> None:
+def test_columns_match_the_peers(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for beat in (b"hb;i=1000;id=a;b=f 7", b"hb;i=1000;id=a;b=f 9", b"3 1486420330.5"):
             client.sendto(beat, server.address)
@@ -355,7 +355,7 @@ def client_port(peer: udpulse.Peer) -> int:
     return peer.address[1]
 
 
-def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
+def test_batches_hold_all_waiting_events_and_drops_are_counted() -> None:
     with HeartbeatServer(port=0, timeout=60, every_beat=True) as server:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             total = 70_000
@@ -378,7 +378,7 @@ def test_batches_give_all_that_waits_and_say_what_was_dropped() -> None:
 @pytest.mark.skipif(
     sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ, reason="no kernel stamps here"
 )
-def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
+def test_verdicts_do_not_wait_for_idle_time() -> None:
     with HeartbeatServer(port=0, every_beat=True) as server:
         with peers.open_sockets(2) as (dead, alive):
             for seq in (1, 2):
@@ -406,7 +406,7 @@ def test_verdicts_do_not_wait_for_a_pause_of_the_others() -> None:
         ({"old_beats": "drop"}, "old_beats must be 'ignore' or 'accept', not 'drop'"),
     ],
 )
-def test_a_bad_judgement_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
+def test_a_bad_server_option_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=f"^{text}"):
         HeartbeatServer(**arguments)
 
@@ -421,12 +421,12 @@ def test_a_bad_judgement_is_a_value_error(arguments: dict[str, Any], text: str) 
         ({"also": [("127.0.0.1", 0)]}, "port must be 1 to 65535, not 0"),
     ],
 )
-def test_a_bad_client_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
+def test_a_bad_client_option_is_a_value_error(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=f"^{text}"):
         HeartbeatClient("127.0.0.1", **arguments)
 
 
-def test_each_detector_follows_a_client_to_its_end() -> None:
+def test_each_detector_follows_a_client_until_it_is_down() -> None:
     for detector in ("multiple", "chen", "two_window", "bertier", "phi", "phi_exp"):
         with HeartbeatServer(port=0, detector=detector) as server:
             with HeartbeatClient(*server.address, interval=0.01) as client:
@@ -447,7 +447,7 @@ with udpulse.HeartbeatServer(port=0) as server:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP here")
-def test_a_server_that_was_stopped_blames_nobody_who_lives() -> None:
+def test_a_suspended_server_marks_only_dead_clients_down() -> None:
     program = [sys.executable, "-u", "-c", OBSERVER]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

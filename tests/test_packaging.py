@@ -19,11 +19,11 @@ SCRIPTS = ["UDPPingerServer", "UDPPingerClient", "UDPHeartBeatServer", "UDPHeart
 CHECKOUT = Path(__file__).parent.parent
 
 
-def test_the_compiled_half_is_that_of_this_version() -> None:
+def test_the_compiled_module_has_this_version() -> None:
     assert udpulse.__version__ == importlib.metadata.version("udpulse")
 
 
-def test_all_that_is_promised_is_there() -> None:
+def test_all_public_names_exist_and_are_documented() -> None:
     for name in udpulse.__all__:
         assert getattr(udpulse, name).__doc__, name
 
@@ -58,7 +58,7 @@ def test_a_script_runs_from_any_directory(name: str, how: str, where: str, tmp_p
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_is_thin_and_says_where_to_look(name: str) -> None:
+def test_a_script_is_thin_and_lists_its_sources(name: str) -> None:
     text = (CHECKOUT / "python" / f"{name}.py").read_text()
     _, docstring, code = text.split('"""')
     assert len(code.splitlines()) <= 21

@@ -28,7 +28,7 @@ LOST_OF_EIGHT = [False, False, False, False, False, True, False, False]
     [(1, LOST_OF_ONE), (8, LOST_OF_EIGHT)],
     ids=["one socket", "new sockets"],
 )
-def test_the_ping_server_answers_and_drops_as_the_labs_does(sockets: int, lost: list[bool]) -> None:
+def test_the_ping_server_answers_and_drops_like_the_labs(sockets: int, lost: list[bool]) -> None:
     count = len(lost)
     with ping_server("--seed", 7) as server:
         port = server.listening()
@@ -45,7 +45,7 @@ def test_the_ping_server_answers_and_drops_as_the_labs_does(sockets: int, lost: 
     [((), 4 / 11), (("--loss", 0.3), 0.3), (("--loss", 0), 0.0), (("--loss", 1), 1.0)],
     ids=["lab", "0.3", "0", "1"],
 )
-def test_the_ping_server_loses_its_share_and_shows_which(
+def test_the_ping_server_drops_its_share_and_shows_each(
     options: tuple[str | float, ...], share: float
 ) -> None:
     count, row = 4400, 100
@@ -70,7 +70,7 @@ def test_the_ping_server_loses_its_share_and_shows_which(
 
 
 @pytest.mark.parametrize("message", peers.ODD)
-def test_the_ping_server_takes_any_bytes(message: bytes) -> None:
+def test_the_ping_server_accepts_any_bytes(message: bytes) -> None:
     reply = message[:1024].upper()
     with ping_server("--loss", 0) as server, peers.open_socket() as udp:
         # A connected socket receives only from the server's own port.
@@ -134,14 +134,14 @@ def test_the_ping_client_sends_and_reports_what_the_lab_asks_for() -> None:
     assert mean == pytest.approx(sum(rtts) / 10, abs=2e-6)
 
 
-def test_the_ping_client_says_once_that_nobody_listens() -> None:
+def test_the_ping_client_reports_a_closed_port_once() -> None:
     with peers.nobody() as port:
         ended = ping_client(port, "--count", 3, "--timeout", 0.2)
     notes = [f"127.0.0.1 answered that nothing listens on port {port}"]
     assert ended == Ended(0, pings([None] * 3), notes)
 
 
-def test_ctrl_c_ends_the_ping_client_with_what_it_knows() -> None:
+def test_ctrl_c_ends_the_ping_client_with_a_summary() -> None:
     with (
         peers.Server(peers.lab([4, 0])) as server,
         Program("UDPPingerClient.py", HERE, server.port, "--timeout", 50) as client,
@@ -176,7 +176,7 @@ STORIES = {
     [*((*story, 1) for story in STORIES.values()), (*STORIES["lab"], 3)],
     ids=[*STORIES, "new sockets"],
 )
-def test_the_heartbeat_server_tells_the_story_of_a_client(
+def test_the_heartbeat_server_shows_the_story_of_a_client(
     sent: str, story: str, end: tuple[int, int, int], sockets: int
 ) -> None:
     with beat_server() as server:
@@ -228,7 +228,7 @@ def test_the_heartbeat_server_reads_any_format(
     assert not timed or 100 <= float(match[2]) < 160
 
 
-def test_nothing_is_said_of_loss_where_beats_have_no_numbers() -> None:
+def test_loss_is_not_shown_if_beats_have_no_numbers() -> None:
     with beat_server() as server:
         peers.beat(server.listening(), ["Heartbeat 1486420330.5"] * 3)
         *screen, first, second = server.ended().screen
@@ -237,7 +237,7 @@ def test_nothing_is_said_of_loss_where_beats_have_no_numbers() -> None:
     assert "lost" not in second
 
 
-def test_what_is_no_heartbeat_is_ignored_counted_and_noted() -> None:
+def test_other_datagrams_are_ignored_counted_and_noted() -> None:
     with beat_server() as server:
         peers.beat(server.listening(), [*peers.NEITHER, "1", *peers.NEITHER, "2"])
         ended = server.ended()
@@ -247,7 +247,7 @@ def test_what_is_no_heartbeat_is_ignored_counted_and_noted() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is set up on Linux only")
-def test_the_heartbeat_server_serves_the_first_host_it_hears() -> None:
+def test_the_heartbeat_server_follows_the_first_host() -> None:
     with beat_server() as server, peers.open_socket("127.0.0.2") as stranger:
         to = (HERE, server.listening())
         peers.beat(to[1], ["1"])
@@ -257,7 +257,7 @@ def test_the_heartbeat_server_serves_the_first_host_it_hears() -> None:
     assert ended.screen == [*beats("1;2"), *failed(3, 2, 2)]
 
 
-def test_a_goodbye_ends_the_heartbeat_server_and_is_no_failure() -> None:
+def test_a_goodbye_ends_the_heartbeat_server_and_is_not_a_failure() -> None:
     end = ["The client has said goodbye", "Received 2 of 2 heartbeats, 0% lost one way"]
     story = ["hb 1", "hb 2", "hb;s=bye 3", "hb;s=bye 4"]
     with beat_server() as server:
@@ -332,7 +332,9 @@ def test_an_announced_silence_and_a_stall_are_shown() -> None:
     ("ports", "noted"),
     [([1, 1, 1], False), ([1, 2, 3], False), ([1, 2, 1], True), ([1, 2, 1, 2, 1], True)],
 )
-def test_two_clients_of_one_host_are_told_of_keep_running(ports: list[int], noted: bool) -> None:
+def test_two_clients_of_one_host_cause_a_hint_at_keep_running(
+    ports: list[int], noted: bool
+) -> None:
     note = "Two clients on 127.0.0.1? --keep-running follows each of them"
     with beat_server() as server, peers.open_sockets(3) as clients:
         to = (HERE, server.listening())
@@ -344,7 +346,7 @@ def test_two_clients_of_one_host_are_told_of_keep_running(ports: list[int], note
 
 
 @pytest.mark.parametrize("reply", [True, False])
-def test_the_heartbeat_server_answers_when_asked_to(reply: bool) -> None:
+def test_the_heartbeat_server_answers_if_asked_to(reply: bool) -> None:
     with peers.open_socket() as client:
         with beat_server(*(["--reply"] if reply else [])) as server:
             client.connect((HERE, server.listening()))
@@ -396,7 +398,7 @@ def test_the_heartbeat_client_writes_local_times_that_our_server_reads(
     assert 0 <= float(match[1]) < 60
 
 
-def test_the_heartbeat_client_fails_when_told_to() -> None:
+def test_the_heartbeat_client_fails_at_the_given_beat() -> None:
     with peers.Server() as server:
         ended = beat_client(server.port, "--interval", 0.01, "--fail-at", 3, "--format", "{seq}")
     assert ended == Ended(0, ["Sending 1", "Sending 2", "Failing at 3"], [])
@@ -415,7 +417,7 @@ def test_the_heartbeat_client_fails_at_a_random_beat() -> None:
 
 
 @pytest.mark.parametrize(("loss", "least", "most"), [(0, 40, 40), (0.5, 1, 39), (1, 0, 0)])
-def test_the_heartbeat_client_leaves_beats_out(loss: float, least: int, most: int) -> None:
+def test_the_heartbeat_client_skips_beats(loss: float, least: int, most: int) -> None:
     options = (*QUICK, "--count", 40, "--format", "{seq}", "--seed", 7, "--loss", loss)
     heard = []
     for _ in range(2):

@@ -68,7 +68,7 @@ assert udpulse.ping(*silent, count=1, timeout=0.01).lost == 1
     ],
     ids=["ping", "ping_many", *OBJECTS],
 )
-def test_ctrl_c_ends_what_blocks(code: str) -> None:
+def test_ctrl_c_ends_a_blocking_call(code: str) -> None:
     program = [sys.executable, "-c", SILENT + code]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_what_blocks(code: str) -> None:
     assert process.returncode == 0
 
 
-def test_an_object_that_still_runs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+def test_a_running_object_does_not_delay_the_end_of_the_process(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         SILENT + "things = [udpulse.EchoServer(port=0), udpulse.HeartbeatServer(port=0),\n"
