@@ -1,4 +1,4 @@
-"""The four classes: what they have in common, and what each does."""
+"""The four classes: their common behaviour, and the behaviour of each."""
 
 import errno
 import inspect

@@ -43,7 +43,7 @@ def test_stop_from_another_thread_ends_the_iteration(
     async def stopped_while_it_waits() -> None:
         with make(silent) as thing:
             task = asyncio.ensure_future(all_of(thing))
-            await asyncio.sleep(0)  # to where it waits
+            await asyncio.sleep(0)  # let it wait
             await asyncio.get_running_loop().run_in_executor(None, thing.stop)
             await task
 
@@ -178,7 +178,7 @@ def test_two_tasks_cannot_share_an_iterator() -> None:
     async def shared(server: EchoServer) -> None:
         events = aiter(server)
         first = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)  # to its wait
+        await asyncio.sleep(0)  # let it wait
         with pytest.raises(RuntimeError, match="already being iterated"):
             await anext(events)
         await asyncio.to_thread(udpulse.ping, *server.address, count=1)

@@ -161,17 +161,17 @@ def test_udpulse_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
 
 
 def exit_code(name: str) -> int:
-    """The exit code of a script that Ctrl-C has ended."""
+    """Return the exit code of a script ended by Ctrl-C."""
     return 0 if "Server" in name else 130
 
 
 def address(name: str, silent: peers.Address) -> list[str]:
-    """The arguments of a server for a free port, of a client for a server that is silent."""
+    """Return an address: a free port for a server, a silent server for a client."""
     host, port = ("127.0.0.1", 0) if "Server" in name else silent
     return [host, str(port)]
 
 
-# Options with which a script runs until it is interrupted, and part of a note of it.
+# Options with which a script runs until it is interrupted, and the note that it then prints.
 LONG = {
     "UDPPingerServer": [],
     "UDPPingerClient": ["--timeout=0.01", "--count=1000000"],

@@ -1,4 +1,4 @@
-"""The documents: their blocks run, their tables are complete, their links lead somewhere."""
+"""The documents: their blocks run, their tables are complete, their links resolve."""
 
 import inspect
 import os
@@ -27,7 +27,7 @@ class Block(NamedTuple):
 
 
 def blocks(language: str) -> list[Block]:
-    """All blocks of a language."""
+    """Return all blocks of a language."""
     return [
         Block(str(page.relative_to(ROOT)), text.count("\n", 0, match.start()) + 2, *match.groups())
         for page in PAGES
@@ -37,12 +37,12 @@ def blocks(language: str) -> list[Block]:
 
 
 def name(block: Block) -> str:
-    """The place of a block, as a test's name."""
+    """Return the location of a block, for the name of its test."""
     return f"{block.page}:{block.line}"
 
 
 def is_test_file(block: Block) -> bool:
-    """Whether a block is a file for pytest."""
+    """Return whether a block is a file for pytest."""
     return block.text.startswith("# test_")
 
 
@@ -93,17 +93,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchor_of(heading: str) -> str:
-    """The anchor that forges give a heading."""
+    """Return the anchor that forges give a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def text_of(page: str) -> str:
-    """A page of docs/."""
+    """Return the text of a page of docs/."""
     return (ROOT / "docs" / page).read_text("utf-8")
 
 
 def code_in(text: str) -> set[str]:
-    """The words that stand in code, with and without the object in front of a dot."""
+    """Return the words in code spans, including dots."""
     return {
         part for span in re.findall(r"`([^`\n]+)`", text) for part in re.findall(r"[\w.]+", span)
     }
@@ -139,7 +139,7 @@ def test_all_options_of_the_lab_are_listed() -> None:
 
 
 def attributes(cls: type) -> list[str]:
-    """The public attributes of a class, without its methods."""
+    """Return the public attributes of a class, without its methods."""
     return [
         name
         for name in vars(cls)

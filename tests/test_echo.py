@@ -1,4 +1,4 @@
-"""The echo server as a test bench: what it says it did is what a client sees."""
+"""The echo server as a test bench: its records match the replies that a client receives."""
 
 import os
 import socket
@@ -34,13 +34,13 @@ SIZE = 64
 
 
 def numbered(number: int) -> bytes:
-    """A datagram in which any flipped bit shows."""
+    """Return a datagram in which any flipped bit shows."""
     content = NUMBER.pack(number, number * MAGIC % 2**64)
     return (content * (SIZE // len(content) + 1))[:SIZE]
 
 
 def with_flipped(datagram: bytes, *bits: int) -> bytes:
-    """A datagram with these bits flipped; those below 0 are none."""
+    """Return a datagram with these bits flipped; bits below 0 are skipped."""
     flipped = bytearray(datagram)
     for bit in bits:
         if bit >= 0:
@@ -49,7 +49,7 @@ def with_flipped(datagram: bytes, *bits: int) -> bytes:
 
 
 def number_in(datagram: bytes) -> int | None:
-    """The number of a datagram; None where it was changed."""
+    """Return the number of a datagram, or None if it was changed."""
     number, _ = NUMBER.unpack_from(datagram)
     return int(number) if datagram == numbered(number) else None
 
@@ -64,7 +64,7 @@ def client() -> Iterator[socket.socket]:
 
 
 def exchange(client: socket.socket, server: EchoServer, count: int) -> list[bytes]:
-    """Send numbered datagrams and give all replies, in the order in which they came."""
+    """Send numbered datagrams and return all replies, in order of arrival."""
     replies: list[bytes] = []
 
     def read(under_way: int) -> None:
@@ -77,7 +77,7 @@ def exchange(client: socket.socket, server: EchoServer, count: int) -> list[byte
 
     for sent in range(1, count + 1):
         client.sendto(numbered(sent - 1), server.address)
-        # Never more under way than any buffer holds.
+        # Keep no more in flight than any buffer holds.
         read(32)
     read(0)
     while len(replies) < server.truth.replies:
@@ -114,7 +114,7 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
     assert counters.received == counters.replied + counters.dropped
     assert columns.clients == [client.getsockname()]
 
-    # Reply by reply, bit by bit, in the order in which they came.
+    # Reply by reply, bit by bit, in order of arrival.
     copies = columns.copies
     numbers_sent = columns.number[copies.fate] - 1
     bits = zip(numbers_sent, copies.uplink_bit, copies.downlink_bit, strict=True)
@@ -132,7 +132,7 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
     told[columns.number - 1] = columns.replies
     changed[columns.number - 1] = columns.corrupted
     numbers = Counter(number_in(reply) for reply in replies)
-    # Corrupt replies have no number that can be believed; all others are where the truth says.
+    # The number of a corrupt reply cannot be trusted; all others match the truth.
     assert numbers.pop(None) == changed.sum() > 0
     measured = np.array([numbers[number] for number in range(count)])
     assert (measured == told - changed).all()
@@ -146,7 +146,7 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
 
 
 def test_reordering_is_what_the_truth_says(client: socket.socket) -> None:
-    # Held back for as long as it takes to send all the rest: the order does not depend on speed.
+    # Held back until all the rest is sent, so that the order does not depend on speed.
     link = Link(reordering=Reordering(0.2, 0.5))
     with EchoServer(port=0, transform="echo", downlink=link, seed=2, log=100) as server:
         order = [number_in(reply) for reply in exchange(client, server, 100)]
@@ -231,7 +231,7 @@ def test_a_reply_leaves_from_the_address_that_was_asked(client: socket.socket) -
 
 
 def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-    """Send a datagram over loopback as if it came from another address; needs the right to."""
+    """Send a datagram over loopback with a forged source; skip the test if not permitted."""
     try:
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     except PermissionError:
@@ -252,7 +252,7 @@ def test_two_servers_made_to_talk_to_each_other_do_not_loop(
         also_theirs = ("127.0.0.1" if host == "127.0.0.1" else "127.0.0.2", theirs[1])
         for source in (also_theirs, ours, ("127.0.0.1", 7)):
             forge(b"loop", source, ours)
-        # What is sent after it is answered after it: by then a loop would have begun.
+        # Later requests are answered later: if there were a loop, it would have begun by then.
         for address in (ours, theirs):
             client.sendto(b"after", address)
             assert client.recv(10) == b"AFTER"
@@ -291,7 +291,7 @@ def test_two_servers_of_two_processes_do_not_loop_for_ever(host: str) -> None:
             other.stdin.flush()
             received, refused = map(int, other.stdout.readline().split())
             ended = refused + ours.truth.unanswerable
-            # Each bounce in turn: one in 64 calls of either looks for it.
+            # Replies bounce one at a time, and each server checks one receive in 64.
             assert received <= 64
         assert ended == 1
 

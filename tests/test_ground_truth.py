@@ -1,4 +1,4 @@
-"""What our ping measures over a rough path is, probe by probe, what the echo server did."""
+"""Measurements of a ping over a rough path match the echo server's records, probe by probe."""
 
 import os
 from typing import Any
@@ -19,28 +19,28 @@ from udpulse.impair import (
 )
 from udpulse.reports import Reply
 
-# Each flow is to the server a client of its own, with choices of its own, and has a receive queue
-# that a busy host does not let run over. None sends more probes than a ping remembers.
+# To the server each flow is a client of its own, with its own random choices. It has its own
+# receive queue, which even a busy host empties in time, and sends no more probes than a ping keeps.
 FLOWS = 16
 EACH = 6_250
-# So many more of each flow are all lost: all that is held on the way has come when the ping ends.
+# The last probes of each flow are all lost, so that held packets arrive before the ping ends.
 LAST = 1000
 COUNT = FLOWS * (EACH + LAST)
 INTERVAL = 0.00008
-# What is held on the way back comes after the timeout, and all else long before.
+# If a reply is held, it arrives after the timeout; all others arrive long before.
 TIMEOUT = 1.0
 HELD = 1.1
 PORTABLE = "UDPULSE_PORTABLE" in os.environ
 
 
 def rough_path(seed: int) -> tuple[Link, Link]:
-    """Both ways with every impairment there is."""
+    """Return links for both directions, with every impairment."""
     lost = np.random.default_rng(seed).random(EACH) < 0.02
     uplink = Link(
         loss=LossPattern([*lost.tolist(), *[True] * LAST]),
         duplication=0.02,
         corruption=0.01,
-        # A copy makes the queue run over.
+        # A duplicate makes the queue overflow.
         rate=RateLimit(1_200_000, queue=250),
         delay=Exponential(0.002),
         keep_order=True,
@@ -75,7 +75,7 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
         fates, columns = server.fates(), server.columns()
         counters, truth = server.counters, server.truth
 
-    # Each probe and each reply is accounted for: this host lost none that it does not tell of.
+    # Each probe and each reply is accounted for: this host reports all that it dropped.
     assert (report.sent, report.send_failed, report.refused) == (COUNT, 0, 0)
     assert (truth.delayed, truth.delay_line_full, server.events_dropped, counters.send_failed) == (
         0,
@@ -85,7 +85,7 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
     assert report.received == truth.replies == len(columns.copies)
     assert report.receive_drops == 0
 
-    # Each impairment occurs on each way, and the counters count what the columns hold.
+    # Each impairment occurs in each direction, and the counters match the columns.
     for way, column in ((truth.uplink, columns.uplink), (truth.downlink, columns.downlink)):
         seen = [int((column >> bit & 1).sum()) for bit in range(5)]
         assert seen == [way.lost, way.duplicated, way.corrupted, way.held, way.queue_full]
@@ -96,7 +96,7 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
     of_client: dict[tuple[str, int], list[Fate]] = {}
     for fate in fates:
         of_client.setdefault(fate.client, []).append(fate)
-    # Which client a flow is, is told by when it began.
+    # Match flows with clients by their start.
     starts = {min(map(sent, its)): its for its in of_client.values()}
     for flow in report.flows:
         began = sent_at(flow)[0]
@@ -105,7 +105,7 @@ def test_a_ping_over_a_rough_path_measures_the_truth_probe_by_probe(seed: int) -
 
 
 def check(flow: PingReport, fates: list[Fate]) -> None:
-    """Hold what a flow of the ping measured against what the server did to its probes."""
+    """Compare a flow's measurements with the server's records of its probes."""
     columns = flow.columns()
     replies = sorted(
         (copy.number, seq(fate), copy.sent_at, reading(fate, copy))
@@ -127,19 +127,19 @@ def check(flow: PingReport, fates: list[Fate]) -> None:
         in_time = left - sent_at(flow)[number - 1] <= TIMEOUT
         verdicts[number - 1] = "answered" if in_time else "late"
     assert [VERDICTS[verdict] for verdict in columns["verdict"]] == verdicts
-    # RFC 4737, section 3.3: in the order in which they left, which is that of arrival here.
+    # RFC 4737, section 3.3: replies in send order, which here is the order of arrival.
     order = np.array(list(first))
     assert flow.reordered == (order < np.maximum.accumulate(order)).sum()
 
 
 def sent_at(flow: PingReport) -> Any:
-    """When each probe was sent, in seconds since the Unix epoch."""
+    """Return when each probe was sent, in seconds since the Unix epoch."""
     assert flow.started_at is not None
     return flow.started_at + flow.columns()["sent_at_ns"] / 1e9
 
 
 def reading(fate: Fate, copy: Reply) -> str:
-    """What a ping must take a reply for."""
+    """Return how a ping must classify a reply."""
     reply = bytearray(fate.answer)
     for bit in (copy.uplink_bit, copy.downlink_bit):
         if bit is not None:
@@ -148,15 +148,15 @@ def reading(fate: Fate, copy: Reply) -> str:
     token = fate.answer.split()[3]
     if token not in reply:
         return "foreign"
-    # The case of a letter says nothing: servers of the lab raise it.
+    # Ignore the case of letters: servers of the lab raise it.
     return "sound" if reply.lower() == fate.answer.lower() else "corrupt"
 
 
 def seq(fate: Fate) -> int:
-    """The number of a probe as the ping counts; the server's own leaves out what it never read."""
+    """Return the ping's number of a probe; the server does not count probes it never read."""
     return int(fate.answer.split()[1])
 
 
 def sent(fate: Fate) -> float:
-    """When a probe was sent, as it says."""
+    """Return the send time in a probe."""
     return float(fate.answer.split()[2])

@@ -19,13 +19,13 @@ import pytest
 import udpulse
 from udpulse import VERDICTS, EchoServer, PingClient
 
-# Whether the kernel's stamps can be had; the portable path has none.
+# Whether kernel timestamps are available; the portable path has none.
 KERNEL_STAMPS = sys.platform == "linux" and "UDPULSE_PORTABLE" not in os.environ
 
 
 @contextmanager
 def answering(answer: Callable[[bytes], list[bytes]]) -> Iterator[tuple[str, int]]:
-    """A server that sends back what `answer` makes of each datagram."""
+    """Run a server that replies to each datagram with the datagrams that `answer` returns."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         address = server.getsockname()
@@ -184,7 +184,7 @@ def test_duplicates_corruption_and_strangers_are_told_apart() -> None:
         report = client.report()
     assert adds_up(report)
     assert report.answered == 5
-    # What follows the reply to the last probe comes after the end.
+    # Datagrams after the reply to the last probe arrive after the end.
     assert report.corrupt == report.foreign == 5
     assert report.duplicates == 4
 
@@ -397,7 +397,7 @@ class TestMany:
         assert list(reports[0].columns()["seq"]) == list(range(1, 21))
 
     def test_a_reply_may_come_from_another_address(self) -> None:
-        # Bound to all interfaces, it answers from the one that the route takes.
+        # If bound to all interfaces, the server answers from the address that the route selects.
         with EchoServer("", 0) as server:
             port = server.address[1]
             targets = [(f"127.0.1.{n}", port) for n in range(1, 101)]
@@ -488,7 +488,7 @@ def test_a_platform_that_cannot_keep_probes_whole_says_so() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a network namespace")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_probe_is_kept_whole_or_not_sent(host: str) -> None:
-    # A loopback of its own that takes packets of 1500 bytes, gone with the process.
+    # A separate loopback interface with an MTU of 1500 bytes, gone with the process.
     script = f"""
 import udpulse
 
@@ -529,13 +529,13 @@ print(report.sent, report.received, report.receive_drops)
         command = [sys.executable, "-c", script, host, str(port)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
             probe, address = server.recvfrom(1024)
-            # While it sleeps more comes than its queue takes.
+            # While the client is stopped, more datagrams arrive than its queue holds.
             client.send_signal(signal.SIGSTOP)
             os.waitpid(client.pid, os.WUNTRACED)
             for _ in range(10_000):
                 server.sendto(probe, address)
             client.send_signal(signal.SIGCONT)
-            # The first timeout comes after all that was queued, and the reply after that tells.
+            # The first timeout comes after all that was queued; the next reply reports the drops.
             for _ in range(2):
                 server.sendto(*server.recvfrom(1024))
             output, _ = client.communicate(timeout=30)

@@ -10,7 +10,7 @@ import pytest
 import udpulse
 from udpulse import EchoServer, HeartbeatServer
 
-# The kernel cuts what is longer; every power of two and its neighbours, and both ends.
+# Every power of two and its neighbours, and the shortest and the longest payload.
 LENGTHS = sorted({0, 65507} | {2**n + d for n in range(16) for d in (-1, 0, 1)} | {1024, 9000})
 CONTENTS = [
     b"\0",
@@ -27,7 +27,7 @@ CONTENTS = [
 
 
 def datagrams() -> list[bytes]:
-    """Datagrams of all lengths with monotonous, hostile and random contents."""
+    """Return datagrams of all lengths with monotonous, hostile and random contents."""
     noise = random.Random(5)
     return [
         *(

@@ -1,4 +1,4 @@
-"""The pairs of scripts on two hosts: network namespaces that a cable of two virtual ends joins."""
+"""The pairs of scripts on two hosts: network namespaces joined by a virtual cable."""
 
 import re
 import signal
@@ -34,7 +34,7 @@ def test_pings_cross(bind: str) -> None:
 def test_a_host_where_nobody_listens() -> None:
     with Program("UDPPingerServer.py", "", 0, inside=SERVER.name) as server:
         port = server.listening()
-    # No one else is there to take the port after it.
+    # No other program is there to take the port after it.
     options = ("--count", 2, "--timeout", 0.3)
     client = run("UDPPingerClient.py", SERVER.address, port, *options, inside=CLIENT.name)
     assert client.screen == pings([None, None], SERVER.address)
@@ -44,7 +44,7 @@ def test_a_host_where_nobody_listens() -> None:
 @pytest.mark.parametrize("keep_running", [False, True])
 def test_heartbeats_cross(keep_running: bool) -> None:
     options = ["--timeout", "1", *(["--keep-running", "--by-host"] if keep_running else [])]
-    # With this seed it is the third beat that is left out.
+    # With this seed, the third beat is skipped.
     fate = ("--interval", 0.05, "--fail-at", 5, "--loss", 0.2, "--seed", 3)
     with Program("UDPHeartBeatServer.py", "", 0, *options, inside=SERVER.name) as server:
         to = (SERVER.address, server.listening())
@@ -58,7 +58,7 @@ def test_heartbeats_cross(keep_running: bool) -> None:
 
 
 def test_a_cable_pulled_and_put_back() -> None:
-    # A host that has to ask for the other's hardware address keeps what it sends until it knows.
+    # If a host must ask for the other's hardware address, it holds its packets until the answer.
     known = (SERVER.address, "lladdr", SERVER.hardware, "dev", "cable")
     ip("-n", CLIENT.name, "neighbor", "replace", *known, "nud", "permanent")
     options = ("--timeout", 0.5, "--keep-running")
@@ -73,7 +73,7 @@ def test_a_cable_pulled_and_put_back() -> None:
             lost = server.screen.until(rf"{label}Lost (\d+) heartbeats: (\d+)\D.*?(\d+)")
             back = int(lost[3]) + 1
             server.screen.until(rf"{label}Running fine at b'{back}' .*")
-            # The client never knew.
+            # The client did not notice.
             client.screen.until(f"Sending {back}")
     assert lost[2] == end[1]
     assert back - int(lost[2]) == int(lost[1])
@@ -105,7 +105,7 @@ def test_replies_that_a_short_path_takes_only_one_by_one_all_leave() -> None:
     with within(SERVER, SERVE, SERVER.address) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
-        # It finds them together, and would send them in one piece.
+        # The server finds all requests together, and would send the replies in one piece (GSO).
         server.send_signal(signal.SIGSTOP)
         with within(CLIENT, SEND_AT_ONCE, SERVER.address, port) as client:
             assert client.stdout is not None
