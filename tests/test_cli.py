@@ -306,6 +306,8 @@ def test_the_demo_shows_both_sides_of_both_pairs(capsys: pytest.CaptureFixture[s
     assert udpulse_main(["demo"]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
+    # A typical loss of 4 of 11.
+    assert shown.out.count("Request timed out") in (3, 4)
     for line in [
         r"server \| b'PING 1 \d+\.\d+'",
         r"server \| Oops, dropped it!",
