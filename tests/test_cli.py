@@ -33,19 +33,16 @@ A_COUNT = "is not a count; give a whole number, 1 or more"
 SECONDS = "is not a number of seconds; give a number above 0, such as 1.5"
 A_PROBABILITY = "is not a probability; give a number from 0 to 1, such as 0.3 for 30%"
 
-NO_HOST = "is not a host; the host comes first, then the port, such as"
+NO_HOST = "is not a host; the host comes first, then the port:"
 
 BAD_INPUT = [
-    ("UDPPingerServer", ["12001"], f"HOST: '12001' {NO_HOST} 0.0.0.0 12000"),
+    ("UDPPingerServer", ["12001"], f"HOST: '12001' {NO_HOST} 0.0.0.0 12001"),
     ("UDPPingerServer", ["70000"], f"HOST: '70000' {NO_HOST} 0.0.0.0 12000"),
-    ("UDPHeartBeatServer", ["0"], f"HOST: '0' {NO_HOST} 0.0.0.0 12000"),
+    ("UDPHeartBeatServer", ["0"], f"HOST: '0' {NO_HOST} 0.0.0.0 0"),
     ("UDPPingerClient", ["12000"], f"HOST: '12000' {NO_HOST} 127.0.0.1 12000"),
     ("UDPHeartBeatClient", ["70000", "1"], f"HOST: '70000' {NO_HOST} 127.0.0.1 12000"),
-    (
-        "UDPPingerClient",
-        ["localhost:12000"],
-        "HOST: 'localhost:12000' is not a host; give the port as a second argument, such as",
-    ),
+    ("UDPPingerClient", ["localhost:9"], f"HOST: 'localhost:9' {NO_HOST} localhost 9"),
+    ("UDPPingerClient", [":9"], f"HOST: ':9' {NO_HOST} 127.0.0.1 9"),
     ("UDPPingerClient", ["127.1"], "HOST must be a name or a full address such as 127.0.0.1"),
     ("UDPHeartBeatServer", ["0x7f.1"], "HOST must be a name or a full address such as 127.0.0.1"),
     (

@@ -1,6 +1,5 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -38,19 +37,19 @@ local_port = number("a port", "a whole number from 0 to 65535", int, lambda n: 0
 
 
 def host(example: str) -> Callable[[str], str]:
-    """A type of hosts that refuses what is rather a port, with an `example` of HOST and PORT."""
+    """A type of hosts, such as `example`, that refuses a port in their place."""
 
     def parse(text: str) -> str:
-        if text.isdecimal():
-            hint = f"the host comes first, then the port, such as {example}"
-        elif re.fullmatch(r"[^:]+:\d+", text):
-            hint = f"give the port as a second argument, such as {example}"
-        else:
+        name, _, port = text.rpartition(":")
+        if not port.isdecimal() or ":" in name:
             return text
+        if not name and int(port) > 65535:
+            port = "12000"
+        hint = f"the host comes first, then the port: {name or example} {port}"
         raise click.BadParameter(f"{text!r} is not a host; {hint}")
 
     return parse
 
 
-remote_host = host("127.0.0.1 12000")
-local_host = host("0.0.0.0 12000")
+remote_host = host("127.0.0.1")
+local_host = host("0.0.0.0")
