@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Type};
 
+use crate::net::socket::unless_no_route;
+
 /// The kernel timestamps to ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timestamps {
@@ -34,7 +36,7 @@ pub struct ProbeOptions {
     pub precise: bool,
 }
 
-/// Opens a socket with `options` and connects it to `peer`.
+/// Opens a socket with `options` and connects it to `peer`, unless there is no route.
 pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<UdpSocket> {
     let any = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -47,7 +49,7 @@ pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<Ud
     };
     socket.bind(&source.into())?;
     mark(&socket, peer, options)?;
-    socket.connect(&peer.into())?;
+    unless_no_route(socket.connect(&peer.into()))?;
     Ok(socket.into())
 }
 

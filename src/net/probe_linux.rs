@@ -1,6 +1,6 @@
 //! The probe socket of Linux: kernel timestamps, refused datagrams, deadlines to the nanosecond.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct ProbeSocket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
     peer: SocketAddr,
+    /// The peer if it has had no route so far; the next send tries to connect.
+    unrouted: Option<SocketAddr>,
     interrupter: Interrupter,
     timestamps: Timestamps,
     precise: bool,
@@ -65,10 +67,11 @@ enum News {
 }
 
 impl ProbeSocket {
-    /// Opens a socket with `options` and connects it to `peer`.
+    /// Opens a socket with `options` and connects it to `peer`, without a route at the first send
+    /// that finds one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses: no route, the source is not this host's.
+    /// [`Error::Io`] if the system refuses, for example if the source is not this host's.
     pub fn connect(peer: SocketAddr, options: &ProbeOptions) -> Result<Self> {
         Self::open(peer, options).map_err(Error::io("connect to", peer))
     }
@@ -91,10 +94,12 @@ impl ProbeSocket {
                 | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
             let _ = setsockopt(&udp, sockopt::Timestamping, &flags);
         }
+        let connected = udp.peer_addr();
         Ok(Self {
             local: udp.local_addr()?,
+            unrouted: connected.is_err().then_some(peer),
             // The system may have connected to another address than asked, as it does for 0.0.0.0.
-            peer: udp.peer_addr()?,
+            peer: connected.unwrap_or(peer),
             interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
             udp,
             timestamps: options.timestamps,
@@ -128,7 +133,11 @@ impl ProbeSocket {
         self.interrupter.clone()
     }
 
-    fn transmit(&mut self, datagram: &[u8]) -> nix::Result<()> {
+    fn transmit(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if let Some(peer) = self.unrouted {
+            self.udp.connect(peer)?;
+            self.unrouted = None;
+        }
         let fd = self.udp.as_raw_fd();
         let mut sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
         // Read the error queue after an error: left there, entries take receive buffer from
@@ -141,7 +150,7 @@ impl ProbeSocket {
         if self.precise {
             self.sent_ns = monotonic_ns();
         }
-        sent.map(drop)
+        Ok(sent.map(drop)?)
     }
 
     /// Reads a datagram. Returns its length and the kernel's timestamp.
@@ -268,6 +277,8 @@ impl Port for ProbeSocket {
             let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
             match self.read(&mut batch.memory, flags) {
                 Ok(_) if self.interrupter.is_used() => return Wake::Interrupted,
+                // Anybody could have sent it.
+                Ok(_) if self.unrouted.is_some() => {}
                 Ok((length, wall_ns)) => {
                     let read = now();
                     let stamp = |wall_ns| Stamp { mono_ns: monotonic(read, wall_ns), wall_ns };
@@ -292,8 +303,9 @@ impl Port for ProbeSocket {
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
         let plan = outbox.plan();
         for (to, from, at) in plan.each() {
-            if let Err(errno) = self.transmit(&memory[at.clone()]) {
-                unsent(Unsent { to, from, at, blocked: errno == Errno::EAGAIN });
+            if let Err(error) = self.transmit(&memory[at.clone()]) {
+                let blocked = error.kind() == ErrorKind::WouldBlock;
+                unsent(Unsent { to, from, at, blocked });
             }
         }
         outbox.clear();

@@ -10,12 +10,14 @@ use crate::{Error, Result};
 pub struct ProbeSocket(Socket);
 
 impl ProbeSocket {
-    /// Opens a socket with `options`, if the platform supports them, and connects it to `peer`.
+    /// Opens a socket with `options`, if the platform supports them, and connects it to `peer`,
+    /// without a route at the first send that finds one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses: no route, the source is not this host's.
+    /// [`Error::Io`] if the system refuses, for example if the source is not this host's.
     pub fn connect(peer: SocketAddr, options: &ProbeOptions) -> Result<Self> {
-        let socket = probe::connect(peer, options).and_then(Socket::connected);
+        let connected = |udp| Socket::connected(udp, peer);
+        let socket = probe::connect(peer, options).and_then(connected);
         Ok(Self(socket.map_err(Error::io("connect to", peer))?))
     }
 

@@ -35,6 +35,8 @@ pub struct Socket {
     /// The peer of a connected socket; the system may have connected to another address than asked,
     /// as it does for 0.0.0.0.
     peer: Option<SocketAddr>,
+    /// The peer if it has had no route so far; the next send tries to connect.
+    unrouted: Option<SocketAddr>,
     poll: Poll,
     ready: Events,
     waker: Waker,
@@ -113,10 +115,10 @@ impl Socket {
     }
 
     /// Binds any free port and connects it: only datagrams from `peer` arrive, and its refusals are
-    /// reported.
+    /// reported. Without a route it connects at the first send that finds one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses: no route, permission is missing.
+    /// [`Error::Io`] if the system refuses, for example if permission is missing.
     pub fn connect(peer: SocketAddr) -> Result<Self> {
         let any = match peer {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -124,22 +126,27 @@ impl Socket {
         };
         let connected = || {
             let mut socket = Self::new(any)?;
-            socket.udp.connect(peer)?;
+            unless_no_route(socket.udp.connect(peer))?;
             socket.local = socket.udp.local_addr()?;
-            socket.peer = Some(socket.udp.peer_addr()?);
+            socket.set_peer(peer);
             Ok(socket)
         };
         connected().map_err(Error::io("connect to", peer))
     }
 
-    /// Wraps a connected socket.
+    /// Wraps a socket that is connected to `peer` or will be.
     #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-    pub(super) fn connected(udp: std::net::UdpSocket) -> io::Result<Self> {
+    pub(super) fn connected(udp: std::net::UdpSocket, peer: SocketAddr) -> io::Result<Self> {
         udp.set_nonblocking(true)?;
-        let peer = udp.peer_addr()?;
         let mut socket = Self::of(UdpSocket::from_std(udp))?;
-        socket.peer = Some(peer);
+        socket.set_peer(peer);
         Ok(socket)
+    }
+
+    fn set_peer(&mut self, peer: SocketAddr) {
+        let connected = self.udp.peer_addr();
+        self.unrouted = connected.is_err().then_some(peer);
+        self.peer = Some(connected.unwrap_or(peer));
     }
 
     fn new(address: SocketAddr) -> io::Result<Self> {
@@ -165,6 +172,7 @@ impl Socket {
             local: udp.local_addr()?,
             udp,
             peer: None,
+            unrouted: None,
             poll,
             ready: Events::with_capacity(2),
             interrupter: Interrupter {
@@ -203,6 +211,10 @@ impl Socket {
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        if let Some(peer) = self.unrouted {
+            self.udp.connect(peer)?;
+            self.unrouted = None;
+        }
         let attempt = || match self.peer {
             Some(_) => self.udp.send(datagram),
             None => self.udp.send_to(datagram, to),
@@ -281,6 +293,15 @@ impl Port for Socket {
             }
         }
         outbox.clear();
+    }
+}
+
+/// Turns the failure of a connect for want of a route into success: a route may come.
+pub(super) fn unless_no_route(connected: io::Result<()>) -> io::Result<()> {
+    use ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable};
+    match connected.as_ref().map_err(io::Error::kind) {
+        Err(HostUnreachable | NetworkDown | NetworkUnreachable) => Ok(()),
+        _ => connected,
     }
 }
 
