@@ -66,7 +66,7 @@ impl Error {
 }
 
 /// Returns the system's words without the number that Rust appends; Python shows the number itself.
-fn reason(source: &io::Error) -> String {
+pub(crate) fn reason(source: &io::Error) -> String {
     let text = source.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_owned(),

@@ -148,10 +148,11 @@ impl<M: Machine> Sender<'_, M> {
             return;
         }
         let mut machine = self.shared.lock();
-        for Unsent { to, from, at, blocked } in unsent.drain(..) {
+        for Unsent { to, from, at, error } in unsent.drain(..) {
             let datagram = &memory[at];
             let waiting = || Waiting { to, from, datagram: datagram.into() };
-            if blocked && self.backlog.push(waiting()) {
+            self.shared.record_send_error(error);
+            if error.is_none() && self.backlog.push(waiting()) {
                 machine.on_blocked(self.socket, datagram);
             } else {
                 machine.on_send_failed(self.socket, datagram);
@@ -175,9 +176,10 @@ impl<M: Machine> Sender<'_, M> {
         let unsent = &mut self.unsent;
         port.send(&mut own.outbox, &own.memory, |one| unsent.push(one));
         let mut machine = self.shared.lock();
-        for Unsent { to, from, at, blocked } in unsent.drain(..).rev() {
+        for Unsent { to, from, at, error } in unsent.drain(..).rev() {
             let datagram = &own.memory[at];
-            if blocked {
+            self.shared.record_send_error(error);
+            if error.is_none() {
                 self.backlog.put_back(Waiting { to, from, datagram: datagram.into() });
                 machine.on_blocked(self.socket, datagram);
             } else {

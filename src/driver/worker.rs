@@ -1,8 +1,9 @@
 //! The driver: a state machine joined to a socket on a thread of its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Shared<M> {
     failed: AtomicBool,
     /// Whether the machine may say farewell when it is stopped.
     leaving: AtomicBool,
+    /// The error code of the last send that failed; 0 if none did.
+    send_error: AtomicI32,
 }
 
 impl<M: Machine> Worker<M> {
@@ -90,6 +93,7 @@ impl<M: Machine> Worker<M> {
             working: AtomicUsize::new(runs.len()),
             failed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            send_error: AtomicI32::new(0),
         });
         let ours = Arc::clone(&shared);
         // If a thread cannot be started, dropping the worker stops the others.
@@ -129,6 +133,12 @@ impl<M: Machine> Worker<M> {
     /// Returns whether the machine failed: a defect of this crate.
     pub fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// Returns the error of the last send that failed.
+    pub fn send_error(&self) -> Option<io::Error> {
+        let code = self.shared.send_error.load(Ordering::Acquire);
+        (code != 0).then(|| io::Error::from_raw_os_error(code))
     }
 
     /// Calls `look` with the machine, between two of its steps. Returns `None` in a forked child if
@@ -256,6 +266,13 @@ impl<M> Shared<M> {
         // Abandoned waits must leave nothing behind.
         waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&notifier));
         waiting.push(notifier);
+    }
+
+    /// Records the error code of a send, if there is one.
+    pub(super) fn record_send_error(&self, error: Option<i32>) {
+        if let Some(code) = error {
+            self.send_error.store(code, Ordering::Release);
+        }
     }
 
     /// Returns whether the machine may say farewell.

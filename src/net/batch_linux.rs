@@ -21,6 +21,7 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::outbox::{Group, Plan};
+use crate::net::socket::obstacle;
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
 use crate::{Error, Local, Result, Stamp};
 
@@ -346,8 +347,8 @@ impl Port for BatchSocket {
                         match self.send_one(group, &memory[at.clone()]) {
                             Ok(()) => passed = true,
                             Err(errno) => {
-                                let blocked = errno == Errno::EAGAIN;
-                                unsent(Unsent { to: group.to, from: group.from, at, blocked });
+                                let error = obstacle(&errno.into());
+                                unsent(Unsent { to: group.to, from: group.from, at, error });
                             }
                         }
                     }

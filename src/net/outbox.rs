@@ -125,7 +125,7 @@ impl Outbox {
     pub fn drain(&mut self, mut unsent: impl FnMut(Unsent)) {
         let plan = self.plan();
         for (to, from, at) in plan.each() {
-            unsent(Unsent { to, from, at, blocked: true });
+            unsent(Unsent { to, from, at, error: None });
         }
         self.clear();
     }

@@ -34,6 +34,6 @@ pub struct Unsent {
     pub from: Option<Local>,
     /// Its range in the memory.
     pub at: Range<usize>,
-    /// Whether the only obstacle was a full send buffer.
-    pub blocked: bool,
+    /// The system's error code; `None` if the only obstacle was a full send buffer.
+    pub error: Option<i32>,
 }

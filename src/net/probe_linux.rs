@@ -1,6 +1,6 @@
 //! The probe socket of Linux: kernel timestamps, refused datagrams, deadlines to the nanosecond.
 
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use nix::sys::time::TimeVal;
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::socket::{MAX_PAYLOAD, is_refusal};
+use crate::net::socket::{MAX_PAYLOAD, is_refusal, obstacle};
 use crate::net::{
     Batch, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
 };
@@ -304,8 +304,7 @@ impl Port for ProbeSocket {
         let plan = outbox.plan();
         for (to, from, at) in plan.each() {
             if let Err(error) = self.transmit(&memory[at.clone()]) {
-                let blocked = error.kind() == ErrorKind::WouldBlock;
-                unsent(Unsent { to, from, at, blocked });
+                unsent(Unsent { to, from, at, error: obstacle(&error) });
             }
         }
         outbox.clear();

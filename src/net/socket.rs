@@ -288,8 +288,7 @@ impl Port for Socket {
         let plan = outbox.plan();
         for (to, from, at) in plan.each() {
             if let Err(error) = self.transmit(to, &memory[at.clone()]) {
-                let blocked = error.kind() == ErrorKind::WouldBlock;
-                unsent(Unsent { to, from, at, blocked });
+                unsent(Unsent { to, from, at, error: obstacle(&error) });
             }
         }
         outbox.clear();
@@ -303,6 +302,12 @@ pub(super) fn unless_no_route(connected: io::Result<()>) -> io::Result<()> {
         Err(HostUnreachable | NetworkDown | NetworkUnreachable) => Ok(()),
         _ => connected,
     }
+}
+
+/// Returns the code of an error of a send; `None` if the send buffer was full.
+pub(super) fn obstacle(error: &io::Error) -> Option<i32> {
+    let blocked = error.kind() == ErrorKind::WouldBlock;
+    error.raw_os_error().filter(|_| !blocked)
 }
 
 /// Returns whether an I/O error is an ICMP port-unreachable.

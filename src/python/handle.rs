@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use pyo3::exceptions::PyStopAsyncIteration;
+use pyo3::exceptions::{PyOSError, PyStopAsyncIteration};
 use pyo3::prelude::*;
 
+use crate::error::reason;
 use crate::net::{Endpoint, Notifier, Receiver};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
@@ -137,6 +138,12 @@ impl<M: Machine> Handle<M> {
     /// How many events fell off unread.
     pub(super) fn events_dropped(&self, py: Python<'_>) -> u64 {
         self.look(py, |machine| machine.events().dropped())
+    }
+
+    /// The error of the last datagram that this host could not send.
+    pub(super) fn send_error(&self) -> Option<PyErr> {
+        let error = self.worker()?.send_error()?;
+        Some(PyOSError::new_err((error.raw_os_error(), reason(&error))))
     }
 
     /// What `look` sees of the machine; its default before the first start, and in a forked child
@@ -278,6 +285,15 @@ macro_rules! running_object {
             #[getter]
             fn events_dropped(&self, py: pyo3::Python<'_>) -> u64 {
                 self.handle.events_dropped(py)
+            }
+
+            /// The OSError of the last datagram that this host could not send; None if it sent all.
+            #[getter]
+            fn last_send_error(
+                &self,
+                py: pyo3::Python<'_>,
+            ) -> Option<pyo3::Py<pyo3::exceptions::PyBaseException>> {
+                Some(self.handle.send_error()?.into_value(py))
             }
 
             fn __enter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
