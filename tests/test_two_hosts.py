@@ -57,6 +57,36 @@ def test_heartbeats_cross(keep_running: bool) -> None:
     assert shapes(server.screen.taken) == [label + line for line in story]
 
 
+def test_a_ping_client_that_starts_without_a_route() -> None:
+    options = ("--timeout", 0.05, "--count", 1_000_000)
+    with Program("UDPPingerServer.py", "", 0, "--loss", 0, inside=SERVER.name) as server:
+        to = (SERVER.address, server.listening())
+        ip("-n", CLIENT.name, "link", "set", "cable", "down")
+        with Program("UDPPingerClient.py", *to, *options, inside=CLIENT.name) as client:
+            assert [client.screen.next() for _ in "12"] == pings([None, None])[:2]
+            note = f"Cannot send to {SERVER.address}:{to[1]}: Network is unreachable"
+            assert client.notes.next() == note
+            ip("-n", CLIENT.name, "link", "set", "cable", "up")
+            client.screen.until("from .*")
+            ended = client.interrupted()
+    assert ended.notes.count(note) == 1
+    assert re.fullmatch(r"\d+ pings? could not be sent", ended.notes[-1])
+
+
+def test_a_heartbeat_client_that_starts_without_a_route() -> None:
+    always = ("--interval", 0.05, "--fail-chance", 0)
+    with Program("UDPHeartBeatServer.py", "", 0, inside=SERVER.name) as server:
+        to = (SERVER.address, server.listening())
+        ip("-n", CLIENT.name, "link", "set", "cable", "down")
+        with Program("UDPHeartBeatClient.py", *to, *always, inside=CLIENT.name) as client:
+            note = f"Cannot send to {SERVER.address}:{to[1]}: Network is unreachable"
+            assert client.notes.next() == note
+            ip("-n", CLIENT.name, "link", "set", "cable", "up")
+            server.screen.until("Running fine at .*")
+            ended = client.interrupted()
+    assert re.fullmatch(r"\d+ heartbeats? could not be sent", ended.notes[-1])
+
+
 def test_a_cable_pulled_and_put_back() -> None:
     # If a host must ask for the other's hardware address, it holds its packets until the answer.
     known = (SERVER.address, "lladdr", SERVER.hardware, "dev", "cable")

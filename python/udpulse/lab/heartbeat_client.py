@@ -10,6 +10,7 @@ from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
 from udpulse.lab import screens
 from udpulse.lab.arguments import seed_option, server_address
 from udpulse.lab.screens import counted
+from udpulse.lab.trouble import Trouble
 
 
 @click.command(cls=Command)
@@ -80,21 +81,21 @@ def command(
 def beat(client: HeartbeatClient, screen: Screen) -> int:
     """Show each beat until the last, or the simulated crash."""
     code = 0
-    refused = False
+    trouble = Trouble(client, screen)
     try:
         with client:
-            host, port = client.server
             for beat in client:
                 screen.show(screens.beat_line(beat))
-                if client.counters.refused and not refused:
-                    screen.note(f"{host} answered that nothing listens on port {port}")
-                    refused = True
+                counters = client.counters
+                trouble.note(refused=counters.refused, send_failed=counters.send_failed)
     except KeyboardInterrupt:
         screen.note(f"Sent {counted(client.counters.sent, 'heartbeat')}")
         code = INTERRUPTED
-    if client.counters.send_failed:
-        failed = counted(client.counters.send_failed, "heartbeat")
-        screen.note(f"{failed} could not be sent")
+    counters = client.counters
+    # The fate of the last beat is known only now.
+    trouble.note(refused=counters.refused, send_failed=counters.send_failed)
+    if counters.send_failed:
+        screen.note(f"{counted(counters.send_failed, 'heartbeat')} could not be sent")
     return code
 
 

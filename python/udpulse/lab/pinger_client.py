@@ -9,6 +9,7 @@ from udpulse.cli._parameters import count, seconds
 from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
 from udpulse.lab import screens
 from udpulse.lab.arguments import server_address
+from udpulse.lab.trouble import Trouble
 
 
 @click.command(cls=Command)
@@ -41,16 +42,15 @@ def command(host: str, port: int, count: int, timeout: float) -> Program:
 def ping(client: PingClient, screen: Screen) -> int:
     """Show each ping and the statistics."""
     end, code = screen.show, 0
-    refused = False
+    trouble = Trouble(client, screen)
     try:
         with client:
-            host, port = client.server
             for probe in client:
-                for line in screens.probe_lines(probe, host):
+                for line in screens.probe_lines(probe, client.server[0]):
                     screen.show(line)
-                if probe.verdict == "refused" and not refused:
-                    screen.note(f"{host} answered that nothing listens on port {port}")
-                    refused = True
+                trouble.note(
+                    refused=probe.verdict == "refused", send_failed=probe.verdict == "send_failed"
+                )
     except KeyboardInterrupt:
         end, code = screen.note, INTERRUPTED
     report = client.report()
