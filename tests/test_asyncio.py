@@ -189,7 +189,7 @@ def test_two_tasks_cannot_share_an_iterator() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of descriptors here")
-def test_a_wait_that_was_given_up_leaves_no_descriptor() -> None:
+def test_a_cancelled_wait_leaves_no_descriptor() -> None:
     async def give_up(server: EchoServer) -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(all_of(server), 0.001)

@@ -128,7 +128,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("name", MAINS)
-def test_help_is_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for option in ("-h", "--help"):
         assert MAINS[name]([option]) == 0
@@ -145,7 +145,7 @@ def test_options_may_stand_among_the_arguments(
     assert capsys.readouterr().out.startswith("1: Request timed out\n")
 
 
-def test_the_server_says_what_the_labs_rule_loses(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_servers_help_states_the_labs_loss(capsys: pytest.CaptureFixture[str]) -> None:
     UDPPingerServer.main(["--help"])
     assert "36.36%" in capsys.readouterr().out
 
@@ -185,9 +185,7 @@ NOTES = {
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_ctrl_c_ends_a_script_with_what_is_known(
-    name: str, again: bool, silent: peers.Address
-) -> None:
+def test_ctrl_c_ends_a_script_with_a_summary(name: str, again: bool, silent: peers.Address) -> None:
     with Program(f"{name}.py", *address(name, silent), *LONG[name]) as program:
         assert (program.notes if "Server" in name else program.screen).next()
         ended = program.interrupted(again=again)

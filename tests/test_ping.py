@@ -59,7 +59,7 @@ def adds_up(report: udpulse.PingReport) -> bool:
 
 
 @pytest.mark.parametrize("schedule", ["periodic", "poisson"])
-def test_a_schedule_measures_what_the_server_did(schedule: Any) -> None:
+def test_a_schedule_matches_the_servers_records(schedule: Any) -> None:
     with EchoServer(port=0, loss=0.3, seed=7) as server:
         report = udpulse.ping(
             *server.address, count=300, interval=0.0005, schedule=schedule, seed=1, timeout=0.2
@@ -88,7 +88,7 @@ def test_a_duration_ends_it() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be stopped there")
-def test_a_pause_of_the_process_is_missed_slots_and_no_drift() -> None:
+def test_a_pause_of_the_process_causes_missed_slots_but_no_drift() -> None:
     script = """
 import sys, udpulse
 
@@ -125,7 +125,7 @@ print(after.missed - before.missed, slots, passed)
 class TestUndefined:
     DISTRIBUTIONS = ("rtt", "kernel_rtt", "overhead", "schedule_error")
 
-    def test_of_nothing_all_is_none(self) -> None:
+    def test_without_probes_everything_is_none(self) -> None:
         nothing = PingClient("127.0.0.1").report()
         for report in (nothing, nothing + nothing):
             assert {report.loss, report.loss_interval} == {None}
@@ -147,14 +147,14 @@ class TestUndefined:
         assert {report.ipdv_abs_mean, report.rfc3550_jitter, report.reorder_extent} == {None}
         assert (report.loss, report.reorder_ratio, report.loss_bursts.mean) == (0, 0, None)
 
-    def test_a_loss_of_all_is_known(self) -> None:
+    def test_total_loss_is_reported(self) -> None:
         with EchoServer(port=0, loss=1) as server:
             report = udpulse.ping(*server.address, count=2, timeout=0.01)
         assert (report.loss, report.loss_bursts.max, report.loss_gaps.max) == (1, 2, None)
         assert {report.rtt.min, report.reorder_ratio, report.ipdv_abs_mean} == {None}
 
 
-def test_a_call_takes_what_a_client_takes() -> None:
+def test_a_call_has_the_options_of_a_client() -> None:
     call, client = (
         dict(inspect.signature(taker).parameters) for taker in (udpulse.ping, PingClient)
     )
@@ -167,12 +167,12 @@ def test_a_call_takes_what_a_client_takes() -> None:
             udpulse.ping(host, no=1)  # type: ignore[call-arg]
 
 
-def test_a_run_without_end_is_no_call() -> None:
+def test_a_call_without_an_end_is_a_value_error() -> None:
     with pytest.raises(ValueError, match=r"^count must be 1 or more if no duration is given"):
         udpulse.ping("127.0.0.1", count=None)
 
 
-def test_duplicates_corruption_and_strangers_are_told_apart() -> None:
+def test_duplicates_corruption_and_foreign_datagrams_are_distinguished() -> None:
     forged = b"PING 1 1486420330.837133"
 
     def answer(datagram: bytes) -> list[bytes]:
@@ -206,7 +206,7 @@ def test_a_payload_has_the_size_asked_for(size: int) -> None:
 
 
 @pytest.mark.parametrize("reply", [b"pong", b"Pong %d", b"%d got it"])
-def test_a_teachers_server_may_say_what_it_likes(reply: bytes) -> None:
+def test_a_teachers_server_may_answer_anything(reply: bytes) -> None:
     def answer(datagram: bytes) -> list[bytes]:
         number = int(datagram.split()[1])
         return [reply % number if b"%d" in reply else reply]
@@ -249,7 +249,7 @@ def test_a_late_reply_revises_its_own_probe() -> None:
 
 
 class TestColumns:
-    def test_they_hold_each_probe_kept(self) -> None:
+    def test_they_have_a_row_for_each_probe(self) -> None:
         with EchoServer(port=0, loss=0.5, seed=3) as server:
             report = udpulse.ping(*server.address, count=40, interval=0.001, timeout=0.1)
         columns = report.columns()
@@ -287,7 +287,7 @@ class TestColumns:
         assert sum(column.itemsize for column in columns.values()) < 40
 
     @pytest.mark.parametrize(("keep", "rows"), [(0, 0), (3, 3), ("all", 8)])
-    def test_so_many_are_kept(self, keep: Any, rows: int) -> None:
+    def test_as_many_rows_are_kept_as_asked_for(self, keep: Any, rows: int) -> None:
         with EchoServer(port=0) as server:
             client = PingClient(*server.address, count=8, keep=keep)
             list(client)
@@ -345,13 +345,13 @@ class TestFlows:
             assert (columns["sent_at_ns"][its] == flow.columns()["sent_at_ns"]).all()
         assert not (report + report).flows
 
-    def test_their_slots_are_those_of_one_grid(self) -> None:
+    def test_flows_share_one_schedule(self) -> None:
         with EchoServer(port=0) as server:
             report = udpulse.ping(*server.address, duration=0.09, interval=0.001, flows=3)
         assert report.sent + report.missed == 90
         assert [flow.sent + flow.missed for flow in report.flows] == [30] * 3
 
-    def test_a_probe_tells_its_flow(self) -> None:
+    def test_a_probe_has_its_flow(self) -> None:
         with EchoServer(port=0) as server:
             probes = list(PingClient(*server.address, count=7, flows=3))
         numbers = sorted((probe.flow, probe.seq) for probe in probes)
@@ -370,7 +370,7 @@ class TestFlows:
         assert adds_up(client.report())
 
 
-def test_a_family_is_taken_or_the_name_has_none() -> None:
+def test_a_family_is_used_or_the_name_does_not_resolve() -> None:
     with EchoServer(port=0) as server:
         port = server.address[1]
         assert udpulse.ping("localhost", port, count=1, family=4).answered == 1
@@ -381,7 +381,7 @@ def test_a_family_is_taken_or_the_name_has_none() -> None:
 
 
 class TestMany:
-    def test_each_target_has_its_report_and_none_harms_another(self, silent: peers.Address) -> None:
+    def test_each_target_has_its_report_and_disturbs_no_other(self, silent: peers.Address) -> None:
         with (
             EchoServer(port=0) as good,
             EchoServer(port=0, loss=0.5, seed=1) as lossy,
@@ -415,7 +415,7 @@ class TestMany:
             [5, 5, 0, 5] if KERNEL_STAMPS else [0] * 4
         )
 
-    def test_what_cannot_be_sent_says_so_and_harms_no_other(self) -> None:
+    def test_a_failed_send_is_counted_and_disturbs_no_other(self) -> None:
         # A socket without SO_BROADCAST sends nothing to a broadcast address.
         with EchoServer(port=0) as server:
             targets = [("127.255.255.255", 9), server.address]
@@ -433,14 +433,14 @@ class TestMany:
         assert (columns["kernel_rtt_ns"] <= columns["rtt_ns"])[stamped].all()
 
     @pytest.mark.parametrize("target", [7, "ab", ("127.0.0.1",), ("127.0.0.1", "9")])
-    def test_what_is_no_pair_is_shown(self, target: Any) -> None:
+    def test_a_target_that_is_not_a_pair_is_shown(self, target: Any) -> None:
         with pytest.raises(
             TypeError, match=r"^targets must be \(host, port\) pairs, not "
         ) as caught:
             udpulse.ping_many([("127.0.0.1", 9), target])
         assert str(caught.value).endswith(repr(target))
 
-    def test_none_is_none(self) -> None:
+    def test_no_targets_give_no_reports(self) -> None:
         assert udpulse.ping_many([]) == []
 
     @pytest.mark.parametrize(
@@ -480,14 +480,14 @@ def test_kernel_round_trips_lie_within_the_programs(timestamps: Any, precise: bo
 
 
 @pytest.mark.skipif(sys.platform == "linux", reason="it can")
-def test_a_platform_that_cannot_keep_probes_whole_says_so() -> None:
+def test_dont_fragment_is_refused_on_other_platforms() -> None:
     with pytest.raises(OSError, match="dont_fragment is not supported on this platform"):
         udpulse.ping("127.0.0.1", dont_fragment=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a network namespace")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_probe_is_kept_whole_or_not_sent(host: str) -> None:
+def test_an_unfragmented_probe_fits_or_is_not_sent(host: str) -> None:
     # A separate loopback interface with an MTU of 1500 bytes, gone with the process.
     script = f"""
 import udpulse
@@ -515,7 +515,7 @@ with udpulse.EchoServer({host!r}, 0) as server:
 
 
 @pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux tells")
-def test_what_a_full_receive_queue_drops_is_counted() -> None:
+def test_drops_of_a_full_receive_queue_are_counted() -> None:
     script = """
 import sys, udpulse
 

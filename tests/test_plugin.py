@@ -14,7 +14,7 @@ def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_a_failure_tells_the_truth(pytester: pytest.Pytester) -> None:
+def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import udpulse
