@@ -194,6 +194,24 @@ def test_ctrl_c_ends_a_script_with_a_summary(name: str, again: bool, silent: pee
     assert "Traceback" not in "\n".join(ended.notes)
 
 
+# Runs a program in a terminal of its own, whose keyboard and screen are stdin and stdout.
+TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudoterminals")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_in_a_terminal(name: str, silent: peers.Address) -> None:
+    script = [sys.executable, str(PYTHON / f"{name}.py"), *address(name, silent), *LONG[name]]
+    terminal, pipe = [sys.executable, "-c", TERMINAL, *script], subprocess.PIPE
+    with subprocess.Popen(terminal, stdin=pipe, stdout=pipe, bufsize=0) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        shown, _ = process.communicate(b"\x03")
+    assert process.returncode == exit_code(name)
+    assert re.search(NOTES[name].encode(), first + shown)
+    assert b"Traceback" not in shown
+
+
 def test_a_closed_pipe_ends_a_script_quietly(silent: peers.Address) -> None:
     host, port = silent
     script = str(PYTHON / "UDPPingerClient.py")

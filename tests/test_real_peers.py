@@ -186,6 +186,19 @@ def test_the_heartbeat_server_shows_the_story_of_a_client(
     assert ended.code == 0
 
 
+@pytest.mark.parametrize("at", [0, 1, 3], ids=["first", "between", "last"])
+def test_a_greeting_is_shown_and_does_not_count(at: int) -> None:
+    greeting = "Client connected at 12:00:01"
+    sent = ["1", "2", "4"]
+    with beat_server() as server:
+        peers.beat(server.listening(), [*sent[:at], greeting, *sent[at:]])
+        ended = server.ended()
+    story = beats("1;2;Lost 1 heartbeat: 3;4")
+    shown = [line for line in ended.screen if greeting not in line]
+    assert shown == [*story, *failed(5, 3, 4)]
+    assert shapes(ended.screen)[-3 if at == 3 else at] == f"Running fine at b'{greeting}' (T s)"
+
+
 @pytest.mark.parametrize("step", [0, -1000], ids=["stands still", "falls"])
 @pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "time alone"])
 def test_a_beat_is_shown_whatever_its_time(step: int, numbered: bool) -> None:
