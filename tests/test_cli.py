@@ -16,6 +16,7 @@ import UDPHeartBeatServer
 import UDPPingerClient
 import UDPPingerServer
 import udpulse
+import udpulse.cli
 from udpulse.cli import main as udpulse_main
 from udpulse.lab import screens
 
@@ -166,6 +167,24 @@ def address(name: str, silent: peers.Address) -> list[str]:
     """Return an address: a free port for a server, a silent server for a client."""
     host, port = ("127.0.0.1", 0) if "Server" in name else silent
     return [host, str(port)]
+
+
+def test_a_file_is_a_subcommand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "greet.py").write_text(
+        "import click\n"
+        "from udpulse.cli._run import Command\n"
+        "@click.command(cls=Command)\n"
+        "def command():\n"
+        "    'Say hello.'\n"
+        "    return lambda: print('hello') or 0\n"
+    )
+    monkeypatch.setattr(udpulse.cli, "__path__", [*udpulse.cli.__path__, str(tmp_path)])
+    assert udpulse_main(["--help"]) == 0
+    assert re.search(r"demo .*\n  greet  Say hello\.", capsys.readouterr().out)
+    assert udpulse_main(["greet"]) == 0
+    assert capsys.readouterr().out == "hello\n"
 
 
 # Options with which a script runs until it is interrupted, and the note that it then prints.
