@@ -75,10 +75,10 @@ def command(
         seed=seed,
         format=format,
     )
-    return lambda: beat(client, Screen())
+    return lambda: send_beats(client, Screen())
 
 
-def beat(client: HeartbeatClient, screen: Screen) -> int:
+def send_beats(client: HeartbeatClient, screen: Screen) -> int:
     """Show each beat until the last, or the simulated crash."""
     code = 0
     trouble = Trouble(client, screen)
