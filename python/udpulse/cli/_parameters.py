@@ -11,7 +11,7 @@ T = TypeVar("T", int, float)
 def number(
     kind: str, allowed: str, read: Callable[[str], T], is_allowed: Callable[[T], bool]
 ) -> Callable[[str], T]:
-    """A type of numbers such as "a count", with the values allowed in words and as a function."""
+    """Make a type of numbers, such as "a count", with its values in words and as a predicate."""
 
     def parse(text: str) -> T:
         try:
@@ -37,7 +37,7 @@ local_port = number("a port", "a whole number from 0 to 65535", int, lambda n: 0
 
 
 def host(example: str) -> Callable[[str], str]:
-    """A type of hosts, such as `example`, that refuses a port in their place."""
+    """Make a type of hosts, such as `example`, that refuses a port given in place of one."""
 
     def parse(text: str) -> str:
         name, _, port = text.rpartition(":")

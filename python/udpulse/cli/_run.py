@@ -23,16 +23,16 @@ Program = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Where a program shows lines (stdout) and says notes (stderr), each with a label in front."""
+    """Prints lines to stdout and notes to stderr, each after a label."""
 
     label: str = ""
 
     def show(self, line: str) -> None:
-        """Show a line of data at once, also into a pipe."""
+        """Print a line of data and flush it."""
         print(self.label + line, flush=True)
 
     def note(self, line: str) -> None:
-        """Say something about the run; nobody needs to listen."""
+        """Print a note about the run, if somebody reads stderr."""
         if sys.stderr is not None:
             with suppress(BrokenPipeError):
                 print(self.label + line, file=sys.stderr, flush=True)
@@ -106,7 +106,7 @@ def refuse(name: str, reason: str) -> int:
 
 
 def reason(error: click.ClickException) -> str:
-    """The reason for refusing a command line, in our words if click's are not enough."""
+    """Return the reason for refusing a command line, in our words if click's are not enough."""
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{spelling(error.param)}: {error.message}"
     if not isinstance(error, click.UsageError):
@@ -120,7 +120,7 @@ def reason(error: click.ClickException) -> str:
 
 
 def unknown_option(error: click.NoSuchOption) -> str:
-    """The error for an option that does not exist, and for an argument that looks like one."""
+    """Return the error for an option that does not exist or an argument that looks like one."""
     option, name = error.option_name, error.option_name.lstrip("-")
     if name.isdecimal():
         return f"{option!r} is neither an option nor a port"
@@ -131,7 +131,7 @@ def unknown_option(error: click.NoSuchOption) -> str:
 
 
 def spelling(parameter: click.Parameter) -> str:
-    """A parameter as the help spells it."""
+    """Return a parameter as the help spells it."""
     if isinstance(parameter, click.Option):
         return parameter.opts[-1]
     return str(parameter.name).upper()

@@ -1,4 +1,4 @@
-"""The lab's four programs in one process, both sides' screens side by side."""
+"""The lab's four programs in one process, with the lines of both sides."""
 
 from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
 from udpulse.cli._run import Screen
@@ -11,7 +11,7 @@ TITLE = Screen()
 
 
 def demo() -> int:
-    """Ping the lossy server, then watch a heartbeat until it fails. Takes about ten seconds."""
+    """Ping the lossy server, then watch a heartbeat until it fails. Takes five seconds."""
     TITLE.show("== UDPPingerServer and UDPPingerClient: 10 pings, 4 of 11 lost on purpose ==")
     ping()
     TITLE.show("")
@@ -24,7 +24,7 @@ def ping() -> None:
     """Ping a server that loses packets as the lab's does."""
     with EchoServer(port=0, transform="upper", loss="lab", seed=6, log=100) as server:
         client = PingClient(*server.address, timeout=0.5, size=0)
-        # On loopback each ping meets one fate.
+        # Each ping has one fate: loopback loses nothing.
         for probe, fate in zip(client, server, strict=False):
             for line in screens.fate_lines(fate):
                 SERVER.show(line)
@@ -41,7 +41,7 @@ def heartbeat() -> None:
             CLIENT.show(screens.beat_line(beat))
             if beat.outcome == "skipped":
                 continue
-            # A beat is heard; a failure is noticed.
+            # The server hears a beat and notices a failure.
             for event in server:
                 for line in screens.heartbeat_lines(event):
                     SERVER.show(line)

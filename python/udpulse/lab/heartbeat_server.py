@@ -78,7 +78,7 @@ def watch(
     counters = server.counters
     for number, what in (
         (counters.ignored, "ignored: no heartbeat"),
-        (counters.duplicates, "had a number that had come before"),
+        (counters.duplicates, "repeated a number"),
         (counters.stale, "had a number too old to judge"),
         (counters.rejected, "ignored: of another client"),
         (counters.send_failed, "could not be answered"),

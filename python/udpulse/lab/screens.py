@@ -1,4 +1,4 @@
-"""The screens of the lab: from values to lines of text."""
+"""The lines that the lab's programs show."""
 
 from collections.abc import Iterator
 
@@ -16,19 +16,19 @@ from udpulse.events import (
     Stopped,
 )
 
-# A longer row of lost numbers is shown by its ends.
+# Only the ends of a longer row of lost numbers are shown.
 LONGEST_ROW = 10
 
 
 def fate_lines(fate: Fate) -> Iterator[str]:
-    """What the ping server shows of a packet."""
+    """Return the ping server's lines about a packet."""
     yield repr(fate.answer)
     if fate.dropped:
         yield "Oops, dropped it!"
 
 
 def probe_lines(probe: Probe, server: str) -> Iterator[str]:
-    """What the ping client shows of a ping."""
+    """Return the ping client's lines about a ping."""
     if probe.reply is None or probe.rtt is None:
         yield f"{probe.seq}: Request timed out"
     else:
@@ -37,7 +37,7 @@ def probe_lines(probe: Probe, server: str) -> Iterator[str]:
 
 
 def report_lines(report: PingReport) -> Iterator[str]:
-    """What the ping client shows at the end."""
+    """Return the ping client's closing lines."""
     rtt = report.rtt
     times = (rtt.min, rtt.max, rtt.mean)
     least, most, mean = ("-" if time is None else f"{time:.6f}" for time in times)
@@ -46,7 +46,7 @@ def report_lines(report: PingReport) -> Iterator[str]:
 
 
 def report_notes(report: PingReport) -> Iterator[str]:
-    """What the ping client says of a session besides."""
+    """Return the ping client's closing notes."""
     if report.late:
         yield f"{counted(report.late, 'reply', 'replies')} came late"
     if report.duplicates:
@@ -58,12 +58,12 @@ def report_notes(report: PingReport) -> Iterator[str]:
 
 
 def beat_line(beat: Beat) -> str:
-    """What the heartbeat client shows of a beat."""
+    """Return the heartbeat client's line about a beat."""
     return f"{'Failing at' if beat.outcome == 'failed' else 'Sending'} {beat.seq}"
 
 
 def heartbeat_lines(event: Event) -> Iterator[str]:
-    """What the heartbeat server shows of an event."""
+    """Return the heartbeat server's lines about an event."""
     match event:
         case Heard(seq=seq, difference=difference, payload=payload):
             number = payload if seq is None else str(seq).encode()
@@ -94,7 +94,7 @@ def heartbeat_lines(event: Event) -> Iterator[str]:
 
 
 def received_line(received: int, expected: int | None) -> str:
-    """How many heartbeats of a client came."""
+    """Return the heartbeat server's line about received and lost beats."""
     if expected is None:
         return f"Received {counted(received, 'heartbeat')}"
     lost = percent((expected - received) / expected)
@@ -102,7 +102,7 @@ def received_line(received: int, expected: int | None) -> str:
 
 
 def client_name(client: Event | Peer, *, by_host: bool) -> str:
-    """A client's host, its port unless `by_host`, and the name that it declares."""
+    """Return a client's host, its port unless `by_host`, and the name that it declares."""
     host, port = client.address
     where = host if by_host else joined((host, port))
     name = getattr(client, "name", None)
@@ -110,12 +110,12 @@ def client_name(client: Event | Peer, *, by_host: bool) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number and its noun."""
+    """Return a number with its noun."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def percent(share: float) -> str:
-    """A share in per cent, without a needless decimal; only nothing is 0%, only all is 100%."""
+    """Format a share without a needless decimal; only none is 0%, only all is 100%."""
     value = 100 * share
     for decimals in range(1, 16):
         text = f"{value:.{decimals}f}"
@@ -125,12 +125,12 @@ def percent(share: float) -> str:
 
 
 def printable(message: bytes) -> str:
-    """A message as text; what a terminal would obey is escaped."""
+    """Decode a message and escape the characters that control a terminal."""
     text = message.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def joined(address: tuple[str, int]) -> str:
-    """An address as people write it."""
+    """Format an address as people write it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
