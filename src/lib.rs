@@ -35,7 +35,6 @@ pub mod wire;
 #[cfg(feature = "python")]
 mod python;
 
-pub use driver::{Next, Worker};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use machine::{Arrival, Local, Machine, Transmit};

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::Result;
+use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::echo::{Config, Echo};
 use crate::net::{BatchSocket, Options, Registered};
-use crate::{Result, Worker};
 
 /// Starts a server on `address` with `threads` threads.
 ///

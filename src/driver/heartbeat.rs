@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use crate::Result;
+use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::heartbeat::{Server, ServerConfig};
 use crate::net::{BatchSocket, Options, Registered};
-use crate::{Result, Worker};
 
 /// Starts a server on `address`.
 ///

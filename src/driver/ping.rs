@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use crate::Result;
+use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::net::{ProbeOptions, ProbeSocket, now};
 use crate::ping::{Config, Flows};
-use crate::{Result, Worker};
 
 /// Starts a session with `target` over `flows` sockets. If `options` name a source port, the
 /// sockets use consecutive ports from it.

@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::Result;
+use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::net::{BatchSocket, Options, on_ipv6};
 use crate::ping::{Sweep, SweepConfig};
-use crate::{Result, Worker};
 
 /// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
 const UNRESOLVED_SECONDS: f64 = 3.0;

@@ -9,12 +9,13 @@ use std::thread;
 use pyo3::exceptions::{PyOSError, PyStopAsyncIteration};
 use pyo3::prelude::*;
 
+use crate::driver::{Next, Worker};
 use crate::error::reason;
 use crate::net::{Endpoint, Notifier, Receiver};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_all, wait, wait_until};
-use crate::{Error, Machine, Next, Result, Worker};
+use crate::{Error, Machine, Result};
 
 /// The worker of a Python object: none before the first start, then the latest.
 pub(super) struct Handle<M: Machine> {

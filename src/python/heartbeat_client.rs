@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use crate::driver::Worker;
 use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
 use crate::net::{Endpoint, Socket, now, on_ipv6};
 use crate::python::args::{
@@ -15,7 +16,7 @@ use crate::python::options::options;
 use crate::python::value::{Address, address, utc_offset_ns, value};
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
-use crate::{Error, Result, Worker, nanoseconds, seconds};
+use crate::{Error, Result, nanoseconds, seconds};
 
 /// How many beats wait for an iterating reader.
 const UNREAD: usize = 4096;
