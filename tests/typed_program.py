@@ -70,6 +70,7 @@ def use_ping(address: Address) -> None:
             show(probe.seq, probe.rtt, probe.reply, probe.sent_at, probe.kernel_rtt, probe.flow)
         assert_type(client.next_batch(10, timeout=0.0), list[udpulse.Probe])
     show(client.host, client.port, client.server, client.running, client.events_dropped)
+    assert_type(client.last_send_error, OSError | None)
     show(client.count, client.timeout, client.interval, client.schedule, client.duration)
     show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
     show(client.ttl, client.dscp, client.dont_fragment, client.flows, client.family)
