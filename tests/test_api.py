@@ -36,7 +36,7 @@ def thing(request: pytest.FixtureRequest, silent: peers.Address) -> Any:
     return OBJECTS[request.param](silent)
 
 
-class TestWhatAllHave:
+class TestCommon:
     def test_it_starts_and_stops_any_number_of_times(self, thing: Any) -> None:
         for _ in range(3):
             with thing as same:
@@ -177,7 +177,7 @@ def test_all_interfaces_are_bound_by_the_empty_host() -> None:
         assert udpulse.ping("127.0.0.1", port, count=1).answered == 1
 
 
-def test_many_threads_may_start_it_at_once() -> None:
+def test_many_threads_may_start_it_together() -> None:
     servers: list[Any] = [EchoServer("localhost", 0), HeartbeatServer("127.0.0.1", 0)]
     for server in servers:
         for _ in range(20):
@@ -209,7 +209,7 @@ def test_the_log_is_bounded_and_says_what_fell_off() -> None:
         assert [next(server).answer[:7] for _ in range(5)] == [b"PING %d " % n for n in range(4, 9)]
 
 
-def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:
+def test_events_of_an_ended_run_can_still_be_read() -> None:
     with EchoServer(port=0) as server, PingClient(*server.address, count=3) as client:
         while client.running:
             pass
@@ -219,7 +219,7 @@ def test_what_ended_before_it_was_read_is_read_all_the_same() -> None:
         assert len(list(client)) == 3
 
 
-def test_a_batch_has_all_that_waits_up_to_its_limit() -> None:
+def test_a_batch_has_all_waiting_events_up_to_its_limit() -> None:
     with EchoServer(port=0) as server, PingClient(*server.address, count=9) as client:
         while client.running:
             pass
@@ -228,7 +228,7 @@ def test_a_batch_has_all_that_waits_up_to_its_limit() -> None:
         assert client.next_batch() == []
 
 
-def test_nobody_listening_is_data() -> None:
+def test_a_closed_port_is_data() -> None:
     with peers.nobody() as port:
         report = udpulse.ping("127.0.0.1", port, count=2, timeout=1)
     assert (report.refused, report.answered, report.loss) == (2, 0, 1.0)
@@ -412,7 +412,7 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     assert inspect.signature(make).parameters.keys() == ALLOWED[make].keys()
 
 
-def test_a_bool_is_no_number() -> None:
+def test_a_bool_is_not_a_number() -> None:
     for make, options in [
         (EchoServer, ("port", "loss", "seed", "max_rate", "threads")),
         (HeartbeatClient, ("interval", "count", "fail_chance", "loss")),
@@ -471,7 +471,7 @@ class Liar:
         return self.items[index]
 
 
-def test_no_length_is_believed() -> None:
+def test_a_claimed_length_is_not_trusted() -> None:
     client = HeartbeatClient("127.0.0.1", also=Liar(("127.0.0.1", 9)))  # type: ignore[arg-type]
     assert not client.running
     assert "of 2 lost" in repr(udpulse.impair.LossPattern(Liar(True, False)))  # type: ignore[arg-type]
@@ -555,7 +555,9 @@ for call in (
     [(NO_THREADS, errno.EAGAIN, 4), (NO_DESCRIPTORS, errno.EMFILE, 6)],
     ids=["threads", "descriptors"],
 )
-def test_what_the_system_cannot_give_is_an_os_error(code: str, number: int, count: int) -> None:
+def test_a_lack_of_threads_or_descriptors_is_an_os_error(
+    code: str, number: int, count: int
+) -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.stderr == ""
     told = ended.stdout.splitlines()

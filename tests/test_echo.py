@@ -104,7 +104,7 @@ ROUGH: dict[str, Any] = {
 }
 
 
-def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
+def test_replies_match_the_truth_probe_by_probe(client: socket.socket) -> None:
     count = 5000
     with EchoServer(port=0, transform="echo", seed=5, log=count, **ROUGH) as server:
         replies = exchange(client, server, count)
@@ -145,7 +145,7 @@ def test_measured_is_truth_probe_by_probe(client: socket.socket) -> None:
         assert seen == [way.lost, way.duplicated, way.corrupted, way.held, way.queue_full]
 
 
-def test_reordering_is_what_the_truth_says(client: socket.socket) -> None:
+def test_reordering_matches_the_truth(client: socket.socket) -> None:
     # Held back until all the rest is sent, so that the order does not depend on speed.
     link = Link(reordering=Reordering(0.2, 0.5))
     with EchoServer(port=0, transform="echo", downlink=link, seed=2, log=100) as server:
@@ -174,7 +174,7 @@ def test_a_seed_gives_the_same_fates_to_any_client() -> None:
     assert fates() == fates()
 
 
-def test_a_pattern_loses_what_it_names(client: socket.socket) -> None:
+def test_a_pattern_drops_exactly_its_packets(client: socket.socket) -> None:
     lost = [False, True, True, False]
     with EchoServer(port=0, transform="echo", loss=LossPattern(lost), log=8) as server:
         assert [number_in(reply) for reply in exchange(client, server, 8)] == [0, 3, 4, 7]
@@ -205,7 +205,7 @@ def test_a_delayed_reply_comes_no_sooner(client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_many_clients_are_told_apart(threads: int) -> None:
+def test_many_clients_are_distinguished(threads: int) -> None:
     with (
         EchoServer(port=0, threads=threads, transform="echo", log=1000) as server,
         peers.open_sockets(20) as clients,
@@ -274,7 +274,7 @@ with udpulse.EchoServer(port=0) as server:
     reason="other systems do not tell how many hops a datagram has left",
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
-def test_two_servers_of_two_processes_do_not_loop_for_ever(host: str) -> None:
+def test_two_servers_of_two_processes_stop_a_loop(host: str) -> None:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", OTHER_PROCESS]
     with (
@@ -342,7 +342,7 @@ BAD_ARGUMENTS: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "positional", "named", "text"), BAD_ARGUMENTS)
-def test_what_is_impossible_is_a_value_error(
+def test_an_impossible_value_is_a_value_error(
     make: Any, positional: tuple[Any, ...], named: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{text}"):

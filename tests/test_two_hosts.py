@@ -31,7 +31,7 @@ def test_pings_cross(bind: str) -> None:
     assert (client.code, client.notes) == (0, [])
 
 
-def test_a_host_where_nobody_listens() -> None:
+def test_a_host_with_a_closed_port() -> None:
     with Program("UDPPingerServer.py", "", 0, inside=SERVER.name) as server:
         port = server.listening()
     # No other program is there to take the port after it.
@@ -87,7 +87,7 @@ def test_a_heartbeat_client_that_starts_without_a_route() -> None:
     assert re.fullmatch(r"\d+ heartbeats? could not be sent", ended.notes[-1])
 
 
-def test_a_cable_pulled_and_put_back() -> None:
+def test_a_cable_unplugged_and_plugged_in_again() -> None:
     # If a host must ask for the other's hardware address, it holds its packets until the answer.
     known = (SERVER.address, "lladdr", SERVER.hardware, "dev", "cable")
     ip("-n", CLIENT.name, "neighbor", "replace", *known, "nud", "permanent")
@@ -131,7 +131,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
 """
 
 
-def test_replies_that_a_short_path_takes_only_one_by_one_all_leave() -> None:
+def test_replies_that_cannot_be_segmented_all_leave() -> None:
     with within(SERVER, SERVE, SERVER.address) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
