@@ -40,6 +40,31 @@ def models() -> Iterable[impair.Link]:
         )
 
 
+def show_parameters(link: impair.Link) -> None:
+    """What a link was made of."""
+    show(link.duplication, link.corruption, link.keep_order, link.to_dict())
+    if link.rate is not None and link.reordering is not None:
+        show(link.rate.bits_per_second, link.rate.queue, link.reordering.p, link.reordering.delay)
+    match link.loss:
+        case impair.GilbertElliott(p=p, r=r, bad_loss=bad_loss, good_loss=good_loss):
+            show(p, r, bad_loss, good_loss)
+        case impair.LossPattern(lost=lost):
+            assert_type(lost, tuple[bool, ...])
+        case loss:
+            assert_type(loss, float | Literal["lab"])
+    match link.delay:
+        case impair.Uniform(low=low, high=high):
+            show(low, high)
+        case impair.Normal(mean=mean, deviation=deviation):
+            show(mean, deviation)
+        case impair.Exponential(mean=mean):
+            show(mean)
+        case impair.Pareto(scale=scale, shape=shape):
+            show(scale, shape)
+        case delay:
+            assert_type(delay, float)
+
+
 def use_ping(address: Address) -> None:
     """A ping as a call, as a running object, and what it measures."""
     client = udpulse.PingClient(
@@ -66,7 +91,10 @@ def use_ping(address: Address) -> None:
         assert_type(client.address, Address)
         for probe in client:
             assert_type(probe, udpulse.Probe)
-            assert_type(probe.verdict, Literal["answered", "lost", "refused", "send_failed"])
+            assert_type(
+                probe.verdict,
+                Literal["answered", "late", "lost", "pending", "refused", "send_failed"],
+            )
             show(probe.seq, probe.rtt, probe.reply, probe.sent_at, probe.kernel_rtt, probe.flow)
         assert_type(client.next_batch(10, timeout=0.0), list[udpulse.Probe])
     show(client.host, client.port, client.server, client.running, client.events_dropped)
@@ -84,7 +112,13 @@ def use_ping(address: Address) -> None:
 
 def use_report(report: udpulse.PingReport) -> None:
     """All that a ping measures."""
-    assert_type(report.flows, list[udpulse.PingReport])
+    assert_type(report.flows, tuple[udpulse.PingReport, ...])
+    assert_type(report.to_dict(), dict[str, Any])
+    assert_type(report.hint, str | None)
+    show(sum(report.flows, udpulse.PingReport()), sum([report, report]))
+    built = udpulse.Probe(seq=1, verdict="answered", rtt=0.1, sent_at=1.0)
+    assert_type(udpulse.PingReport.from_probes([built], size=64), udpulse.PingReport)
+    show(reports.Distribution([0.1, 0.2]), built.to_dict())
     show(report.sent, report.answered, report.late, report.lost, report.refused)
     show(report.send_failed, report.pending, report.received, report.duplicates, report.corrupt)
     show(report.foreign, report.loss, report.missed, report.timestamps, report.receive_drops)
@@ -296,7 +330,7 @@ def show(*values: object) -> None:
 def main() -> None:
     """Use everything."""
     for link in models():
-        show(link)
+        show_parameters(link)
     with udpulse.EchoServer(
         "127.0.0.1",
         0,

@@ -1,6 +1,6 @@
 """Types of the compiled half; its docstrings say what each thing is."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 
@@ -59,6 +59,7 @@ __all__ = [
     "Up",
     "_Waiter",
     "__version__",
+    "_restore",
     "async_ping",
     "async_ping_many",
     "ping",
@@ -70,11 +71,14 @@ __version__: Final[str]
 
 _Address: TypeAlias = tuple[str, int]
 _F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 @final
 class _Waiter:
     @staticmethod
     def pair() -> tuple[_Waiter, int]: ...
+
+def _restore(class_: type[_T], version: Any, state: Any, /) -> _T: ...
 
 @final
 class EchoServer:
@@ -158,7 +162,15 @@ class EchoServer:
 
 @final
 class EchoCounters:
-    __match_args__: Final = ("received", "replied", "dropped", "send_failed")
+    __match_args__: Final = (
+        "received",
+        "replied",
+        "dropped",
+        "send_failed",
+    )
+    def __new__(
+        cls, *, received: int = 0, replied: int = 0, dropped: int = 0, send_failed: int = 0
+    ) -> Self: ...
     @property
     def received(self) -> int: ...
     @property
@@ -167,34 +179,48 @@ class EchoCounters:
     def dropped(self) -> int: ...
     @property
     def send_failed(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Fate:
     __match_args__: Final = (
         "received_at",
         "client",
+        "number",
+        "outcome",
         "dropped",
         "answer",
         "size",
-        "number",
-        "outcome",
         "uplink",
         "downlink",
+        "copies",
         "replies",
         "corrupted",
         "sent_at",
-        "copies",
     )
+    def __new__(
+        cls,
+        *,
+        received_at: float,
+        client: _Address,
+        number: int,
+        outcome: Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"],
+        dropped: bool | None = None,
+        answer: bytes,
+        size: int | None = None,
+        uplink: Iterable[str] = (),
+        downlink: Iterable[str] = (),
+        copies: Iterable[Reply] = (),
+        replies: int | None = None,
+        corrupted: int | None = None,
+        sent_at: float | None = None,
+    ) -> Self: ...
     @property
     def received_at(self) -> float: ...
     @property
     def client(self) -> _Address: ...
-    @property
-    def dropped(self) -> bool: ...
-    @property
-    def answer(self) -> bytes: ...
-    @property
-    def size(self) -> int: ...
     @property
     def number(self) -> int: ...
     @property
@@ -202,17 +228,26 @@ class Fate:
         self,
     ) -> Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"]: ...
     @property
-    def uplink(self) -> list[str]: ...
+    def dropped(self) -> bool: ...
     @property
-    def downlink(self) -> list[str]: ...
+    def answer(self) -> bytes: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def uplink(self) -> tuple[str, ...]: ...
+    @property
+    def downlink(self) -> tuple[str, ...]: ...
+    @property
+    def copies(self) -> tuple[Reply, ...]: ...
     @property
     def replies(self) -> int: ...
     @property
     def corrupted(self) -> int: ...
     @property
     def sent_at(self) -> float | None: ...
-    @property
-    def copies(self) -> list[Reply]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class FateColumns:
@@ -249,6 +284,15 @@ class Reply:
         "downlink_bit",
         "corrupted",
     )
+    def __new__(
+        cls,
+        *,
+        number: int,
+        sent_at: float,
+        uplink_bit: int | None = None,
+        downlink_bit: int | None = None,
+        corrupted: bool | None = None,
+    ) -> Self: ...
     @property
     def number(self) -> int: ...
     @property
@@ -259,6 +303,9 @@ class Reply:
     def downlink_bit(self) -> int | None: ...
     @property
     def corrupted(self) -> bool: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class ReplyColumns:
@@ -283,6 +330,15 @@ class LinkCounters:
         "held",
         "queue_full",
     )
+    def __new__(
+        cls,
+        *,
+        lost: int = 0,
+        duplicated: int = 0,
+        corrupted: int = 0,
+        held: int = 0,
+        queue_full: int = 0,
+    ) -> Self: ...
     @property
     def lost(self) -> int: ...
     @property
@@ -293,6 +349,9 @@ class LinkCounters:
     def held(self) -> int: ...
     @property
     def queue_full(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class EchoTruth:
@@ -308,6 +367,20 @@ class EchoTruth:
         "crowded",
         "receive_drops",
     )
+    def __new__(
+        cls,
+        *,
+        uplink: LinkCounters | None = None,
+        downlink: LinkCounters | None = None,
+        replies: int = 0,
+        pending: int = 0,
+        delayed: int = 0,
+        unanswerable: int = 0,
+        limited: int = 0,
+        delay_line_full: int = 0,
+        crowded: int = 0,
+        receive_drops: int = 0,
+    ) -> Self: ...
     @property
     def uplink(self) -> LinkCounters: ...
     @property
@@ -328,46 +401,142 @@ class EchoTruth:
     def crowded(self) -> int: ...
     @property
     def receive_drops(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class GilbertElliott:
+    __match_args__: Final = (
+        "p",
+        "r",
+        "bad_loss",
+        "good_loss",
+    )
     def __new__(
         cls, p: float, r: float | None = None, *, bad_loss: float = 1.0, good_loss: float = 0.0
     ) -> Self: ...
+    @property
+    def p(self) -> float: ...
+    @property
+    def r(self) -> float: ...
+    @property
+    def bad_loss(self) -> float: ...
+    @property
+    def good_loss(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class LossPattern:
-    def __new__(cls, lost: Sequence[bool]) -> Self: ...
+    __match_args__: Final = ("lost",)
+    def __new__(cls, lost: Iterable[int]) -> Self: ...
+    @property
+    def lost(self) -> tuple[bool, ...]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Uniform:
+    __match_args__: Final = (
+        "low",
+        "high",
+    )
     def __new__(cls, low: float, high: float) -> Self: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Normal:
+    __match_args__: Final = (
+        "mean",
+        "deviation",
+    )
     def __new__(cls, mean: float, deviation: float) -> Self: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def deviation(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Exponential:
+    __match_args__: Final = ("mean",)
     def __new__(cls, mean: float) -> Self: ...
+    @property
+    def mean(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Pareto:
+    __match_args__: Final = (
+        "scale",
+        "shape",
+    )
     def __new__(cls, scale: float, shape: float) -> Self: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def shape(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Reordering:
+    __match_args__: Final = (
+        "p",
+        "delay",
+    )
     def __new__(cls, p: float, delay: float) -> Self: ...
+    @property
+    def p(self) -> float: ...
+    @property
+    def delay(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class RateLimit:
-    def __new__(cls, bits_per_second: int, *, queue: int = 65536) -> Self: ...
+    __match_args__: Final = (
+        "bits_per_second",
+        "queue",
+    )
+    def __new__(cls, bits_per_second: float, *, queue: int = 65536) -> Self: ...
+    @property
+    def bits_per_second(self) -> int: ...
+    @property
+    def queue(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 _Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | LossPattern
 _Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
 
 @final
 class Link:
+    __match_args__: Final = (
+        "loss",
+        "duplication",
+        "corruption",
+        "rate",
+        "delay",
+        "keep_order",
+        "reordering",
+    )
     def __new__(
         cls,
         *,
@@ -379,6 +548,23 @@ class Link:
         keep_order: bool = False,
         reordering: Reordering | None = None,
     ) -> Self: ...
+    @property
+    def loss(self) -> _Loss: ...
+    @property
+    def duplication(self) -> float: ...
+    @property
+    def corruption(self) -> float: ...
+    @property
+    def rate(self) -> RateLimit | None: ...
+    @property
+    def delay(self) -> _Delay: ...
+    @property
+    def keep_order(self) -> bool: ...
+    @property
+    def reordering(self) -> Reordering | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class PingClient:
@@ -481,11 +667,32 @@ class PingClient:
 
 @final
 class Probe:
-    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent_at", "kernel_rtt", "flow")
+    __match_args__: Final = (
+        "seq",
+        "verdict",
+        "rtt",
+        "reply",
+        "sent_at",
+        "kernel_rtt",
+        "flow",
+    )
+    def __new__(
+        cls,
+        *,
+        seq: int,
+        verdict: Literal["answered", "late", "lost", "pending", "refused", "send_failed"],
+        rtt: float | None = None,
+        reply: bytes | None = None,
+        sent_at: float,
+        kernel_rtt: float | None = None,
+        flow: int = 0,
+    ) -> Self: ...
     @property
     def seq(self) -> int: ...
     @property
-    def verdict(self) -> Literal["answered", "lost", "refused", "send_failed"]: ...
+    def verdict(
+        self,
+    ) -> Literal["answered", "late", "lost", "pending", "refused", "send_failed"]: ...
     @property
     def rtt(self) -> float | None: ...
     @property
@@ -496,19 +703,31 @@ class Probe:
     def kernel_rtt(self) -> float | None: ...
     @property
     def flow(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Runs:
-    __match_args__: Final = ("count", "mean", "max")
+    __match_args__: Final = (
+        "count",
+        "mean",
+        "max",
+    )
+    def __new__(cls, *, count: int, mean: float | None = None, max: int | None = None) -> Self: ...
     @property
     def count(self) -> int: ...
     @property
     def mean(self) -> float | None: ...
     @property
     def max(self) -> int | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Distribution:
+    def __new__(cls, durations: Iterable[float] = ()) -> Self: ...
     @property
     def count(self) -> int: ...
     @property
@@ -524,6 +743,11 @@ class Distribution:
     @property
     def stddev(self) -> float | None: ...
     def percentile(self, percent: float) -> float | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    @staticmethod
+    def _load(state: bytes) -> Distribution: ...
 
 _Columns: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -538,8 +762,11 @@ class PingReport:
         "send_failed",
         "pending",
     )
+    def __new__(cls) -> Self: ...
+    @staticmethod
+    def from_probes(probes: Iterable[Probe], *, size: int = 64) -> PingReport: ...
     @property
-    def flows(self) -> list[PingReport]: ...
+    def flows(self) -> tuple[PingReport, ...]: ...
     @property
     def sent(self) -> int: ...
     @property
@@ -605,8 +832,15 @@ class PingReport:
     @property
     def rows_dropped(self) -> int: ...
     def columns(self) -> _Columns: ...
+    @property
+    def hint(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
     def __add__(self, other: PingReport, /) -> PingReport: ...
-    def __radd__(self, value: PingReport, /) -> PingReport: ...
+    def __radd__(self, other: int, /) -> PingReport: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    @staticmethod
+    def _load(state: bytes) -> PingReport: ...
 
 async def async_ping(
     host: str,
@@ -770,7 +1004,22 @@ class Progress:
 
 @final
 class HeartbeatClientCounters:
-    __match_args__: Final = ("sent", "skipped", "send_failed", "refused", "received")
+    __match_args__: Final = (
+        "sent",
+        "skipped",
+        "send_failed",
+        "refused",
+        "received",
+    )
+    def __new__(
+        cls,
+        *,
+        sent: int = 0,
+        skipped: int = 0,
+        send_failed: int = 0,
+        refused: int = 0,
+        received: int = 0,
+    ) -> Self: ...
     @property
     def sent(self) -> int: ...
     @property
@@ -781,16 +1030,29 @@ class HeartbeatClientCounters:
     def refused(self) -> int: ...
     @property
     def received(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Beat:
-    __match_args__: Final = ("seq", "outcome", "time")
+    __match_args__: Final = (
+        "seq",
+        "outcome",
+        "time",
+    )
+    def __new__(
+        cls, *, seq: int, outcome: Literal["failed", "sent", "skipped"], time: float
+    ) -> Self: ...
     @property
     def seq(self) -> int: ...
     @property
     def outcome(self) -> Literal["failed", "sent", "skipped"]: ...
     @property
     def time(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class HeartbeatServer:
@@ -888,6 +1150,21 @@ class HeartbeatServerCounters:
         "replied",
         "send_failed",
     )
+    def __new__(
+        cls,
+        *,
+        received: int = 0,
+        beats: int = 0,
+        late_beats: int = 0,
+        goodbyes: int = 0,
+        duplicates: int = 0,
+        stale: int = 0,
+        ignored: int = 0,
+        rejected: int = 0,
+        receive_drops: int = 0,
+        replied: int = 0,
+        send_failed: int = 0,
+    ) -> Self: ...
     @property
     def received(self) -> int: ...
     @property
@@ -910,6 +1187,9 @@ class HeartbeatServerCounters:
     def replied(self) -> int: ...
     @property
     def send_failed(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Peer:
@@ -931,6 +1211,28 @@ class Peer:
         "status",
         "progress_age",
     )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        state: Literal[
+            "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
+        ],
+        last_received_at: float,
+        seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+        reordered: int = 0,
+        duplicates: int = 0,
+        interval: float | None = None,
+        timeout: float,
+        delay: float | None = None,
+        difference: float | None = None,
+        boot: int | None = None,
+        status: Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None = None,
+        progress_age: float | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -967,6 +1269,9 @@ class Peer:
     def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None: ...
     @property
     def progress_age(self) -> float | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Busy:
@@ -979,6 +1284,17 @@ class Busy:
         "expected",
         "name",
     )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        duration: float,
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -993,10 +1309,21 @@ class Busy:
     def expected(self) -> int | None: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class ClockStepped:
-    __match_args__: Final = ("address", "time", "step", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "step",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, step: float, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1005,10 +1332,21 @@ class ClockStepped:
     def step(self) -> float: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Conflict:
-    __match_args__: Final = ("address", "time", "boot", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "boot",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, boot: int, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1017,6 +1355,9 @@ class Conflict:
     def boot(self) -> int: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Down:
@@ -1031,6 +1372,19 @@ class Down:
         "timeout",
         "name",
     )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        cause: Literal["silence", "old_beats", "busy_over", "mass_silence"],
+        silence: float,
+        timeout: float,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1042,17 +1396,39 @@ class Down:
     @property
     def expected(self) -> int | None: ...
     @property
-    def cause(self) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]: ...
+    def cause(
+        self,
+    ) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]: ...
     @property
     def silence(self) -> float: ...
     @property
     def timeout(self) -> float: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Heard:
-    __match_args__: Final = ("address", "time", "seq", "difference", "payload", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "difference",
+        "payload",
+        "name",
+    )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        seq: int | None = None,
+        difference: float | None = None,
+        payload: bytes,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1065,10 +1441,21 @@ class Heard:
     def payload(self) -> bytes: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Ignored:
-    __match_args__: Final = ("address", "time", "payload", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "payload",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, payload: bytes, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1077,10 +1464,21 @@ class Ignored:
     def payload(self) -> bytes: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class LateBeat:
-    __match_args__: Final = ("address", "time", "seq", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, seq: int, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1089,10 +1487,22 @@ class LateBeat:
     def seq(self) -> int: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Lost:
-    __match_args__: Final = ("address", "time", "first", "last", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "first",
+        "last",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, first: int, last: int, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1103,10 +1513,28 @@ class Lost:
     def last(self) -> int: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class MassSilence:
-    __match_args__: Final = ("address", "time", "silent", "alive", "listed")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "silent",
+        "alive",
+        "listed",
+    )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        silent: int,
+        alive: int,
+        listed: Iterable[_Address] = (),
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1116,11 +1544,22 @@ class MassSilence:
     @property
     def alive(self) -> int: ...
     @property
-    def listed(self) -> list[_Address]: ...
+    def listed(self) -> tuple[_Address, ...]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Moved:
-    __match_args__: Final = ("address", "time", "old", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "old",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, old: _Address, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1129,20 +1568,50 @@ class Moved:
     def old(self) -> _Address: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Paused:
-    __match_args__: Final = ("address", "time", "duration")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "duration",
+    )
+    def __new__(cls, *, address: _Address, time: float, duration: float) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
     def time(self) -> float: ...
     @property
     def duration(self) -> float: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Recovered:
-    __match_args__: Final = ("address", "time", "seq", "state", "duration", "timeout", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "state",
+        "duration",
+        "timeout",
+        "name",
+    )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        seq: int | None = None,
+        state: Literal["suspect", "down", "stopped", "busy", "stalled"],
+        duration: float,
+        timeout: float,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1150,13 +1619,18 @@ class Recovered:
     @property
     def seq(self) -> int | None: ...
     @property
-    def state(self) -> Literal["suspect", "down", "stopped", "busy", "stalled"]: ...
+    def state(
+        self,
+    ) -> Literal["suspect", "down", "stopped", "busy", "stalled"]: ...
     @property
     def duration(self) -> float: ...
     @property
     def timeout(self) -> float: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Restarted:
@@ -1170,6 +1644,18 @@ class Restarted:
         "expected",
         "name",
     )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        seq: int | None = None,
+        cause: Literal["boot", "sequence"],
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1177,7 +1663,9 @@ class Restarted:
     @property
     def seq(self) -> int | None: ...
     @property
-    def cause(self) -> Literal["boot", "sequence"]: ...
+    def cause(
+        self,
+    ) -> Literal["boot", "sequence"]: ...
     @property
     def last_seq(self) -> int | None: ...
     @property
@@ -1186,10 +1674,32 @@ class Restarted:
     def expected(self) -> int | None: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Stalled:
-    __match_args__: Final = ("address", "time", "age", "last_seq", "received", "expected", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "age",
+        "last_seq",
+        "received",
+        "expected",
+        "name",
+    )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        age: float | None = None,
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1204,10 +1714,30 @@ class Stalled:
     def expected(self) -> int | None: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Stopped:
-    __match_args__: Final = ("address", "time", "last_seq", "received", "expected", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "last_seq",
+        "received",
+        "expected",
+        "name",
+    )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1220,6 +1750,9 @@ class Stopped:
     def expected(self) -> int | None: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Suspect:
@@ -1233,6 +1766,18 @@ class Suspect:
         "timeout",
         "name",
     )
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        silence: float,
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        timeout: float,
+        name: str | None = None,
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1249,10 +1794,21 @@ class Suspect:
     def timeout(self) -> float: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Up:
-    __match_args__: Final = ("address", "time", "seq", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "seq",
+        "name",
+    )
+    def __new__(
+        cls, *, address: _Address, time: float, seq: int | None = None, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address: ...
     @property
@@ -1261,6 +1817,9 @@ class Up:
     def seq(self) -> int | None: ...
     @property
     def name(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 _Event: TypeAlias = (
     Busy

@@ -22,7 +22,7 @@ pub struct Counters {
 /// Packets by impairment on one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounters {
-    /// One for each of [`Flags::NAMES`].
+    /// One for each of [`Flags::ALL`].
     pub flags: [u64; 5],
 }
 
@@ -77,17 +77,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Replied => "replied",
-            Self::Lost => "lost",
-            Self::Unanswerable => "unanswerable",
-            Self::Limited => "limited",
-            Self::DelayLineFull => "delay_line_full",
-        }
-    }
+    /// All of them by name.
+    pub const ALL: [(&str, Self); 5] = [
+        ("replied", Self::Replied),
+        ("lost", Self::Lost),
+        ("unanswerable", Self::Unanswerable),
+        ("limited", Self::Limited),
+        ("delay_line_full", Self::DelayLineFull),
+    ];
 }
 
 /// The record of a packet.

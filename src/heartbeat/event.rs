@@ -29,24 +29,18 @@ pub enum State {
 }
 
 impl State {
-    /// Number of states.
-    pub(super) const COUNT: usize = 9;
-
-    /// Returns the name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Learning => "learning",
-            Self::Up => "up",
-            Self::Overdue => "overdue",
-            Self::Suspect => "suspect",
-            Self::Down => "down",
-            Self::Stopped => "stopped",
-            Self::Stalled => "stalled",
-            Self::Busy => "busy",
-        }
-    }
+    /// All of them by name.
+    pub const ALL: [(&str, Self); 9] = [
+        ("unknown", Self::Unknown),
+        ("learning", Self::Learning),
+        ("up", Self::Up),
+        ("overdue", Self::Overdue),
+        ("suspect", Self::Suspect),
+        ("down", Self::Down),
+        ("stopped", Self::Stopped),
+        ("stalled", Self::Stalled),
+        ("busy", Self::Busy),
+    ];
 
     /// Returns whether no more beats are expected.
     pub(super) fn is_end(self) -> bool {
@@ -72,18 +66,15 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Returns the name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Silence => "silence",
-            Self::OldBeats => "old_beats",
-            Self::BusyOver => "busy_over",
-            Self::MassSilence => "mass_silence",
-            Self::Boot => "boot",
-            Self::Sequence => "sequence",
-        }
-    }
+    /// All of them by name.
+    pub const ALL: [(&str, Self); 6] = [
+        ("silence", Self::Silence),
+        ("old_beats", Self::OldBeats),
+        ("busy_over", Self::BusyOver),
+        ("mass_silence", Self::MassSilence),
+        ("boot", Self::Boot),
+        ("sequence", Self::Sequence),
+    ];
 }
 
 /// Something that happened to a client or to the server's own host.

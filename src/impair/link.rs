@@ -43,8 +43,14 @@ impl Flags {
     pub const HELD: Self = Self(8);
     /// Dropped because the rate limit's queue was full.
     pub const QUEUE_FULL: Self = Self(16);
-    /// The names of the flags, from the lowest bit.
-    pub const NAMES: [&str; 5] = ["lost", "duplicated", "corrupted", "held", "queue_full"];
+    /// All flags by name, from the lowest bit.
+    pub const ALL: [(&str, Self); 5] = [
+        ("lost", Self::LOST),
+        ("duplicated", Self::DUPLICATED),
+        ("corrupted", Self::CORRUPTED),
+        ("held", Self::HELD),
+        ("queue_full", Self::QUEUE_FULL),
+    ];
 
     /// Adds the flags of `other`.
     pub fn add(&mut self, other: Self) {

@@ -24,8 +24,14 @@ impl Pattern {
             Ok(Self { lost: lost.into(), next: 0 })
         } else {
             let allowed = format!("1 to {} packets long", Self::MAX);
-            Err(Error::argument("pattern", lost.len(), allowed))
+            Err(Error::argument("lost", lost.len(), allowed))
         }
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn lost(&self) -> &[bool] {
+        &self.lost
     }
 
     /// Returns whether the next packet is lost.

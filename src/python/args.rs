@@ -3,7 +3,6 @@
 //! A wrong type and a wrong value are refused in the same words: the argument, what is allowed, and what
 //! was given.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -14,7 +13,7 @@ use pyo3::types::{PyBool, PyList, PyTuple};
 
 use crate::net::{Endpoint, now};
 use crate::python::value::address;
-use crate::{Error, Random, Result, nanoseconds};
+use crate::{Error, Random, nanoseconds};
 
 /// A kind of argument.
 pub(super) trait Argument: Sized {
@@ -154,7 +153,7 @@ impl Argument for String {
 }
 
 /// A whole number from `MIN` to `MAX`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Int<T, const MIN: u64, const MAX: u64>(pub(super) T);
 
 /// The port of a server of ours; 0 is any free one.
@@ -185,7 +184,7 @@ where
 }
 
 /// A duration.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Seconds(pub(super) f64);
 
 impl Seconds {
@@ -232,7 +231,7 @@ impl Argument for Patience {
 }
 
 /// A probability.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Probability(pub(super) f64);
 
 impl Argument for Probability {
@@ -271,8 +270,14 @@ pub(super) trait Words: Copy + PartialEq + 'static {
 }
 
 /// One of the words of `T`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Word<T>(pub(super) T);
+
+impl<T: Words> Word<T> {
+    pub(super) fn word(self) -> Option<&'static str> {
+        T::WORDS.iter().find(|(_, value)| *value == self.0).map(|(word, _)| *word)
+    }
+}
 
 impl<T: Words> Argument for Word<T> {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -287,35 +292,9 @@ impl<T: Words> Argument for Word<T> {
     }
 
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        T::WORDS
-            .iter()
-            .find(|(_, value)| *value == self.0)
-            .map(|(word, _)| word)
-            .into_bound_py_any(py)
+        self.word().into_bound_py_any(py)
     }
 }
-
-/// Implements `Argument` for a class whose objects are options.
-macro_rules! object_argument {
-    ($class:ident, $allowed:literal) => {
-        impl $crate::python::args::Argument for $class {
-            fn read(
-                name: &'static str,
-                given: &pyo3::Bound<'_, pyo3::PyAny>,
-            ) -> pyo3::PyResult<Self> {
-                given.extract().map_err(|_| $crate::python::args::wrong_type(name, given, $allowed))
-            }
-
-            fn show<'py>(
-                &self,
-                py: pyo3::Python<'py>,
-            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                pyo3::IntoPyObjectExt::into_bound_py_any(self.clone(), py)
-            }
-        }
-    };
-}
-pub(super) use object_argument;
 
 /// How many rows an object keeps.
 #[derive(Clone, Copy)]
@@ -426,7 +405,7 @@ impl Argument for Source {
 }
 
 /// Reads a host and a port from a tuple or list of two.
-fn pair<H: Argument, P: Argument>(
+pub(super) fn pair<H: Argument, P: Argument>(
     name: &str,
     given: &Bound<'_, PyAny>,
     allowed: &str,
@@ -444,66 +423,4 @@ fn pair<H: Argument, P: Argument>(
         let is_value = error.is_instance_of::<PyValueError>(given.py());
         if is_value { error } else { wrong_type(name, given, allowed) }
     })
-}
-
-/// A Python integer of any size, so that one out of range is a `ValueError` that shows it.
-pub(super) struct Integer(std::result::Result<i128, String>);
-
-impl Integer {
-    pub(super) fn new(value: i64) -> Self {
-        Self(Ok(value.into()))
-    }
-
-    /// The value, where it is not beyond all ranges.
-    pub(super) fn value(&self) -> Option<i128> {
-        self.0.as_ref().ok().copied()
-    }
-
-    /// The value, where it lies in `range`.
-    pub(super) fn within<T: TryFrom<i128>>(
-        &self,
-        name: &'static str,
-        range: RangeInclusive<u64>,
-    ) -> Result<T> {
-        let allowed = i128::from(*range.start())..=i128::from(*range.end());
-        let refused =
-            || Error::argument(name, self, format!("{} to {}", range.start(), range.end()));
-        let value = self.value().filter(|value| allowed.contains(value)).ok_or_else(refused)?;
-        T::try_from(value).map_err(|_| refused())
-    }
-}
-
-impl fmt::Display for Integer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Ok(value) => value.fmt(f),
-            Err(text) => text.fmt(f),
-        }
-    }
-}
-
-impl<'py> FromPyObject<'_, 'py> for Integer {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let value = unless_too_large(object.py(), object.extract::<i128>())?;
-        // Python refuses to write a number of thousands of digits.
-        let text = || object.str().map_or("so large a number".to_owned(), |text| text.to_string());
-        Ok(Self(value.ok_or_else(text)))
-    }
-}
-
-/// None where Python says that the value does not fit.
-fn unless_too_large<T>(py: Python<'_>, value: PyResult<T>) -> PyResult<Option<T>> {
-    match value {
-        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
-        value => value.map(Some),
-    }
-}
-
-/// A duration in seconds, in nanoseconds.
-pub(super) fn duration_ns(name: &'static str, Seconds(seconds): Seconds) -> Result<i64> {
-    nanoseconds(seconds)
-        .filter(|ns| *ns > 0)
-        .ok_or_else(|| Error::number(name, seconds, "above 0 and below 9.2e9 seconds"))
 }

@@ -19,56 +19,59 @@ value! {
     /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
     /// `truth`.
     EchoCounters in "udpulse.reports" {
+        *,
         /// Packets that came in.
-        received: u64,
+        received: u64 = 0,
         /// Packets answered, each once however many replies it got.
-        replied: u64,
+        replied: u64 = 0,
         /// Packets not answered on purpose; `truth` tells why.
-        dropped: u64,
+        dropped: u64 = 0,
         /// Packets whose answer this host could not send.
-        send_failed: u64,
+        send_failed: u64 = 0,
     }
 }
 
 value! {
     /// How many packets met what on one way.
     LinkCounters in "udpulse.reports" {
+        *,
         /// Packets lost.
-        lost: u64,
+        lost: u64 = 0,
         /// Packets that came twice.
-        duplicated: u64,
+        duplicated: u64 = 0,
         /// Packets of which a bit was flipped.
-        corrupted: u64,
+        corrupted: u64 = 0,
         /// Packets held back for others to overtake.
-        held: u64,
+        held: u64 = 0,
         /// Packets that found the queue of the rate limit full.
-        queue_full: u64,
+        queue_full: u64 = 0,
     }
 }
 
 value! {
     /// What an EchoServer did, in numbers that EchoCounters does not tell.
     EchoTruth in "udpulse.reports" {
+        *,
         /// What happened on the way in.
-        uplink: LinkCounters,
+        uplink: LinkCounters = None or echo::LinkCounters::default().into(),
         /// What happened on the way back.
-        downlink: LinkCounters,
+        downlink: LinkCounters = None or echo::LinkCounters::default().into(),
         /// Replies sent, copies included.
-        replies: u64,
+        replies: u64 = 0,
         /// Packets that are neither answered nor dropped yet: their replies are delayed.
-        pending: u64,
+        pending: u64 = 0,
         /// Replies that are delayed, copies included.
-        delayed: u64,
+        delayed: u64 = 0,
         /// Packets dropped because an answer could have started a loop.
-        unanswerable: u64,
+        unanswerable: u64 = 0,
         /// Packets dropped because their source sent more than max_rate.
-        limited: u64,
+        limited: u64 = 0,
         /// Copies dropped because 64 MiB were delayed already, an equal share of it for each thread.
-        delay_line_full: u64,
+        delay_line_full: u64 = 0,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
-        crowded: u64,
+        crowded: u64 = 0,
         /// Datagrams that this host lost before they were read, as far as the system tells.
-        receive_drops: u64,
+        receive_drops: u64 = 0,
     }
 }
 
@@ -149,14 +152,14 @@ impl EchoServer {
         let loss = settings.loss.model()?;
         let uplink = match &settings.uplink {
             None => impair::Link { loss, ..impair::Link::default() },
-            Some(link) if loss == impair::Loss::Never => link.model.clone(),
+            Some(link) if loss == impair::Loss::Never => link.model()?,
             Some(_) => {
                 return Err(Error::argument("loss", "given beside it", "part of uplink").into());
             }
         };
         let config = echo::Config {
             uplink,
-            downlink: settings.downlink.as_ref().map(|link| link.model.clone()).unwrap_or_default(),
+            downlink: settings.downlink.as_ref().map(Link::model).transpose()?.unwrap_or_default(),
             seed: Some(settings.seed.0),
             transform: settings.transform.0,
             max_size: settings.max_size.0,

@@ -2,13 +2,15 @@
 
 use pyo3::prelude::*;
 
-use crate::heartbeat::{self, Change, Snapshot};
+use crate::heartbeat::{self, Cause, Change, Snapshot, State};
+use crate::python::args::Word;
 use crate::python::value::{Address, address, text, value};
 use crate::seconds;
 
 value! {
     /// A client announces silence.
     Busy in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -16,13 +18,13 @@ value! {
         /// For how long, in seconds.
         duration: f64,
         /// The highest number heard before; None without numbers.
-        last_seq: Option<u64>,
+        last_seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -31,6 +33,7 @@ value! {
     ///
     /// It changes no verdict; delays are counted on from the new time.
     ClockStepped in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -38,7 +41,7 @@ value! {
         /// By how much, in seconds; forward where above 0.
         step: f64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -46,6 +49,7 @@ value! {
     /// Two clients are alive under one name; the one heard before is passed over until the other falls
     /// silent or says goodbye: then it is Restarted.
     Conflict in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -53,33 +57,34 @@ value! {
         /// The boot id of the one that is passed over.
         boot: u64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A client has been silent for the timeout and is taken for stopped.
     Down in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// The number of the first beat that never came; None where beats carry no numbers.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// Why: "silence"; "old_beats" (only beats came that had been sent long before);
         /// "busy_over" (an announced silence is over); "mass_silence" (many fell silent at once, and
         /// it did not come back as long again).
-        cause: &'static str,
+        cause: Word<Cause>,
         /// For how long no new beat had come, in seconds.
         silence: f64,
         /// The effective timeout: after how long a silence it is taken for down, in seconds.
         timeout: f64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -87,25 +92,27 @@ value! {
     /// A beat came that is neither a LateBeat nor a goodbye. A duplicate is one only if
     /// `old_beats="accept"` was given.
     Heard in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// The receive time minus the time in the beat, in seconds; includes the difference of the
         /// two hosts' clocks. None where the beat has no time.
-        difference: Option<f64>,
+        difference: Option<f64> = None,
         /// Its payload, at most 1024 bytes of it.
         payload: Vec<u8>,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A datagram came that is no heartbeat: neither a number nor a time is in it.
     Ignored in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -113,13 +120,14 @@ value! {
         /// Its payload, at most 1024 bytes of it.
         payload: Vec<u8>,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A beat came that had been reported lost; it is no longer counted as such.
     LateBeat in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -127,13 +135,14 @@ value! {
         /// Its number.
         seq: u64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// Beats were passed over: a higher number came.
     Lost in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -143,7 +152,7 @@ value! {
         /// The last number lost.
         last: u64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -151,6 +160,7 @@ value! {
     /// Many clients fell silent at once: it is more likely the server's host or network than all of
     /// them. They have as long again as their timeout to come back before each is Down.
     MassSilence in "udpulse.events" {
+        *,
         /// ("0.0.0.0", 0): it is the server's own event.
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -160,13 +170,14 @@ value! {
         /// Of how many that were alive.
         alive: usize,
         /// The (host, port) of each silent client, of at most 1024.
-        listed: Vec<Address>,
+        listed: Vec<Address> = (),
     }
 }
 
 value! {
     /// A client with a name has another address.
     Moved in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -174,7 +185,7 @@ value! {
         /// The (host, port) before.
         old: Address,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -182,6 +193,7 @@ value! {
     /// The server itself did not run: its process was stopped, suspended or starved. The time does
     /// not count as anybody's silence.
     Paused in "udpulse.events" {
+        *,
         /// ("0.0.0.0", 0): it is the server's own event.
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -194,86 +206,91 @@ value! {
 value! {
     /// A beat ended what had been reported of a client.
     Recovered in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// What is over: "suspect", "down", "stopped", "busy" or "stalled".
-        state: &'static str,
+        state: Word<State>,
         /// How long the silence lasted, or the state, in seconds.
         duration: f64,
         /// The effective timeout: after how long a silence it is taken for down, in seconds.
         timeout: f64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A client has started again; its numbers count afresh.
     Restarted in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// The number it began with; None where it has none.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// How it was seen: "boot" (another boot id) or "sequence" (the numbers began again).
-        cause: &'static str,
+        cause: Word<Cause>,
         /// The highest number heard before; None without numbers.
-        last_seq: Option<u64>,
+        last_seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A client beats, but says that its application gets nowhere.
     Stalled in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// How long ago the application last did, in seconds; None where it does not say.
-        age: Option<f64>,
+        age: Option<f64> = None,
         /// The highest number heard before; None without numbers.
-        last_seq: Option<u64>,
+        last_seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A client said goodbye.
     Stopped in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// The highest number heard before; None without numbers.
-        last_seq: Option<u64>,
+        last_seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// A client has been silent for long enough to say so.
     Suspect in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
@@ -281,29 +298,30 @@ value! {
         /// For how long, in seconds.
         silence: f64,
         /// The highest number heard before; None without numbers.
-        last_seq: Option<u64>,
+        last_seq: Option<u64> = None,
         /// How many of its beats had come, each counted once.
-        received: u64,
+        received: u64 = 0,
         /// How many should have, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// The effective timeout: after how long a silence it is taken for down, in seconds.
         timeout: f64,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
 value! {
     /// The first beat of a client came.
     Up in "udpulse.events" {
+        *,
         /// The client's (host, port).
         address: Address,
         /// When the server saw it, in seconds since the Unix epoch.
         time: f64,
         /// Its number; None where it has none.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// The client's name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
     }
 }
 
@@ -356,7 +374,7 @@ impl From<heartbeat::Event> for Event {
                 seq: last_seq.map(|last_seq| last_seq.saturating_add(1)),
                 received,
                 expected,
-                cause: cause.name(),
+                cause: Word(cause),
                 silence: seconds(silence_ns),
                 timeout,
                 name,
@@ -391,7 +409,7 @@ impl From<heartbeat::Event> for Event {
                 address,
                 time,
                 seq,
-                state: from.name(),
+                state: Word(from),
                 duration: seconds(for_ns),
                 timeout,
                 name,
@@ -400,7 +418,7 @@ impl From<heartbeat::Event> for Event {
                 address,
                 time,
                 seq,
-                cause: cause.name(),
+                cause: Word(cause),
                 last_seq,
                 received,
                 expected,

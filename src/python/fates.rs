@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
-use crate::echo;
+use crate::echo::{self, Outcome};
 use crate::impair::Flags;
+use crate::python::args::Word;
 use crate::python::value::{Address, address, value};
 use crate::seconds;
 
@@ -16,50 +17,52 @@ value! {
     /// uplink and downlink hold what happened on the way in and on the way back: any of "lost",
     /// "duplicated", "corrupted", "held" (back, for others to overtake) and "queue_full".
     Fate in "udpulse" {
-        /// When it came, in seconds since the Unix epoch; the kernel's stamp where there is one.
+        *,
+        /// When it came, in seconds since the Unix epoch; the kernel's stamp if there is one.
         received_at: f64,
         /// The (host, port) that it came from.
         client: Address,
-        /// Whether it was not answered on purpose.
-        dropped: bool,
-        /// The answer, or what it would have been, unimpaired; at most 1024 bytes of it.
-        answer: Vec<u8>,
-        /// How long its payload was as it came, in bytes.
-        size: usize,
         /// Its number among the packets of its client, from 1; 0 for one that was refused unheard.
         number: u64,
         /// "replied", or why it was dropped: "lost", "unanswerable" (an answer could have started a
         /// loop), "limited" (max_rate) or "delay_line_full" (too much was delayed already).
-        outcome: &'static str,
+        outcome: Word<Outcome>,
+        /// Whether it was not answered on purpose.
+        dropped: bool = None or outcome.0 != Outcome::Replied,
+        /// The answer, or what it would have been, unimpaired; at most 1024 bytes of it.
+        answer: Vec<u8>,
+        /// How long its payload was as it came, in bytes.
+        size: usize = None or answer.len(),
         /// What happened on the way in.
-        uplink: Vec<&'static str>,
+        uplink: Flags = (),
         /// What happened on the way back, of several copies to any.
-        downlink: Vec<&'static str>,
-        /// How many replies were sent.
-        replies: usize,
-        /// How many of them differ from what an unimpaired answer is.
-        corrupted: usize,
-        /// When the first reply was sent, in seconds since the Unix epoch; None where none was.
-        sent_at: Option<f64>,
+        downlink: Flags = (),
         /// The replies in the order in which they were sent.
-        copies: Vec<Reply>,
+        copies: Vec<Reply> = (),
+        /// How many replies were sent.
+        replies: usize = None or copies.len(),
+        /// How many of them differ from what an unimpaired answer is.
+        corrupted: usize = None or copies.iter().filter(|reply| reply.corrupted).count(),
+        /// When the first reply was sent, in seconds since the Unix epoch; None if none was.
+        sent_at: Option<f64> = None or copies.first().map(|reply| reply.sent_at),
     }
 }
 
 value! {
     /// A reply that an EchoServer sent.
     Reply in "udpulse.reports" {
+        *,
         /// Its number among all replies of the server, from 1, in the order in which they were sent.
         number: u64,
         /// When it was sent, in seconds since the Unix epoch.
         sent_at: f64,
         /// The bit of the payload that was flipped on the way in, counted from the lowest of the first
         /// byte; None where none was.
-        uplink_bit: Option<u32>,
+        uplink_bit: Option<u32> = None,
         /// The same on the way back.
-        downlink_bit: Option<u32>,
+        downlink_bit: Option<u32> = None,
         /// Whether it differs from what an unimpaired answer is.
-        corrupted: bool,
+        corrupted: bool = None or uplink_bit.or(downlink_bit).is_some(),
     }
 }
 
@@ -80,27 +83,23 @@ impl From<echo::Fate> for Fate {
 
 impl From<&echo::Fate> for Fate {
     fn from(fate: &echo::Fate) -> Self {
+        let copies: Vec<_> = fate.replies().map(Reply::from).collect();
         Self {
             received_at: seconds(fate.at.wall_ns),
             client: address(fate.client),
+            number: fate.number,
+            outcome: Word(fate.outcome),
             dropped: fate.dropped(),
             answer: fate.answer.to_vec(),
             size: fate.size,
-            number: fate.number,
-            outcome: fate.outcome.name(),
-            uplink: names(fate.uplink),
-            downlink: names(fate.downlink),
-            replies: fate.replies().count(),
-            corrupted: fate.replies().filter(|reply| reply.damage.corrupted).count(),
-            sent_at: fate.first.map(|reply| seconds(reply.sent_ns)),
-            copies: fate.replies().map(Reply::from).collect(),
+            uplink: fate.uplink,
+            downlink: fate.downlink,
+            replies: copies.len(),
+            corrupted: copies.iter().filter(|reply| reply.corrupted).count(),
+            sent_at: copies.first().map(|reply| reply.sent_at),
+            copies,
         }
     }
-}
-
-fn names(flags: Flags) -> Vec<&'static str> {
-    let names = Flags::NAMES.into_iter().enumerate();
-    names.filter(|(bit, _)| flags.has(Flags(1 << bit))).map(|(_, name)| name).collect()
 }
 
 /// The fates of many packets as NumPy arrays of one length, in the order of the log.

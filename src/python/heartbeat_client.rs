@@ -9,7 +9,7 @@ use crate::driver::Worker;
 use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
 use crate::net::{Endpoint, Socket, now, on_ipv6};
 use crate::python::args::{
-    Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, number, wrong_value,
+    Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
 };
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
@@ -24,27 +24,29 @@ const UNREAD: usize = 4096;
 value! {
     /// How many beats met which fate.
     HeartbeatClientCounters in "udpulse.reports" {
+        *,
         /// Beats sent, goodbyes among them; of several servers each counts.
-        sent: u64,
+        sent: u64 = 0,
         /// Beats not sent on purpose.
-        skipped: u64,
+        skipped: u64 = 0,
         /// Beats that this host could not send.
-        send_failed: u64,
+        send_failed: u64 = 0,
         /// Times the server's host said that nothing listens on the port (ICMP port unreachable).
-        refused: u64,
+        refused: u64 = 0,
         /// Answers that came in.
-        received: u64,
+        received: u64 = 0,
     }
 }
 
 value! {
     /// A beat of a HeartbeatClient that was due.
     Beat in "udpulse" {
+        *,
         /// Its number, from 1.
         seq: u64,
         /// What was done: "sent", "skipped" (not sent, on purpose) or "failed" (a crash was
         /// simulated: this beat and all that follow stay away).
-        outcome: &'static str,
+        outcome: Word<Outcome>,
         /// When it was due, in seconds since the Unix epoch.
         time: f64,
     }
@@ -233,15 +235,7 @@ impl HeartbeatClient {
 
 impl From<heartbeat::Beat> for Beat {
     fn from(heartbeat::Beat { seq, at, outcome }: heartbeat::Beat) -> Self {
-        Self {
-            seq,
-            outcome: match outcome {
-                Outcome::Failed => "failed",
-                Outcome::Sent => "sent",
-                Outcome::Skipped => "skipped",
-            },
-            time: seconds(at.wall_ns),
-        }
+        Self { seq, outcome: Word(outcome), time: seconds(at.wall_ns) }
     }
 }
 

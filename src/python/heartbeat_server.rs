@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::driver;
-use crate::heartbeat::{self, Detector, Kind, OldBeats, Server, ServerConfig, ServerCounters};
+use crate::heartbeat::{
+    self, Detector, Kind, OldBeats, Server, ServerConfig, ServerCounters, State,
+};
 use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
 use crate::python::events::Event;
@@ -22,73 +24,75 @@ value! {
     /// How many datagrams met which fate:
     /// received = beats + goodbyes + duplicates + stale + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
+        *,
         /// Datagrams that came in.
-        received: u64,
+        received: u64 = 0,
         /// Heartbeats, each counted once.
-        beats: u64,
+        beats: u64 = 0,
         /// Of these, the ones that had been reported lost.
-        late_beats: u64,
+        late_beats: u64 = 0,
         /// Goodbyes; a client sends several, because any one may be lost.
-        goodbyes: u64,
+        goodbyes: u64 = 0,
         /// Heartbeats that had come before.
-        duplicates: u64,
+        duplicates: u64 = 0,
         /// Heartbeats too old to say whether they had come before.
-        stale: u64,
+        stale: u64 = 0,
         /// Datagrams that are no heartbeat: neither a number nor a time is in them.
-        ignored: u64,
+        ignored: u64 = 0,
         /// Datagrams of clients that found the table full.
-        rejected: u64,
+        rejected: u64 = 0,
         /// Datagrams that this host lost before they came in, because the server did not read them in
         /// time; not among the received.
-        receive_drops: u64,
+        receive_drops: u64 = 0,
         /// Answers sent.
-        replied: u64,
+        replied: u64 = 0,
         /// Answers that this host could not send.
-        send_failed: u64,
+        send_failed: u64 = 0,
     }
 }
 
 value! {
     /// What a HeartbeatServer knows of a client.
     Peer in "udpulse" {
+        *,
         /// The (host, port) that its last beat came from.
         address: Address,
         /// "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by
         /// half an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
         /// application gets nowhere) or "busy" (it announced silence).
-        state: &'static str,
+        state: Word<State>,
         /// When its last beat came that was news, in seconds since the Unix epoch.
         last_received_at: f64,
         /// The highest number heard; None where its beats carry none.
-        seq: Option<u64>,
+        seq: Option<u64> = None,
         /// How many of its beats came since it started, each counted once. If beats carry numbers, one
         /// without a number does not count; nor does a goodbye.
-        received: u64,
+        received: u64 = 0,
         /// How many should have come, from the first heard to the highest; None without numbers.
-        expected: Option<u64>,
+        expected: Option<u64> = None,
         /// Its name; None where it declares none.
-        name: Option<String>,
+        name: Option<String> = None,
         /// How many of its beats came after one with a higher number (reordered, RFC 4737).
-        reordered: u64,
+        reordered: u64 = 0,
         /// How many of its beats came again.
-        duplicates: u64,
+        duplicates: u64 = 0,
         /// Its interval in seconds, declared or learned; None where not known.
-        interval: Option<f64>,
+        interval: Option<f64> = None,
         /// The effective timeout: after how long a silence it is taken for down, in seconds.
         timeout: f64,
         /// How much longer its last beat was under way than its fastest, in seconds: a one-way delay
         /// without the offset of the two clocks. None where its beats carry no times.
-        delay: Option<f64>,
+        delay: Option<f64> = None,
         /// The receive time minus the send time of its last beat, in seconds; the offset of the two
         /// clocks is in it.
-        difference: Option<f64>,
+        difference: Option<f64> = None,
         /// Its boot id; None where it declares none.
-        boot: Option<u64>,
+        boot: Option<u64> = None,
         /// What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None.
-        status: Option<&'static str>,
+        status: Option<Word<Status>> = None,
         /// How long before its last beat its application got somewhere, in seconds; None where it
         /// does not say.
-        progress_age: Option<f64>,
+        progress_age: Option<f64> = None,
     }
 }
 
@@ -266,7 +270,7 @@ impl HeartbeatServer {
         columns.set_item("port", ports.into_pyarray(py))?;
         let names: Vec<_> = peers.iter().map(|peer| peer.name.as_deref().map(text)).collect();
         columns.set_item("name", objects(names.into_pyobject(py)?)?)?;
-        let states: Vec<_> = peers.iter().map(|peer| peer.state.name()).collect();
+        let states: Vec<_> = peers.iter().map(|peer| Word(peer.state).word()).collect();
         columns.set_item("state", objects(states.into_pyobject(py)?)?)?;
         for (name, of) in integers {
             columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
@@ -289,7 +293,7 @@ impl HeartbeatServer {
 fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
         address: address(peer.address),
-        state: peer.state.name(),
+        state: Word(peer.state),
         last_received_at: seconds(peer.last_received_ns),
         seq: peer.sequence.highest(),
         received: peer.sequence.received(),
@@ -302,7 +306,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         delay: peer.delay_ns.map(seconds),
         difference: peer.difference_ns.map(seconds),
         boot: peer.boot,
-        status: peer.status.map(Status::word),
+        status: peer.status.map(Word),
         progress_age: peer.progress_age_ns.map(seconds),
     }
 }

@@ -2,157 +2,274 @@
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyString, PyTuple};
 
+use crate::Result;
 use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
 use crate::python::args::{
-    Argument, Integer, Seconds, duration_ns, items, number_within, object_argument, wrong_type,
-    wrong_value,
+    Argument, Int, Probability, Seconds, integer, items, number_within, wrong_type, wrong_value,
 };
-use crate::{Result, probability};
+use crate::python::value::value;
 
-/// Declares a Python class that holds a model, with a repr of what it was made of.
-macro_rules! model {
-    ($(#[$doc:meta])* $class:ident($model:ty) $new:item) => {
-        $(#[$doc])*
-        #[pyclass(frozen, eq, from_py_object, module = "udpulse.impair")]
-        #[derive(Clone, PartialEq)]
-        pub(super) struct $class {
-            pub(super) model: $model,
-            text: String,
-        }
-
-        #[pymethods]
-        impl $class {
-            #[new]
-            $new
-
-            fn __repr__(&self) -> String {
-                format!("{}({})", stringify!($class), self.text)
-            }
-        }
-    };
-}
-
-model! {
+value! {
     /// Loss in bursts: the Gilbert-Elliott model, as `tc netem loss gemodel p r 1-h 1-k`.
     ///
     /// p: the probability, 0 to 1, that the good state turns bad after a packet.
-    /// r: the probability that the bad state turns good; 1 - p where None.
+    /// r: the probability that the bad state turns good; 1 - p if None.
     /// bad_loss: the probability of loss in the bad state (netem's 1-h).
     /// good_loss: the probability of loss in the good state (netem's 1-k).
     ///
     /// The steady loss is (bad_loss p + good_loss r) / (p + r); with the defaults p / (p + r), in bursts of
     /// 1 / r packets on average. Each client starts in the good state.
     ///
-    /// Raises ValueError for what is no probability.
-    GilbertElliott(impair::GilbertElliott)
-    #[pyo3(signature = (p, r = None, *, bad_loss = 1.0, good_loss = 0.0))]
-    fn new(p: f64, r: Option<f64>, bad_loss: f64, good_loss: f64) -> Result<Self> {
-        let r = r.unwrap_or(1.0 - p);
-        let model = impair::GilbertElliott::new(p, r, bad_loss, good_loss)?;
-        let text = format!("p={p}, r={r}, bad_loss={bad_loss}, good_loss={good_loss}");
-        Ok(Self { model, text })
+    /// Raises ValueError for an argument out of range.
+    GilbertElliott in "udpulse.impair" {
+        /// The probability that the good state turns bad.
+        p: Probability,
+        /// The probability that the bad state turns good.
+        r: Probability = None or Probability(1.0 - p.0),
+        *,
+        /// The probability of loss in the bad state.
+        bad_loss: Probability = 1.0,
+        /// The probability of loss in the good state.
+        good_loss: Probability = 0.0,
     }
 }
 
-model! {
-    /// Loss as given or recorded: of each client's packets those are lost whose place is true.
+impl GilbertElliott {
+    fn model(&self) -> Result<impair::GilbertElliott> {
+        impair::GilbertElliott::new(self.p.0, self.r.0, self.bad_loss.0, self.good_loss.0)
+    }
+}
+
+value! {
+    /// Loss as given or recorded: the packets of each client at the places of true values are lost.
     ///
-    /// lost: 1 to 16,777,216 truth values; at their end they start again.
+    /// lost: 1 to 16,777,216 truth values (True, False, 1 or 0); at their end they start again.
     ///
-    /// Raises ValueError where there are none or too many.
-    LossPattern(Pattern)
-    fn new(lost: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// Raises ValueError if there are none or too many.
+    LossPattern in "udpulse.impair" {
+        /// Whether each packet is lost, as a tuple of bools.
+        lost: Pattern,
+    }
+}
+
+impl Argument for Pattern {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let allowed = "truth values";
-        let lost = items("lost", lost, Pattern::MAX, allowed, |item| {
-            item.extract::<bool>().map_err(|_| wrong_type("lost", item, allowed))
+        if given.is_instance_of::<PyString>() {
+            return Err(wrong_type(name, given, allowed));
+        }
+        let lost = items(name, given, Self::MAX, allowed, |item| match item.extract::<bool>() {
+            Ok(lost) => Ok(lost),
+            Err(_) => integer(name, item, 0..=1, allowed).map(|lost| lost == 1),
         })?;
-        let text = format!("{} of {} lost", lost.iter().filter(|lost| **lost).count(), lost.len());
-        Ok(Self { model: Pattern::new(lost)?, text })
+        Ok(Self::new(lost)?)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyTuple::new(py, self.lost())?.into_any())
     }
 }
 
-model! {
-    /// A delay from low to high, in seconds, each as likely.
+value! {
+    /// A delay from low to high, uniformly distributed, in seconds.
     ///
-    /// Raises ValueError outside of 0 to 3600 or where high is less than low.
-    Uniform(Delay)
-    fn new(low: f64, high: f64) -> Result<Self> {
-        let model = Delay::Uniform(low * 1e9, high * 1e9).checked()?;
-        Ok(Self { model, text: format!("low={low}, high={high}") })
+    /// Raises ValueError for a number outside of 0 to 3600 or if high is less than low.
+    Uniform in "udpulse.impair" {
+        /// The shortest delay.
+        low: DelaySeconds,
+        /// The longest delay.
+        high: DelaySeconds,
+    } checked Uniform::model
+}
+
+impl Uniform {
+    fn model(&self) -> Result<Delay> {
+        Delay::Uniform(self.low.ns(), self.high.ns()).checked()
     }
 }
 
-model! {
+value! {
     /// A delay with a normal distribution of this mean and standard deviation, in seconds; below 0 it
     /// is 0.
     ///
-    /// Raises ValueError outside of 0 to 3600.
-    Normal(Delay)
-    fn new(mean: f64, deviation: f64) -> Result<Self> {
-        let model = Delay::Normal(mean * 1e9, deviation * 1e9).checked()?;
-        Ok(Self { model, text: format!("mean={mean}, deviation={deviation}") })
+    /// Raises ValueError for a number outside of 0 to 3600.
+    Normal in "udpulse.impair" {
+        /// The mean.
+        mean: DelaySeconds,
+        /// The standard deviation.
+        deviation: DelaySeconds,
     }
 }
 
-model! {
+value! {
     /// A delay with an exponential distribution of this mean, in seconds; at most 3600.
     ///
-    /// Raises ValueError outside of 0 to 3600.
-    Exponential(Delay)
-    fn new(mean: f64) -> Result<Self> {
-        let model = Delay::Exponential(mean * 1e9).checked()?;
-        Ok(Self { model, text: format!("mean={mean}") })
+    /// Raises ValueError for a number outside of 0 to 3600.
+    Exponential in "udpulse.impair" {
+        /// The mean.
+        mean: DelaySeconds,
     }
 }
 
-model! {
+value! {
     /// A delay with a Pareto distribution (type I): at least scale, in seconds, and longer than x with
     /// probability (scale / x) ** shape; at most 3600.
     ///
     /// Raises ValueError for a scale outside of 0 to 3600 or a shape that is not above 0.
-    Pareto(Delay)
-    fn new(scale: f64, shape: f64) -> Result<Self> {
-        let model = Delay::Pareto(scale * 1e9, shape).checked()?;
-        Ok(Self { model, text: format!("scale={scale}, shape={shape}") })
+    Pareto in "udpulse.impair" {
+        /// The shortest delay.
+        scale: DelaySeconds,
+        /// How fast the tail falls: the exponent.
+        shape: f64,
+    } checked Pareto::model
+}
+
+impl Pareto {
+    fn model(&self) -> Result<Delay> {
+        Delay::Pareto(self.scale.ns(), self.shape).checked()
     }
 }
 
-model! {
-    /// Reordering on purpose: with probability p a packet is held back for `delay` seconds more, and what
-    /// follows in that time overtakes it.
-    ///
-    /// Raises ValueError for what is no probability or no time above 0.
-    Reordering(impair::Reordering)
-    fn new(p: f64, delay: f64) -> Result<Self> {
-        let model = impair::Reordering::new(p, duration_ns("delay", Seconds(delay))?)?;
-        Ok(Self { model, text: format!("p={p}, delay={delay}") })
-    }
-}
-
-model! {
-    /// A rate limit with a bounded queue: what finds the queue full is lost.
-    ///
-    /// bits_per_second: 1 or more. A packet counts as its payload and 28 bytes of headers.
-    /// queue: how many bytes wait, the packet that is being sent not among them.
+value! {
+    /// Deliberate reordering: with probability p a packet is held back for `delay` seconds more, and
+    /// the packets that follow in that time overtake it.
     ///
     /// Raises ValueError for an argument out of range.
-    RateLimit(Rate)
-    #[pyo3(
-        signature = (bits_per_second, *, queue = Integer::new(65_536)),
-        text_signature = "(bits_per_second, *, queue=65536)",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn new(bits_per_second: Integer, queue: Integer) -> Result<Self> {
-        let bits_per_second = bits_per_second.within("bits_per_second", 1..=u64::MAX)?;
-        let queue = queue.within("queue", 0..=u64::from(u32::MAX))?;
-        let text = format!("{bits_per_second}, queue={queue}");
-        Ok(Self { model: Rate::new(bits_per_second, queue)?, text })
+    Reordering in "udpulse.impair" {
+        /// The probability that a packet is held back.
+        p: Probability,
+        /// For how long, in seconds.
+        delay: Seconds,
+    }
+}
+
+impl Reordering {
+    fn model(&self) -> Result<impair::Reordering> {
+        impair::Reordering::new(self.p.0, self.delay.ns())
+    }
+}
+
+value! {
+    /// A rate limit with a bounded queue: a packet that finds the queue full is lost.
+    ///
+    /// bits_per_second: a whole number of at least 1. A packet counts as its payload and 28 bytes of
+    ///     headers.
+    /// queue: how many bytes wait, not counting the packet that is being sent.
+    ///
+    /// Raises ValueError for an argument out of range.
+    RateLimit in "udpulse.impair" {
+        /// The rate.
+        bits_per_second: BitsPerSecond,
+        *,
+        /// How many bytes wait.
+        queue: Int<u32, 0, { u32::MAX as u64 }> = 65536,
+    }
+}
+
+impl RateLimit {
+    fn model(&self) -> Result<Rate> {
+        Rate::new(self.bits_per_second.0, self.queue.0)
+    }
+}
+
+value! {
+    /// One link of a path and its impairments, in the order in which a packet meets them: first those of
+    /// chance, then those of time, in the order in which packets enter the link.
+    ///
+    /// loss: a probability, "lab", a GilbertElliott or a LossPattern.
+    /// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
+    /// corruption: the probability that one random bit of the payload is flipped.
+    /// rate: a RateLimit.
+    /// delay: seconds, or a Uniform, Normal, Exponential or Pareto.
+    /// keep_order: whether a packet waits for those before it though its own delay is over.
+    /// reordering: a Reordering, which takes packets out of the order whatever keep_order says.
+    ///
+    /// Each client has a link of its own: its own state, queue and random choices.
+    ///
+    /// Raises ValueError for an argument out of range.
+    Link in "udpulse.impair" {
+        *,
+        /// Which packets are lost.
+        loss: LossArg = 0.0,
+        /// The probability that a packet comes twice.
+        duplication: Probability = 0.0,
+        /// The probability that a bit is flipped.
+        corruption: Probability = 0.0,
+        /// How much the link carries.
+        rate: Option<RateLimit> = None,
+        /// How long it takes.
+        delay: DelayArg = 0.0,
+        /// Whether a packet waits for those before it.
+        keep_order: bool = False,
+        /// Which packets are overtaken on purpose.
+        reordering: Option<Reordering> = None,
+    }, hint "jitter": "delay=Normal(mean, deviation) varies the delay"
+}
+
+impl Link {
+    pub(super) fn model(&self) -> Result<impair::Link> {
+        Ok(impair::Link {
+            loss: self.loss.model()?,
+            duplication: self.duplication.0,
+            corruption: Corruption::new(self.corruption.0)?,
+            rate: self.rate.as_ref().map(RateLimit::model).transpose()?,
+            delay: self.delay.model()?,
+            keep_order: self.keep_order,
+            reordering: self
+                .reordering
+                .as_ref()
+                .map(Reordering::model)
+                .transpose()?
+                .unwrap_or_default(),
+            ..impair::Link::default()
+        })
+    }
+}
+
+/// A number of seconds from 0 to 3600.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct DelaySeconds(f64);
+
+impl DelaySeconds {
+    fn ns(self) -> f64 {
+        self.0 * 1e9
+    }
+}
+
+impl Argument for DelaySeconds {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        number_within(name, given, 0.0..=3600.0, "a number of seconds from 0 to 3600").map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
+
+/// A rate; a whole float such as 1e6 is one, too.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct BitsPerSecond(u64);
+
+impl Argument for BitsPerSecond {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = format!("a whole number from 1 to {}", u64::MAX);
+        let whole = match given.cast::<PyFloat>() {
+            Ok(rate) if rate.value().fract() == 0.0 => given.call_method0("__int__")?,
+            Ok(_) => return Err(wrong_value(name, given, &allowed)),
+            Err(_) => given.clone(),
+        };
+        integer(name, &whole, 1..=u64::MAX, &allowed).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
     }
 }
 
 /// A loss as Python names it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum LossArg {
     Probability(f64),
     Lab,
@@ -163,10 +280,10 @@ pub(super) enum LossArg {
 impl Argument for LossArg {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let allowed = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern";
-        if let Ok(bursts) = given.extract() {
+        if let Ok(bursts) = Argument::read(name, given) {
             return Ok(Self::Bursts(bursts));
         }
-        if let Ok(pattern) = given.extract() {
+        if let Ok(pattern) = Argument::read(name, given) {
             return Ok(Self::Pattern(pattern));
         }
         if let Ok(word) = given.extract::<String>() {
@@ -178,47 +295,28 @@ impl Argument for LossArg {
 
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Self::Probability(p) => p.into_bound_py_any(py),
+            Self::Probability(p) => p.show(py),
             Self::Lab => "lab".into_bound_py_any(py),
-            Self::Bursts(bursts) => bursts.clone().into_bound_py_any(py),
-            Self::Pattern(pattern) => pattern.clone().into_bound_py_any(py),
+            Self::Bursts(bursts) => bursts.show(py),
+            Self::Pattern(pattern) => pattern.show(py),
         }
-    }
-}
-
-impl<'py> FromPyObject<'_, 'py> for LossArg {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        Self::read("loss", &object)
     }
 }
 
 impl LossArg {
-    /// What it shows of itself; nothing where it is the default.
-    fn text(&self) -> Option<String> {
-        match self {
-            Self::Probability(0.0) => None,
-            Self::Probability(p) => Some(p.to_string()),
-            Self::Lab => Some("'lab'".to_owned()),
-            Self::Bursts(bursts) => Some(bursts.__repr__()),
-            Self::Pattern(pattern) => Some(pattern.__repr__()),
-        }
-    }
-
     pub(super) fn model(&self) -> Result<Loss> {
         match self {
             Self::Probability(0.0) => Ok(Loss::Never),
             Self::Probability(p) => Loss::bernoulli("loss", *p),
             Self::Lab => Ok(Loss::Lab),
-            Self::Bursts(bursts) => Ok(Loss::GilbertElliott(bursts.model.clone())),
-            Self::Pattern(pattern) => Ok(Loss::Pattern(pattern.model.clone())),
+            Self::Bursts(bursts) => bursts.model().map(Loss::GilbertElliott),
+            Self::Pattern(pattern) => Ok(Loss::Pattern(pattern.lost.clone())),
         }
     }
 }
 
 /// A delay as Python names it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum DelayArg {
     Fixed(f64),
     Uniform(Uniform),
@@ -229,16 +327,16 @@ pub(super) enum DelayArg {
 
 impl Argument for DelayArg {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Ok(delay) = given.extract() {
+        if let Ok(delay) = Argument::read(name, given) {
             return Ok(Self::Uniform(delay));
         }
-        if let Ok(delay) = given.extract() {
+        if let Ok(delay) = Argument::read(name, given) {
             return Ok(Self::Normal(delay));
         }
-        if let Ok(delay) = given.extract() {
+        if let Ok(delay) = Argument::read(name, given) {
             return Ok(Self::Exponential(delay));
         }
-        if let Ok(delay) = given.extract() {
+        if let Ok(delay) = Argument::read(name, given) {
             return Ok(Self::Pareto(delay));
         }
         let allowed =
@@ -248,104 +346,24 @@ impl Argument for DelayArg {
 
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Self::Fixed(seconds) => seconds.into_bound_py_any(py),
-            Self::Uniform(delay) => delay.clone().into_bound_py_any(py),
-            Self::Normal(delay) => delay.clone().into_bound_py_any(py),
-            Self::Exponential(delay) => delay.clone().into_bound_py_any(py),
-            Self::Pareto(delay) => delay.clone().into_bound_py_any(py),
+            Self::Fixed(seconds) => seconds.show(py),
+            Self::Uniform(delay) => delay.show(py),
+            Self::Normal(delay) => delay.show(py),
+            Self::Exponential(delay) => delay.show(py),
+            Self::Pareto(delay) => delay.show(py),
         }
-    }
-}
-
-impl<'py> FromPyObject<'_, 'py> for DelayArg {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        Self::read("delay", &object)
     }
 }
 
 impl DelayArg {
-    /// What it shows of itself; nothing where it is the default.
-    fn text(&self) -> Option<String> {
-        match self {
-            Self::Fixed(0.0) => None,
-            Self::Fixed(seconds) => Some(seconds.to_string()),
-            Self::Uniform(delay) => Some(delay.__repr__()),
-            Self::Normal(delay) => Some(delay.__repr__()),
-            Self::Exponential(delay) => Some(delay.__repr__()),
-            Self::Pareto(delay) => Some(delay.__repr__()),
-        }
-    }
-
     pub(super) fn model(&self) -> Result<Delay> {
         match self {
             Self::Fixed(0.0) => Ok(Delay::None),
             Self::Fixed(seconds) => Delay::Fixed(seconds * 1e9).checked(),
-            Self::Uniform(Uniform { model, .. })
-            | Self::Normal(Normal { model, .. })
-            | Self::Exponential(Exponential { model, .. })
-            | Self::Pareto(Pareto { model, .. }) => Ok(model.clone()),
+            Self::Uniform(delay) => delay.model(),
+            Self::Normal(delay) => Delay::Normal(delay.mean.ns(), delay.deviation.ns()).checked(),
+            Self::Exponential(delay) => Delay::Exponential(delay.mean.ns()).checked(),
+            Self::Pareto(delay) => delay.model(),
         }
-    }
-}
-
-object_argument!(Link, "a Link");
-
-model! {
-    /// One way of a path and its impairments, in the order in which a packet meets them: first those of
-    /// chance, then those of time, in the order in which packets enter the link.
-    ///
-    /// loss: a probability, "lab", a GilbertElliott or a LossPattern.
-    /// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
-    /// corruption: the probability that one bit of the payload, any as likely, is flipped.
-    /// rate: a RateLimit.
-    /// delay: seconds, or a Uniform, Normal, Exponential or Pareto.
-    /// keep_order: whether a packet waits for those before it though its own delay is over.
-    /// reordering: a Reordering, which takes packets out of the order whatever keep_order says.
-    ///
-    /// Each client has a link of its own: its own state, queue and random choices.
-    ///
-    /// Raises ValueError for an argument out of range.
-    Link(impair::Link)
-    #[pyo3(
-        signature = (
-            *, loss = LossArg::Probability(0.0), duplication = 0.0, corruption = 0.0, rate = None,
-            delay = DelayArg::Fixed(0.0), keep_order = false, reordering = None,
-        ),
-        text_signature = "(*, loss=0.0, duplication=0.0, corruption=0.0, rate=None, delay=0.0, \
-                          keep_order=False, reordering=None)",
-    )]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn new(
-        loss: LossArg,
-        duplication: f64,
-        corruption: f64,
-        rate: Option<RateLimit>,
-        delay: DelayArg,
-        keep_order: bool,
-        reordering: Option<Reordering>,
-    ) -> Result<Self> {
-        let texts = [
-            ("loss", loss.text()),
-            ("duplication", (duplication != 0.0).then(|| duplication.to_string())),
-            ("corruption", (corruption != 0.0).then(|| corruption.to_string())),
-            ("rate", rate.as_ref().map(RateLimit::__repr__)),
-            ("delay", delay.text()),
-            ("keep_order", keep_order.then(|| "True".to_owned())),
-            ("reordering", reordering.as_ref().map(Reordering::__repr__)),
-        ];
-        let texts = texts.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", text?)));
-        let model = impair::Link {
-            loss: loss.model()?,
-            duplication: probability("duplication", duplication)?,
-            corruption: Corruption::new(corruption)?,
-            rate: rate.map(|rate| rate.model),
-            delay: delay.model()?,
-            keep_order,
-            reordering: reordering.map(|reordering| reordering.model).unwrap_or_default(),
-            ..impair::Link::default()
-        };
-        Ok(Self { model, text: texts.collect::<Vec<_>>().join(", ") })
     }
 }

@@ -3,10 +3,12 @@
 #![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
 
 mod args;
+mod distribution;
 mod echo_server;
 mod error;
 mod events;
 mod fates;
+mod field;
 mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
@@ -15,11 +17,14 @@ mod options;
 mod ping_client;
 mod ping_many;
 mod ping_report;
+mod probe;
 mod value;
 mod wait;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::distribution::{Distribution, Runs};
     #[pymodule_export]
     use super::echo_server::{EchoCounters, EchoServer, EchoTruth, LinkCounters};
     #[pymodule_export]
@@ -45,12 +50,17 @@ mod _core {
     #[pymodule_export]
     use super::ping_many::{async_ping_many, ping_many};
     #[pymodule_export]
-    use super::ping_report::{Distribution, PingReport, Probe, Runs};
+    use super::ping_report::PingReport;
+    #[pymodule_export]
+    use super::probe::Probe;
+
+    #[pymodule_export]
+    use super::value::restore;
 
     #[pymodule_export]
     const VERDICTS: (&str, &str, &str, &str, &str, &str) = {
-        let [first, second, third, fourth, fifth, sixth] = super::ping_report::VERDICTS;
-        (first, second, third, fourth, fifth, sixth)
+        let [first, second, third, fourth, fifth, sixth] = crate::ping::Verdict::ALL;
+        (first.0, second.0, third.0, fourth.0, fifth.0, sixth.0)
     };
 
     #[pymodule_export]

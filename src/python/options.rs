@@ -78,7 +78,7 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    fn object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    pub(super) fn object(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         match self {
             Self::None => Ok(py.None().into_bound(py)),
             Self::Bool(value) => value.into_bound_py_any(py),

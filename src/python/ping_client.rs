@@ -12,7 +12,8 @@ use crate::python::args::{
 };
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
-use crate::python::ping_report::{PingReport, Probe};
+use crate::python::ping_report::PingReport;
+use crate::python::probe::Probe;
 use crate::python::value::Address;
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;

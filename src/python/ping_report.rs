@@ -1,156 +1,34 @@
-//! What a ping session gives to Python: probes and reports.
+//! `PingReport`.
+
+use std::collections::{BTreeMap, HashSet};
 
 use numpy::{Element, IntoPyArray};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
-use crate::ping::{Flows, Report, Verdict};
-use crate::python::value::value;
-use crate::{Error, Result, seconds, stats};
+use crate::packed::{pack, unpack};
+use crate::ping::{Counters, Flows, Report, Row};
+use crate::python::args::{Int, items, wrong_type};
+use crate::python::distribution::{Distribution, Runs};
+use crate::python::options::{Given, given};
+use crate::python::probe::Probe;
+use crate::python::value::{Pickle, attributes, pickle};
+use crate::seconds;
+use crate::wire::MAX_DATAGRAM;
 
-/// The verdicts in the order of their numbers in stored columns: new ones are appended.
-pub(super) const VERDICTS: [&str; 6] =
-    ["answered", "late", "lost", "pending", "refused", "send_failed"];
-
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
-    VERDICTS[verdict as usize]
-}
-
-value! {
-    /// A probe that was decided.
-    Probe in "udpulse" {
-        /// Its number in its flow, from 1.
-        seq: u64,
-        /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
-        /// and ICMP said that nothing listens on the port or that the host cannot be reached) or
-        /// "send_failed" (this host could not send it).
-        verdict: &'static str,
-        /// The round-trip time in seconds (RFC 2681), from a clock that never steps; None without
-        /// a reply in time.
-        rtt: Option<f64>,
-        /// The payload of the reply, at most 1024 bytes of it; None without one in time.
-        reply: Option<Vec<u8>>,
-        /// When it was sent, in seconds since the Unix epoch.
-        sent_at: f64,
-        /// The round-trip time by the kernel's stamps, in seconds: without the time that this host
-        /// took to wake the program. None without such a stamp.
-        kernel_rtt: Option<f64>,
-        /// Which of the session's flows it went through, from 0.
-        flow: u64,
-    }
-}
-
-impl From<(usize, crate::ping::Probe)> for Probe {
-    fn from((flow, probe): (usize, crate::ping::Probe)) -> Self {
-        Self {
-            seq: probe.seq,
-            verdict: verdict(probe.verdict),
-            rtt: probe.rtt_ns.map(seconds),
-            reply: probe.reply.map(Vec::from),
-            sent_at: seconds(probe.sent_at.wall_ns),
-            kernel_rtt: probe.kernel_rtt_ns.map(seconds),
-            flow: flow as u64,
-        }
-    }
-}
-
-value! {
-    /// Lengths of runs of consecutive probes. A run that goes on counts with its length so far.
-    Runs in "udpulse.reports" {
-        /// How many runs.
-        count: u64,
-        /// Their mean length; None without any.
-        mean: Option<f64>,
-        /// The longest; None without any.
-        max: Option<u64>,
-    }
-}
-
-impl From<&stats::Runs> for Runs {
-    fn from(runs: &stats::Runs) -> Self {
-        Self { count: runs.count, mean: runs.mean(), max: runs.max }
-    }
-}
-
-/// The distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
-/// are exact, percentiles to 0.1 % (an HDR histogram with three digits).
-#[pyclass(frozen, eq, module = "udpulse.reports")]
-#[derive(Clone, PartialEq)]
-pub(super) struct Distribution(stats::Distribution);
-
-#[pymethods]
-impl Distribution {
-    /// How many.
-    #[getter]
-    fn count(&self) -> u64 {
-        self.0.count()
-    }
-
-    /// The smallest; None without any.
-    #[getter]
-    fn min(&self) -> Option<f64> {
-        self.0.min_ns().map(seconds)
-    }
-
-    /// The arithmetic mean; None without any.
-    #[getter]
-    fn mean(&self) -> Option<f64> {
-        self.0.mean_ns().map(|ns| ns / 1e9)
-    }
-
-    /// The 50th percentile; None without any.
-    #[getter]
-    fn median(&self) -> Option<f64> {
-        self.0.percentile_ns(50.0).map(seconds)
-    }
-
-    /// The 99th percentile; None of fewer than 100.
-    #[getter]
-    fn p99(&self) -> Option<f64> {
-        self.0.percentile_ns(99.0).map(seconds)
-    }
-
-    /// The largest; None without any.
-    #[getter]
-    fn max(&self) -> Option<f64> {
-        self.0.max_ns().map(seconds)
-    }
-
-    /// The sample standard deviation (n - 1); None of fewer than two.
-    #[getter]
-    fn stddev(&self) -> Option<f64> {
-        self.0.stddev_ns().map(|ns| ns / 1e9)
-    }
-
-    /// The smallest value that at least `percent` of the values do not exceed (nearest rank).
-    ///
-    /// None where fewer than one value is expected beyond it: p99.9 needs 1000. 0 is the minimum
-    /// and 100 the maximum.
-    ///
-    /// Raises ValueError for what is not from 0 to 100.
-    fn percentile(&self, percent: f64) -> Result<Option<f64>> {
-        if !(0.0..=100.0).contains(&percent) {
-            return Err(Error::number("percent", percent, "0 to 100"));
-        }
-        Ok(self.0.percentile_ns(percent).map(seconds))
-    }
-
-    fn __repr__(&self) -> String {
-        let text = |value: Option<f64>| value.map_or("None".to_owned(), |v| format!("{v:?}"));
-        let [min, mean, median, max] =
-            [self.min(), self.mean(), self.median(), self.max()].map(text);
-        let count = self.count();
-        format!("Distribution(count={count}, min={min}, mean={mean}, median={median}, max={max})")
-    }
-}
+/// The most probes that a report is built from.
+const MAX_PROBES: usize = 1 << 24;
 
 /// What a ping session measured. At every moment
 /// sent = answered + late + lost + refused + send_failed + pending (probes) and
 /// received = answered + late + duplicates + corrupt + foreign (datagrams).
 ///
-/// Reports add: `a + b` is the report of both sessions. Times are in seconds.
-#[pyclass(frozen, eq, module = "udpulse")]
+/// Reports add: `a + b` is the report of both sessions, `sum(reports)` that of all. `print(report)`
+/// shows a summary. `PingReport()` is the report of no probes, `PingReport.from_probes` that of any.
+/// Times are in seconds.
+#[pyclass(frozen, eq, weakref, module = "udpulse")]
 pub(super) struct PingReport {
     report: Report,
     /// Where there are several.
@@ -159,6 +37,43 @@ pub(super) struct PingReport {
 }
 
 impl PingReport {
+    const ATTRIBUTES: [&str; 34] = [
+        "sent",
+        "answered",
+        "late",
+        "lost",
+        "refused",
+        "send_failed",
+        "pending",
+        "received",
+        "duplicates",
+        "corrupt",
+        "foreign",
+        "loss",
+        "loss_interval",
+        "loss_bursts",
+        "loss_gaps",
+        "rtt",
+        "kernel_rtt",
+        "overhead",
+        "timestamps",
+        "schedule_error",
+        "missed",
+        "ipdv_abs_mean",
+        "rfc3550_jitter",
+        "pdv_p95",
+        "reordered",
+        "reorder_ratio",
+        "reorder_extent",
+        "wall_steps",
+        "wall_step_total",
+        "receive_drops",
+        "started_at",
+        "rows_dropped",
+        "hint",
+        "flows",
+    ];
+
     pub(super) fn new(report: Report) -> Self {
         Self { report, flows: Vec::new(), columns: PyOnceLock::new() }
     }
@@ -181,11 +96,51 @@ impl PartialEq for PingReport {
 
 #[pymethods]
 impl PingReport {
+    #[new]
+    fn empty() -> Self {
+        Self::new(Report::default())
+    }
+
+    /// The report of known probes, for tests of programs that use reports: each reply came once, and
+    /// numbers that a Probe does not tell are 0 or None.
+    ///
+    /// probes: Probe objects in any order; each number occurs once in a flow.
+    /// size: the payload that each was sent with, in bytes.
+    ///
+    /// Raises ValueError for a probe that contradicts itself, such as one answered without an rtt.
+    #[staticmethod]
+    #[pyo3(signature = (probes, *, size = given!(64)), text_signature = "(probes, *, size=64)")]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    fn from_probes(probes: &Bound<'_, PyAny>, size: Given<'_>) -> PyResult<Self> {
+        let py = probes.py();
+        let Int::<u16, 0, { MAX_DATAGRAM as u64 }>(size) = size.read(py, "size")?;
+        let (name, allowed) = ("probes", "Probe objects");
+        let rows = items(name, probes, MAX_PROBES, allowed, |probe| {
+            let probe = probe.cast::<Probe>().map_err(|_| wrong_type(name, probe, allowed))?;
+            probe.get().row(size)
+        })?;
+        let mut flows = BTreeMap::<_, Vec<Row>>::new();
+        for (flow, row) in rows {
+            flows.entry(flow).or_default().push(row);
+        }
+        let mut reports = Vec::new();
+        for (flow, mut rows) in flows {
+            rows.sort_by_key(|row| (row.sent_ns, row.seq));
+            let numbers: HashSet<_> = rows.iter().map(|row| row.seq).collect();
+            if numbers.len() < rows.len() {
+                let text = format!("each number of flow {flow} must occur once");
+                return Err(PyValueError::new_err(text));
+            }
+            reports.push(Report::of_probes(flow, &rows));
+        }
+        Ok(Self::of_flows(reports))
+    }
+
     /// The report of each flow, in order of their numbers, of a session over several; empty of a
     /// session over one and of a sum.
     #[getter]
-    fn flows(&self) -> Vec<Self> {
-        self.flows.iter().cloned().map(Self::new).collect()
+    fn flows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.flows.iter().cloned().map(Self::new))
     }
 
     /// Probes sent.
@@ -421,10 +376,66 @@ impl PingReport {
         columns.bind(py).copy()
     }
 
+    /// What to try if no reply was accepted: of probes with a token, when all replies are foreign. None
+    /// otherwise.
+    #[getter]
+    fn hint(&self) -> Option<&'static str> {
+        let Counters { received, foreign, .. } = self.report.counters;
+        let refused = self.report.token && received > 0 && foreign == received;
+        refused.then_some(
+            "no reply has the token that each probe carries from 64 bytes on; a server that answers in \
+             its own words never returns it: use size=0",
+        )
+    }
+
+    /// The attributes as a dict; reports and distributions among them become dicts, too.
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        attributes(slf.as_any(), &Self::ATTRIBUTES)
+    }
+
     fn __add__(&self, other: &Self) -> Self {
         let mut report = self.report.clone();
         report += &other.report;
         Self::new(report)
+    }
+
+    /// `sum` begins with 0.
+    fn __radd__<'py>(slf: Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
+        if other.is_exact_instance_of::<PyInt>() && other.eq(0)? {
+            return Ok(slf.into_any().unbind());
+        }
+        Ok(other.py().NotImplemented())
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        let Counters { sent, answered, late, lost, received, .. } = self.report.counters;
+        PyTuple::new(py, [sent, answered, late, lost, received])?.hash()
+    }
+
+    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Pickle<'py>> {
+        // The whole follows from the flows.
+        let Self { report, flows, .. } = slf.get();
+        let state = if flows.is_empty() { pack(&vec![report.clone()]) } else { pack(flows) };
+        pickle(slf.get_type(), PyBytes::new(slf.py(), &state).into_any())
+    }
+
+    #[staticmethod]
+    fn _load(state: &[u8]) -> PyResult<Self> {
+        let reports = unpack::<Vec<Report>>(state).filter(|reports| !reports.is_empty());
+        let damaged = || PyValueError::new_err("the pickle of this PingReport is damaged");
+        reports.map(Self::of_flows).ok_or_else(damaged)
+    }
+
+    fn __str__(&self) -> String {
+        summary(&self.report, self.hint())
     }
 
     #[classattr]
@@ -452,6 +463,58 @@ impl PingReport {
             self.rtt().__repr__(),
         )
     }
+}
+
+/// A few lines for people.
+fn summary(report: &Report, hint: Option<&str>) -> String {
+    let counters = &report.counters;
+    let named = |counts: &[(u64, &str)]| {
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        counts.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+    };
+    let verdicts = named(&[
+        (counters.answered, "answered"),
+        (counters.late, "late"),
+        (counters.lost, "lost"),
+        (counters.refused, "refused"),
+        (counters.send_failed, "could not be sent"),
+        (counters.pending, "pending"),
+    ]);
+    let probes = if counters.sent == 1 { "probe" } else { "probes" };
+    let mut lines = vec![format!("{} {probes}: {verdicts}", counters.sent)];
+    if verdicts.is_empty() {
+        lines = vec!["no probes".to_owned()];
+    }
+    if let (Some(loss), Some((low, high))) = (counters.loss(), counters.loss_interval()) {
+        let percent = |share: f64| (share * 1000.0).round() / 10.0;
+        let [loss, low, high] = [loss, low, high].map(percent);
+        lines.push(format!("loss {loss} %, with 95 % confidence {low} to {high} %"));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+    let ms = |ns: i64| ns as f64 / 1e6;
+    let rtt = &report.rtt;
+    let times = [
+        ("min", rtt.min_ns()),
+        ("median", rtt.percentile_ns(50.0)),
+        ("p99", rtt.percentile_ns(99.0)),
+        ("max", rtt.max_ns()),
+    ];
+    let times = times.iter().filter_map(|(name, ns)| Some(format!("{name} {:.3}", ms((*ns)?))));
+    let times = times.collect::<Vec<_>>().join(", ");
+    if !times.is_empty() {
+        lines.push(format!("round trip in ms: {times}"));
+    }
+    let others = named(&[
+        (report.reordering.reordered(), "reordered"),
+        (counters.duplicates, "duplicate"),
+        (counters.corrupt, "corrupt"),
+        (counters.foreign, "foreign"),
+    ]);
+    if !others.is_empty() {
+        lines.push(format!("of {} datagrams received: {others}", counters.received));
+    }
+    lines.extend(hint.map(|hint| format!("hint: {hint}")));
+    lines.join("\n")
 }
 
 /// A read-only array that takes over the memory of `column`.

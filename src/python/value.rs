@@ -1,39 +1,356 @@
-//! Value classes: frozen, readable, comparable, made only by the engine.
+//! Value classes: frozen, and equal, hashable, copied, pickled and shown by their fields.
+//!
+//! `value!` declares one from a table of its fields as in a Python signature: documentation, name, kind
+//! and default. Behind a default of `None`, `or` says what the field then follows from:
+//!
+//! ```text
+//! value! {
+//!     /// A reply.
+//!     Reply in "udpulse.reports" {
+//!         *,
+//!         /// The bit that was flipped.
+//!         bit: Option<u32> = None,
+//!         /// Whether it was damaged.
+//!         corrupted: bool = None or bit.is_some(),
+//!     }
+//! }
+//! ```
+//!
+//! Behind the table, `checked` names a function that refuses fields that contradict each other, and
+//! `hint` answers a keyword that is often tried in vain.
 
 use std::net::SocketAddr;
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 
 use crate::NS_PER_SECOND;
+use crate::python::options::Literal;
 
-/// Declares a Python class of named values.
+/// The format of pickles. A pickle in another one is refused, so that no field is mistaken for another.
+const VERSION: u8 = 1;
+
+/// The most items of a sequence that a text shows.
+const SHOWN: usize = 16;
+
+/// What a value class does with its fields.
+pub(super) trait Value: Sized {
+    /// The name of the class.
+    const CLASS: &'static str;
+    /// The names of the fields, in the order of the table.
+    const FIELDS: &'static [&'static str];
+    /// Keywords that are often tried in vain, each with what to use in its place.
+    const HINTS: &'static [(&'static str, &'static str)];
+
+    /// Returns the fields as Python sees them.
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>>;
+
+    /// Returns what the text leaves out: the defaults of fields, also those that follow from others.
+    fn defaults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Option<Bound<'py, PyAny>>>>;
+
+    /// Returns the text of a constructor call: fields at their defaults are left out.
+    fn repr(&self, py: Python<'_>) -> PyResult<String> {
+        let fields = self.fields(py)?.into_iter().zip(self.defaults(py)?);
+        let mut shown = Vec::new();
+        for (name, (field, default)) in Self::FIELDS.iter().zip(fields) {
+            if !default.map_or(Ok(false), |default| field.eq(default))? {
+                shown.push(format!("{name}={}", text_of(&field)?));
+            }
+        }
+        Ok(format!("{}({})", Self::CLASS, shown.join(", ")))
+    }
+
+    fn hash(&self, py: Python<'_>) -> PyResult<isize> {
+        PyTuple::new(py, self.fields(py)?)?.hash()
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, field) in Self::FIELDS.iter().zip(self.fields(py)?) {
+            dict.set_item(name, plain(field)?)?;
+        }
+        Ok(dict)
+    }
+
+    /// Refuses keywords that the class does not have.
+    fn refuse(unknown: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+        let Some(name) = unknown.and_then(|unknown| unknown.keys().iter().next()) else {
+            return Ok(());
+        };
+        let hint = Self::HINTS.iter().find(|(wrong, _)| name.eq(wrong).unwrap_or(false));
+        let help = match hint {
+            Some((_, hint)) => (*hint).to_owned(),
+            None => format!("it has {}", Self::FIELDS.join(", ")),
+        };
+        Err(PyTypeError::new_err(format!("{} has no {name}: {help}", Self::CLASS)))
+    }
+}
+
+/// The text of a field; a long sequence is cut short.
+fn text_of(field: &Bound<'_, PyAny>) -> PyResult<String> {
+    let long = field.cast::<PyTuple>().ok().filter(|items| items.len() > SHOWN);
+    let Some(items) = long else { return Ok(field.repr()?.to_string()) };
+    let shown = items.iter().take(SHOWN / 2).map(|item| Ok(item.repr()?.to_string()));
+    let shown = shown.collect::<PyResult<Vec<_>>>()?.join(", ");
+    Ok(format!("({shown}, ... {} more)", items.len() - SHOWN / 2))
+}
+
+/// The default of a field that the text leaves out; counts are always shown.
+pub(super) fn silent(default: Literal, py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    match default {
+        Literal::Int(_) => Ok(None),
+        _ => default.object(py).map(Some),
+    }
+}
+
+/// Turns a value into a dict, in a sequence, too; everything else stays as it is.
+fn plain(field: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = field.py();
+    if let Ok(items) = field.cast::<PyTuple>() {
+        let items: Vec<_> = items.iter().map(plain).collect::<PyResult<_>>()?;
+        return Ok(PyTuple::new(py, items)?.into_any());
+    }
+    match field.getattr_opt("to_dict")? {
+        Some(to_dict) => to_dict.call0(),
+        None => Ok(field),
+    }
+}
+
+/// Returns attributes of an object as a dict.
+pub(super) fn attributes<'py>(
+    object: &Bound<'py, PyAny>,
+    names: &[&str],
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(object.py());
+    for name in names {
+        dict.set_item(name, plain(object.getattr(*name)?)?)?;
+    }
+    Ok(dict)
+}
+
+/// What an object is pickled as: a function and its arguments.
+pub(super) type Pickle<'py> = (Bound<'py, PyAny>, (Bound<'py, PyType>, u8, Bound<'py, PyAny>));
+
+/// Returns what an object of `class` with this `state` is pickled as.
+pub(super) fn pickle<'py>(
+    class: Bound<'py, PyType>,
+    state: Bound<'py, PyAny>,
+) -> PyResult<Pickle<'py>> {
+    let restore = class.py().import("udpulse._core")?.getattr("_restore")?;
+    Ok((restore, (class, VERSION, state)))
+}
+
+/// Restores an object from its pickle: from its fields, or from bytes that its class loads.
+#[pyfunction(name = "_restore")]
+pub(super) fn restore<'py>(
+    class: &Bound<'py, PyType>,
+    version: &Bound<'py, PyAny>,
+    state: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let name = class.name()?;
+    if !version.eq(VERSION)? {
+        return Err(PyValueError::new_err(format!(
+            "this {name} was pickled in format {version}, by another version of udpulse; this one \
+             reads format {VERSION}"
+        )));
+    }
+    if state.is_instance_of::<PyBytes>() {
+        return class.call_method1("_load", (state,));
+    }
+    let names = class.getattr("__match_args__")?.cast_into::<PyTuple>()?;
+    let fields = state.cast::<PyTuple>()?;
+    if fields.len() > names.len() {
+        let (given, known) = (fields.len(), names.len());
+        let text = format!("a pickled {name} has {given} fields, and the class has {known}");
+        return Err(PyValueError::new_err(text));
+    }
+    let arguments = PyDict::new(class.py());
+    for (name, field) in names.iter().zip(fields) {
+        arguments.set_item(name, field)?;
+    }
+    class.call((), Some(&arguments))
+}
+
 macro_rules! value {
-    ($(#[$doc:meta])* $class:ident in $module:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[pyo3::pyclass(frozen, eq, get_all, module = $module)]
+    // The table as it is written. Each field becomes a row: [documentation] name [kind] [default] [or].
+    (
+        $(#[$doc:meta])* $class:ident in $module:literal {
+            $($(#[$p_doc:meta])* $p:ident: $p_kind:ty $(= $p_none:tt $(or $p_or:expr)?)?,)*
+            $(*, $($(#[$k_doc:meta])* $k:ident: $k_kind:ty $(= $k_none:tt $(or $k_or:expr)?)?,)+)?
+        } $(checked $check:path)? $(, hint $wrong:literal: $hint:literal)?
+    ) => {
+        $crate::python::value::value! {
+            @ $class $module [$(#[$doc])*] [$($check)?] [$(($wrong, $hint))?]
+            (
+                $($p $(= $crate::python::options::given!($p_none))?,)*
+                $(*, $($k $(= $crate::python::options::given!($k_none))?,)+)?
+                **unknown
+            )
+            [concat!(
+                stringify!($class), "(",
+                $(stringify!($p), $("=", stringify!($p_none),)? ", ",)*
+                $("*, ", $(stringify!($k), $("=", stringify!($k_none),)? ", ",)+)? ")\n--\n"
+            )]
+            $([$(#[$p_doc])*] $p [$p_kind] [$($p_none)?] [$($($p_or)?)?])*
+            $($([$(#[$k_doc])*] $k [$k_kind] [$($k_none)?] [$($($k_or)?)?])+)?
+        }
+    };
+    (
+        @ $class:ident $module:literal [$($doc:tt)*] [$($check:path)?] [$($hint:tt)?]
+        $signature:tt [$($text:tt)*]
+        $([$($field_doc:tt)*] $field:ident [$kind:ty] [$($none:tt)?] [$($or:expr)?])*
+    ) => {
+        #[doc = $($text)*]
+        $($doc)*
+        #[pyo3::pyclass(frozen, eq, weakref, module = $module)]
         #[derive(Clone, PartialEq)]
-        pub(super) struct $class { $($(#[$field_doc])* pub(super) $field: $type,)* }
+        pub(super) struct $class {
+            $(pub(super) $field: $kind,)*
+        }
 
         #[pyo3::pymethods]
         impl $class {
+            #[new]
+            #[pyo3(signature = $signature, text_signature = None)]
+            #[allow(clippy::too_many_arguments, reason = "each is a field by name")]
+            fn new(
+                py: pyo3::Python<'_>,
+                $($field: $crate::python::options::Given<'_>,)*
+                unknown: Option<&pyo3::Bound<'_, pyo3::types::PyDict>>,
+            ) -> pyo3::PyResult<Self> {
+                <Self as $crate::python::value::Value>::refuse(unknown)?;
+                $(let $field: $kind = $crate::python::value::read!(py, $field $(, $or)?);)*
+                let value = Self { $($field,)* };
+                $($check(&value)?;)?
+                Ok(value)
+            }
+
+            $($($field_doc)*
+            #[getter]
+            fn $field<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                $crate::python::args::Argument::show(&self.$field, py)
+            })*
+
+            /// The fields as a dict; values among them become dicts, too.
+            fn to_dict<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::types::PyDict>> {
+                $crate::python::value::Value::to_dict(self, py)
+            }
+
             #[classattr]
             fn __match_args__(
                 py: pyo3::Python<'_>,
             ) -> pyo3::PyResult<pyo3::Bound<'_, pyo3::types::PyTuple>> {
-                pyo3::types::PyTuple::new(py, [$(stringify!($field)),*])
+                pyo3::types::PyTuple::new(py, <Self as $crate::python::value::Value>::FIELDS)
             }
 
-            fn __repr__(slf: &pyo3::Bound<'_, Self>) -> pyo3::PyResult<String> {
-                use pyo3::types::PyAnyMethods;
-                let fields: Vec<String> = vec![
-                    $(format!("{}={}", stringify!($field), slf.getattr(stringify!($field))?.repr()?)),*
-                ];
-                Ok(format!("{}({})", stringify!($class), fields.join(", ")))
+            fn __repr__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<String> {
+                $crate::python::value::Value::repr(self, py)
+            }
+
+            fn __hash__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<isize> {
+                $crate::python::value::Value::hash(self, py)
+            }
+
+            fn __copy__(slf: pyo3::Bound<'_, Self>) -> pyo3::Bound<'_, Self> {
+                slf
+            }
+
+            fn __deepcopy__<'py>(
+                slf: pyo3::Bound<'py, Self>,
+                _memo: &pyo3::Bound<'py, pyo3::PyAny>,
+            ) -> pyo3::Bound<'py, Self> {
+                slf
+            }
+
+            fn __reduce__<'py>(
+                slf: &pyo3::Bound<'py, Self>,
+            ) -> pyo3::PyResult<$crate::python::value::Pickle<'py>> {
+                let fields = $crate::python::value::Value::fields(slf.get(), slf.py())?;
+                let fields = pyo3::types::PyTuple::new(slf.py(), fields)?;
+                $crate::python::value::pickle(slf.get_type(), fields.into_any())
+            }
+        }
+
+        impl $crate::python::value::Value for $class {
+            const CLASS: &'static str = stringify!($class);
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const HINTS: &'static [(&'static str, &'static str)] = &[$($hint)?];
+
+            fn fields<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<Vec<pyo3::Bound<'py, pyo3::PyAny>>> {
+                Ok(vec![$($crate::python::args::Argument::show(&self.$field, py)?),*])
+            }
+
+            #[allow(unused_variables, reason = "a default may follow from any field")]
+            fn defaults<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<Vec<Option<pyo3::Bound<'py, pyo3::PyAny>>>> {
+                let Self { $($field,)* } = self.clone();
+                Ok(vec![$($crate::python::value::default!(py, $kind, [$($none)?] $($or)?)),*])
+            }
+        }
+
+        impl $crate::python::args::Argument for $class {
+            fn read(
+                name: &'static str,
+                given: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<Self> {
+                let wrong = concat!("a ", stringify!($class));
+                match given.cast::<Self>() {
+                    Ok(value) => Ok(value.get().clone()),
+                    Err(_) => Err($crate::python::args::wrong_type(name, given, wrong)),
+                }
+            }
+
+            fn show<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                Ok(pyo3::Bound::new(py, self.clone())?.into_any())
             }
         }
     };
 }
 pub(super) use value;
+
+/// Reads a field; if nothing is given, it may follow from others.
+macro_rules! read {
+    ($py:ident, $field:ident) => {
+        $field.read($py, stringify!($field))?
+    };
+    ($py:ident, $field:ident, $or:expr) => {
+        match $field.read($py, stringify!($field))? {
+            Some(given) => given,
+            None => $or,
+        }
+    };
+}
+pub(super) use read;
+
+/// The default of a field, if it has one.
+macro_rules! default {
+    ($py:ident, $kind:ty, []) => {
+        None
+    };
+    ($py:ident, $kind:ty, [$none:tt]) => {
+        $crate::python::value::silent($crate::python::options::literal!($none), $py)?
+    };
+    ($py:ident, $kind:ty, [$none:tt] $or:expr) => {{
+        let default: $kind = $or;
+        Some($crate::python::args::Argument::show(&default, $py)?)
+    }};
+}
+pub(super) use default;
 
 /// An address as Python writes it.
 pub(super) type Address = (String, u16);

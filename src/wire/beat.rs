@@ -63,25 +63,26 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [(Self, &'static str); 6] = [
-        (Self::Starting, "starting"),
-        (Self::Ok, "ok"),
-        (Self::Degraded, "degraded"),
-        (Self::Stalled, "stalled"),
-        (Self::Busy, "busy"),
-        (Self::Bye, "bye"),
+    /// All of them by their word on the wire.
+    pub const ALL: [(&str, Self); 6] = [
+        ("starting", Self::Starting),
+        ("ok", Self::Ok),
+        ("degraded", Self::Degraded),
+        ("stalled", Self::Stalled),
+        ("busy", Self::Busy),
+        ("bye", Self::Bye),
     ];
 
     /// Returns the word on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         // `ALL` is in the order of the variants.
-        Self::ALL[self as usize].1
+        Self::ALL[self as usize].0
     }
 
     fn read(word: &[u8]) -> Option<Self> {
-        let (status, _) =
-            Self::ALL.iter().find(|(_, known)| word.eq_ignore_ascii_case(known.as_bytes()))?;
+        let (_, status) =
+            Self::ALL.iter().find(|(known, _)| word.eq_ignore_ascii_case(known.as_bytes()))?;
         Some(*status)
     }
 }
@@ -369,7 +370,8 @@ mod tests {
 
     fn beats() -> impl Strategy<Value = (Beat<'static>, String)> {
         let ns = || prop::option::of(0..i64::MAX);
-        let status = prop::option::of(prop::sample::select(Status::ALL.map(|(s, _)| s).to_vec()));
+        let status =
+            prop::option::of(prop::sample::select(Status::ALL.map(|(_, status)| status).to_vec()));
         let name = prop::option::of("[!-:<-~]{1,64}");
         (prop::option::of(1..i64::MAX), any::<Option<u64>>(), name, status, ns(), ns()).prop_map(
             |(interval_ns, boot, name, status, age_ns, busy_ns)| {

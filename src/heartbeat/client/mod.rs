@@ -98,6 +98,12 @@ pub enum Outcome {
     Skipped,
 }
 
+impl Outcome {
+    /// All of them by name.
+    pub const ALL: [(&str, Self); 3] =
+        [("failed", Self::Failed), ("sent", Self::Sent), ("skipped", Self::Skipped)];
+}
+
 /// The heartbeat client as a state machine.
 #[derive(Debug)]
 pub struct Client {

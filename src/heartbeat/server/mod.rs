@@ -97,7 +97,7 @@ pub struct Server {
     config: ServerConfig,
     table: Table,
     /// Number of clients in each state: those heard only once, and the others.
-    counts: [[usize; State::COUNT]; 2],
+    counts: [[usize; State::ALL.len()]; 2],
     /// Index at which the next search for a client to evict starts.
     eviction_cursor: usize,
     counters: ServerCounters,
@@ -130,7 +130,7 @@ impl Server {
     pub fn new(config: ServerConfig) -> Self {
         Self {
             table: Table::new(config.by_host),
-            counts: [[0; State::COUNT]; 2],
+            counts: [[0; State::ALL.len()]; 2],
             eviction_cursor: 0,
             counters: ServerCounters::default(),
             offsets_ns: None,
@@ -371,7 +371,7 @@ impl Server {
     }
 }
 
-fn ended(counts: &[usize; State::COUNT]) -> usize {
+fn ended(counts: &[usize; State::ALL.len()]) -> usize {
     counts[State::Down as usize] + counts[State::Stopped as usize]
 }
 

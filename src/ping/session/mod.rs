@@ -60,6 +60,18 @@ pub enum Verdict {
     SendFailed,
 }
 
+impl Verdict {
+    /// All of them by name, in the order of their numbers in stored columns: new ones are appended.
+    pub const ALL: [(&str, Self); 6] = [
+        ("answered", Self::Answered),
+        ("late", Self::Late),
+        ("lost", Self::Lost),
+        ("pending", Self::Pending),
+        ("refused", Self::Refused),
+        ("send_failed", Self::SendFailed),
+    ];
+}
+
 /// A decided probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {

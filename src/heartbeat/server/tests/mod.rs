@@ -182,7 +182,7 @@ fn a_client_that_repeats_its_number_is_alive() {
         assert_eq!(heard, if timed_beats { 20 } else { 1 });
         assert_eq!(told.len(), heard + 1, "only Up besides: {told:?}");
         assert_eq!(server.0.counters().duplicates, 19);
-        assert_eq!(server.0.counts[0], [0; State::COUNT]);
+        assert_eq!(server.0.counts[0], [0; State::ALL.len()]);
     }
     let mut server = Driven::new(multiple());
     server.beats(0, 20, timed);
@@ -463,7 +463,7 @@ proptest! {
             second += passed;
             server.hear(second * SECOND, client(port), &text);
             assert_adds_up(server.0.counters());
-            let mut counts = [[0; State::COUNT]; 2];
+            let mut counts = [[0; State::ALL.len()]; 2];
             for record in server.0.table.records() {
                 counts[usize::from(record.is_proven())][record.state as usize] += 1;
             }

@@ -1,0 +1,156 @@
+//! `Distribution` and `Runs`.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use crate::packed::{pack, unpack};
+use crate::python::args::{items, number_within, wrong_value};
+use crate::python::value::{Pickle, attributes, pickle, value};
+use crate::{nanoseconds, seconds, stats};
+
+/// The most durations that a distribution is built from.
+const MAX_DURATIONS: usize = 1 << 24;
+
+value! {
+    /// Lengths of runs of consecutive probes. A run that goes on counts with its length so far.
+    Runs in "udpulse.reports" {
+        *,
+        /// How many runs.
+        count: u64,
+        /// Their mean length; None without any.
+        mean: Option<f64> = None,
+        /// The longest; None without any.
+        max: Option<u64> = None,
+    }
+}
+
+impl From<&stats::Runs> for Runs {
+    fn from(runs: &stats::Runs) -> Self {
+        Self { count: runs.count, mean: runs.mean(), max: runs.max }
+    }
+}
+
+/// The distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
+/// are exact; percentiles are exact up to 1024 values, then to 0.1 % (an HDR histogram with three
+/// digits).
+///
+/// durations: numbers of seconds, 0 to 9.2e9.
+#[pyclass(frozen, eq, weakref, module = "udpulse.reports")]
+#[derive(Clone, PartialEq)]
+pub(super) struct Distribution(pub(super) stats::Distribution);
+
+impl Distribution {
+    const ATTRIBUTES: [&str; 7] = ["count", "min", "mean", "median", "p99", "max", "stddev"];
+}
+
+#[pymethods]
+impl Distribution {
+    #[new]
+    #[pyo3(signature = (durations = None), text_signature = "(durations=())")]
+    fn new(durations: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let mut distribution = stats::Distribution::default();
+        let (name, allowed) = ("durations", "numbers of seconds from 0 to 9.2e9");
+        if let Some(durations) = durations {
+            let read = |item: &Bound<'_, PyAny>| number_within(name, item, 0.0..=9.2e9, allowed);
+            for seconds in items(name, durations, MAX_DURATIONS, allowed, read)? {
+                distribution.add(nanoseconds(seconds).unwrap_or(i64::MAX));
+            }
+        }
+        Ok(Self(distribution))
+    }
+
+    /// How many.
+    #[getter]
+    fn count(&self) -> u64 {
+        self.0.count()
+    }
+
+    /// The smallest; None without any.
+    #[getter]
+    fn min(&self) -> Option<f64> {
+        self.0.min_ns().map(seconds)
+    }
+
+    /// The arithmetic mean; None without any.
+    #[getter]
+    fn mean(&self) -> Option<f64> {
+        self.0.mean_ns().map(|ns| ns / 1e9)
+    }
+
+    /// The 50th percentile; None without any.
+    #[getter]
+    fn median(&self) -> Option<f64> {
+        self.0.percentile_ns(50.0).map(seconds)
+    }
+
+    /// The 99th percentile; None of fewer than 100.
+    #[getter]
+    fn p99(&self) -> Option<f64> {
+        self.0.percentile_ns(99.0).map(seconds)
+    }
+
+    /// The largest; None without any.
+    #[getter]
+    fn max(&self) -> Option<f64> {
+        self.0.max_ns().map(seconds)
+    }
+
+    /// The sample standard deviation (n - 1); None of fewer than two.
+    #[getter]
+    fn stddev(&self) -> Option<f64> {
+        self.0.stddev_ns().map(|ns| ns / 1e9)
+    }
+
+    /// The smallest value that at least `percent` of the values do not exceed (nearest rank).
+    ///
+    /// None if fewer than one value is expected beyond it: p99.9 needs 1000. 0 is the minimum and 100
+    /// the maximum. A number between 0 and 1 is refused, because it is almost always meant as a share:
+    /// the 99th percentile is percentile(99).
+    ///
+    /// Raises ValueError for any number but 0 and 1 to 100.
+    fn percentile(&self, percent: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+        let allowed = "0 or from 1 to 100 (99 is the 99th percentile)";
+        let value = number_within("percent", percent, 0.0..=100.0, allowed)?;
+        if value > 0.0 && value < 1.0 {
+            return Err(wrong_value("percent", percent, allowed));
+        }
+        Ok(self.0.percentile_ns(value).map(seconds))
+    }
+
+    /// The attributes as a dict.
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        attributes(slf.as_any(), &Self::ATTRIBUTES)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        PyTuple::new(py, [self.0.mean_ns(), self.min(), self.max()])?.hash()
+    }
+
+    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Pickle<'py>> {
+        let state = PyBytes::new(slf.py(), &pack(&slf.get().0));
+        pickle(slf.get_type(), state.into_any())
+    }
+
+    #[staticmethod]
+    fn _load(state: &[u8]) -> PyResult<Self> {
+        let damaged = || PyValueError::new_err("the pickle of this Distribution is damaged");
+        unpack(state).map(Self).ok_or_else(damaged)
+    }
+
+    pub(super) fn __repr__(&self) -> String {
+        let text = |value: Option<f64>| value.map_or("None".to_owned(), |v| format!("{v:?}"));
+        let [min, mean, median, max] =
+            [self.min(), self.mean(), self.median(), self.max()].map(text);
+        let count = self.count();
+        format!("Distribution(count={count}, min={min}, mean={mean}, median={median}, max={max})")
+    }
+}
