@@ -193,6 +193,24 @@ def test_many_threads_may_start_it_together() -> None:
                 pass
 
 
+def test_loss_and_delay_are_short_for_an_uplink() -> None:
+    with EchoServer(port=0, delay=0.05, loss=0.5, seed=11, log=100) as server:
+        report = udpulse.ping(*server.address, count=10, timeout=0.2)
+        assert (server.counters.replied, report.lost) == (report.answered, server.counters.dropped)
+        assert report.lost == server.truth.uplink.lost > 0
+        assert report.rtt.min is not None
+        assert report.rtt.min >= 0.05
+
+
+def test_a_client_with_a_format_declares_nothing() -> None:
+    client = HeartbeatClient("127.0.0.1", format="{seq}")
+    for call in (client.progress, lambda: client.busy(until=2e9)):
+        with pytest.raises(
+            RuntimeError, match=r"with a format declares nothing, so it has no \w+\(\)"
+        ):
+            call()
+
+
 def test_a_seed_repeats_the_losses() -> None:
     def fates() -> list[bool]:
         with EchoServer(port=0, loss=0.5, seed=11, log=100) as server:
@@ -278,6 +296,8 @@ def test_values_compare_show_themselves_and_match() -> None:
 
 LOSS = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern"
 
+LINK = udpulse.impair.Link()
+
 BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"port": 70000}, "port must be 0 to 65535, not 70000"),
     (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
@@ -308,6 +328,15 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 18446744073709551615, not 0"),
     (HeartbeatClient, {"fail_chance": 2}, "fail_chance must be a probability from 0 to 1, not 2"),
     (HeartbeatClient, {"format": "{name}"}, "format must be a text whose only braces are"),
+    (HeartbeatClient, {"format": "{seq}", "name": "x"}, "format must be None beside name or stall"),
+    (HeartbeatClient, {"format": "{seq}", "stall_after": 1}, "format must be None beside name or"),
+    (EchoServer, {"delay": 1, "uplink": LINK}, "delay must be part of uplink, not given beside it"),
+    (EchoServer, {"loss": 1, "uplink": LINK}, "loss must be part of uplink, not given beside it"),
+    (
+        HeartbeatServer,
+        {"timeout": 1, "down": 2},
+        "timeout must be None beside detector, suspect or",
+    ),
     (HeartbeatServer, {"timeout": -5}, "timeout must be above 0 and below 9.2e9 seconds, not -5"),
     (HeartbeatServer, {"max_peers": 0}, "max_peers must be 1 to 4294967295, not 0"),
 ]
@@ -327,6 +356,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "host": "an address or a name",
         "port": "0 to 65535",
         "loss": LOSS,
+        "delay": "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential "
+        "or a Pareto",
         "uplink": "a Link",
         "downlink": "a Link",
         "seed": "0 to 18446744073709551615",

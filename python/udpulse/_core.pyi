@@ -88,6 +88,7 @@ class EchoServer:
         port: int = 12000,
         *,
         loss: _Loss = 0.0,
+        delay: _Delay = 0.0,
         uplink: Link | None = None,
         downlink: Link | None = None,
         seed: int | None = None,
@@ -103,6 +104,8 @@ class EchoServer:
     def port(self) -> int: ...
     @property
     def loss(self) -> _Loss: ...
+    @property
+    def delay(self) -> _Delay: ...
     @property
     def uplink(self) -> Link | None: ...
     @property

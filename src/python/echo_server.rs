@@ -2,7 +2,6 @@
 
 use pyo3::prelude::*;
 
-use crate::Error;
 use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
@@ -10,10 +9,11 @@ use crate::net::Endpoint;
 use crate::python::args::{Int, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, FateColumns};
 use crate::python::handle::{Handle, running_object};
-use crate::python::link::{Link, LossArg};
+use crate::python::link::{DelayArg, Link, LossArg};
 use crate::python::options::options;
 use crate::python::value::value;
 use crate::wire::MAX_DATAGRAM;
+use crate::{Error, Result};
 
 value! {
     /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
@@ -94,6 +94,9 @@ macro_rules! echo_options {
         /// that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
         /// uplink=Link(loss=...).
         loss: LossArg = 0.0,
+        /// the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
+        /// uplink=Link(delay=...).
+        delay: DelayArg = 0.0,
         /// the Link from the clients to the server.
         uplink: Option<Link> = None,
         /// the Link back.
@@ -118,6 +121,26 @@ macro_rules! echo_options {
 }
 
 echo_options!(settings);
+
+impl Settings {
+    fn uplink(&self) -> Result<impair::Link> {
+        let short = impair::Link {
+            loss: self.loss.model()?,
+            delay: self.delay.model()?,
+            ..impair::Link::default()
+        };
+        let Some(link) = &self.uplink else { return Ok(short) };
+        for (name, is_given) in [
+            ("loss", short.loss != impair::Loss::Never),
+            ("delay", short.delay != impair::Delay::None),
+        ] {
+            if is_given {
+                return Err(Error::argument(name, "given beside it", "part of uplink"));
+            }
+        }
+        link.model()
+    }
+}
 
 impl Words for Transform {
     const WORDS: &'static [(&'static str, Self)] = &[("upper", Self::Upper), ("echo", Self::Echo)];
@@ -149,16 +172,8 @@ running_object!(EchoServer: Fate);
 
 impl EchoServer {
     fn make(settings: Settings) -> PyResult<Self> {
-        let loss = settings.loss.model()?;
-        let uplink = match &settings.uplink {
-            None => impair::Link { loss, ..impair::Link::default() },
-            Some(link) if loss == impair::Loss::Never => link.model()?,
-            Some(_) => {
-                return Err(Error::argument("loss", "given beside it", "part of uplink").into());
-            }
-        };
         let config = echo::Config {
-            uplink,
+            uplink: settings.uplink()?,
             downlink: settings.downlink.as_ref().map(Link::model).transpose()?.unwrap_or_default(),
             seed: Some(settings.seed.0),
             transform: settings.transform.0,

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::driver::Worker;
@@ -164,6 +165,12 @@ impl HeartbeatClient {
             let allowed = "a part of the interval from 0 to 0.5";
             return Err(Error::number("spread", settings.spread, allowed).into());
         }
+        if let Some(format) = &settings.format
+            && (settings.name.is_some() || settings.stall_after.is_some())
+        {
+            let allowed = "None beside name or stall_after, which only declared beats carry";
+            return Err(Error::argument("format", format!("'{format}'"), allowed).into());
+        }
         let progress = Arc::new(heartbeat::Progress::default());
         let format = match &settings.format {
             Some(format) => BeatFormat::Template(Template::parse("format", format)?),
@@ -189,6 +196,15 @@ impl HeartbeatClient {
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
         let handle = Handle::new("HeartbeatClient");
         Ok(Self { settings, endpoint, config, progress, handle })
+    }
+
+    /// Refuses to report to the server what the beats of this client do not carry.
+    fn declares(&self, method: &str) -> PyResult<()> {
+        if self.settings.format.is_none() {
+            return Ok(());
+        }
+        let reason = "a HeartbeatClient with a format declares nothing, so it has no";
+        Err(PyRuntimeError::new_err(format!("{reason} {method}()")))
     }
 
     fn mark(&self) {
@@ -250,24 +266,28 @@ impl HeartbeatClient {
         first.map_or_else(|| self.handle.peer(), |first| Ok(address(first)))
     }
 
-    /// The application gets somewhere: beats carry the time since then, from any thread.
+    /// Mark progress of the application: beats carry the time since then. Any thread may call it.
     ///
-    /// It is also a context manager that marks progress at its end, and a decorator that does after
-    /// each call: `with beat.progress(): ...`, `@beat.progress()`. Where the interpreter that calls it is
+    /// The result is a context manager that marks progress at its end, and a decorator that marks it after
+    /// each call: `with beat.progress(): ...`, `@beat.progress()`. If the interpreter that calls it is
     /// stuck, the beats go on and say for how long.
-    fn progress(slf: Bound<'_, Self>) -> Progress {
+    ///
+    /// Raises RuntimeError if the client has a format: its beats carry no progress.
+    fn progress(slf: Bound<'_, Self>) -> PyResult<Progress> {
+        slf.get().declares("progress")?;
         slf.get().mark();
-        Progress(slf.unbind())
+        Ok(Progress(slf.unbind()))
     }
 
-    /// Announce that there may be silence, at once: the next beat does not wait for its turn.
+    /// Announce silence immediately: the next beat does not wait for its turn.
     ///
-    /// until: the end of it, in seconds since the Unix epoch; `progress` ends it before, at once, too.
+    /// until: the end of the silence, in seconds since the Unix epoch; `progress` ends it earlier.
     ///
-    /// The server holds its verdict until then and its timeout. Raises ValueError where `until` is not
-    /// a time to come.
+    /// The server holds its verdict until then and its timeout. Raises ValueError if `until` is not in the
+    /// future, and RuntimeError if the client has a format: its beats announce nothing.
     #[pyo3(signature = (*, until))]
     fn busy(&self, until: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.declares("busy")?;
         let (now, allowed) = (now(), "a time to come in seconds since the Unix epoch");
         let until_ns = nanoseconds(number("until", until, allowed)?)
             .filter(|until_ns| *until_ns > now.wall_ns)
