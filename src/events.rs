@@ -2,19 +2,37 @@
 
 use std::collections::VecDeque;
 
-/// The newest events, up to a capacity. Older ones are dropped unread and counted.
+/// The newest events, up to a capacity. Older ones are dropped and counted.
 #[derive(Debug)]
 pub struct Events<E> {
     queue: VecDeque<E>,
     capacity: usize,
     dropped: u64,
+    /// Set if events stay in the queue once they are read.
+    log: Option<Log>,
+}
+
+/// The reader's place in a queue that keeps what was read.
+#[derive(Debug, Default)]
+struct Log {
+    /// How many events of the queue were read.
+    read: usize,
+    /// Whether anybody ever tried to read one.
+    has_reader: bool,
+    rows_dropped: u64,
 }
 
 impl<E> Events<E> {
     /// Creates a queue of at most `capacity` events; 0 disables it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { queue: VecDeque::new(), capacity, dropped: 0 }
+        Self { queue: VecDeque::new(), capacity, dropped: 0, log: None }
+    }
+
+    /// Creates a queue that keeps events once they are read.
+    #[must_use]
+    pub fn log(capacity: usize) -> Self {
+        Self { log: Some(Log::default()), ..Self::new(capacity) }
     }
 
     /// Returns whether the queue is enabled.
@@ -30,31 +48,54 @@ impl<E> Events<E> {
         }
         if self.queue.len() == self.capacity {
             self.queue.pop_front();
-            self.dropped += 1;
+            self.dropped += u64::from(self.log.as_mut().is_none_or(Log::drop_row));
         }
         self.queue.push_back(event);
     }
 
-    /// Removes the oldest event.
-    pub fn pop(&mut self) -> Option<E> {
-        self.queue.pop_front()
+    /// Returns the oldest unread event. It leaves the queue unless that is a log.
+    pub fn pop(&mut self) -> Option<E>
+    where
+        E: Clone,
+    {
+        let Some(log) = &mut self.log else { return self.queue.pop_front() };
+        log.has_reader = true;
+        let event = self.queue.get(log.read)?;
+        log.read += 1;
+        Some(event.clone())
     }
 
     /// Returns whether all events were read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.len() == self.log.as_ref().map_or(0, |log| log.read)
     }
 
-    /// Returns the unread events, oldest first.
+    /// Returns the events in the queue, oldest first.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &E> {
         self.queue.iter()
     }
 
-    /// Returns how many events were dropped unread.
+    /// Returns how many events were dropped unread. Of a log that nobody reads that is none.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Returns how many events were dropped from a log, read or not.
+    #[must_use]
+    pub fn rows_dropped(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.rows_dropped)
+    }
+}
+
+impl Log {
+    /// The oldest event is dropped. Returns whether a reader missed it.
+    fn drop_row(&mut self) -> bool {
+        self.rows_dropped += 1;
+        let was_read = self.read > 0;
+        self.read -= usize::from(was_read);
+        self.has_reader && !was_read
     }
 }
 
@@ -78,5 +119,28 @@ mod tests {
         events.push(1);
         assert!(events.is_empty() && !events.wanted());
         assert_eq!(events.dropped(), 0);
+    }
+
+    #[test]
+    fn a_log_keeps_what_was_read() {
+        let mut log = Events::log(3);
+        log.push(1);
+        assert_eq!((log.pop(), log.pop(), log.is_empty()), (Some(1), None, true));
+        log.push(2);
+        log.push(3);
+        assert_eq!(log.iter().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        log.push(4);
+        assert_eq!((log.dropped(), log.rows_dropped()), (0, 1), "1 was read");
+        log.push(5);
+        assert_eq!((log.dropped(), log.rows_dropped()), (1, 2), "2 was not");
+        assert_eq!((log.pop(), log.pop(), log.pop(), log.pop()), (Some(3), Some(4), Some(5), None));
+        assert_eq!(log.iter().copied().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn nobody_misses_what_nobody_reads() {
+        let mut log = Events::log(1);
+        (1..=3).for_each(|event| log.push(event));
+        assert_eq!((log.dropped(), log.rows_dropped(), log.pop()), (0, 2, Some(3)));
     }
 }

@@ -13,7 +13,7 @@ use crate::{Events, Stamp};
 /// the datagrams of [`transmit`](Self::transmit). It then waits until [`deadline`](Self::deadline).
 pub trait Machine: Send + 'static {
     /// An event for a reader.
-    type Event: Send;
+    type Event: Clone + Send;
 
     /// Handles a datagram. Returns the length of an immediate answer, written over the datagram.
     fn on_datagram(&mut self, socket: usize, arrival: &mut Arrival<'_>) -> Option<usize>;

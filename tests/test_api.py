@@ -105,7 +105,7 @@ def test_before_the_first_start_there_is_no_address(thing: Any) -> None:
 @pytest.mark.parametrize("host", LOOPBACKS)
 class TestPair:
     def test_ping_measures_what_the_server_did(self, host: str) -> None:
-        with EchoServer(host, 0, loss=0.3, seed=7, log=1000) as server:
+        with EchoServer(host, 0, loss=0.3, seed=7, keep=1000) as server:
             report = udpulse.ping(*server.address, count=40, timeout=0.05)
             counters = server.counters
             fates = [next(server) for _ in range(counters.received)]
@@ -194,7 +194,7 @@ def test_many_threads_may_start_it_together() -> None:
 
 
 def test_loss_and_delay_are_short_for_an_uplink() -> None:
-    with EchoServer(port=0, delay=0.05, loss=0.5, seed=11, log=100) as server:
+    with EchoServer(port=0, delay=0.05, loss=0.5, seed=11, keep=100) as server:
         report = udpulse.ping(*server.address, count=10, timeout=0.2)
         assert (server.counters.replied, report.lost) == (report.answered, server.counters.dropped)
         assert report.lost == server.truth.uplink.lost > 0
@@ -213,18 +213,43 @@ def test_a_client_with_a_format_declares_nothing() -> None:
 
 def test_a_seed_repeats_the_losses() -> None:
     def fates() -> list[bool]:
-        with EchoServer(port=0, loss=0.5, seed=11, log=100) as server:
+        with EchoServer(port=0, loss=0.5, seed=11, keep=100) as server:
             udpulse.ping(*server.address, count=30, timeout=0.01)
             return [next(server).dropped for _ in range(30)]
 
     assert fates() == fates()
 
 
-def test_the_log_is_bounded_and_says_what_fell_off() -> None:
-    with EchoServer(port=0, log=5) as server:
-        udpulse.ping(*server.address, count=8)
-        assert server.events_dropped == 3
-        assert [next(server).answer[:7] for _ in range(5)] == [b"PING %d " % n for n in range(4, 9)]
+def test_fates_are_read_once_and_stay() -> None:
+    def numbers() -> list[int]:
+        return [fate.number for fate in server.fates()]
+
+    with EchoServer(port=0, keep=5) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(server.address)
+
+        def exchange(count: int) -> None:
+            for _ in range(count):
+                client.send(b"x")
+                client.recv(1)
+
+        exchange(8)
+        assert (server.rows_dropped, server.events_dropped, numbers()) == (3, 0, [4, 5, 6, 7, 8])
+        assert [next(server).number for _ in range(2)] == [4, 5]
+        assert len(server.columns().number) == 5
+        exchange(4)
+        assert (server.rows_dropped, numbers()) == (7, [8, 9, 10, 11, 12])
+        assert server.events_dropped == 2, "6 and 7 were not read, 4 and 5 were"
+        assert [fate.number for fate in server.next_batch()] == [8, 9, 10, 11, 12]
+        assert (server.next_batch(timeout=0), numbers()) == ([], [8, 9, 10, 11, 12])
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", 10), (0, 0), (3, 3)])
+def test_as_many_fates_are_kept_as_asked_for(keep: Any, kept: int) -> None:
+    with EchoServer(port=0, keep=keep) as server:
+        udpulse.ping(*server.address, count=10)
+        assert len(server.fates()) == kept
+        assert server.rows_dropped == (10 - kept if kept else 0)
+        assert len(server.next_batch(timeout=0)) == kept
 
 
 def test_events_of_an_ended_run_can_still_be_read() -> None:
@@ -278,7 +303,7 @@ def test_counters_can_be_read_from_many_threads_while_it_runs() -> None:
 
 
 def test_values_compare_show_themselves_and_match() -> None:
-    with EchoServer(port=0, log=1) as server:
+    with EchoServer(port=0, keep=1) as server:
         udpulse.ping(*server.address, count=1)
         fate = next(server)
         assert repr(server.counters) == (
@@ -307,7 +332,8 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"loss": "heavy"}, f"loss must be {LOSS}, not 'heavy'"),
     (EchoServer, {"seed": -1}, "seed must be 0 to 18446744073709551615, not -1"),
     (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),
-    (EchoServer, {"log": -1}, "log must be 0 to 4294967295, not -1"),
+    (EchoServer, {"keep": -1}, "keep must be 0 to 4294967295 or 'all', not -1"),
+    (EchoServer, {"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),
     (PingClient, {"host": ""}, "host must be an address or a name, not ''"),
     (PingClient, {"port": 0}, "port must be 1 to 65535, not 0"),
     (PingClient, {"count": 0}, "count must be 1 to 18446744073709551615, not 0"),
@@ -365,7 +391,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "max_size": "0 to 65507",
         "max_rate": "a number",
         "threads": "1 to 256",
-        "log": "0 to 4294967295",
+        "keep": "0 to 4294967295 or 'all'",
     },
     PingClient: {
         "host": "an address or a name",
@@ -434,12 +460,15 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
 ) -> None:
     first = next(iter(inspect.signature(make).parameters))
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
-    for wrong in (1j, b"x", [None]):
+    for wrong in (1j, [None]):
+        shown = None if wrong == [None] and "pairs" in allowed else wrong
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})
-        shown = None if allowed == "(host, port) pairs" and wrong == [None] else wrong
-        if not (allowed == "(host, port) pairs" and wrong == b"x"):
-            assert str(caught.value) == f"{option} must be {allowed}, not {shown!r}"
+        assert str(caught.value) == f"{option} must be {allowed}, not {shown!r}"
+
+
+@pytest.mark.parametrize("make", ALLOWED)
+def test_these_are_all_options(make: Any) -> None:
     assert inspect.signature(make).parameters.keys() == ALLOWED[make].keys()
 
 

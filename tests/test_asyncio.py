@@ -184,7 +184,7 @@ def test_two_tasks_cannot_share_an_iterator() -> None:
         await asyncio.to_thread(udpulse.ping, *server.address, count=1)
         assert (await first).number == 1
 
-    with EchoServer(port=0, log=1) as server:
+    with EchoServer(port=0, keep=1) as server:
         asyncio.run(shared(server))
 
 
@@ -202,7 +202,7 @@ def test_a_cancelled_wait_leaves_no_descriptor() -> None:
             numbers.append(len(os.listdir("/proc/self/fd")))
         return numbers
 
-    with EchoServer(port=0, log=1) as server:
+    with EchoServer(port=0, keep=1) as server:
         numbers = asyncio.run(count(server))
     assert len(set(numbers)) == 1
 

@@ -106,7 +106,7 @@ ROUGH: dict[str, Any] = {
 
 def test_replies_match_the_truth_probe_by_probe(client: socket.socket) -> None:
     count = 5000
-    with EchoServer(port=0, transform="echo", seed=5, log=count, **ROUGH) as server:
+    with EchoServer(port=0, transform="echo", seed=5, keep=count, **ROUGH) as server:
         replies = exchange(client, server, count)
         columns, truth, counters = server.columns(), server.truth, server.counters
     assert truth.receive_drops == 0
@@ -148,7 +148,7 @@ def test_replies_match_the_truth_probe_by_probe(client: socket.socket) -> None:
 def test_reordering_matches_the_truth(client: socket.socket) -> None:
     # Held back until all the rest is sent, so that the order does not depend on speed.
     link = Link(reordering=Reordering(0.2, 0.5))
-    with EchoServer(port=0, transform="echo", downlink=link, seed=2, log=100) as server:
+    with EchoServer(port=0, transform="echo", downlink=link, seed=2, keep=100) as server:
         order = [number_in(reply) for reply in exchange(client, server, 100)]
         held = [fate.number - 1 for fate in server.fates() if fate.downlink == ("held",)]
         direct = [fate.number - 1 for fate in server.fates() if not fate.downlink]
@@ -160,7 +160,7 @@ def test_reordering_matches_the_truth(client: socket.socket) -> None:
 def test_a_seed_gives_the_same_fates_to_any_client() -> None:
     def fates() -> list[tuple[Any, ...]]:
         with (
-            EchoServer(port=0, transform="echo", seed=5, log=500, **ROUGH) as server,
+            EchoServer(port=0, transform="echo", seed=5, keep=500, **ROUGH) as server,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
         ):
             client.settimeout(10)
@@ -176,14 +176,14 @@ def test_a_seed_gives_the_same_fates_to_any_client() -> None:
 
 def test_a_pattern_drops_exactly_its_packets(client: socket.socket) -> None:
     lost = [False, True, True, False]
-    with EchoServer(port=0, transform="echo", loss=LossPattern(lost), log=8) as server:
+    with EchoServer(port=0, transform="echo", loss=LossPattern(lost), keep=8) as server:
         assert [number_in(reply) for reply in exchange(client, server, 8)] == [0, 3, 4, 7]
         outcomes = [fate.outcome for fate in server.fates()]
     assert outcomes == ["replied", "lost", "lost", "replied"] * 2
 
 
 def test_the_log_tells_what_fell_off_and_iterating_takes_from_it(client: socket.socket) -> None:
-    with EchoServer(port=0, transform="echo", log=3) as server:
+    with EchoServer(port=0, transform="echo", keep=3) as server:
         exchange(client, server, 5)
         assert server.events_dropped == 2
         assert [fate.number for fate in server.fates()] == [3, 4, 5]
@@ -196,7 +196,7 @@ def test_the_log_tells_what_fell_off_and_iterating_takes_from_it(client: socket.
 
 
 def test_a_delayed_reply_comes_no_sooner(client: socket.socket) -> None:
-    with EchoServer(port=0, uplink=Link(delay=0.02), downlink=Link(delay=0.03), log=1) as server:
+    with EchoServer(port=0, uplink=Link(delay=0.02), downlink=Link(delay=0.03), keep=1) as server:
         client.sendto(b"x", server.address)
         assert client.recv(10) == b"X"
         (fate,) = server.fates()
@@ -207,7 +207,7 @@ def test_a_delayed_reply_comes_no_sooner(client: socket.socket) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_many_clients_are_distinguished(threads: int) -> None:
     with (
-        EchoServer(port=0, threads=threads, transform="echo", log=1000) as server,
+        EchoServer(port=0, threads=threads, transform="echo", keep=1000) as server,
         peers.open_sockets(20) as clients,
     ):
         for client in clients:

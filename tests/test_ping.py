@@ -326,7 +326,7 @@ class TestFlows:
         "options", [{}, {"interval": 0.001, "timeout": 2.0}, {"source": ("127.0.0.3", 0)}]
     )
     def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
-        with EchoServer(port=0, loss=0.3, seed=2, log=1000) as server:
+        with EchoServer(port=0, loss=0.3, seed=2, keep=1000) as server:
             options = {"timeout": 0.3, **options}
             report = udpulse.ping(*server.address, count=50, flows=4, **options)
             lost = server.counters.dropped
@@ -551,7 +551,7 @@ def test_refusals_belong_to_their_own_probes() -> None:
 
 
 def test_it_sends_from_the_source_asked_for() -> None:
-    with EchoServer(port=0, log=1) as server:
+    with EchoServer(port=0, keep=1) as server:
         with PingClient(*server.address, count=1, source=("127.0.0.2", 0)) as client:
             list(client)
             assert client.address[0] == "127.0.0.2"

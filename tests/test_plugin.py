@@ -44,7 +44,7 @@ def test_servers_end_with_their_test(pytester: pytest.Pytester) -> None:
         servers = []
 
         def test_starts_two(echo_server):
-            servers.extend([echo_server(), echo_server(log=0)])
+            servers.extend([echo_server(), echo_server(keep=0)])
             assert all(server.running for server in servers)
 
         def test_they_are_gone():

@@ -49,7 +49,7 @@ def client() -> Any:
 
 
 def test_the_echo_server_answers_every_datagram(client: socket.socket) -> None:
-    with EchoServer(port=0, log=100) as server:
+    with EchoServer(port=0, keep=100) as server:
         for datagram in datagrams():
             client.sendto(datagram, server.address)
             assert client.recv(65536) == datagram.upper()

@@ -51,7 +51,7 @@ pub(crate) fn compare() -> Result<(), Box<dyn Error>> {
 fn peers() -> Result<Vec<Peer>, Box<dyn Error>> {
     let lab = Link { loss: Loss::Lab, ..Link::default() };
     let lab = Config { uplink: lab, seed: Some(1), ..Config::default() };
-    let log = Config { log: 100_000, ..lab.clone() };
+    let log = Config { keep: 100_000, ..lab.clone() };
     Ok(vec![
         naive()?,
         ours("udpulse", Config::default())?,
@@ -118,7 +118,7 @@ fn naive() -> io::Result<Peer> {
 fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let options =
-        Options { offload: true, kernel_stamps: config.log > 0, answers: true, shared: false };
+        Options { offload: true, kernel_stamps: config.keep > 0, answers: true, shared: false };
     let mut socket = BatchSocket::bind(any, options)?;
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut echo, mut servers) = (Echo::new(config), Servers::default());

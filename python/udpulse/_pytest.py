@@ -7,7 +7,7 @@ import pytest
 
 from udpulse._core import EchoServer
 
-LOG = 100_000
+KEEP = 100_000
 SHOWN = 20
 
 _servers = pytest.StashKey[list[EchoServer]]()
@@ -24,7 +24,7 @@ class EchoServerFactory(Protocol):
 def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
     """Start echo servers that live as long as the test: a factory.
 
-    It takes the arguments of EchoServer, with any free port and a log of the last 100,000 fates
+    It takes the arguments of EchoServer, with any free port, and keeps the last 100,000 fates
     unless told otherwise. After the test each server is stopped, and the test fails where the host
     itself lost packets or replies: then the truth does not tell all. When a test fails, its report
     tells what each server did.
@@ -32,7 +32,7 @@ def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
     servers = request.node.stash.setdefault(_servers, [])
 
     def start(host: str = "127.0.0.1", port: int = 0, **options: Any) -> EchoServer:
-        server = EchoServer(host, port, **{"log": LOG, **options})
+        server = EchoServer(host, port, **{"keep": KEEP, **options})
         server.start()
         servers.append(server)
         return server
@@ -66,6 +66,6 @@ def _told(server: EchoServer) -> Iterator[str]:
     fates = server.fates()
     for fate in fates[-SHOWN:]:
         yield repr(fate)
-    dropped = server.events_dropped
+    dropped = server.rows_dropped
     if len(fates) > SHOWN or dropped:
         yield f"({len(fates) - SHOWN} fates before these, and {dropped} that fell off)"

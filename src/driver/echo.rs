@@ -21,7 +21,7 @@ use crate::net::{BatchSocket, Options, Registered};
 pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Worker<Echo>> {
     let threads = if BatchSocket::CAN_SHARE { threads } else { 1 };
     let options = Options {
-        kernel_stamps: config.log > 0,
+        kernel_stamps: config.keep > 0,
         offload: true,
         shared: threads > 1,
         answers: true,

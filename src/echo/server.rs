@@ -48,8 +48,8 @@ pub struct Config {
     pub limiter: Option<Limiter>,
     /// The capacity of the delay line in bytes.
     pub delay_line: usize,
-    /// How many of the last fates to keep for a reader.
-    pub log: usize,
+    /// How many of the last fates to keep.
+    pub keep: usize,
 }
 
 impl Default for Config {
@@ -62,7 +62,7 @@ impl Default for Config {
             max_size: MAX_DATAGRAM,
             limiter: None,
             delay_line: 64 << 20,
-            log: 0,
+            keep: 0,
         }
     }
 }
@@ -80,7 +80,7 @@ struct OpenFate {
 #[derive(Debug)]
 pub struct Echo {
     config: Config,
-    /// `None` if clients do not differ: no impairments and no log.
+    /// `None` if clients do not differ: no impairments and no kept fates.
     clients: Option<Clients>,
     counters: Counters,
     truth: Truth,
@@ -93,7 +93,7 @@ pub struct Echo {
     in_series: bool,
     /// Replies that left or failed to send.
     left: u64,
-    log: Events<Fate>,
+    fates: Events<Fate>,
     now: Stamp,
     /// The payload of the departing reply.
     departing: Box<[u8]>,
@@ -113,7 +113,7 @@ impl Echo {
     #[must_use]
     pub fn shared(config: Config, threads: usize) -> Self {
         let plain = config.uplink == Link::default() && config.downlink == Link::default();
-        let clients = (!plain || config.log > 0).then(|| {
+        let clients = (!plain || config.keep > 0).then(|| {
             let seed = config.seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
             Clients::new(seed, config.uplink.clone(), config.downlink.clone(), MAX_CLIENTS)
         });
@@ -125,7 +125,7 @@ impl Echo {
             waiting: Slab::new(),
             in_series: config.uplink.takes_time() && config.downlink.queues(),
             left: 0,
-            log: Events::new(config.log),
+            fates: Events::log(config.keep),
             now: Stamp::default(),
             departing: Box::default(),
             receive_drops: vec![0; threads],
@@ -150,10 +150,10 @@ impl Echo {
         Truth { pending, delayed, crowded, receive_drops, ..self.truth }
     }
 
-    /// Returns the completed fates that have not been read, oldest first.
+    /// Returns the completed fates that are kept, oldest first.
     #[must_use]
     pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
-        self.log.iter()
+        self.fates.iter()
     }
 
     /// Drops a packet because an answer could start a loop.
@@ -207,7 +207,7 @@ impl Echo {
         };
         self.truth.uplink.count(fate.uplink);
         self.truth.downlink.count(fate.downlink);
-        if self.log.wanted() {
+        if self.fates.wanted() {
             fate.answer = shown(payload);
             self.config.transform.apply(&mut fate.answer);
         }
@@ -299,7 +299,7 @@ impl Echo {
 
     fn complete(&mut self, fate: Fate) {
         self.counters.dropped += u64::from(fate.dropped());
-        self.log.push(fate);
+        self.fates.push(fate);
     }
 
     /// Queues the copies of a packet, if there is room.
@@ -335,10 +335,10 @@ impl Echo {
     fn drop_unheard(&mut self, at: Stamp, client: SocketAddr, datagram: &[u8], outcome: Outcome) {
         self.counters.received += 1;
         self.counters.dropped += 1;
-        if self.log.wanted() {
+        if self.fates.wanted() {
             let mut answer = shown(datagram);
             self.config.transform.apply(&mut answer);
-            self.log.push(Fate {
+            self.fates.push(Fate {
                 at,
                 client,
                 answer,
@@ -413,6 +413,6 @@ impl Machine for Echo {
     }
 
     fn events(&mut self) -> &mut Events<Fate> {
-        &mut self.log
+        &mut self.fates
     }
 }

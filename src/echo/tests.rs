@@ -60,7 +60,7 @@ fn echo_returns_the_request() {
 
 #[test]
 fn a_long_datagram_is_cut() {
-    let mut echo = Echo::new(Config { max_size: 1024, log: 1, ..Config::default() });
+    let mut echo = Echo::new(Config { max_size: 1024, keep: 1, ..Config::default() });
     assert_eq!(answer(&mut echo, &[b'a'; 1025]).unwrap(), [b'A'; 1024]);
     assert_eq!(echo.fates().next().unwrap().size, 1025);
 }
@@ -68,7 +68,7 @@ fn a_long_datagram_is_cut() {
 #[test]
 fn the_log_and_the_counters_agree() {
     let uplink = Link { loss: Loss::Lab, ..Link::default() };
-    let mut echo = Echo::new(Config { uplink, seed: Some(3), log: 100, ..Config::default() });
+    let mut echo = Echo::new(Config { uplink, seed: Some(3), keep: 100, ..Config::default() });
     let answers = (0..100).filter_map(|_| answer(&mut echo, b"x")).count() as u64;
     let dropped = echo.fates().filter(|fate| fate.dropped()).count() as u64;
     let expected = Counters { received: 100, replied: answers, dropped, send_failed: 0 };
@@ -102,7 +102,7 @@ fn no_more_packets_fail_than_were_answered() {
 
 #[test]
 fn services_that_answer_anything_are_not_answered() {
-    let mut echo = Echo::new(Config { log: 10, ..Config::default() });
+    let mut echo = Echo::new(Config { keep: 10, ..Config::default() });
     for port in [0, 7, 13, 17, 19, 37] {
         assert_eq!(arrive(&mut echo, Stamp::default(), client(port), b"x"), None);
     }
@@ -121,7 +121,7 @@ fn a_source_is_limited() {
 #[test]
 fn a_full_delay_line_is_an_outcome() {
     let downlink = Link { delay: Delay::Fixed(1e9), ..Link::default() };
-    let config = Config { downlink, delay_line: 1 << 20, log: 100, ..Config::default() };
+    let config = Config { downlink, delay_line: 1 << 20, keep: 100, ..Config::default() };
     let mut echo = Echo::new(config);
     assert!((0..100).all(|_| answer(&mut echo, &vec![0; 60_000]).is_none()));
     let truth = echo.truth();
@@ -137,7 +137,7 @@ fn a_full_delay_line_is_an_outcome() {
 #[test]
 fn a_flip_hidden_by_the_capitals_is_no_corruption() {
     let uplink = Link { corruption: Corruption::new(1.0).unwrap(), ..Link::default() };
-    let mut echo = Echo::new(Config { uplink, seed: Some(1), log: 1000, ..Config::default() });
+    let mut echo = Echo::new(Config { uplink, seed: Some(1), keep: 1000, ..Config::default() });
     let mut changed = 0;
     for _ in 0..1000 {
         changed += u64::from(answer(&mut echo, b"aB").unwrap() != b"AB");
@@ -155,7 +155,7 @@ const MS: i64 = 1_000_000;
 fn leave(uplink: Link, downlink: Link) -> (Vec<(i64, u8)>, Vec<Fate>) {
     let transform = Transform::Echo;
     let config =
-        Config { uplink, downlink, seed: Some(3), transform, log: 100, ..Config::default() };
+        Config { uplink, downlink, seed: Some(3), transform, keep: 100, ..Config::default() };
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
     for ms in 0..1000 {
         tick(&mut echo, stamp(ms * MS));
@@ -220,7 +220,7 @@ fn the_downlink_carries_packets_in_order_of_entry() {
 #[test]
 fn an_immediate_answer_does_not_overtake_due_replies() {
     let uplink = Link { reordering: Reordering::new(0.1, MS / 2).unwrap(), ..Link::default() };
-    let config = Config { uplink, seed: Some(3), log: 100, ..Config::default() };
+    let config = Config { uplink, seed: Some(3), keep: 100, ..Config::default() };
     let (mut echo, mut left) = (Echo::new(config), Vec::new());
     // All packets are read late, after those held back for half the time were due.
     for number in 0..50_u8 {
@@ -290,7 +290,7 @@ fn drive(
         downlink: rough(),
         seed: Some(9),
         transform: Transform::Echo,
-        log: packets.len(),
+        keep: packets.len(),
         ..Config::default()
     };
     let (mut echo, mut out, mut at_ns) = (Echo::new(config), Vec::new(), 0);

@@ -6,7 +6,7 @@ use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
-use crate::python::args::{Int, LocalHost, LocalPort, Seed, Word, Words};
+use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, FateColumns};
 use crate::python::handle::{Handle, running_object};
 use crate::python::link::{DelayArg, Link, LossArg};
@@ -115,8 +115,9 @@ macro_rules! echo_options {
         max_rate: Option<f64> = None,
         /// how many threads serve, each with a socket of its own; more than one only on Linux.
         threads: Int<usize, 1, 256> = 1,
-        /// how many of the last fates are kept; `fates` and `columns` read them, iterating takes them.
-        log: Int<usize, 0, { u32::MAX as u64 }> = 0,
+        /// how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+        /// reads each once and removes none. With 0 there is nothing to iterate over.
+        keep: Keep = 10000,
     } };
 }
 
@@ -179,7 +180,7 @@ impl EchoServer {
             transform: settings.transform.0,
             max_size: settings.max_size.0,
             limiter: settings.max_rate.map(Limiter::new).transpose()?,
-            log: settings.log.0,
+            keep: settings.keep.rows().unwrap_or(usize::MAX),
             ..echo::Config::default()
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
@@ -228,9 +229,13 @@ impl EchoServer {
         }
     }
 
-    /// The fates in the log that nobody has taken by iterating, as a list, from the oldest.
-    ///
-    /// They stay in the log; `events_dropped` tells how many older ones fell off it.
+    /// How many fates fell off those that are kept.
+    #[getter]
+    fn rows_dropped(&self, py: Python<'_>) -> u64 {
+        self.handle.look(py, |echo| crate::Machine::events(echo).rows_dropped())
+    }
+
+    /// The fates that are kept, oldest first.
     fn fates(&self, py: Python<'_>) -> Vec<Fate> {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }

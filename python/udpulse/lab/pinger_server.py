@@ -37,7 +37,7 @@ def command(host: str, port: int, loss: float | None, seed: int | None) -> Progr
     """
     model: float | Literal["lab"] = "lab" if loss is None else loss
     server = EchoServer(
-        host, port, transform="upper", loss=model, seed=seed, max_size=1024, log=BEHIND
+        host, port, transform="upper", loss=model, seed=seed, max_size=1024, keep=BEHIND
     )
     return lambda: serve(server, Screen())
 
