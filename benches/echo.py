@@ -29,7 +29,7 @@ while True:
 """
 OURS = """
 import sys, udpulse
-with udpulse.EchoServer(port=0) as server:
+with udpulse.EchoServer(port=0, keep=0, transform="upper") as server:
     print(server.address[1], flush=True)
     sys.stdin.read()
 """

@@ -26,7 +26,7 @@ import os, sys, udpulse
 os.sched_setaffinity(0, {int(sys.argv[2])})
 if sys.argv[3] == "first":
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-with udpulse.EchoServer(sys.argv[1], 0) as server:
+with udpulse.EchoServer(sys.argv[1], 0, keep=0) as server:
     print(server.address[1], flush=True)
     sys.stdin.read()
 """

@@ -129,7 +129,7 @@ class TestPair:
             assert probe.verdict in ("answered", "lost")
             assert (probe.rtt is not None) == (probe.reply is not None) == answered
             if probe.reply is not None:
-                assert probe.reply.startswith(b"PING %d " % probe.seq)
+                assert probe.reply.startswith(b"Ping %d " % probe.seq)
         assert sum(p.verdict == "answered" for p in probes) == client.report().answered > 0
         assert client.server == server.address
 
@@ -314,7 +314,7 @@ def test_values_compare_show_themselves_and_match() -> None:
             case udpulse.Fate(time, (host, _), 1, "replied", answer=message):
                 assert time > 0
                 assert host == "127.0.0.1"
-                assert message.startswith(b"PING 1 ")
+                assert message.startswith(b"Ping 1 ")
             case _:
                 pytest.fail(f"{fate!r} does not match")
 

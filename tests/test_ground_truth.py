@@ -61,9 +61,7 @@ def rough_path(seed: int) -> tuple[Link, Link]:
 @pytest.mark.parametrize("seed", [1])
 def test_a_ping_over_a_rough_path_matches_the_truth(seed: int) -> None:
     uplink, downlink = rough_path(seed)
-    with EchoServer(
-        port=0, transform="echo", uplink=uplink, downlink=downlink, seed=seed, keep=COUNT
-    ) as server:
+    with EchoServer(port=0, uplink=uplink, downlink=downlink, seed=seed, keep=COUNT) as server:
         report = udpulse.ping(
             *server.address,
             count=COUNT,

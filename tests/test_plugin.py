@@ -32,8 +32,8 @@ def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
             "EchoServer(127.0.0.1:*, received=2, replied=0, dropped=2)",
             "EchoCounters(received=2, replied=0, dropped=2, send_failed=0)",
             "EchoTruth(uplink=LinkCounters(lost=2,*",
-            "Fate(*outcome='lost', answer=b'PING 1 *",
-            "Fate(*outcome='lost', answer=b'PING 2 *",
+            "Fate(*outcome='lost', answer=b'Ping 1 *",
+            "Fate(*outcome='lost', answer=b'Ping 2 *",
         ]
     )
 

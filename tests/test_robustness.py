@@ -49,7 +49,7 @@ def client() -> Any:
 
 
 def test_the_echo_server_answers_every_datagram(client: socket.socket) -> None:
-    with EchoServer(port=0, keep=100) as server:
+    with EchoServer(port=0, transform="upper") as server:
         for datagram in datagrams():
             client.sendto(datagram, server.address)
             assert client.recv(65536) == datagram.upper()
@@ -94,7 +94,7 @@ def test_the_ping_client_survives_any_reply(length: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(10)
-        with udpulse.PingClient(*server.getsockname(), count=2, timeout=0.2) as client:
+        with udpulse.PingClient(*server.getsockname(), count=2, timeout=0.2, size=0) as client:
             _, address = server.recvfrom(1024)
             server.sendto(b"\xff" * length, address)
             assert len(list(client)) == 2

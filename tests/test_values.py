@@ -423,7 +423,7 @@ class TestModels:
 
     def test_a_link_that_travelled_does_the_same(self) -> None:
         def outcomes(link: Link) -> list[str]:
-            with EchoServer(port=0, uplink=link, seed=3, log=100) as server:
+            with EchoServer(port=0, uplink=link, seed=3, keep=100) as server:
                 udpulse.ping(*server.address, count=30, timeout=0.01)
                 # Each probe waits for the one before: all come in.
                 return [fate.outcome for fate in server.fates()]

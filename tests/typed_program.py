@@ -142,7 +142,8 @@ def use_report(report: udpulse.PingReport) -> None:
 def use_echo_server(server: udpulse.EchoServer) -> None:
     """An echo server's settings, counters and truth."""
     show(server.host, server.port, server.loss, server.uplink, server.downlink, server.seed)
-    show(server.transform, server.max_size, server.max_rate, server.threads, server.log)
+    show(server.transform, server.max_size, server.max_rate, server.threads, server.delay)
+    show(server.keep, server.rows_dropped, server.events_dropped)
     counters = server.counters
     assert_type(counters, reports.EchoCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)
@@ -335,13 +336,15 @@ def main() -> None:
         "127.0.0.1",
         0,
         loss=0.0,
+        delay=0.0,
+        uplink=None,
         downlink=impair.Link(delay=0.001),
         seed=7,
         transform="echo",
         max_size=65_507,
         max_rate=None,
         threads=1,
-        log=100,
+        keep=100,
     ) as server:
         use_ping(server.address)
         use_echo_server(server)

@@ -105,9 +105,9 @@ macro_rules! echo_options {
         /// derived from the seed, its IP address and its number among the ports of that address in
         /// the order of their first packets; the packets of other clients change nothing.
         seed: Seed = None,
-        /// "upper" answers with the ASCII letters in upper case, as the lab does, "echo" with the
-        /// request (RFC 862).
-        transform: Word<Transform> = "upper",
+        /// "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
+        /// the lab does.
+        transform: Word<Transform> = "echo",
         /// a longer packet is cut to this many bytes.
         max_size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 65507,
         /// how many packets per second a source address may send on average, a second's worth at

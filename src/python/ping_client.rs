@@ -47,11 +47,12 @@ macro_rules! ping_options {
         duration: Option<Seconds> = None,
         /// repeats the gaps of a Poisson schedule; drawn at random if None.
         seed: Seed = None,
-        /// the payload of a probe in bytes, up to 65507; a shorter one is the lab's message alone.
-        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 0,
+        /// the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
+        /// message of the lab, which a server may answer in other words.
+        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
         /// how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        /// keeps all unless told otherwise. Each flow keeps its share.
-        keep: Keep = 0,
+        /// and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+        keep: Keep = 10000,
         /// "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
         /// "kernel" also its transmit stamps, "user" neither.
         timestamps: Word<Timestamps> = "receive",
@@ -246,7 +247,7 @@ impl PingClient {
 
     /// A client whose report is all that counts.
     fn for_call(mut settings: Settings) -> PyResult<Self> {
-        if let Keep::Default(_) = settings.keep {
+        if let (Keep::Default(_), Some(_)) = (settings.keep, settings.count()) {
             settings.keep = Keep::All;
         }
         let mut client = Self::make(settings)?;
