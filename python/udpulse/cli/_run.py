@@ -6,9 +6,11 @@ Exit codes: 0 the program did its work, 2 it cannot do what was asked (one line 
 
 import errno
 import io
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,7 +64,7 @@ def run(
     own_process = argv is None
     try:
         if own_process and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, interrupt_once)
+            signal.signal(signal.SIGINT, Interrupter())
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A reply may hold characters that the terminal's encoding lacks.
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -92,11 +94,21 @@ def run(
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def interrupt_once(*_: object) -> None:
-    """Raise KeyboardInterrupt at the first Ctrl-C only: from then on the program is ending."""
-    # Not SIG_IGN: Python complains if a signal meets it halfway.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    raise KeyboardInterrupt
+@dataclass
+class Interrupter:
+    """Handles Ctrl-C: raises KeyboardInterrupt, but only once a second.
+
+    Another one right after the first would cut the closing lines of a program that is ending.
+    """
+
+    last: float = -math.inf
+
+    def __call__(self, *_: object) -> None:
+        """Handle a signal."""
+        now = time.monotonic()
+        if now - self.last >= 1:
+            self.last = now
+            raise KeyboardInterrupt
 
 
 def refuse(name: str, reason: str) -> int:
