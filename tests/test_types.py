@@ -14,7 +14,7 @@ STUB = ast.parse(Path(udpulse.__file__).with_name("_core.pyi").read_text("utf-8"
 
 
 def named(tree: ast.AST) -> set[str]:
-    """The names of attributes and of keyword arguments and patterns."""
+    """Return the names of attributes and of keyword arguments and patterns."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -27,7 +27,7 @@ def named(tree: ast.AST) -> set[str]:
 
 
 def promised() -> set[str]:
-    """The public names of the package, and of the members and options in the stub."""
+    """Return the public names of the package, and of the members and options in the stub."""
     names = {*udpulse.__all__, *events.__all__, *impair.__all__, *reports.__all__}
     for node in ast.walk(STUB):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -425,7 +425,7 @@ class TestModels:
         def outcomes(link: Link) -> list[str]:
             with EchoServer(port=0, uplink=link, seed=3, keep=100) as server:
                 udpulse.ping(*server.address, count=30, timeout=0.01)
-                # Each probe waits for the one before: all come in.
+                # Each probe waits for the one before, so that all arrive.
                 return [fate.outcome for fate in server.fates()]
 
         link = Link(loss=impair.GilbertElliott(0.2, 0.5))

@@ -41,7 +41,7 @@ def models() -> Iterable[impair.Link]:
 
 
 def show_parameters(link: impair.Link) -> None:
-    """What a link was made of."""
+    """Parameters of a link."""
     show(link.duplication, link.corruption, link.keep_order, link.to_dict())
     if link.rate is not None and link.reordering is not None:
         show(link.rate.bits_per_second, link.rate.queue, link.reordering.p, link.reordering.delay)
@@ -66,7 +66,7 @@ def show_parameters(link: impair.Link) -> None:
 
 
 def use_ping(address: Address) -> None:
-    """A ping as a call, as a running object, and what it measures."""
+    """A ping as a call and as a running object, and its report."""
     client = udpulse.PingClient(
         *address,
         count=3,
@@ -111,7 +111,7 @@ def use_ping(address: Address) -> None:
 
 
 def use_report(report: udpulse.PingReport) -> None:
-    """All that a ping measures."""
+    """All fields of a report."""
     assert_type(report.flows, tuple[udpulse.PingReport, ...])
     assert_type(report.to_dict(), dict[str, Any])
     assert_type(report.hint, str | None)
@@ -254,7 +254,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
 
 
 def use_event(event: events.Event) -> None:
-    """Every kind of event, with all that it tells."""
+    """Every kind of event, with all its fields."""
     show(event.address, event.time)
     match event:
         case events.Up(seq=seq, name=name):
