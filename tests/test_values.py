@@ -228,7 +228,7 @@ def test_a_field_of_another_type_is_named() -> None:
         Fate(received_at=1.0, client=HOME, number=1, outcome="lost", answer=b"", uplink=["broken"])
 
 
-def test_what_follows_from_other_fields_need_not_be_said() -> None:
+def test_derived_fields_are_optional() -> None:
     assert (FATE.dropped, FATE.size, FATE.replies, FATE.corrupted) == (False, 6, 2, 1)
     assert (FATE.sent_at, REPLY.corrupted) == (1000.1, True)
     lost = Fate(received_at=1.0, client=HOME, number=1, outcome="lost", answer=b"")
@@ -293,7 +293,7 @@ class TestReports:
         assert columns["seq"].tolist() == [1, 1, 2, 3]
         assert columns["size"].tolist() == [64] * 4
 
-    def test_what_a_session_gave_makes_the_report_that_it_made(self) -> None:
+    def test_the_probes_of_a_session_rebuild_its_report(self) -> None:
         with EchoServer(port=0, loss=0.3, seed=2) as server:
             client = udpulse.PingClient(
                 *server.address, count=60, interval=0.001, timeout=0.3, keep="all"
@@ -371,7 +371,7 @@ class TestDistributions:
             Distribution([-1.0])
 
     @pytest.mark.parametrize("percent", [-0.1, 100.1, float("nan"), float("inf"), 0.99, 0.5])
-    def test_a_percentile_is_no_share(self, percent: float) -> None:
+    def test_a_percentile_is_not_a_share(self, percent: float) -> None:
         text = r"percent must be 0 or from 1 to 100 \(99 is the 99th percentile\), not"
         with pytest.raises(ValueError, match=f"^{text} {percent}$"):
             Distribution([0.1]).percentile(percent)
@@ -403,7 +403,7 @@ NO_MODELS: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str
 
 class TestModels:
     @pytest.mark.parametrize(("kind", "positional", "named", "error", "text"), NO_MODELS)
-    def test_what_is_wrong_is_named(
+    def test_a_bad_argument_is_named(
         self,
         kind: Any,
         positional: tuple[Any, ...],
