@@ -1,4 +1,4 @@
-//! What a `HeartbeatServer` tells, one class per thing that may happen.
+//! Events of a `HeartbeatServer`, one class per kind.
 
 use pyo3::prelude::*;
 
@@ -8,262 +8,266 @@ use crate::python::value::{Address, address, text, value};
 use crate::seconds;
 
 value! {
-    /// A client announces silence.
+    /// A client announced a silence.
     Busy in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// For how long, in seconds.
+        /// The announced length, in seconds.
         duration: f64,
-        /// The highest number heard before; None without numbers.
+        /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A clock stepped: that of a client, or with the host "0.0.0.0" the server's own.
+    /// A step of a clock: the client's, or the server's own if the host is "0.0.0.0".
     ///
-    /// It changes no verdict; delays are counted on from the new time.
+    /// No verdict depends on it; delays are measured from the new time on.
     ClockStepped in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// By how much, in seconds; forward where above 0.
+        /// The size of the step, in seconds; above 0 if the clock went forward.
         step: f64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// Two clients are alive under one name; the one heard before is passed over until the other falls
-    /// silent or says goodbye: then it is Restarted.
+    /// Two clients alive under one name: the server ignores the earlier one until the other
+    /// falls silent or says goodbye, and then reports Restarted.
     Conflict in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The boot id of the one that is passed over.
+        /// The boot id of the ignored client.
         boot: u64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A client has been silent for the timeout and is taken for stopped.
+    /// A client was silent for its timeout and is assumed to have ended.
     Down in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The number of the first beat that never came; None where beats carry no numbers.
+        /// The number of the first missing beat; None without numbers.
         seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// Why: "silence"; "old_beats" (only beats came that had been sent long before);
-        /// "busy_over" (an announced silence is over); "mass_silence" (many fell silent at once, and
-        /// it did not come back as long again).
+        /// The cause: "silence"; "old_beats" (only beats sent long before arrived); "busy_over" (an
+        /// announced silence ran out); "mass_silence" (many fell silent together, and it did not
+        /// return within a second timeout).
         cause: Word<Cause>,
-        /// For how long no new beat had come, in seconds.
+        /// The time since its last new beat, in seconds.
         silence: f64,
-        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        /// The effective timeout: the silence after which the client is down, in seconds.
         timeout: f64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A beat came that is neither a LateBeat nor a goodbye. A duplicate is one only if
-    /// `old_beats="accept"` was given.
+    /// A beat that is neither a LateBeat nor a goodbye. Duplicates are reported only with
+    /// `old_beats="accept"`.
     Heard in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// Its number; None where it has none.
+        /// Its number; None if it carries none.
         seq: Option<u64> = None,
-        /// The receive time minus the time in the beat, in seconds; includes the difference of the
-        /// two hosts' clocks. None where the beat has no time.
+        /// The receive time minus the time in the beat, in seconds; includes the offset between the
+        /// two hosts' clocks. None if the beat carries no time.
         difference: Option<f64> = None,
-        /// Its payload, at most 1024 bytes of it.
+        /// Its payload, cut to 1024 bytes.
         payload: Vec<u8>,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A datagram came that is no heartbeat: neither a number nor a time is in it.
+    /// A datagram that is not a heartbeat: it carries neither a number nor a time.
     Ignored in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// Its payload, at most 1024 bytes of it.
+        /// Its payload, cut to 1024 bytes.
         payload: Vec<u8>,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A beat came that had been reported lost; it is no longer counted as such.
+    /// The arrival of a beat that had been reported as Lost; it no longer counts as lost.
     LateBeat in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
         /// Its number.
         seq: u64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// Beats were passed over: a higher number came.
+    /// Beats counted lost, because a higher number arrived first.
     Lost in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The first number lost.
+        /// The first lost number.
         first: u64,
-        /// The last number lost.
+        /// The last lost number.
         last: u64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// Many clients fell silent at once: it is more likely the server's host or network than all of
-    /// them. They have as long again as their timeout to come back before each is Down.
+    /// Many clients fell silent together, so the server's own host or network is the likelier
+    /// cause. Each has a second timeout to return before it is Down.
     MassSilence in "udpulse.events" {
         *,
-        /// ("0.0.0.0", 0): it is the server's own event.
+        /// ("0.0.0.0", 0): the event is about the server itself.
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// How many are silent.
+        /// The number of silent clients.
         silent: usize,
-        /// Of how many that were alive.
+        /// The number of clients that had not ended, the silent ones included.
         alive: usize,
-        /// The (host, port) of each silent client, of at most 1024.
+        /// The (host, port) of each silent client, at most 1024.
         listed: Vec<Address> = (),
     }
 }
 
 value! {
-    /// A client with a name has another address.
+    /// A named client's address changed.
     Moved in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The (host, port) before.
+        /// The previous (host, port).
         old: Address,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// The server itself did not run: its process was stopped, suspended or starved. The time does
-    /// not count as anybody's silence.
+    /// A pause of the server itself: its process was stopped, suspended or starved. The pause does
+    /// not count as any client's silence.
     Paused in "udpulse.events" {
         *,
-        /// ("0.0.0.0", 0): it is the server's own event.
+        /// ("0.0.0.0", 0): the event is about the server itself.
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// For how long, in seconds.
+        /// The length of the pause, in seconds.
         duration: f64,
     }
 }
 
 value! {
-    /// A beat ended what had been reported of a client.
+    /// A beat ended a state of a client that had been reported.
     Recovered in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// Its number; None where it has none.
+        /// The number of that beat; None if it carries none.
         seq: Option<u64> = None,
-        /// What is over: "suspect", "down", "stopped", "busy" or "stalled".
+        /// The state that ended: "suspect", "down", "stopped", "busy" or "stalled".
         state: Word<State>,
-        /// How long the silence lasted, or the state, in seconds.
+        /// How long that state, or the silence, lasted, in seconds.
         duration: f64,
-        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        /// The effective timeout: the silence after which the client is down, in seconds.
         timeout: f64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A client has started again; its numbers count afresh.
+    /// A client restarted; its counts start over.
     Restarted in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The number it began with; None where it has none.
+        /// The number of its first beat; None if it carries none.
         seq: Option<u64> = None,
-        /// How it was seen: "boot" (another boot id) or "sequence" (the numbers began again).
+        /// The evidence: "boot" (another boot id) or "sequence" (the numbers started over).
         cause: Word<Cause>,
-        /// The highest number heard before; None without numbers.
+        /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A client beats, but says that its application gets nowhere.
+    /// A client beats, but reports that its application makes no progress.
     Stalled in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// How long ago the application last did, in seconds; None where it does not say.
+        /// The time since the application's last progress, in seconds; None if not reported.
         age: Option<f64> = None,
-        /// The highest number heard before; None without numbers.
+        /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
@@ -274,58 +278,60 @@ value! {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The highest number heard before; None without numbers.
+        /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// A client has been silent for long enough to say so.
+    /// A client has been silent for longer than the suspect timeout, but is not Down yet.
     Suspect in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// For how long, in seconds.
+        /// The time since its last new beat, in seconds.
         silence: f64,
-        /// The highest number heard before; None without numbers.
+        /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
-        /// How many of its beats had come, each counted once.
+        /// The number of its beats received before, each counted once.
         received: u64 = 0,
-        /// How many should have, from the first heard to the highest; None without numbers.
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
         expected: Option<u64> = None,
-        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        /// The effective timeout: the silence after which the client is down, in seconds.
         timeout: f64,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
 value! {
-    /// The first beat of a client came.
+    /// The first beat of a client arrived.
     Up in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
-        /// When the server saw it, in seconds since the Unix epoch.
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// Its number; None where it has none.
+        /// The number of that beat; None if it carries none.
         seq: Option<u64> = None,
-        /// The client's name; None where it declares none.
+        /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
 }
 
-/// Any of the classes above.
+/// Any of these events.
 #[derive(IntoPyObject)]
 pub(super) enum Event {
     Busy(Busy),

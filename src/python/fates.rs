@@ -12,38 +12,40 @@ use crate::python::value::{Address, address, value};
 use crate::seconds;
 
 value! {
-    /// What an EchoServer did to a packet.
+    /// The fate of a packet at an EchoServer.
     ///
-    /// uplink and downlink hold what happened on the way in and on the way back: any of "lost",
-    /// "duplicated", "corrupted", "held" (back, for others to overtake) and "queue_full".
+    /// uplink and downlink name its impairments on the way in and on the way back, any of "lost",
+    /// "duplicated", "corrupted", "held" (back, so that others overtake it) and "queue_full".
     Fate in "udpulse" {
         *,
-        /// When it came, in seconds since the Unix epoch; the kernel's stamp if there is one.
+        /// The receive time, in seconds since the Unix epoch, by the kernel's timestamp if there is
+        /// one.
         received_at: f64,
-        /// The (host, port) that it came from.
+        /// The (host, port) of its sender.
         client: Address,
-        /// Its number among the packets of its client, from 1; 0 for one that was refused unheard.
+        /// Its number among the packets of its client, from 1; 0 if it was dropped as
+        /// "unanswerable" or "limited".
         number: u64,
-        /// "replied", or why it was dropped: "lost", "unanswerable" (an answer could have started a
-        /// loop), "limited" (max_rate) or "delay_line_full" (too much was delayed already).
+        /// "replied", or the reason for its drop: "lost", "unanswerable" (an answer could have
+        /// started a loop), "limited" (max_rate) or "delay_line_full" (the delay line had no room).
         outcome: Word<Outcome>,
-        /// Whether it was not answered on purpose.
+        /// Whether it was dropped: the outcome is not "replied".
         dropped: bool = None or outcome.0 != Outcome::Replied,
-        /// The answer, or what it would have been, unimpaired; at most 1024 bytes of it.
+        /// The unimpaired answer, cut to 1024 bytes; also if no reply was sent.
         answer: Vec<u8>,
-        /// How long its payload was as it came, in bytes.
+        /// The length of its payload as received, in bytes.
         size: usize = None or answer.len(),
-        /// What happened on the way in.
+        /// Its impairments on the way in.
         uplink: Flags = (),
-        /// What happened on the way back, of several copies to any.
+        /// Its impairments on the way back, of any of its copies.
         downlink: Flags = (),
-        /// The replies in the order in which they were sent.
+        /// The replies in order of sending.
         copies: Vec<Reply> = (),
-        /// How many replies were sent.
+        /// The number of replies sent.
         replies: usize = None or copies.len(),
-        /// How many of them differ from what an unimpaired answer is.
+        /// The number of replies that differ from the unimpaired answer.
         corrupted: usize = None or copies.iter().filter(|reply| reply.corrupted).count(),
-        /// When the first reply was sent, in seconds since the Unix epoch; None if none was.
+        /// The send time of the first reply, in seconds since the Unix epoch; None without replies.
         sent_at: Option<f64> = None or copies.first().map(|reply| reply.sent_at),
     }
 }
@@ -52,16 +54,16 @@ value! {
     /// A reply that an EchoServer sent.
     Reply in "udpulse.reports" {
         *,
-        /// Its number among all replies of the server, from 1, in the order in which they were sent.
+        /// Its number among all replies of the server, from 1, in order of sending.
         number: u64,
-        /// When it was sent, in seconds since the Unix epoch.
+        /// The send time, in seconds since the Unix epoch.
         sent_at: f64,
-        /// The bit of the payload that was flipped on the way in, counted from the lowest of the first
-        /// byte; None where none was.
+        /// The bit of the payload flipped on the way in, counted from the lowest bit of the first
+        /// byte; None if none was.
         uplink_bit: Option<u32> = None,
-        /// The same on the way back.
+        /// The bit flipped on the way back.
         downlink_bit: Option<u32> = None,
-        /// Whether it differs from what an unimpaired answer is.
+        /// Whether it differs from the unimpaired answer.
         corrupted: bool = None or uplink_bit.or(downlink_bit).is_some(),
     }
 }
@@ -104,16 +106,18 @@ impl From<&echo::Fate> for Fate {
 
 /// The fates of many packets as NumPy arrays of one length, in the order of the log.
 ///
-/// received_ns: when each came, in nanoseconds since the Unix epoch (int64).
-/// sent_ns: when its first reply was sent (int64); -1 where none was.
-/// client: where it came from, as an index into `clients` (uint32).
-/// number: its number among the packets of its client, from 1 (uint64).
-/// size: the length of its payload, in bytes (uint32).
-/// uplink, downlink: what happened on each way (uint8): the sum of 1 lost, 2 duplicated, 4 corrupted,
-///     8 held, 16 queue_full.
-/// replies: how many were sent (uint8).
-/// corrupted: how many of them differ from an unimpaired answer (uint8).
-/// copies: the replies themselves, as ReplyColumns.
+/// received_ns: int64, the receive time in nanoseconds since the Unix epoch.
+/// sent_ns: int64, the send time of the first reply in nanoseconds since the Unix epoch; -1 without
+///     replies.
+/// client: uint32, the sender as an index into `clients`.
+/// number: uint64, its number among the packets of its client, from 1; 0 if it was dropped as
+///     "unanswerable" or "limited".
+/// size: uint32, the length of its payload in bytes.
+/// uplink, downlink: uint8, its impairments, a sum of 1 lost, 2 duplicated, 4 corrupted, 8 held and
+///     16 queue_full.
+/// replies: uint8, the number of replies sent.
+/// corrupted: uint8, the number of replies that differ from the unimpaired answer.
+/// copies: the replies, as ReplyColumns.
 /// clients: the list of (host, port).
 #[pyclass(frozen, get_all, module = "udpulse")]
 pub(super) struct FateColumns {
@@ -130,13 +134,13 @@ pub(super) struct FateColumns {
     clients: Vec<Address>,
 }
 
-/// Replies as NumPy arrays of one length, in the order in which they were sent.
+/// Replies as NumPy arrays of one length, in order of sending.
 ///
-/// fate: the packet that each answers, as an index into the FateColumns (uint32).
-/// sent_ns: when it was sent, in nanoseconds since the Unix epoch (int64).
-/// uplink_bit, downlink_bit: the bit of the payload that was flipped on each way, counted from the lowest
-///     of the first byte (int32); -1 where none was.
-/// corrupted: whether it differs from an unimpaired answer (bool).
+/// fate: uint32, the answered packet as an index into the FateColumns.
+/// sent_ns: int64, the send time in nanoseconds since the Unix epoch.
+/// uplink_bit, downlink_bit: int32, the bit of the payload flipped on each link, counted from the
+///     lowest bit of the first byte; -1 if none was.
+/// corrupted: bool, whether it differs from the unimpaired answer.
 #[pyclass(frozen, get_all, module = "udpulse")]
 pub(super) struct ReplyColumns {
     fate: Py<PyArray1<u32>>,
@@ -146,7 +150,7 @@ pub(super) struct ReplyColumns {
     corrupted: Py<PyArray1<bool>>,
 }
 
-/// The same before NumPy takes it over, which copies nothing.
+/// The columns before NumPy takes over their memory without a copy.
 #[derive(Default)]
 pub(super) struct Columns {
     received_ns: Vec<i64>,

@@ -1,4 +1,4 @@
-//! `Link` and the models that it takes.
+//! `Link` and its models of impairment.
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -12,21 +12,23 @@ use crate::python::args::{
 use crate::python::value::value;
 
 value! {
-    /// Loss in bursts: the Gilbert-Elliott model, as `tc netem loss gemodel p r 1-h 1-k`.
+    /// Loss in bursts: the Gilbert-Elliott model (Elliott 1963), as in
+    /// `tc netem loss gemodel p r 1-h 1-k`.
     ///
     /// p: the probability, 0 to 1, that the good state turns bad after a packet.
-    /// r: the probability that the bad state turns good; 1 - p if None.
+    /// r: the probability that the bad state turns good after a packet; 1 - p if None.
     /// bad_loss: the probability of loss in the bad state (netem's 1-h).
     /// good_loss: the probability of loss in the good state (netem's 1-k).
     ///
-    /// The steady loss is (bad_loss p + good_loss r) / (p + r); with the defaults p / (p + r), in bursts of
-    /// 1 / r packets on average. Each client starts in the good state.
+    /// The steady loss is (bad_loss p + good_loss r) / (p + r). With the default bad_loss and
+    /// good_loss it is p / (p + r), in bursts of 1 / r packets on average. Each client starts in
+    /// the good state.
     ///
-    /// Raises ValueError for an argument out of range.
+    /// Raises ValueError if an argument is out of range.
     GilbertElliott in "udpulse.impair" {
-        /// The probability that the good state turns bad.
+        /// The probability that the good state turns bad after a packet.
         p: Probability,
-        /// The probability that the bad state turns good.
+        /// The probability that the bad state turns good after a packet.
         r: Probability = None or Probability(1.0 - p.0),
         *,
         /// The probability of loss in the bad state.
@@ -43,13 +45,14 @@ impl GilbertElliott {
 }
 
 value! {
-    /// Loss as given or recorded: the packets of each client at the places of true values are lost.
+    /// Loss from a given or recorded pattern, followed by each client's packets from its start.
     ///
-    /// lost: 1 to 16,777,216 truth values (True, False, 1 or 0); at their end they start again.
+    /// lost: 1 to 16,777,216 values, one per packet: True or 1 if it is lost, False or 0 if not.
+    ///     The pattern repeats.
     ///
     /// Raises ValueError if there are none or too many.
     LossPattern in "udpulse.impair" {
-        /// Whether each packet is lost, as a tuple of bools.
+        /// The pattern, a tuple of bools: True for a lost packet.
         lost: Pattern,
     }
 }
@@ -73,13 +76,13 @@ impl Argument for Pattern {
 }
 
 value! {
-    /// A delay from low to high, uniformly distributed, in seconds.
+    /// A uniformly distributed delay from low to high, in seconds.
     ///
-    /// Raises ValueError for a number outside of 0 to 3600 or if high is less than low.
+    /// Raises ValueError if a number is not in 0 to 3600 or if high is less than low.
     Uniform in "udpulse.impair" {
-        /// The shortest delay.
+        /// The shortest delay, in seconds.
         low: DelaySeconds,
-        /// The longest delay.
+        /// The longest delay, in seconds.
         high: DelaySeconds,
     } checked Uniform::model
 }
@@ -91,37 +94,37 @@ impl Uniform {
 }
 
 value! {
-    /// A delay with a normal distribution of this mean and standard deviation, in seconds; below 0 it
-    /// is 0.
+    /// A normally distributed delay with this mean and standard deviation, in seconds. A draw below
+    /// 0 becomes 0, one above 3600 becomes 3600.
     ///
-    /// Raises ValueError for a number outside of 0 to 3600.
+    /// Raises ValueError if a number is not in 0 to 3600.
     Normal in "udpulse.impair" {
-        /// The mean.
+        /// The mean, in seconds.
         mean: DelaySeconds,
-        /// The standard deviation.
+        /// The standard deviation, in seconds.
         deviation: DelaySeconds,
     }
 }
 
 value! {
-    /// A delay with an exponential distribution of this mean, in seconds; at most 3600.
+    /// An exponentially distributed delay with this mean, in seconds, cut to 3600.
     ///
-    /// Raises ValueError for a number outside of 0 to 3600.
+    /// Raises ValueError if the mean is not in 0 to 3600.
     Exponential in "udpulse.impair" {
-        /// The mean.
+        /// The mean, in seconds.
         mean: DelaySeconds,
     }
 }
 
 value! {
-    /// A delay with a Pareto distribution (type I): at least scale, in seconds, and longer than x with
-    /// probability (scale / x) ** shape; at most 3600.
+    /// A Pareto-distributed delay (type I): at least scale, in seconds, and longer than x with
+    /// probability (scale / x) ** shape; cut to 3600.
     ///
-    /// Raises ValueError for a scale outside of 0 to 3600 or a shape that is not above 0.
+    /// Raises ValueError if the scale is not in 0 to 3600 or the shape is not above 0.
     Pareto in "udpulse.impair" {
-        /// The shortest delay.
+        /// The shortest delay, in seconds.
         scale: DelaySeconds,
-        /// How fast the tail falls: the exponent.
+        /// The exponent of the tail; a larger one makes it lighter.
         shape: f64,
     } checked Pareto::model
 }
@@ -133,14 +136,14 @@ impl Pareto {
 }
 
 value! {
-    /// Deliberate reordering: with probability p a packet is held back for `delay` seconds more, and
-    /// the packets that follow in that time overtake it.
+    /// Deliberate reordering: with probability p a packet is held back for `delay` more seconds, so
+    /// that packets sent in that time overtake it.
     ///
-    /// Raises ValueError for an argument out of range.
+    /// Raises ValueError if an argument is out of range.
     Reordering in "udpulse.impair" {
         /// The probability that a packet is held back.
         p: Probability,
-        /// For how long, in seconds.
+        /// The length of the hold, in seconds.
         delay: Seconds,
     }
 }
@@ -152,18 +155,19 @@ impl Reordering {
 }
 
 value! {
-    /// A rate limit with a bounded queue: a packet that finds the queue full is lost.
+    /// A rate limit with a bounded queue: a packet that finds no room in the queue is lost.
     ///
-    /// bits_per_second: a whole number of at least 1. A packet counts as its payload and 28 bytes of
-    ///     headers.
-    /// queue: how many bytes wait, not counting the packet that is being sent.
+    /// bits_per_second: a whole number, 1 or more. A packet counts as its payload and 28 bytes of
+    ///     IPv4 and UDP headers.
+    /// queue: the capacity of the queue in bytes, 0 to 4294967295, for all unsent bytes: the unsent
+    ///     part of the packet in transmission counts too. An idle link accepts any packet.
     ///
-    /// Raises ValueError for an argument out of range.
+    /// Raises ValueError if an argument is out of range.
     RateLimit in "udpulse.impair" {
-        /// The rate.
+        /// The rate, in bits per second, headers included.
         bits_per_second: BitsPerSecond,
         *,
-        /// How many bytes wait.
+        /// The capacity of the queue, in bytes.
         queue: Int<u32, 0, { u32::MAX as u64 }> = 65536,
     }
 }
@@ -175,35 +179,38 @@ impl RateLimit {
 }
 
 value! {
-    /// One link of a path and its impairments, in the order in which a packet meets them: first those of
-    /// chance, then those of time, in the order in which packets enter the link.
+    /// One link of a path. Its impairments apply in the order of the list; random choices are drawn
+    /// packet by packet, and rate and order are decided when a packet enters the link.
     ///
-    /// loss: a probability, "lab", a GilbertElliott or a LossPattern.
-    /// duplication: the probability that a packet comes twice; each copy meets what follows on its own.
-    /// corruption: the probability that one random bit of the payload is flipped.
-    /// rate: a RateLimit.
-    /// delay: seconds, or a Uniform, Normal, Exponential or Pareto.
-    /// keep_order: whether a packet waits for those before it though its own delay is over.
-    /// reordering: a Reordering, which takes packets out of the order whatever keep_order says.
+    /// loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
+    ///     4, 36.36 %); a GilbertElliott; or a LossPattern.
+    /// duplication: the probability that a packet arrives twice; the impairments below apply to
+    ///     each copy independently.
+    /// corruption: the probability that one random bit of the payload is flipped; an empty payload
+    ///     stays unchanged.
+    /// rate: a RateLimit, or None.
+    /// delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
+    /// keep_order: whether a packet waits for earlier ones even if its own delay is over.
+    /// reordering: a Reordering, which applies regardless of keep_order, or None.
     ///
-    /// Each client has a link of its own: its own state, queue and random choices.
+    /// Each client gets its own copy of the link: its own state, queue and random choices.
     ///
-    /// Raises ValueError for an argument out of range.
+    /// Raises ValueError if an argument is out of range.
     Link in "udpulse.impair" {
         *,
-        /// Which packets are lost.
+        /// The model of loss.
         loss: LossArg = 0.0,
-        /// The probability that a packet comes twice.
+        /// The probability that a packet arrives twice.
         duplication: Probability = 0.0,
-        /// The probability that a bit is flipped.
+        /// The probability that a bit of the payload is flipped.
         corruption: Probability = 0.0,
-        /// How much the link carries.
+        /// The rate limit; None for no limit.
         rate: Option<RateLimit> = None,
-        /// How long it takes.
+        /// The delay, in seconds, or its distribution.
         delay: DelayArg = 0.0,
-        /// Whether a packet waits for those before it.
+        /// Whether a packet waits for earlier ones even if its own delay is over.
         keep_order: bool = False,
-        /// Which packets are overtaken on purpose.
+        /// The deliberate reordering; None for none.
         reordering: Option<Reordering> = None,
     }, hint "jitter": "delay=Normal(mean, deviation) varies the delay"
 }
@@ -248,7 +255,7 @@ impl Argument for DelaySeconds {
     }
 }
 
-/// A rate; a whole float such as 1e6 is one, too.
+/// A rate; a float with a whole value, such as 1e6, is accepted too.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct BitsPerSecond(u64);
 
