@@ -30,11 +30,13 @@ pub(super) fn run<M: Machine, P: Port>(
     let (mut deadline, mut row) = (shared.lock().deadline(socket), 0);
     loop {
         let wake = port.receive(&mut batch, deadline, !sender.backlog.is_empty());
-        match wake {
-            Wake::Interrupted => break farewell(&mut port, &mut sender, &mut own),
-            Wake::Writable => sender.drain(&mut port, &mut own),
-            Wake::Datagrams if answers => servers.refresh(),
-            _ => {}
+        if wake == Wake::Interrupted {
+            break farewell(&mut port, &mut sender, &mut own);
+        }
+        // Not only if the port is writable: under a flood no wait ends for that.
+        sender.drain(&mut port, &mut own);
+        if wake == Wake::Datagrams && answers {
+            servers.refresh();
         }
 
         let mut machine = shared.lock();
@@ -81,6 +83,7 @@ pub(super) fn run<M: Machine, P: Port>(
 /// Sends the machine's farewell at its own pace, if it may say one.
 fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &mut Own) {
     while sender.shared.is_leaving() {
+        sender.drain(port, own);
         let mut machine = sender.shared.lock();
         let again = machine.farewell(now());
         own.collect(&mut *machine, sender.socket);
@@ -160,12 +163,22 @@ impl<M: Machine> Sender<'_, M> {
         }
     }
 
-    /// Sends datagrams of the backlog while there is room; drops those no longer worth sending.
+    /// Sends the backlog until the send buffer is full again.
     fn drain(&mut self, port: &mut impl Port, own: &mut Own) {
+        // Start with one: usually the buffer is still full.
+        let mut limit = 1;
+        while !self.backlog.is_empty() && self.drain_some(port, own, limit) {
+            limit = MAX_BATCH;
+        }
+    }
+
+    /// Sends up to `limit` datagrams of the backlog; drops those no longer worth sending. Returns
+    /// whether the send buffer has more room.
+    fn drain_some(&mut self, port: &mut impl Port, own: &mut Own, limit: usize) -> bool {
         own.clear();
         let mut machine = self.shared.lock();
         let now = now();
-        while !own.is_full()
+        while own.count < limit
             && let Some(Waiting { to, from, mut datagram }) = self.backlog.pop()
         {
             if machine.on_unblocked(self.socket, now, &mut datagram) {
@@ -175,6 +188,7 @@ impl<M: Machine> Sender<'_, M> {
         drop(machine);
         let unsent = &mut self.unsent;
         port.send(&mut own.outbox, &own.memory, |one| unsent.push(one));
+        let has_room = unsent.iter().all(|one| one.error.is_some());
         let mut machine = self.shared.lock();
         for Unsent { to, from, at, error } in unsent.drain(..).rev() {
             let datagram = &own.memory[at];
@@ -186,6 +200,7 @@ impl<M: Machine> Sender<'_, M> {
                 machine.on_send_failed(self.socket, datagram);
             }
         }
+        has_room
     }
 
     /// Reports the rest of the backlog as failed.
@@ -194,5 +209,84 @@ impl<M: Machine> Sender<'_, M> {
         while let Some(waiting) = self.backlog.pop() {
             machine.on_send_failed(self.socket, &waiting.datagram);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arrival, Events, Stamp};
+
+    /// A machine that sends a number each time.
+    struct Numbers {
+        next: u8,
+        to_send: Option<u8>,
+        datagram: [u8; 1],
+        failed: Vec<u8>,
+        events: Events<()>,
+    }
+
+    impl Machine for Numbers {
+        type Event = ();
+
+        fn on_datagram(&mut self, _: usize, _: &mut Arrival<'_>) -> Option<usize> {
+            None
+        }
+
+        fn on_time(&mut self, _: usize, _: Stamp, _: i64) {
+            self.to_send = Some(self.next);
+            self.next += 1;
+        }
+
+        fn deadline(&self, _: usize) -> Option<i64> {
+            None
+        }
+
+        fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
+            self.datagram = [self.to_send.take()?];
+            let to = SocketAddr::from(([127, 0, 0, 1], 9));
+            Some(Transmit { to, from: None, datagram: &self.datagram })
+        }
+
+        fn on_send_failed(&mut self, _: usize, datagram: &[u8]) {
+            self.failed.push(datagram[0]);
+        }
+
+        fn events(&mut self) -> &mut Events<()> {
+            &mut self.events
+        }
+    }
+
+    /// A port that never runs out of datagrams to read and has room for one send in `period`.
+    struct Flooded<'a> {
+        rounds: usize,
+        period: usize,
+        sent: &'a mut Vec<u8>,
+    }
+
+    impl Port for Flooded<'_> {
+        fn receive(&mut self, _: &mut Batch, _: Option<i64>, _: bool) -> Wake {
+            self.rounds += 1;
+            if self.rounds > 30 { Wake::Interrupted } else { Wake::Datagrams }
+        }
+
+        fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
+            let has_room = self.rounds.is_multiple_of(self.period);
+            outbox.drain(
+                |one| {
+                    if has_room { self.sent.extend(&memory[one.at]) } else { unsent(one) }
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn a_backlog_leaves_in_order_even_under_a_flood() {
+        let (to_send, failed, events) = (None, Vec::new(), Events::new(0));
+        let machine = Numbers { next: 0, to_send, datagram: [0], failed, events };
+        let (shared, mut sent) = (Shared::new(machine, 1), Vec::new());
+        run(&shared, 0, Flooded { rounds: 0, period: 4, sent: &mut sent }, false);
+        assert_eq!(sent, (0..28).collect::<Vec<_>>());
+        assert_eq!(shared.lock().failed, [28, 29]);
     }
 }

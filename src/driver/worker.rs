@@ -86,15 +86,7 @@ impl<M: Machine> Worker<M> {
         runs: impl IntoIterator<Item = (Interrupter, R)>,
     ) -> Result<Self> {
         let runs: Vec<_> = runs.into_iter().collect();
-        let shared = Arc::new(Shared {
-            machine: Mutex::new(machine),
-            changed: Condvar::new(),
-            waiting: Mutex::default(),
-            working: AtomicUsize::new(runs.len()),
-            failed: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
-            send_error: AtomicI32::new(0),
-        });
+        let shared = Arc::new(Shared::new(machine, runs.len()));
         let ours = Arc::clone(&shared);
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
@@ -251,6 +243,19 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
+    /// Shares `machine` between `threads` threads and its readers.
+    pub(super) fn new(machine: M, threads: usize) -> Self {
+        Self {
+            machine: Mutex::new(machine),
+            changed: Condvar::new(),
+            waiting: Mutex::default(),
+            working: AtomicUsize::new(threads),
+            failed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            send_error: AtomicI32::new(0),
+        }
+    }
+
     /// Locks the machine.
     pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
