@@ -324,7 +324,7 @@ impl Port for BatchSocket {
     }
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
-        let mut refused = false;
+        let (mut refused, mut blocked) = (false, false);
         let plan = outbox.plan();
         let slices: Vec<_> =
             plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
@@ -335,7 +335,12 @@ impl Port for BatchSocket {
                 .take_while(|&next| plan.group(next).key() == key)
                 .take(MAX_BATCH)
                 .count();
-            let sent = self.send_run(&plan, &slices, index..index + run);
+            // Nothing may overtake a blocked datagram to its destination.
+            let sent = if blocked {
+                Err(Errno::EAGAIN)
+            } else {
+                self.send_run(&plan, &slices, index..index + run)
+            };
             index += sent.unwrap_or(0);
             match sent {
                 Ok(1..) | Err(Errno::EINTR) => {}
@@ -344,10 +349,16 @@ impl Port for BatchSocket {
                     let mut passed = false;
                     let group = plan.group(index);
                     for at in plan.datagrams(index) {
-                        match self.send_one(group, &memory[at.clone()]) {
+                        let alone = if blocked {
+                            Err(Errno::EAGAIN)
+                        } else {
+                            self.send_one(group, &memory[at.clone()])
+                        };
+                        match alone {
                             Ok(()) => passed = true,
                             Err(errno) => {
                                 let error = obstacle(&errno.into());
+                                blocked |= error.is_none();
                                 unsent(Unsent { to: group.to, from: group.from, at, error });
                             }
                         }

@@ -1,10 +1,12 @@
 //! Datagrams to send, grouped so that the kernel takes many in one piece (GSO).
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use crate::Local;
 use crate::net::Unsent;
+use crate::net::socket::obstacle;
 
 /// GSO limits: `UDP_MAX_SEGMENTS`, and the size of an IPv4 packet.
 const MAX_SEGMENTS: usize = 64;
@@ -119,6 +121,29 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Sends each datagram by itself and empties the outbox. Reports each datagram that did not
+    /// leave. Behind a blocked one none is tried: it could overtake one to the same destination.
+    pub(super) fn send_each(
+        &mut self,
+        memory: &[u8],
+        mut transmit: impl FnMut(SocketAddr, &[u8]) -> io::Result<()>,
+        mut unsent: impl FnMut(Unsent),
+    ) {
+        let (plan, mut blocked) = (self.plan(), false);
+        for (to, from, at) in plan.each() {
+            let sent = if blocked {
+                Err(ErrorKind::WouldBlock.into())
+            } else {
+                transmit(to, &memory[at.clone()])
+            };
+            if let Err(error) = sent.map_err(|error| obstacle(&error)) {
+                blocked |= error.is_none();
+                unsent(Unsent { to, from, at, error });
+            }
+        }
+        self.clear();
     }
 
     /// Reports each datagram as blocked and empties the outbox.
@@ -322,6 +347,21 @@ mod tests {
         assert!(outbox.is_empty());
         outbox.push(peer(1), None, 4..8);
         assert_eq!(sent(&outbox), [(1, vec![[4, 8]])]);
+    }
+
+    #[test]
+    fn nothing_overtakes_a_blocked_datagram() {
+        let mut outbox = Outbox::default();
+        for at in [0..2, 2..4, 4..6] {
+            outbox.push(peer(1), None, at);
+        }
+        let mut errors =
+            [io::Error::from_raw_os_error(1), ErrorKind::WouldBlock.into()].into_iter();
+        let mut attempt = || errors.next().map_or(Ok(()), Err);
+        let mut unsent = Vec::new();
+        outbox.send_each(b"aabbcc", |_, _| attempt(), |one| unsent.push((one.at, one.error)));
+        assert_eq!(unsent, [(0..2, Some(1)), (2..4, None), (4..6, None)]);
+        assert!(outbox.is_empty());
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use nix::sys::time::TimeVal;
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::socket::{MAX_PAYLOAD, is_refusal, obstacle};
+use crate::net::socket::{MAX_PAYLOAD, is_refusal};
 use crate::net::{
     Batch, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
 };
@@ -300,14 +300,8 @@ impl Port for ProbeSocket {
         }
     }
 
-    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
-        let plan = outbox.plan();
-        for (to, from, at) in plan.each() {
-            if let Err(error) = self.transmit(&memory[at.clone()]) {
-                unsent(Unsent { to, from, at, error: obstacle(&error) });
-            }
-        }
-        outbox.clear();
+    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
+        outbox.send_each(memory, |_, datagram| self.transmit(datagram), unsent);
     }
 
     fn receive_drops(&self) -> u64 {

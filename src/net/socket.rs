@@ -284,14 +284,8 @@ impl Port for Socket {
         }
     }
 
-    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
-        let plan = outbox.plan();
-        for (to, from, at) in plan.each() {
-            if let Err(error) = self.transmit(to, &memory[at.clone()]) {
-                unsent(Unsent { to, from, at, error: obstacle(&error) });
-            }
-        }
-        outbox.clear();
+    fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
+        outbox.send_each(memory, |to, datagram| self.transmit(to, datagram), unsent);
     }
 }
 
