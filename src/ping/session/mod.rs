@@ -111,7 +111,10 @@ pub struct Session {
 /// A remembered probe.
 #[derive(Clone, Copy, Debug)]
 struct Record {
+    /// When it left.
     at: Stamp,
+    /// When it was to leave.
+    due_ns: i64,
     departed_ns: Option<i64>,
     rtt_ns: Option<i64>,
     kernel_rtt_ns: Option<i64>,
@@ -119,6 +122,13 @@ struct Record {
     verdict: Verdict,
     /// The verdict if no reply arrives.
     silence: Verdict,
+}
+
+impl Record {
+    /// Returns the start of its timeout: more tries to leave grant no more time.
+    fn timed_from_ns(&self) -> i64 {
+        if self.silence == Verdict::SendFailed { self.due_ns } else { self.at.mono_ns }
+    }
 }
 
 /// The match of a received datagram.
@@ -296,13 +306,12 @@ impl Session {
     /// order.
     pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
-        while let Some(&mut Record { at, verdict, silence, .. }) = self.remembered(self.decided + 1)
-        {
-            if verdict == Verdict::Pending {
-                if now_ns < at.mono_ns.saturating_add(timeout_ns) {
+        while let Some(&mut probe) = self.remembered(self.decided + 1) {
+            if probe.verdict == Verdict::Pending {
+                if now_ns < probe.timed_from_ns().saturating_add(timeout_ns) {
                     return;
                 }
-                self.decide(self.decided + 1, silence, None);
+                self.decide(self.decided + 1, probe.silence, None);
             }
             self.decided += 1;
             if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.decided) {
@@ -369,6 +378,7 @@ impl Session {
         });
         self.probes.push_back(Record {
             at: now,
+            due_ns: now.mono_ns,
             departed_ns: None,
             rtt_ns: None,
             kernel_rtt_ns: None,
@@ -452,7 +462,7 @@ impl Machine for Session {
         let timeout_ns = usize::try_from(self.decided - self.forgotten())
             .ok()
             .and_then(|place| self.probes.get(place))
-            .map(|probe| probe.at.mono_ns.saturating_add(self.config.timeout_ns));
+            .map(|probe| probe.timed_from_ns().saturating_add(self.config.timeout_ns));
         let slot_ns = match &self.slots {
             _ if self.closed => None,
             Some(slots) => Some(slots.next_ns()),
@@ -475,8 +485,8 @@ impl Machine for Session {
         let Claim::Echo(seq) = self.message.claim(datagram) else { return false };
         let timeout_ns = self.config.timeout_ns;
         let Some(probe) = self.remembered(seq) else { return false };
-        let is_due = now.mono_ns < probe.at.mono_ns.saturating_add(timeout_ns);
-        if probe.verdict != Verdict::Pending || !is_due {
+        let in_time = now.mono_ns < probe.due_ns.saturating_add(timeout_ns);
+        if probe.verdict != Verdict::Pending || !in_time {
             return false;
         }
         (probe.at, probe.silence) = (now, Verdict::Lost);

@@ -268,6 +268,19 @@ fn a_probe_that_cannot_leave_in_time_is_not_sent() {
 }
 
 #[test]
+fn tries_to_leave_do_not_prolong_the_timeout() {
+    let mut session = session(1);
+    let mut probe = sent(&mut session, 0).unwrap().into_bytes();
+    session.on_blocked(0, &probe);
+    assert!(session.on_unblocked(0, at(900), &mut probe));
+    session.on_blocked(0, &probe);
+    assert_eq!(session.deadline(0), Some(1000 * MS));
+    assert!(!session.on_unblocked(0, at(1000), &mut probe));
+    tick(&mut session, at(1000));
+    assert_eq!(verdicts(&mut session), [(1, Verdict::SendFailed)]);
+}
+
+#[test]
 fn memory_is_bounded() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let limits = Config { schedule, count: None, keep: Some(0), ..config(1) };
