@@ -11,7 +11,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 
-use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Servers, Wake, now};
+use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Wake, now};
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 #[path = "echo/queue.rs"]
@@ -115,7 +115,7 @@ fn receive(socket: &mut BatchSocket, batch: &mut Batch, patience_ns: i64) -> usi
     let deadline = now().mono_ns + patience_ns;
     while now().mono_ns < deadline {
         if socket.receive(batch, Some(i64::MIN), false) == Wake::Datagrams {
-            return batch.arrivals(&Servers::default()).count();
+            return batch.arrivals().count();
         }
     }
     0

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig};
-use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Servers, Wake, now};
+use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Wake, now};
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const QUEUE: u32 = 256;
@@ -97,7 +97,7 @@ fn server() -> Server {
 }
 
 fn hear(server: &mut Server, batch: &mut Batch) {
-    server.on_datagrams(0, batch.arrivals(&Servers::default()), |_, _| {});
+    server.on_datagrams(0, batch.arrivals(), |_, _| {});
 }
 
 fn median(values: &mut [f64]) -> f64 {

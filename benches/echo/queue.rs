@@ -126,8 +126,8 @@ fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
         let mut done = 0;
         while done < datagrams {
             assert_eq!(socket.receive(&mut batch, None, false), Wake::Datagrams);
-            servers.refresh();
-            let arrivals = batch.arrivals(&servers).inspect(|_| done += 1);
+            servers.mark(&mut batch);
+            let arrivals = batch.arrivals().inspect(|_| done += 1);
             echo.on_datagrams(0, arrivals, |arrival, length| {
                 outbox.push(arrival.from, arrival.to, arrival.answer(length));
             });

@@ -36,13 +36,13 @@ pub(super) fn run<M: Machine, P: Port>(
         // Not only if the port is writable: under a flood no wait ends for that.
         sender.drain(&mut port, &mut own);
         if wake == Wake::Datagrams && answers {
-            servers.refresh();
+            servers.mark(&mut batch);
         }
 
         let mut machine = shared.lock();
         match wake {
             Wake::Datagrams => {
-                let arrivals = batch.arrivals(&servers);
+                let arrivals = batch.arrivals();
                 machine.on_datagrams(socket, arrivals, |arrival, length| {
                     replies.push(arrival.from, arrival.to, arrival.answer(length));
                 });

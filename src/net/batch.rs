@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::net::Servers;
 use crate::{Arrival, Local, Stamp};
 
 /// The most bursts in a batch.
@@ -55,7 +54,8 @@ pub(super) struct Burst {
     pub(super) kernel: Option<Stamp>,
     pub(super) from: SocketAddr,
     pub(super) to: Option<Local>,
-    /// Set if the TTL marks this as another server's reply (sampled: 1 receive in 64).
+    /// Set if they are a server's replies: one of this process, or another by their TTL (sampled: 1
+    /// receive in 64).
     pub(super) is_answer: bool,
     /// The start of the payloads in the batch's memory.
     pub(super) start: usize,
@@ -129,23 +129,19 @@ impl Batch {
         last.kernel.map(|kernel| kernel.mono_ns.min(last.read.mono_ns))
     }
 
-    /// Returns each datagram; those from one of `servers` are marked as answers.
-    pub fn arrivals(&mut self, servers: &Servers) -> impl Iterator<Item = Arrival<'_>> {
+    /// Returns each datagram.
+    pub fn arrivals(&mut self) -> impl Iterator<Item = Arrival<'_>> {
         let Self { memory, bursts, .. } = self;
         let (mut rest, mut passed) = (memory.as_mut_slice(), 0);
-        bursts
-            .iter()
-            .flat_map(move |burst| {
-                let is_answer = burst.is_answer || servers.include(burst.from);
-                burst.datagrams().map(move |at| (burst, is_answer, at))
-            })
-            .map(move |(burst, is_answer, at)| {
+        bursts.iter().flat_map(|burst| burst.datagrams().map(move |at| (burst, at))).map(
+            move |(burst, at)| {
                 let skipped = std::mem::take(&mut rest).split_at_mut(at.start - passed).1;
                 let (datagram, after) = skipped.split_at_mut(at.len());
                 (rest, passed) = (after, at.end);
-                let Burst { read, kernel, from, to, .. } = *burst;
+                let Burst { read, kernel, from, to, is_answer, .. } = *burst;
                 Arrival { read, kernel, from, to, is_answer, datagram, offset: at.start }
-            })
+            },
+        )
     }
 }
 
@@ -177,9 +173,8 @@ mod tests {
             Burst { start: 8, length: 2, segment: 2, ..single },
         ];
         let mut batch = Batch { memory: b"-abcde--fg-".to_vec(), bursts, ..Batch::default() };
-        let servers = Servers::default();
         let payloads: Vec<_> =
-            batch.arrivals(&servers).map(|arrival| (arrival.offset, &*arrival.datagram)).collect();
+            batch.arrivals().map(|arrival| (arrival.offset, &*arrival.datagram)).collect();
         let expected: [(usize, &[u8]); 5] =
             [(1, b"ab"), (3, b"cd"), (5, b"e"), (8, b""), (8, b"fg")];
         assert_eq!(payloads, expected);

@@ -102,7 +102,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::net::{Batch, Outbox, Port, ProbeSocket, Servers, Wake, now};
+    use crate::net::{Batch, Outbox, Port, ProbeSocket, Wake, now};
 
     fn pair(options: &ProbeOptions) -> (UdpSocket, ProbeSocket) {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -144,8 +144,7 @@ mod tests {
                         other => panic!("{other:?}"),
                     }
                 }
-                let servers = Servers::default();
-                let arrival = batch.arrivals(&servers).next().unwrap();
+                let arrival = batch.arrivals().next().unwrap();
                 assert_eq!(arrival.datagram, b"Ping");
                 // A kernel may provide no timestamps, but never a wrong one.
                 let kernel = arrival.kernel.map(|kernel| kernel.mono_ns);

@@ -5,6 +5,8 @@ use std::process;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::net::Batch;
+
 /// The servers of one process.
 ///
 /// A forked child has a list of its own: a thread of the parent may have held the lock on this one,
@@ -100,8 +102,16 @@ impl Default for Servers {
 }
 
 impl Servers {
+    /// Marks the datagrams of these servers in a batch as answers.
+    pub fn mark(&mut self, batch: &mut Batch) {
+        self.refresh();
+        for burst in &mut batch.bursts {
+            burst.is_answer |= self.include(burst.from);
+        }
+    }
+
     /// Updates the snapshot if the list has changed.
-    pub fn refresh(&mut self) {
+    fn refresh(&mut self) {
         let changes = self.registry.changes.load(Ordering::Acquire);
         if self.changes != changes {
             self.known.clone_from(&self.registry.servers());
@@ -111,7 +121,7 @@ impl Servers {
 
     /// Returns whether `from` is a server of this process, this one included: an answer to it would
     /// start a loop.
-    pub(super) fn include(&self, from: SocketAddr) -> bool {
+    fn include(&self, from: SocketAddr) -> bool {
         self.known.iter().filter(|server| server.port() == from.port()).any(|server| {
             let from = canonical(from);
             server.ip() == from.ip() || (server.ip().is_unspecified() && is_local(from))
@@ -135,9 +145,21 @@ fn is_local(mut address: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Stamp;
+    use crate::net::batch::Burst;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn datagrams_of_a_server_are_marked() {
+        let _server = Registered::new(address("127.0.0.1:5"));
+        let from = |port| Burst::single(Stamp::default(), None, ([127, 0, 0, 1], port).into(), 0);
+        let mut batch = Batch { bursts: vec![from(5), from(6)], ..Batch::default() };
+        Servers::default().mark(&mut batch);
+        let marks: Vec<_> = batch.arrivals().map(|arrival| arrival.is_answer).collect();
+        assert_eq!(marks, [true, false]);
     }
 
     #[test]

@@ -312,7 +312,6 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Servers;
     use std::thread;
 
     fn send(socket: &mut Socket, to: SocketAddr, datagram: &[u8]) {
@@ -337,8 +336,7 @@ mod tests {
         for length in [0, 1, MAX_DATAGRAM] {
             send(&mut sender, receiver.local_address(), &vec![7; length]);
             assert_eq!(receiver.receive(&mut batch, None, false), Wake::Datagrams);
-            let servers = Servers::default();
-            let arrivals: Vec<_> = batch.arrivals(&servers).collect();
+            let arrivals: Vec<_> = batch.arrivals().collect();
             let [arrival] = &arrivals[..] else { panic!("{arrivals:?}") };
             assert_eq!((arrival.from, arrival.datagram.len()), (sender.local_address(), length));
         }
