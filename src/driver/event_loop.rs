@@ -64,8 +64,11 @@ pub(super) fn run<M: Machine, P: Port>(
         own.collect(&mut *machine, socket);
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
-        shared.notify(&mut machine);
+        let has_news = !machine.events().is_empty();
         drop(machine);
+        if has_news {
+            shared.wake();
+        }
 
         sender.send(&mut port, &mut replies, batch.memory());
         let gathers = P::STAMPS && (own.count > 0 || wake == Wake::Datagrams);

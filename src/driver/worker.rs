@@ -44,7 +44,7 @@ pub enum Next<E> {
 pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
-    /// One-shot wakeups for the next change. Lock only while holding `machine`.
+    /// One-shot wakeups for the next change. To add one, hold `machine`.
     waiting: Mutex<Vec<Weak<Notifier>>>,
     /// The number of threads that have not ended; 0 if one failed.
     working: AtomicUsize,
@@ -290,15 +290,6 @@ impl<M> Shared<M> {
         self.changed.notify_all();
         for notifier in self.waiting().drain(..).filter_map(|notifier| notifier.upgrade()) {
             notifier.raise();
-        }
-    }
-}
-
-impl<M: Machine> Shared<M> {
-    /// Wakes all waiters if the machine, which is locked, has events.
-    pub(crate) fn notify(&self, machine: &mut M) {
-        if !machine.events().is_empty() {
-            self.wake();
         }
     }
 }
