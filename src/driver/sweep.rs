@@ -57,7 +57,8 @@ fn sockets_needed(config: &SweepConfig, send_buffer: usize) -> usize {
     let total = config.targets.len() as f64 * config.count as f64;
     let held = total.min(config.rate * UNRESOLVED_SECONDS);
     let bytes = held * (PACKET_OVERHEAD + config.size) as f64;
-    ((bytes / send_buffer as f64).ceil() as usize).clamp(1, MAX_SOCKETS)
+    let sockets = (bytes / send_buffer as f64).ceil() as usize;
+    sockets.min(config.targets.len()).clamp(1, MAX_SOCKETS)
 }
 
 #[cfg(test)]
@@ -78,5 +79,7 @@ mod tests {
         assert_eq!(sockets_needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
         assert_eq!(sockets_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
         assert_eq!(sockets_needed(&config(1, 1e-9), 212_992), 1);
+        let many = SweepConfig { count: 10_000, ..config(3, 1000.0) };
+        assert_eq!(sockets_needed(&many, 212_992), 3, "no more than targets");
     }
 }

@@ -40,6 +40,7 @@ pub struct SweepConfig {
 #[derive(Debug)]
 pub struct Sweep {
     shares: Vec<Share>,
+    rate: f64,
     events: Events<()>,
 }
 
@@ -50,8 +51,7 @@ struct Share {
     targets: Vec<SocketAddr>,
     sessions: Vec<Session>,
     of_token: HashMap<Token, usize>,
-    rate: f64,
-    offset_ns: i64,
+    turns: Turns,
     timeout_ns: i64,
     total: u64,
     sent: u64,
@@ -64,22 +64,45 @@ struct Share {
     foreign: u64,
 }
 
-impl Sweep {
-    /// Creates a sweep that has sent nothing, over `sockets` sockets that take turns.
-    #[must_use]
+/// The place of a socket in the schedule of all.
+#[derive(Debug)]
+struct Turns {
+    socket: usize,
+    sockets: usize,
+    /// The number of targets of all sockets.
+    targets: usize,
+    /// Probes per second over all sockets.
+    rate: f64,
+}
+
+impl Turns {
+    /// Returns when the socket, which has `targets` targets, sends the probe after `sent`, from the
+    /// start of the sweep.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
-        reason = "few sockets; casts saturate"
+        reason = "casts saturate"
     )]
+    fn since_ns(&self, sent: u64, targets: usize) -> i64 {
+        let (round, turn) = (sent / targets as u64, sent % targets as u64);
+        let before = round as f64 * self.targets as f64;
+        let number = before + (turn as f64 * self.sockets as f64 + self.socket as f64);
+        (number / self.rate * NS_PER_SECOND as f64) as i64
+    }
+}
+
+impl Sweep {
+    /// Creates a sweep that has sent nothing, over `sockets` sockets that take turns.
+    #[must_use]
     pub fn new(config: &SweepConfig, sockets: usize) -> Self {
         let share = |socket: usize| {
             let targets = config.targets.iter().copied().skip(socket).step_by(sockets).collect();
-            let rate = config.rate / sockets as f64;
-            let offset_ns = (socket as f64 / config.rate * NS_PER_SECOND as f64) as i64;
-            Share::new(&SweepConfig { targets, rate, ..config.clone() }, offset_ns)
+            let all = config.targets.len();
+            let turns = Turns { socket, sockets, targets: all, rate: config.rate };
+            Share::new(&SweepConfig { targets, ..config.clone() }, turns)
         };
-        Self { shares: (0..sockets).map(share).collect(), events: Events::new(0) }
+        let shares = (0..sockets).map(share).collect();
+        Self { shares, rate: config.rate, events: Events::new(0) }
     }
 
     /// Ends the sweep. Returns the report of each target, in their order.
@@ -104,7 +127,7 @@ impl Sweep {
 }
 
 impl Share {
-    fn new(config: &SweepConfig, offset_ns: i64) -> Self {
+    fn new(config: &SweepConfig, turns: Turns) -> Self {
         let session = |(&target, secret)| {
             let config = Config {
                 target,
@@ -128,8 +151,7 @@ impl Share {
             total: config.count.saturating_mul(sessions.len() as u64),
             targets: config.targets.clone(),
             sessions,
-            rate: config.rate,
-            offset_ns,
+            turns,
             timeout_ns: config.timeout_ns,
             sent: 0,
             started_ns: None,
@@ -148,15 +170,11 @@ impl Share {
     }
 
     /// Returns when the next probe is due.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "casts saturate"
-    )]
     fn due_ns(&self) -> Option<i64> {
-        let since_ns = self.sent as f64 / self.rate * NS_PER_SECOND as f64;
-        (self.sent < self.total)
-            .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns as i64)))
+        (self.sent < self.total).then(|| {
+            let since_ns = || self.turns.since_ns(self.sent, self.targets.len());
+            self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns()))
+        })
     }
 
     /// Returns the session whose token a datagram carries.
@@ -209,7 +227,7 @@ impl Share {
     }
 
     fn on_time(&mut self, now: Stamp, heard_ns: i64) {
-        self.started_ns.get_or_insert(now.mono_ns.saturating_add(self.offset_ns));
+        self.started_ns.get_or_insert(now.mono_ns);
         self.come_to(now);
         if heard_ns >= now.mono_ns {
             self.burst = BURST;
@@ -288,8 +306,7 @@ impl Machine for Sweep {
 
     fn patience(&self) -> Duration {
         // Gather only if several probes are due in that time.
-        let rate: f64 = self.shares.iter().map(|share| share.rate).sum();
-        if rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
+        if self.rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
     }
 
     fn is_done(&self, socket: usize) -> bool {
@@ -374,6 +391,26 @@ mod tests {
         let counts: Vec<_> =
             sweep.take_reports().iter().map(|report| report.counters.answered).collect();
         assert_eq!(counts, [0, 0, 0, 2, 0]);
+    }
+
+    #[test]
+    fn any_number_of_targets_takes_turns_over_any_number_of_sockets() {
+        for targets in [1, 2, 4, 5] {
+            let mut sweep = Sweep::new(&config(targets, 1000.0), 3);
+            let mut sends = Vec::new();
+            for ms in 0..12 {
+                for socket in 0..3 {
+                    sweep.on_time(socket, at(ms), ms * MS);
+                    while let Some(probe) = sweep.transmit(socket) {
+                        sends.push((ms, probe.to.ip().to_string()));
+                    }
+                }
+            }
+            let turns = (0..targets).cycle().take(2 * targets);
+            let expected: Vec<_> =
+                (0..).zip(turns.map(|target| format!("127.0.1.{target}"))).collect();
+            assert_eq!(sends, expected);
+        }
     }
 
     #[test]
