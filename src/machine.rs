@@ -55,7 +55,8 @@ pub trait Machine: Send + 'static {
     /// Handles an ICMP unreachable, with the refused datagram if the platform reports it.
     fn on_refused(&mut self, _socket: usize, _datagram: Option<&[u8]>) {}
 
-    /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0.
+    /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0. There are
+    /// none after a failed send.
     fn on_departed(&mut self, _socket: usize, _index: u32, _kernel_ns: i64) {}
 
     /// Sets the total of datagrams that the socket's full receive queue has dropped.

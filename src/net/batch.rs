@@ -15,7 +15,7 @@ pub enum Wake {
     Datagrams,
     /// The kernel stamped the departure of a datagram.
     Departed {
-        /// The index among the datagrams sent, from 0; it wraps.
+        /// The index among the datagrams sent, from 0. Known only until a send fails.
         index: u32,
         /// Monotonic nanoseconds.
         kernel_ns: i64,

@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn no_departure_is_matched_after_a_failed_send() {
+        let timestamps = Timestamps::Kernel;
+        let (server, mut client) = pair(&ProbeOptions { timestamps, ..ProbeOptions::default() });
+        let too_long = vec![0; 1 << 16];
+        let mut outbox = Outbox::default();
+        outbox.push(client.peer_address(), None, 0..too_long.len());
+        let mut failures = 0;
+        client.send(&mut outbox, &too_long, |_| failures += 1);
+        assert_eq!(failures, 1);
+        send(&mut client, b"Ping");
+        echo(&server);
+        assert_eq!(wait(&mut client, None), Wake::Datagrams);
+    }
+
+    #[test]
     fn a_wait_never_ends_before_its_deadline() {
         for precise in [false, true] {
             let options = ProbeOptions { precise, ..ProbeOptions::default() };

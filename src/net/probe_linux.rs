@@ -43,6 +43,10 @@ pub struct ProbeSocket {
     interrupter: Interrupter,
     timestamps: Timestamps,
     precise: bool,
+    /// The number of tries to send, and of those before the first that failed: whether that one got
+    /// a number depends on the kernel, so the numbers of later departures mean nothing.
+    tries: u32,
+    numbered: u32,
     /// Whether the error queue may hold something.
     news: bool,
     /// How long before a deadline to end a sleep: the median wakeup delay. The rest is spun.
@@ -104,6 +108,8 @@ impl ProbeSocket {
             udp,
             timestamps: options.timestamps,
             precise: options.precise,
+            tries: 0,
+            numbered: 0,
             news: false,
             lead_ns: if options.precise { SPIN_NS } else { 0 },
             patience_ns: 0,
@@ -134,6 +140,7 @@ impl ProbeSocket {
     }
 
     fn transmit(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.tries = self.tries.saturating_add(1);
         if let Some(peer) = self.unrouted {
             self.udp.connect(peer)?;
             self.unrouted = None;
@@ -145,10 +152,14 @@ impl ProbeSocket {
         self.news |= sent.is_err();
         if sent.is_err_and(|errno| is_refusal(&errno.into())) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
+            self.tries = self.tries.saturating_add(1);
             sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
         }
         if self.precise {
             self.sent_ns = monotonic_ns();
+        }
+        if sent.is_ok() && self.numbered.saturating_add(1) == self.tries {
+            self.numbered = self.tries;
         }
         Ok(sent.map(drop)?)
     }
@@ -194,7 +205,7 @@ impl ProbeSocket {
             }
         }
         Some(match (id, wall_ns) {
-            (Some(id), Some(wall_ns)) => News::Departed { id, wall_ns },
+            (Some(id), Some(wall_ns)) if id < self.numbered => News::Departed { id, wall_ns },
             _ if is_refusal => News::Refused(message.bytes),
             _ => News::Other,
         })
