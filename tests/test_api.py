@@ -235,7 +235,7 @@ def test_fates_are_read_once_and_stay() -> None:
         exchange(8)
         assert (server.rows_dropped, server.events_dropped, numbers()) == (3, 0, [4, 5, 6, 7, 8])
         assert [next(server).number for _ in range(2)] == [4, 5]
-        assert len(server.columns().number) == 5
+        assert len(server.columns()["number"]) == 5
         exchange(4)
         assert (server.rows_dropped, numbers()) == (7, [8, 9, 10, 11, 12])
         assert server.events_dropped == 2, "6 and 7 were not read, 4 and 5 were"

@@ -39,11 +39,11 @@ def numbered(number: int) -> bytes:
     return (content * (SIZE // len(content) + 1))[:SIZE]
 
 
-def with_flipped(datagram: bytes, *bits: int) -> bytes:
-    """Return a datagram with these bits flipped; bits below 0 are skipped."""
+def with_flipped(datagram: bytes, *bits: int | None) -> bytes:
+    """Return a datagram with these bits flipped."""
     flipped = bytearray(datagram)
     for bit in bits:
-        if bit >= 0:
+        if bit is not None:
             flipped[bit // 8] ^= 1 << bit % 8
     return bytes(flipped)
 
@@ -104,33 +104,51 @@ ROUGH: dict[str, Any] = {
 }
 
 
+def bits_of(column: Any) -> list[int | None]:
+    return [None if np.isnan(bit) else int(bit) for bit in column]
+
+
 def test_replies_match_the_truth_probe_by_probe(client: socket.socket) -> None:
     count = 5000
     with EchoServer(port=0, seed=5, keep=count, **ROUGH) as server:
         replies = exchange(client, server, count)
-        columns, truth, counters = server.columns(), server.truth, server.counters
+        truth, counters = server.truth, server.counters
+        started_at, clients = server.started_at, server.clients
+    columns, copies = server.columns(), server.columns("copies")
     assert truth.receive_drops == 0
-    assert len(columns) == counters.received == count
+    assert {len(column) for column in columns.values()} == {counters.received} == {count}
+    assert {len(column) for column in copies.values()} == {truth.replies}
     assert counters.received == counters.replied + counters.dropped
-    assert columns.clients == [client.getsockname()]
+    assert clients == [client.getsockname()]
+    assert not columns["client"].any()
 
     # Reply by reply, bit by bit, in order of arrival.
-    copies = columns.copies
-    numbers_sent = columns.number[copies.fate] - 1
-    bits = zip(numbers_sent, copies.uplink_bit, copies.downlink_bit, strict=True)
-    assert replies == [with_flipped(numbered(int(number)), *ways) for number, *ways in bits]
-    objects = sorted(
-        (copy for fate in server.fates() for copy in fate.copies), key=attrgetter("number")
+    numbers_sent = columns["number"][copies["fate"]] - 1
+    bits = zip(
+        numbers_sent, bits_of(copies["uplink_bit"]), bits_of(copies["downlink_bit"]), strict=True
     )
-    assert [copy.downlink_bit for copy in objects] == [
-        None if bit < 0 else bit for bit in copies.downlink_bit
-    ]
-    assert [copy.corrupted for copy in objects] == copies.corrupted.tolist()
+    assert replies == [with_flipped(numbered(int(number)), *ways) for number, *ways in bits]
+    fates = server.fates()
+    objects = sorted((copy for fate in fates for copy in fate.copies), key=attrgetter("number"))
+    assert [copy.downlink_bit for copy in objects] == bits_of(copies["downlink_bit"])
+    assert [copy.corrupted for copy in objects] == copies["corrupted"].tolist()
+    assert [copy.number for copy in objects] == copies["number"].tolist()
+
+    # Times count from the start of the server.
+    assert started_at is not None
+    for times, told_at in (
+        (columns["received_at_ns"], [fate.received_at for fate in fates]),
+        (columns["sent_at_ns"], [fate.sent_at or np.nan for fate in fates]),
+        (copies["sent_at_ns"], [copy.sent_at for copy in objects]),
+    ):
+        # A float holds a Unix time to 240 ns.
+        assert np.allclose(started_at + times / 1e9, told_at, rtol=0, atol=1e-6, equal_nan=True)
+    assert np.isnan(columns["sent_at_ns"]).sum() == counters.dropped
 
     told = np.zeros(count, int)
     changed = np.zeros(count, int)
-    told[columns.number - 1] = columns.replies
-    changed[columns.number - 1] = columns.corrupted
+    told[columns["number"] - 1] = columns["replies"]
+    changed[columns["number"] - 1] = columns["corrupted"]
     numbers = Counter(number_in(reply) for reply in replies)
     # The number of a corrupt reply cannot be trusted; all others match the truth.
     assert numbers.pop(None) == changed.sum() > 0
@@ -140,7 +158,7 @@ def test_replies_match_the_truth_probe_by_probe(client: socket.socket) -> None:
     assert (told == 0).sum() == counters.dropped > 0
     assert (told > 1).sum() > 0
     ways = (truth.uplink, truth.downlink)
-    for way, column in zip(ways, (columns.uplink, columns.downlink), strict=True):
+    for way, column in zip(ways, (columns["uplink"], columns["downlink"]), strict=True):
         seen = [int(((column >> bit) & 1).sum()) for bit in range(5)]
         assert seen == [way.lost, way.duplicated, way.corrupted, way.held, way.queue_full]
 
@@ -186,7 +204,7 @@ def test_the_last_fates_are_kept(client: socket.socket) -> None:
     with EchoServer(port=0, keep=3) as server:
         exchange(client, server, 5)
         assert [fate.number for fate in server.fates()] == [3, 4, 5]
-        assert server.columns().number.tolist() == [3, 4, 5]
+        assert server.columns()["number"].tolist() == [3, 4, 5]
         fate = next(server)
     assert (fate.size, fate.answer, fate.replies) == (SIZE, numbered(2), 1)
     assert fate.sent_at is not None
@@ -212,9 +230,8 @@ def test_many_clients_are_distinguished(threads: int) -> None:
             for number in range(10):
                 client.sendto(numbered(number), server.address)
                 assert number_in(client.recv(2048)) == number
-        columns = server.columns()
-    assert len(columns.clients) == 20
-    assert np.bincount(columns.client).tolist() == [10] * 20
+        assert sorted(server.clients) == sorted(client.getsockname() for client in clients)
+        assert np.bincount(server.columns()["client"]).tolist() == [10] * 20
 
 
 @pytest.mark.skipif(

@@ -334,21 +334,19 @@ def test_columns_match_the_peers(server: HeartbeatServer) -> None:
         peers = {peer.name: peer for peer in server.peers()}
     assert {len(column) for column in columns.values()} == {2}
     a = list(columns["name"]).index("a")
-    assert columns["seq"].dtype == numpy.uint64
-    for field in (
-        "seq",
-        "received",
-        "expected",
-        "interval",
-        "timeout",
-        "last_received_at",
-        "boot",
-        "state",
-    ):
+    for field in ("seq", "received", "expected", "reordered", "duplicates", "boot", "state"):
         assert columns[field][a] == getattr(peers["a"], field), field
+    for field in ("interval", "timeout"):
+        assert columns[f"{field}_ns"][a] / 1e9 == getattr(peers["a"], field), field
+    assert server.started_at is not None
+    received_at = server.started_at + columns["last_received_at_ns"][a] / 1e9
+    assert received_at == pytest.approx(peers["a"].last_received_at, abs=1e-6)
     assert (columns["port"][a], columns["address"][a]) == (client_port(peers["a"]), "127.0.0.1")
-    assert numpy.isnan(columns["delay"][a])
-    assert columns["delay"][1 - a] == 0
+    assert numpy.isnan(columns["delay_ns"][a])
+    assert columns["delay_ns"][1 - a] == 0
+    assert numpy.isnan(columns["boot"][1 - a])
+    with pytest.raises(ValueError, match="read-only"):
+        columns["seq"][0] = 0
 
 
 def client_port(peer: udpulse.Peer) -> int:

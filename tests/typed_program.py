@@ -163,11 +163,10 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
             assert_type(copy, reports.Reply)
             show(copy.number, copy.sent_at, copy.uplink_bit, copy.downlink_bit, copy.corrupted)
     assert_type(server.next_batch(timeout=0.0), list[udpulse.Fate])
-    columns = server.columns()
-    show(columns.received_ns, columns.sent_ns, columns.client, columns.number, columns.size)
-    show(columns.uplink, columns.downlink, columns.replies, columns.corrupted, columns.clients)
-    copies = columns.copies
-    show(copies.fate, copies.sent_ns, copies.uplink_bit, copies.downlink_bit, copies.corrupted)
+    assert_type(server.columns(), dict[str, NDArray[Any]])
+    assert_type(server.columns("copies"), dict[str, NDArray[Any]])
+    assert_type(server.clients, list[Address])
+    assert_type(server.started_at, float | None)
 
 
 def use_heartbeat() -> None:
@@ -251,6 +250,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
         show(peer.expected, peer.name, peer.reordered, peer.duplicates, peer.interval)
         show(peer.timeout, peer.delay, peer.difference, peer.boot, peer.status, peer.progress_age)
     assert_type(server.columns(), dict[str, NDArray[Any]])
+    assert_type(server.started_at, float | None)
 
 
 def use_event(event: events.Event) -> None:

@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::driver::event_loop::run;
-use crate::net::{Interrupter, Notifier, Socket, Waker};
-use crate::{Error, Machine, Result};
+use crate::net::{Interrupter, Notifier, Socket, Waker, now};
+use crate::{Error, Machine, Result, Stamp};
 
 /// A running machine. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Worker<M: Machine> {
     peer: SocketAddr,
     /// The process of the threads; a forked child has none.
     process: u32,
+    started: Stamp,
 }
 
 /// The result of a wait for an event.
@@ -90,7 +91,8 @@ impl<M: Machine> Worker<M> {
         let ours = Arc::clone(&shared);
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
-        let worker = Self { shared, threads, waker: None, address, peer, process };
+        let started = now();
+        let worker = Self { shared, threads, waker: None, address, peer, process, started };
         for (interrupter, run) in runs {
             let shared = Arc::clone(&ours);
             let thread = thread::Builder::new()
@@ -100,6 +102,11 @@ impl<M: Machine> Worker<M> {
             worker.threads().push((interrupter, thread));
         }
         Ok(worker)
+    }
+
+    /// Returns when the threads were started.
+    pub fn started(&self) -> Stamp {
+        self.started
     }
 
     /// Returns the address that the socket is bound to.

@@ -1,19 +1,20 @@
 //! `EchoServer`.
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
 use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
-use crate::python::fates::{Columns, Fate, FateColumns};
+use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
 use crate::python::link::{DelayArg, Link, LossArg};
-use crate::python::options::options;
-use crate::python::value::value;
+use crate::python::options::{Given, given, options};
+use crate::python::value::{Address, value};
 use crate::wire::MAX_DATAGRAM;
-use crate::{Error, Result};
+use crate::{Error, Result, seconds};
 
 value! {
     /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
@@ -240,9 +241,46 @@ impl EchoServer {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }
 
-    /// The same as NumPy arrays.
-    fn columns(&self, py: Python<'_>) -> PyResult<FateColumns> {
-        self.handle.look(py, |echo| Columns::of(echo.fates())).into_python(py)
+    /// The same as a dict of read-only NumPy arrays of equal length.
+    ///
+    /// table: "fates" has a row per packet:
+    ///     client: uint32, an index into `clients`.
+    ///     number: uint64, its number among the packets of its client, from 1; 0 if it was refused
+    ///         unheard.
+    ///     size: uint32, the length of its payload in bytes.
+    ///     received_at_ns: int64, when it came, in nanoseconds since `started_at`.
+    ///     sent_at_ns: float64, when its first reply was sent; nan if none was.
+    ///     uplink, downlink: uint8, what happened in each direction: the sum of 1 lost, 2 duplicated,
+    ///         4 corrupted, 8 held, 16 queue_full.
+    ///     replies: uint8, how many were sent.
+    ///     corrupted: uint8, how many of them differ from an unimpaired answer.
+    ///     "copies" has a row per reply, in the order in which they were sent:
+    ///     fate: uint32, the row of its packet in "fates".
+    ///     number: uint64, its number among all replies.
+    ///     sent_at_ns: int64, when it was sent, in nanoseconds since `started_at`.
+    ///     uplink_bit, downlink_bit: float64, the bit of the payload that was flipped in each
+    ///         direction, counted from the lowest of the first byte; nan if none was.
+    ///     corrupted: bool, whether it differs from an unimpaired answer.
+    ///
+    /// The rows of a running server change: stop it before reading what belongs together.
+    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    fn columns<'py>(&self, py: Python<'py>, table: Given<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
+        let (columns, started_ns) = self.handle.look_since(py, |echo| Columns::of(echo.fates()));
+        columns.table(py, rows, started_ns)
+    }
+
+    /// The (host, port) of each client that `columns` counts, in the order of their first rows.
+    #[getter]
+    fn clients(&self, py: Python<'_>) -> Vec<Address> {
+        self.handle.look(py, |echo| Columns::of(echo.fates()).clients())
+    }
+
+    /// When it was last started, in seconds since the Unix epoch; None before the first start.
+    #[getter]
+    fn started_at(&self) -> Option<f64> {
+        self.handle.started_ns().map(seconds)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -1,13 +1,15 @@
 //! Ground truth: `Fate`, `Reply` and their columns.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
-use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::echo::{self, Outcome};
 use crate::impair::Flags;
-use crate::python::args::Word;
+use crate::python::args::{Word, Words};
+use crate::python::columns::{Table, float};
 use crate::python::value::{Address, address, value};
 use crate::seconds;
 
@@ -104,57 +106,23 @@ impl From<&echo::Fate> for Fate {
     }
 }
 
-/// The fates of many packets as NumPy arrays of one length, in the order of the log.
-///
-/// received_ns: int64, the receive time in nanoseconds since the Unix epoch.
-/// sent_ns: int64, the send time of the first reply in nanoseconds since the Unix epoch; -1 without
-///     replies.
-/// client: uint32, the sender as an index into `clients`.
-/// number: uint64, its number among the packets of its client, from 1; 0 if it was dropped as
-///     "unanswerable" or "limited".
-/// size: uint32, the length of its payload in bytes.
-/// uplink, downlink: uint8, its impairments, a sum of 1 lost, 2 duplicated, 4 corrupted, 8 held and
-///     16 queue_full.
-/// replies: uint8, the number of replies sent.
-/// corrupted: uint8, the number of replies that differ from the unimpaired answer.
-/// copies: the replies, as ReplyColumns.
-/// clients: the list of (host, port).
-#[pyclass(frozen, get_all, module = "udpulse")]
-pub(super) struct FateColumns {
-    received_ns: Py<PyArray1<i64>>,
-    sent_ns: Py<PyArray1<i64>>,
-    client: Py<PyArray1<u32>>,
-    number: Py<PyArray1<u64>>,
-    size: Py<PyArray1<u32>>,
-    uplink: Py<PyArray1<u8>>,
-    downlink: Py<PyArray1<u8>>,
-    replies: Py<PyArray1<u8>>,
-    corrupted: Py<PyArray1<u8>>,
-    copies: Py<ReplyColumns>,
-    clients: Vec<Address>,
+/// A table of fates and their copies.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Rows {
+    Fates,
+    Copies,
 }
 
-/// Replies as NumPy arrays of one length, in order of sending.
-///
-/// fate: uint32, the answered packet as an index into the FateColumns.
-/// sent_ns: int64, the send time in nanoseconds since the Unix epoch.
-/// uplink_bit, downlink_bit: int32, the bit of the payload flipped on each link, counted from the
-///     lowest bit of the first byte; -1 if none was.
-/// corrupted: bool, whether it differs from the unimpaired answer.
-#[pyclass(frozen, get_all, module = "udpulse")]
-pub(super) struct ReplyColumns {
-    fate: Py<PyArray1<u32>>,
-    sent_ns: Py<PyArray1<i64>>,
-    uplink_bit: Py<PyArray1<i32>>,
-    downlink_bit: Py<PyArray1<i32>>,
-    corrupted: Py<PyArray1<bool>>,
+impl Words for Rows {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fates", Self::Fates), ("copies", Self::Copies)];
 }
 
-/// The columns before NumPy takes over their memory without a copy.
+/// The columns of both tables before NumPy takes over their memory.
 #[derive(Default)]
 pub(super) struct Columns {
     received_ns: Vec<i64>,
-    sent_ns: Vec<i64>,
+    sent_ns: Vec<Option<i64>>,
     client: Vec<u32>,
     number: Vec<u64>,
     size: Vec<u32>,
@@ -163,22 +131,22 @@ pub(super) struct Columns {
     replies: Vec<u8>,
     corrupted: Vec<u8>,
     copies: Vec<(u32, echo::Reply)>,
-    clients: Vec<Address>,
+    clients: Vec<SocketAddr>,
 }
 
 impl Columns {
     pub(super) fn of<'a>(fates: impl Iterator<Item = &'a echo::Fate>) -> Self {
         let mut columns = Self::default();
-        let mut places = HashMap::new();
-        for (index, fate) in (0..).zip(fates) {
+        let mut indexes = HashMap::new();
+        for (row, fate) in (0..).zip(fates) {
             let clients = &mut columns.clients;
-            let place = *places.entry(fate.client).or_insert_with(|| {
-                clients.push(address(fate.client));
+            let client = *indexes.entry(fate.client).or_insert_with(|| {
+                clients.push(fate.client);
                 u32::try_from(clients.len() - 1).unwrap_or(u32::MAX)
             });
             columns.received_ns.push(fate.at.wall_ns);
-            columns.sent_ns.push(fate.first.map_or(-1, |reply| reply.sent_ns));
-            columns.client.push(place);
+            columns.sent_ns.push(fate.first.map(|reply| reply.sent_ns));
+            columns.client.push(client);
             columns.number.push(fate.number);
             columns.size.push(u32::try_from(fate.size).unwrap_or(u32::MAX));
             columns.uplink.push(fate.uplink.0);
@@ -187,7 +155,7 @@ impl Columns {
             for reply in fate.replies() {
                 replies += 1;
                 corrupted += u8::from(reply.damage.corrupted);
-                columns.copies.push((index, *reply));
+                columns.copies.push((row, *reply));
             }
             columns.replies.push(replies);
             columns.corrupted.push(corrupted);
@@ -196,52 +164,45 @@ impl Columns {
         columns
     }
 
-    pub(super) fn into_python(self, py: Python<'_>) -> PyResult<FateColumns> {
-        Ok(FateColumns {
-            received_ns: self.received_ns.into_pyarray(py).unbind(),
-            sent_ns: self.sent_ns.into_pyarray(py).unbind(),
-            client: self.client.into_pyarray(py).unbind(),
-            number: self.number.into_pyarray(py).unbind(),
-            size: self.size.into_pyarray(py).unbind(),
-            uplink: self.uplink.into_pyarray(py).unbind(),
-            downlink: self.downlink.into_pyarray(py).unbind(),
-            replies: self.replies.into_pyarray(py).unbind(),
-            corrupted: self.corrupted.into_pyarray(py).unbind(),
-            copies: Py::new(py, ReplyColumns::of(&self.copies, py))?,
-            clients: self.clients,
-        })
+    /// The clients in the order of their first rows.
+    pub(super) fn clients(&self) -> Vec<Address> {
+        self.clients.iter().copied().map(address).collect()
     }
-}
 
-impl ReplyColumns {
-    fn of(copies: &[(u32, echo::Reply)], py: Python<'_>) -> Self {
-        let bit = |way: usize| {
-            let flipped = copies.iter().map(|(_, reply)| reply.damage.flipped[way]);
-            let bits = flipped.map(|bit| bit.and_then(|bit| i32::try_from(bit).ok()).unwrap_or(-1));
-            PyArray1::from_iter(py, bits).unbind()
-        };
-        let sent_ns = copies.iter().map(|(_, reply)| reply.sent_ns);
-        let corrupted = copies.iter().map(|(_, reply)| reply.damage.corrupted);
-        Self {
-            fate: PyArray1::from_iter(py, copies.iter().map(|(fate, _)| *fate)).unbind(),
-            sent_ns: PyArray1::from_iter(py, sent_ns).unbind(),
-            uplink_bit: bit(0),
-            downlink_bit: bit(1),
-            corrupted: PyArray1::from_iter(py, corrupted).unbind(),
+    /// One of the tables; times are those since `started_ns`.
+    pub(super) fn table(
+        self,
+        py: Python<'_>,
+        rows: Rows,
+        started_ns: i64,
+    ) -> PyResult<Bound<'_, PyDict>> {
+        let table = Table::new(py);
+        let since = |ns: i64| ns - started_ns;
+        if rows == Rows::Fates {
+            table.add("client", self.client)?;
+            table.add("number", self.number)?;
+            table.add("size", self.size)?;
+            table.add("received_at_ns", self.received_ns.into_iter().map(since).collect())?;
+            let sent_ns = self.sent_ns.into_iter().map(|ns| float(ns.map(since)));
+            table.add("sent_at_ns", sent_ns.collect())?;
+            table.add("uplink", self.uplink)?;
+            table.add("downlink", self.downlink)?;
+            table.add("replies", self.replies)?;
+            table.add("corrupted", self.corrupted)?;
+        } else {
+            let copies = self.copies.iter();
+            let replies = || copies.clone().map(|(_, reply)| reply);
+            let bits = |way: usize| {
+                let bits = replies().map(|reply| reply.damage.flipped[way]);
+                bits.map(|bit| bit.map_or(f64::NAN, f64::from)).collect()
+            };
+            table.add("fate", copies.clone().map(|(row, _)| *row).collect())?;
+            table.add("number", replies().map(|reply| reply.number).collect())?;
+            table.add("sent_at_ns", replies().map(|reply| since(reply.sent_ns)).collect())?;
+            table.add("uplink_bit", bits(0))?;
+            table.add("downlink_bit", bits(1))?;
+            table.add("corrupted", replies().map(|reply| reply.damage.corrupted).collect())?;
         }
-    }
-}
-
-#[pymethods]
-impl ReplyColumns {
-    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.sent_ns.bind(py).as_any().len()
-    }
-}
-
-#[pymethods]
-impl FateColumns {
-    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.received_ns.bind(py).as_any().len()
+        Ok(table.into_dict())
     }
 }

@@ -157,6 +157,22 @@ impl<M: Machine> Handle<M> {
         self.worker().and_then(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
     }
 
+    /// The same, with the Unix time in nanoseconds at which the worker was started; 0 if it was not.
+    pub(super) fn look_since<R: Default + Send>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&mut M) -> R + Send,
+    ) -> (R, i64) {
+        let Some(worker) = self.worker() else { return (R::default(), 0) };
+        let seen = py.detach(|| worker.look(look)).unwrap_or_default();
+        (seen, worker.started().wall_ns)
+    }
+
+    /// The Unix time in nanoseconds at which the worker was started.
+    pub(super) fn started_ns(&self) -> Option<i64> {
+        self.worker().map(|worker| worker.started().wall_ns)
+    }
+
     /// Waits for the next event; returns `None` at the end of the events.
     pub(super) fn next(&self, py: Python<'_>) -> PyResult<Option<M::Event>> {
         self.next_until(py, i64::MAX)

@@ -1,6 +1,5 @@
 //! `HeartbeatServer`.
 
-use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -10,6 +9,7 @@ use crate::heartbeat::{
 };
 use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
+use crate::python::columns::{Table, float, unsigned_float};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
@@ -192,10 +192,10 @@ impl HeartbeatServer {
             driver::heartbeat::start(addresses[0], config)
         })
     }
+}
 
-    fn snapshot(&self, py: Python<'_>) -> Vec<heartbeat::Peer> {
-        self.handle.look(py, |server| server.peers(now().mono_ns).collect())
-    }
+fn snapshot(server: &mut Server) -> Vec<heartbeat::Peer> {
+    server.peers(now().mono_ns).collect()
 }
 
 #[pymethods]
@@ -234,52 +234,53 @@ impl HeartbeatServer {
 
     /// The clients heard since the last start and not forgotten, in no order.
     fn peers(&self, py: Python<'_>) -> Vec<Peer> {
-        self.snapshot(py).iter().map(peer).collect()
+        self.handle.look(py, snapshot).iter().map(peer).collect()
     }
 
-    /// The same as columns: a dict of NumPy arrays, one item per client.
+    /// The same as a dict of read-only NumPy arrays of equal length, one row per client.
     ///
-    /// address (object: str), port (uint16), name (object: str or None), state (object: str),
-    /// last_received_at (float64), seq, received, expected, reordered, duplicates, boot (uint64; 0 where
-    /// there is none), interval, timeout, delay, difference, progress_age (float64; nan where there is
-    /// none).
+    /// address, name, state: object (str; name None if the client declares none).
+    /// port: uint16.
+    /// last_received_at_ns: int64, nanoseconds since `started_at`.
+    /// received, reordered, duplicates: uint64.
+    /// seq, expected, boot: float64, exact up to 2**53; nan if there is none.
+    /// timeout_ns: int64.
+    /// interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nan if there is none.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let peers = self.snapshot(py);
-        let columns = PyDict::new(py);
-        let integers: [(_, Read<u64>); 6] = [
-            ("seq", |peer| peer.sequence.highest().unwrap_or_default()),
-            ("received", |peer| peer.sequence.received()),
-            ("expected", |peer| peer.sequence.expected().unwrap_or_default()),
-            ("reordered", |peer| peer.sequence.reordered()),
-            ("duplicates", |peer| peer.sequence.duplicates()),
-            ("boot", |peer| peer.boot.unwrap_or_default()),
-        ];
-        let floats: [(_, Read<Option<i64>>); 6] = [
-            ("last_received_at", |peer| Some(peer.last_received_ns)),
-            ("interval", |peer| peer.interval_ns),
-            ("timeout", |peer| Some(peer.timeout_ns)),
-            ("delay", |peer| peer.delay_ns),
-            ("difference", |peer| peer.difference_ns),
-            ("progress_age", |peer| peer.progress_age_ns),
-        ];
-        let addresses: Vec<_> = peers.iter().map(|peer| address(peer.address).0).collect();
-        let array = py.import("numpy")?.getattr("array")?;
-        let objects = |values: Bound<'py, PyAny>| array.call1((values, "O"));
-        columns.set_item("address", objects(addresses.into_pyobject(py)?)?)?;
-        let ports: Vec<_> = peers.iter().map(|peer| peer.address.port()).collect();
-        columns.set_item("port", ports.into_pyarray(py))?;
-        let names: Vec<_> = peers.iter().map(|peer| peer.name.as_deref().map(text)).collect();
-        columns.set_item("name", objects(names.into_pyobject(py)?)?)?;
-        let states: Vec<_> = peers.iter().map(|peer| Word(peer.state).word()).collect();
-        columns.set_item("state", objects(states.into_pyobject(py)?)?)?;
-        for (name, of) in integers {
-            columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
-        }
-        for (name, of) in floats {
-            let of = |peer| of(peer).map_or(f64::NAN, seconds);
-            columns.set_item(name, peers.iter().map(of).collect::<Vec<_>>().into_pyarray(py))?;
-        }
-        Ok(columns)
+        let (peers, started_ns) = self.handle.look_since(py, snapshot);
+        let column = |of: Read<i64>| peers.iter().map(of).collect::<Vec<_>>();
+        let counts = |of: Read<u64>| peers.iter().map(of).collect::<Vec<_>>();
+        let durations = |of: Read<Option<i64>>| peers.iter().map(|peer| float(of(peer))).collect();
+        let numbers =
+            |of: Read<Option<u64>>| peers.iter().map(|peer| unsigned_float(of(peer))).collect();
+        let table = Table::new(py);
+        let hosts = peers.iter().map(|peer| address(peer.address).0);
+        table.add_objects("address", hosts.collect())?;
+        table.add("port", peers.iter().map(|peer| peer.address.port()).collect())?;
+        let names = peers.iter().map(|peer| peer.name.as_deref().map(text));
+        table.add_objects("name", names.collect())?;
+        let states = peers.iter().map(|peer| Word(peer.state).word());
+        table.add_objects("state", states.collect())?;
+        let last_ns = column(|peer| peer.last_received_ns);
+        table.add("last_received_at_ns", last_ns.iter().map(|ns| ns - started_ns).collect())?;
+        table.add("seq", numbers(|peer| peer.sequence.highest()))?;
+        table.add("received", counts(|peer| peer.sequence.received()))?;
+        table.add("expected", numbers(|peer| peer.sequence.expected()))?;
+        table.add("reordered", counts(|peer| peer.sequence.reordered()))?;
+        table.add("duplicates", counts(|peer| peer.sequence.duplicates()))?;
+        table.add("interval_ns", durations(|peer| peer.interval_ns))?;
+        table.add("timeout_ns", column(|peer| peer.timeout_ns))?;
+        table.add("delay_ns", durations(|peer| peer.delay_ns))?;
+        table.add("difference_ns", durations(|peer| peer.difference_ns))?;
+        table.add("boot", numbers(|peer| peer.boot))?;
+        table.add("progress_age_ns", durations(|peer| peer.progress_age_ns))?;
+        Ok(table.into_dict())
+    }
+
+    /// When it was last started, in seconds since the Unix epoch; None before the first start.
+    #[getter]
+    fn started_at(&self) -> Option<f64> {
+        self.handle.started_ns().map(seconds)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

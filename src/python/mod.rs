@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
 
 mod args;
+mod columns;
 mod distribution;
 mod echo_server;
 mod error;
@@ -33,7 +34,7 @@ mod _core {
         Paused, Recovered, Restarted, Stalled, Stopped, Suspect, Up,
     };
     #[pymodule_export]
-    use super::fates::{Fate, FateColumns, Reply, ReplyColumns};
+    use super::fates::{Fate, Reply};
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use numpy::{Element, IntoPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -11,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 use crate::packed::{pack, unpack};
 use crate::ping::{Counters, Flows, Report, Row};
 use crate::python::args::{Int, items, wrong_type};
+use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::options::{Given, given};
 use crate::python::probe::Probe;
@@ -363,15 +363,15 @@ impl PingReport {
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let columns = self.columns.get_or_try_init(py, || {
             let columns = self.report.columns();
-            let dict = PyDict::new(py);
-            dict.set_item("seq", array(py, columns.seq)?)?;
-            dict.set_item("flow", array(py, columns.flow)?)?;
-            dict.set_item("sent_at_ns", array(py, columns.sent_at_ns)?)?;
-            dict.set_item("rtt_ns", array(py, columns.rtt_ns)?)?;
-            dict.set_item("kernel_rtt_ns", array(py, columns.kernel_rtt_ns)?)?;
-            dict.set_item("verdict", array(py, columns.verdict)?)?;
-            dict.set_item("size", array(py, columns.size)?)?;
-            PyResult::Ok(dict.unbind())
+            let table = Table::new(py);
+            table.add("seq", columns.seq)?;
+            table.add("flow", columns.flow)?;
+            table.add("sent_at_ns", columns.sent_at_ns)?;
+            table.add("rtt_ns", columns.rtt_ns)?;
+            table.add("kernel_rtt_ns", columns.kernel_rtt_ns)?;
+            table.add("verdict", columns.verdict)?;
+            table.add("size", columns.size)?;
+            PyResult::Ok(table.into_dict().unbind())
         })?;
         columns.bind(py).copy()
     }
@@ -515,11 +515,4 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     }
     lines.extend(hint.map(|hint| format!("hint: {hint}")));
     lines.join("\n")
-}
-
-/// A read-only array that takes over the memory of `column`.
-fn array<T: Element>(py: Python<'_>, column: Vec<T>) -> PyResult<Bound<'_, PyAny>> {
-    let array = column.into_pyarray(py);
-    array.call_method1("setflags", (false,))?;
-    Ok(array.into_any())
 }
