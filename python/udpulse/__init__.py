@@ -2,7 +2,7 @@
 
 from pkgutil import extend_path
 
-# A script run from the checkout finds this directory before site-packages; the compiled half may
+# A script run from the checkout finds this directory before site-packages; the compiled module may
 # be in either.
 __path__ = extend_path(__path__, __name__)
 

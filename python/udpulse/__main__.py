@@ -1,4 +1,4 @@
-"""`python -m udpulse` is the `udpulse` command."""
+"""The `udpulse` command, run by `python -m udpulse`."""
 
 import sys
 

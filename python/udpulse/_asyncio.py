@@ -14,12 +14,12 @@ _EventOut = TypeVar("_EventOut", covariant=True)
 _Result = TypeVar("_Result")
 _ResultOut = TypeVar("_ResultOut", covariant=True)
 
-# After this many events in a row the loop's other tasks get a turn.
+# After this many consecutive events, yield to the loop's other tasks.
 _ROW = 64
 
 
 class _Work(Protocol):
-    """What the engine works on until it is stopped or done."""
+    """Work of the engine that ends by itself or on stop()."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -40,7 +40,7 @@ class _Running(_Work, Protocol):
 
 
 class _Iterable(_Running, Protocol[_EventOut]):
-    """One with events."""
+    """A running object with events."""
 
     def _poll(self, waiter: _Waiter) -> _EventOut | None: ...
 
@@ -49,24 +49,24 @@ _R = TypeVar("_R", bound=_Running)
 
 
 class _Wakeup:
-    """A socket that the engine makes readable and the loop watches: no thread waits."""
+    """A socket that the engine makes readable to wake the loop, so that no thread has to wait."""
 
     def __init__(self) -> None:
         self.waiter, number = _Waiter.pair()
         self._socket = socket.socket(fileno=number)
         self._socket.setblocking(False)
-        # Not `__del__`: of a cycle, the collector may finalize the socket first, with a warning.
+        # Not `__del__`: in a cycle, the collector may finalize the socket first, with a warning.
         weakref.finalize(self, self._socket.close)
 
     async def wait(self) -> None:
-        """Return once the engine has something to tell."""
+        """Wait until the engine wakes this waiter."""
         await asyncio.get_running_loop().sock_recv(self._socket, 1)
 
 
 class Events(Generic[_Event]):
     """The events of one running object, for one task at a time.
 
-    A cancelled wait loses no event.
+    Cancelling a wait loses no event.
     """
 
     def __init__(self, running: _Iterable[_Event]) -> None:
@@ -83,7 +83,7 @@ class Events(Generic[_Event]):
     async def __anext__(self) -> _Event:
         """Wait for the next event."""
         if self._waiting:
-            # The loop wakes one task per socket: the other would wait forever.
+            # The loop wakes one task per socket; the other would wait forever.
             raise RuntimeError("already being iterated; give each task an iterator of its own")
         self._waiting = True
         try:
@@ -105,7 +105,7 @@ class Events(Generic[_Event]):
 
 
 async def start(running: _Work) -> None:
-    """Start `running`; the system's resolver, which blocks, runs in a thread."""
+    """Start `running`; if it must resolve names, in a thread, because the resolver blocks."""
     if not running._has_names():
         running.start()
         return
@@ -118,7 +118,7 @@ async def start(running: _Work) -> None:
 
 
 async def enter(running: _R) -> _R:
-    """Start `running`; watch the loop if it is a HeartbeatClient."""
+    """Start `running`; a HeartbeatClient also watches the event loop."""
     await start(running)
     if isinstance(running, HeartbeatClient):
         await watch(running)
@@ -126,16 +126,16 @@ async def enter(running: _R) -> _R:
 
 
 async def leave(running: _Running) -> None:
-    """Stop `running` after its farewell."""
+    """Stop `running` after it has said goodbye."""
     if isinstance(running, HeartbeatClient):
         unwatch(running)
     running._begin_leaving()
     await _ended(running)
-    running.stop()  # to join threads that have ended
+    running.stop()  # joins threads that have ended
 
 
 async def finish(run: _Run[_Result]) -> _Result:
-    """Return what `run` results in; end it if this is cancelled."""
+    """Return the result of `run`; stop it if cancelled."""
     await start(run)
     try:
         await _ended(run)

@@ -1,4 +1,4 @@
-"""The exceptions of udpulse; where Python has the right one, that is raised instead.
+"""Exceptions of udpulse, used only if Python has no fitting built-in one.
 
 UdpulseError
 └── NotStartedError (also a RuntimeError)
@@ -12,6 +12,6 @@ class UdpulseError(Exception):
 
 
 class NotStartedError(UdpulseError, RuntimeError):
-    """An object was asked for what it has only once it was started."""
+    """An object was used that was never started."""
 
     __module__ = "udpulse"

@@ -1,4 +1,4 @@
-"""Marking the progress of an application: after each call of a function, at each turn of a loop."""
+"""Progress marks of an application: after each function call, on each pass of the event loop."""
 
 import asyncio
 import functools
@@ -13,17 +13,17 @@ from udpulse._core import HeartbeatClient
 
 
 class _Watch:
-    """Ticks for a client as long as the event loop turns, and stops it if the loop ends first."""
+    """Ticks for a client while the event loop runs; stops the client if the loop ends first."""
 
     def __init__(self) -> None:
         self._wanted = True
-        # A loop that is dropped takes its tasks along, so no strong reference.
+        # Weak, so that a dropped loop can free its task.
         self._task: weakref.ref[asyncio.Task[None]] | None = None
 
     async def start(self, client: HeartbeatClient) -> None:
         self._task = weakref.ref(asyncio.create_task(self._run(client)))
         try:
-            await asyncio.sleep(0)  # until it runs: a task cancelled before would not clean up
+            await asyncio.sleep(0)  # Let it start: a task cancelled before would not clean up.
         except BaseException:
             client.stop()
             raise
@@ -47,7 +47,7 @@ _watches: WeakKeyDictionary[HeartbeatClient, _Watch] = WeakKeyDictionary()
 
 
 async def watch(client: HeartbeatClient) -> None:
-    """Have the running event loop tick for `client` until `unwatch`."""
+    """Tick for `client` from the running event loop until `unwatch`."""
     unwatch(client)
     _watches[client] = _Watch()
     await _watches[client].start(client)
@@ -63,7 +63,7 @@ def unwatch(client: HeartbeatClient) -> None:
 def decorated(
     progress: AbstractContextManager[object], function: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """The function, or coroutine function, that marks progress after each call."""
+    """Return `function`, plain or coroutine, wrapped to mark progress after each call."""
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

@@ -14,20 +14,20 @@ _servers = pytest.StashKey[list[EchoServer]]()
 
 
 class EchoServerFactory(Protocol):
-    """Starts an EchoServer with these options for the length of a test."""
+    """A factory of running EchoServers that stop at the end of the test."""
 
     def __call__(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> EchoServer:
-        """Give a server that runs."""
+        """Start and return an EchoServer with these arguments."""
 
 
 @pytest.fixture
 def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
-    """Start echo servers that live as long as the test: a factory.
+    """Return a factory of echo servers that stop at the end of the test.
 
-    It takes the arguments of EchoServer, with any free port, and keeps the last 100,000 fates
-    unless told otherwise. After the test each server is stopped, and the test fails where the host
-    itself lost packets or replies: then the truth does not tell all. When a test fails, its report
-    tells what each server did.
+    It takes the arguments of EchoServer. By default the host is 127.0.0.1, the port any free one,
+    and the last 100,000 fates are kept. The test fails if this host itself lost packets or
+    replies, because the truth is incomplete then. The report of a failed test shows the counters,
+    the truth and the last 20 fates of each server.
     """
     servers = request.node.stash.setdefault(_servers, [])
 
@@ -49,7 +49,7 @@ def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the truth to the report of a test that failed."""
+    """Add the truth to the report of a failed test."""
     report = yield
     if report.failed:
         servers: list[EchoServer] = item.stash.get(_servers, [])
@@ -59,7 +59,7 @@ def pytest_runtest_makereport(
 
 
 def _told(server: EchoServer) -> Iterator[str]:
-    """What a server did, in lines."""
+    """Return lines about a server: its counters, its truth and its last fates."""
     yield repr(server)
     yield repr(server.counters)
     yield repr(server.truth)

@@ -1,4 +1,4 @@
-"""What a `HeartbeatServer` reports: one class per kind of event, and `Event`, any of them."""
+"""Events of a `HeartbeatServer`: one class per kind, and `Event`, the union of all."""
 
 from typing import TypeAlias
 

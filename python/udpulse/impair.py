@@ -1,4 +1,4 @@
-"""Impaired paths: a `Link` and the models of loss, delay, rate and reordering that it takes."""
+"""Impairments: a `Link` and its models of loss, delay, rate and reordering."""
 
 from typing import Literal, TypeAlias
 

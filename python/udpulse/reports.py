@@ -1,4 +1,4 @@
-"""The parts of reports: distributions and runs, counters, the truth about an `EchoServer`."""
+"""Parts of reports: distributions, runs and counters; the truth about an `EchoServer`."""
 
 from udpulse._core import (
     Distribution,

@@ -9,18 +9,18 @@ use crate::python::args::{items, number_within, wrong_value};
 use crate::python::value::{Pickle, attributes, pickle, value};
 use crate::{nanoseconds, seconds, stats};
 
-/// The most durations that a distribution is built from.
+/// Maximum number of durations given to the constructor.
 const MAX_DURATIONS: usize = 1 << 24;
 
 value! {
-    /// Lengths of runs of consecutive probes. A run that goes on counts with its length so far.
+    /// Lengths of runs of consecutive probes. An unfinished run counts with its current length.
     Runs in "udpulse.reports" {
         *,
-        /// How many runs.
+        /// The number of runs.
         count: u64,
-        /// Their mean length; None without any.
+        /// The mean length, in probes; None without runs.
         mean: Option<f64> = None,
-        /// The longest; None without any.
+        /// The greatest length, in probes; None without runs.
         max: Option<u64> = None,
     }
 }
@@ -31,11 +31,13 @@ impl From<&stats::Runs> for Runs {
     }
 }
 
-/// The distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
-/// are exact; percentiles are exact up to 1024 values, then to 0.1 % (an HDR histogram with three
-/// digits).
+/// A distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
+/// are exact; percentiles are exact up to 1024 values, then within 0.1 % (an HDR histogram with
+/// three digits).
 ///
-/// durations: numbers of seconds, 0 to 9.2e9.
+/// durations: at most 16,777,216 numbers of seconds, 0 to 9.2e9.
+///
+/// Raises ValueError for a number out of range.
 #[pyclass(frozen, eq, weakref, module = "udpulse.reports")]
 #[derive(Clone, PartialEq)]
 pub(super) struct Distribution(pub(super) stats::Distribution);
@@ -60,55 +62,56 @@ impl Distribution {
         Ok(Self(distribution))
     }
 
-    /// How many.
+    /// The number of values.
     #[getter]
     fn count(&self) -> u64 {
         self.0.count()
     }
 
-    /// The smallest; None without any.
+    /// The smallest value, in seconds; None if empty.
     #[getter]
     fn min(&self) -> Option<f64> {
         self.0.min_ns().map(seconds)
     }
 
-    /// The arithmetic mean; None without any.
+    /// The arithmetic mean, in seconds; None if empty.
     #[getter]
     fn mean(&self) -> Option<f64> {
         self.0.mean_ns().map(|ns| ns / 1e9)
     }
 
-    /// The 50th percentile; None without any.
+    /// The 50th percentile, in seconds; None if empty.
     #[getter]
     fn median(&self) -> Option<f64> {
         self.0.percentile_ns(50.0).map(seconds)
     }
 
-    /// The 99th percentile; None of fewer than 100.
+    /// The 99th percentile, in seconds; None for fewer than 100 values.
     #[getter]
     fn p99(&self) -> Option<f64> {
         self.0.percentile_ns(99.0).map(seconds)
     }
 
-    /// The largest; None without any.
+    /// The largest value, in seconds; None if empty.
     #[getter]
     fn max(&self) -> Option<f64> {
         self.0.max_ns().map(seconds)
     }
 
-    /// The sample standard deviation (n - 1); None of fewer than two.
+    /// The sample standard deviation (n - 1), in seconds; None for fewer than two values.
     #[getter]
     fn stddev(&self) -> Option<f64> {
         self.0.stddev_ns().map(|ns| ns / 1e9)
     }
 
-    /// The smallest value that at least `percent` of the values do not exceed (nearest rank).
+    /// Returns the smallest value that at least `percent` of the values do not exceed (nearest
+    /// rank), in seconds.
     ///
-    /// None if fewer than one value is expected beyond it: p99.9 needs 1000. 0 is the minimum and 100
-    /// the maximum. A number between 0 and 1 is refused, because it is almost always meant as a share:
-    /// the 99th percentile is percentile(99).
+    /// None if fewer than one value is expected beyond it: p99.9 needs 1000 values, the median only
+    /// one. 0 is the minimum, 100 the maximum. A number between 0 and 1 is refused, because it is
+    /// almost always meant as a share: the 99th percentile is percentile(99).
     ///
-    /// Raises ValueError for any number but 0 and 1 to 100.
+    /// Raises ValueError unless percent is 0 or in 1 to 100.
     fn percentile(&self, percent: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
         let allowed = "0 or from 1 to 100 (99 is the 99th percentile)";
         let value = number_within("percent", percent, 0.0..=100.0, allowed)?;
@@ -118,7 +121,7 @@ impl Distribution {
         Ok(self.0.percentile_ns(value).map(seconds))
     }
 
-    /// The attributes as a dict.
+    /// Returns the attributes as a dict.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         attributes(slf.as_any(), &Self::ATTRIBUTES)
     }

@@ -1,4 +1,4 @@
-//! From the crate's errors to Python's exceptions.
+//! Conversion of the crate's errors to Python exceptions.
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::import_exception;
@@ -15,10 +15,10 @@ impl From<Error> for PyErr {
         let text = error.to_string();
         match error {
             Error::Argument { .. } => PyValueError::new_err(text),
-            // `OSError` chooses its subclass by the number.
+            // `OSError` chooses its subclass by errno.
             Error::Io { source, .. } => match source.raw_os_error() {
                 Some(number) => PyOSError::new_err((number, text)),
-                // The only errors of our own are about options that the platform does not have.
+                // Our own I/O errors all report options that the platform does not support.
                 None => Python::attach(|py| {
                     let number = py.import("errno").and_then(|errno| errno.getattr("ENOTSUP"));
                     number.map_or_else(
@@ -32,12 +32,12 @@ impl From<Error> for PyErr {
     }
 }
 
-/// What is raised where the engine itself failed.
+/// Returns the exception for a failure of the engine itself.
 pub(super) fn failed(class: &str) -> PyErr {
     UdpulseError::new_err(format!("the engine of {class} failed; please report it"))
 }
 
-/// What is raised where an object is asked for what it has only once started.
+/// Returns the exception for using an object that was never started.
 pub(super) fn not_started(class: &str) -> PyErr {
     NotStartedError::new_err(format!("this {class} was never started"))
 }

@@ -1,4 +1,4 @@
-//! The kinds of fields of values that options do not have.
+//! Types of fields that only values have, not options.
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use crate::python::args::{
 use crate::python::value::Address;
 use crate::wire::beat::Status;
 
-/// The most items of a sequence.
+/// Maximum length of a sequence.
 const MAX_ITEMS: usize = 1 << 20;
 
 impl Words for Verdict {
@@ -63,7 +63,7 @@ macro_rules! integer_argument {
 }
 integer_argument!(u32, u64, usize);
 
-/// Bytes of the network.
+/// Bytes from the network.
 impl Argument for Vec<u8> {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let bytes = given.cast::<PyBytes>().map_err(|_| wrong_type(name, given, "bytes"))?;
@@ -86,7 +86,7 @@ impl Argument for Address {
     }
 }
 
-/// A tuple, because it is part of a value that does not change.
+/// A tuple, because values are immutable.
 impl<T: Argument> Argument for Vec<T> {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let allowed = "a sequence";

@@ -1,4 +1,4 @@
-//! The only code that names Python: one file per class, the way to wait, the error mapping.
+//! Python bindings, the only code that names Python: one file per class, waiting, error conversion.
 
 #![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
 

@@ -18,20 +18,20 @@ use crate::python::value::{Pickle, attributes, pickle};
 use crate::seconds;
 use crate::wire::MAX_DATAGRAM;
 
-/// The most probes that a report is built from.
+/// Maximum number of probes of `from_probes`.
 const MAX_PROBES: usize = 1 << 24;
 
-/// What a ping session measured. At every moment
+/// The results of a ping session. At every moment
 /// sent = answered + late + lost + refused + send_failed + pending (probes) and
 /// received = answered + late + duplicates + corrupt + foreign (datagrams).
 ///
-/// Reports add: `a + b` is the report of both sessions, `sum(reports)` that of all. `print(report)`
-/// shows a summary. `PingReport()` is the report of no probes, `PingReport.from_probes` that of any.
-/// Times are in seconds.
+/// Reports add: `a + b` covers both sessions, `sum(reports)` all of them. `print(report)` shows a
+/// summary. `PingReport()` is empty; `PingReport.from_probes` builds a report from probes. Times
+/// are in seconds unless a name says otherwise.
 #[pyclass(frozen, eq, weakref, module = "udpulse")]
 pub(super) struct PingReport {
     report: Report,
-    /// Where there are several.
+    /// The report of each flow; empty for one flow.
     flows: Vec<Report>,
     columns: PyOnceLock<Py<PyDict>>,
 }
@@ -78,7 +78,7 @@ impl PingReport {
         Self { report, flows: Vec::new(), columns: PyOnceLock::new() }
     }
 
-    /// The report of a session of which each flow has one.
+    /// Creates the report of a session from the reports of its flows.
     pub(super) fn of_flows(mut flows: Vec<Report>) -> Self {
         let report = Flows::total(&flows);
         if flows.len() == 1 {
@@ -101,13 +101,14 @@ impl PingReport {
         Self::new(Report::default())
     }
 
-    /// The report of known probes, for tests of programs that use reports: each reply came once, and
-    /// numbers that a Probe does not tell are 0 or None.
+    /// Returns the report of the given probes, for tests of programs that use reports. Each reply
+    /// counts once; attributes that probes do not determine are 0, empty or None.
     ///
-    /// probes: Probe objects in any order; each number occurs once in a flow.
-    /// size: the payload that each was sent with, in bytes.
+    /// probes: at most 16,777,216 Probe objects in any order; a number occurs once per flow.
+    /// size: the length of each probe's payload, 0 to 65507 bytes.
     ///
-    /// Raises ValueError for a probe that contradicts itself, such as one answered without an rtt.
+    /// Raises ValueError if a probe contradicts itself, such as one answered without an rtt, or if
+    /// a number occurs twice in a flow; TypeError for an item that is not a Probe.
     #[staticmethod]
     #[pyo3(signature = (probes, *, size = given!(64)), text_signature = "(probes, *, size=64)")]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
@@ -136,14 +137,14 @@ impl PingReport {
         Ok(Self::of_flows(reports))
     }
 
-    /// The report of each flow, in order of their numbers, of a session over several; empty of a
-    /// session over one and of a sum.
+    /// The report of each flow, a tuple in order of flow numbers; empty for a session of one flow
+    /// and for a sum.
     #[getter]
     fn flows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.flows.iter().cloned().map(Self::new))
     }
 
-    /// Probes sent.
+    /// Probes handed to the system.
     #[getter]
     fn sent(&self) -> u64 {
         self.report.counters.sent
@@ -155,20 +156,20 @@ impl PingReport {
         self.report.counters.answered
     }
 
-    /// Probes answered after it.
+    /// Probes answered after the timeout.
     #[getter]
     fn late(&self) -> u64 {
         self.report.counters.late
     }
 
-    /// Probes not answered, and no reason known.
+    /// Probes not answered, for no known reason.
     #[getter]
     fn lost(&self) -> u64 {
         self.report.counters.lost
     }
 
-    /// Probes not answered because nothing listens on the port or nothing leads to the host (ICMP
-    /// port, host and network unreachable).
+    /// Probes not answered after an ICMP port unreachable; on Linux after a host or network
+    /// unreachable, too.
     #[getter]
     fn refused(&self) -> u64 {
         self.report.counters.refused
@@ -180,184 +181,187 @@ impl PingReport {
         self.report.counters.send_failed
     }
 
-    /// Probes whose time is not up.
+    /// Probes that still wait for a reply.
     #[getter]
     fn pending(&self) -> u64 {
         self.report.counters.pending
     }
 
-    /// Datagrams that came in.
+    /// Datagrams received.
     #[getter]
     fn received(&self) -> u64 {
         self.report.counters.received
     }
 
-    /// Further replies to a probe that had one (RFC 5560).
+    /// Replies to a probe that already had one (RFC 5560).
     #[getter]
     fn duplicates(&self) -> u64 {
         self.report.counters.duplicates
     }
 
-    /// Replies whose content is not what was sent: to a probe remembered, or with the session's token.
+    /// Damaged replies: the content differs from the probe's, or the session's token comes with an
+    /// unknown number.
     #[getter]
     fn corrupt(&self) -> u64 {
         self.report.counters.corrupt
     }
 
-    /// All other datagrams: those that do not know the token, and replies to probes forgotten.
+    /// All other datagrams: without the token, or replies to forgotten probes.
     #[getter]
     fn foreign(&self) -> u64 {
         self.report.counters.foreign
     }
 
-    /// The share, 0 to 1, of the probes decided that had no answer in time (round-trip loss, RFC
-    /// 6673; what comes after the timeout is lost, RFC 2680 section 2.4); None before any is
-    /// decided.
+    /// The share, 0 to 1, of decided probes without an answer in time; None before any is decided.
+    /// This is round-trip loss (RFC 6673); a reply after the timeout counts as lost (RFC 2680
+    /// section 2.4).
     #[getter]
     fn loss(&self) -> Option<f64> {
         self.report.counters.loss()
     }
 
-    /// The 95 % confidence interval of the loss (Wilson 1927, no continuity correction); None
-    /// before any is decided.
+    /// The 95 % confidence interval of the loss, a (low, high) pair of shares (Wilson 1927, no
+    /// continuity correction); None before any probe is decided.
     #[getter]
     fn loss_interval(&self) -> Option<(f64, f64)> {
         self.report.counters.loss_interval()
     }
 
-    /// Runs of probes sent one after the other that had no answer in time (loss periods, RFC 3357).
+    /// Runs of consecutive probes without an answer in time (loss periods, RFC 3357).
     #[getter]
     fn loss_bursts(&self) -> Runs {
         (&self.report.loss_runs.bursts).into()
     }
 
-    /// Runs of probes sent one after the other that were answered in time.
+    /// Runs of consecutive probes answered in time.
     #[getter]
     fn loss_gaps(&self) -> Runs {
         (&self.report.loss_runs.gaps).into()
     }
 
-    /// Round-trip times (RFC 2681) of the probes answered in time, as this program saw them.
+    /// Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in
+    /// seconds.
     #[getter]
     fn rtt(&self) -> Distribution {
         Distribution(self.report.rtt.clone())
     }
 
-    /// The same up to the kernel's receive stamps, and with timestamps="kernel" from its departure
-    /// stamps: without the time that this host took to wake the program. Empty where the platform
-    /// gives no such stamps.
+    /// Round-trip times up to the kernel's receive timestamps, with timestamps="kernel" from its
+    /// transmit timestamps: without this host's delay in waking the program. Empty if the platform
+    /// provides no such timestamps.
     #[getter]
     fn kernel_rtt(&self) -> Distribution {
         Distribution(self.report.kernel_rtt.clone())
     }
 
-    /// What is in `rtt` and not in `kernel_rtt`: this host's own scheduling noise.
+    /// The differences of `rtt` and `kernel_rtt`: the delay added by this host's scheduling.
     #[getter]
     fn overhead(&self) -> Distribution {
         Distribution(self.report.overhead.clone())
     }
 
-    /// The stamps that were had: "kernel" where replies carry the kernel's, else "user".
+    /// The source of timestamps: "kernel" if any reply has the kernel's, otherwise "user".
     #[getter]
     fn timestamps(&self) -> &'static str {
         if self.report.kernel_rtt.count() > 0 { "kernel" } else { "user" }
     }
 
-    /// How far after its slot in the schedule each probe was sent. Empty for stop-and-wait.
+    /// The actual minus the intended send time of each probe. Empty for stop-and-wait.
     #[getter]
     fn schedule_error(&self) -> Distribution {
         Distribution(self.report.schedule_error.clone())
     }
 
-    /// Slots of the schedule that had passed when this program woke: nothing was sent in them.
+    /// Slots of the schedule without a probe, because this program woke too late.
     #[getter]
     fn missed(&self) -> u64 {
         self.report.missed
     }
 
-    /// The mean absolute inter-packet delay variation (RFC 3393), over pairs of probes sent one
-    /// after the other that were both answered in time; None without such a pair.
+    /// The mean absolute inter-packet delay variation (RFC 3393), in seconds, over pairs of
+    /// consecutive probes that were both answered in time; None without such a pair.
     #[getter]
     fn ipdv_abs_mean(&self) -> Option<f64> {
         self.report.variation.ipdv_abs_mean_ns().map(|ns| ns / 1e9)
     }
 
-    /// The interarrival jitter of RFC 3550 section 6.4.1 over round trips: absolute differences in
-    /// order of arrival, smoothed with gain 1/16 from 0; None of fewer than two.
+    /// The interarrival jitter of RFC 3550 section 6.4.1 over round trips, in seconds: absolute
+    /// differences in order of arrival, smoothed with gain 1/16 from 0; None for fewer than two.
     #[getter]
     fn rfc3550_jitter(&self) -> Option<f64> {
         self.report.variation.rfc3550_jitter_ns().map(|ns| ns / 1e9)
     }
 
-    /// The 95th percentile of the packet delay variation (RFC 5481 section 4.2), the distance to
-    /// the smallest round-trip time; None of fewer than 20.
+    /// The 95th percentile of packet delay variation (RFC 5481 section 4.2), in seconds: each
+    /// round-trip time minus the smallest. None for fewer than 20.
     #[getter]
     fn pdv_p95(&self) -> Option<f64> {
         self.report.pdv_p95_ns().map(seconds)
     }
 
-    /// Replies that came after one to a probe sent later (RFC 4737 section 3.3).
+    /// Replies that arrived after one to a later probe (RFC 4737 section 3.3).
     #[getter]
     fn reordered(&self) -> u64 {
         self.report.reordering.reordered()
     }
 
-    /// Their share of all probes that had a reply (RFC 4737 section 4.1); None without any.
+    /// The share, 0 to 1, of reordered replies among all probes that had a reply (RFC 4737 section
+    /// 4.1); None without any reply.
     #[getter]
     fn reorder_ratio(&self) -> Option<f64> {
         self.report.reordering.ratio()
     }
 
-    /// The largest reordering extent, in packets (RFC 4737 section 4.2); None without any.
+    /// The largest reordering extent, in packets (RFC 4737 section 4.2); None without reordering.
     #[getter]
     fn reorder_extent(&self) -> Option<u64> {
         self.report.reordering.max_extent()
     }
 
-    /// How often the wall clock stepped (by 10 ms or more). It changes no round-trip time.
+    /// The number of wall-clock steps of 10 ms or more. They change no round-trip time.
     #[getter]
     fn wall_steps(&self) -> u64 {
         self.report.wall_steps.count
     }
 
-    /// By how much in total, negative where it went back.
+    /// The sum of the wall-clock steps, in seconds; negative if the clock went back.
     #[getter]
     fn wall_step_total(&self) -> f64 {
         seconds(self.report.wall_steps.total_ns)
     }
 
-    /// Datagrams that this host dropped because the socket's receive queue was full; 0 also where
-    /// the platform does not tell.
+    /// Datagrams that this host dropped because the socket's receive queue was full; 0 if the
+    /// platform does not report them.
     #[getter]
     fn receive_drops(&self) -> u64 {
         self.report.receive_drops
     }
 
-    /// When the session started, in seconds since the Unix epoch; of a sum, the first of them. None
+    /// The start of the session, in seconds since the Unix epoch; the earliest for a sum. None
     /// before the first probe.
     #[getter]
     fn started_at(&self) -> Option<f64> {
         self.report.started_ns.map(seconds)
     }
 
-    /// How many probes are not kept: no longer, or never (see `keep`).
+    /// The number of probes without a row in `columns()` (see `keep`).
     #[getter]
     fn rows_dropped(&self) -> u64 {
         self.report.rows_dropped()
     }
 
-    /// The probes kept, as a dict of read-only NumPy arrays of equal length: one row per probe, in send
-    /// order (36 bytes per probe; see `keep`). The first call gathers them and hands their memory to
-    /// NumPy without a copy; later ones return the same arrays.
+    /// Returns the kept probes as a dict of read-only NumPy arrays of shape (n,): one row per
+    /// probe, in send order (36 bytes per probe; see `keep`). The first call gathers them and
+    /// passes their memory to NumPy without a copy; later calls return the same arrays.
     ///
     /// seq: uint64, from 1 in each flow.
     /// flow: uint8, from 0.
     /// sent_at_ns: int64, nanoseconds since `started_at` on a clock that does not step.
-    /// rtt_ns, kernel_rtt_ns: float64, nan without a reply or a stamp.
+    /// rtt_ns, kernel_rtt_ns: float64, nanoseconds; NaN without a reply or a timestamp.
     /// verdict: uint8, an index into `VERDICTS`.
-    /// size: uint16, the payload sent, in bytes.
+    /// size: uint16, the length of the probe's payload in bytes.
     ///
-    /// A late reply has a round-trip time here, and is not in `rtt`. The replies in time are
+    /// A late reply has a round-trip time here, but not in `rtt`. Select the replies in time with
     ///
     ///     columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -376,8 +380,7 @@ impl PingReport {
         columns.bind(py).copy()
     }
 
-    /// What to try if no reply was accepted: of probes with a token, when all replies are foreign. None
-    /// otherwise.
+    /// Advice if every reply is foreign although probes carry a token; None otherwise.
     #[getter]
     fn hint(&self) -> Option<&'static str> {
         let Counters { received, foreign, .. } = self.report.counters;
@@ -388,7 +391,7 @@ impl PingReport {
         )
     }
 
-    /// The attributes as a dict; reports and distributions among them become dicts, too.
+    /// Returns the attributes as a dict; reports and distributions become dicts, too.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         attributes(slf.as_any(), &Self::ATTRIBUTES)
     }
@@ -399,7 +402,7 @@ impl PingReport {
         Self::new(report)
     }
 
-    /// `sum` begins with 0.
+    // `sum` starts with 0.
     fn __radd__<'py>(slf: Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
         if other.is_exact_instance_of::<PyInt>() && other.eq(0)? {
             return Ok(slf.into_any().unbind());
@@ -465,7 +468,7 @@ impl PingReport {
     }
 }
 
-/// A few lines for people.
+/// Returns a readable summary of a few lines.
 fn summary(report: &Report, hint: Option<&str>) -> String {
     let counters = &report.counters;
     let named = |counts: &[(u64, &str)]| {

@@ -14,22 +14,22 @@ value! {
         *,
         /// Its number in its flow, from 1.
         seq: u64,
-        /// What became of it: "answered" in time, "lost" (no reply in time), "refused" (no reply,
-        /// and ICMP said that nothing listens on the port or that the host cannot be reached) or
-        /// "send_failed" (this host could not send it). "late" and "pending" are verdicts that only
-        /// later reports and earlier ones give it.
+        /// The verdict: "answered" in time, "lost" (no reply in time), "refused" (no reply after an
+        /// ICMP port unreachable; on Linux after a host or network unreachable, too) or
+        /// "send_failed" (this host could not send it). Only a report's columns also use "pending"
+        /// (not decided yet) and "late" (a reply arrived after the timeout).
         verdict: Word<Verdict>,
-        /// The round-trip time in seconds (RFC 2681), from a clock that never steps; None without
-        /// a reply in time.
+        /// The round-trip time, in seconds (RFC 2681), by a clock that never steps; None without a
+        /// reply in time.
         rtt: Option<f64> = None,
-        /// The payload of the reply, at most 1024 bytes of it; None without one in time.
+        /// The payload of the reply, cut to 1024 bytes; None without a reply in time.
         reply: Option<Vec<u8>> = None,
-        /// When it was sent, in seconds since the Unix epoch.
+        /// The send time, in seconds since the Unix epoch.
         sent_at: f64,
-        /// The round-trip time by the kernel's stamps, in seconds: without the time that this host
-        /// took to wake the program. None without such a stamp.
+        /// The round-trip time by the kernel's timestamps, in seconds: without this host's delay in
+        /// waking the program. None without such a timestamp.
         kernel_rtt: Option<f64> = None,
-        /// Which of the session's flows it went through, from 0.
+        /// The number of its flow in the session, from 0.
         flow: u64 = 0,
     }
 }
@@ -49,7 +49,7 @@ impl From<(usize, ping::Probe)> for Probe {
 }
 
 impl Probe {
-    /// Returns the flow and the row of a log that the probe fills, with a payload of `size` bytes.
+    /// Returns the probe's flow and log row, with a payload of `size` bytes.
     pub(super) fn row(&self, size: u16) -> PyResult<(u8, Row)> {
         let wrong = |what: &str| {
             let verdict = self.verdict.word().unwrap_or_default();

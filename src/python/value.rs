@@ -1,14 +1,15 @@
-//! Value classes: frozen, and equal, hashable, copied, pickled and shown by their fields.
+//! Value classes: frozen; compared, hashed, copied, pickled and shown by their fields.
 //!
-//! `value!` declares one from a table of its fields as in a Python signature: documentation, name, kind
-//! and default. Behind a default of `None`, `or` says what the field then follows from:
+//! `value!` declares a class from a table of its fields, written like a Python signature:
+//! documentation, name, type and default. After a default of `None`, `or` computes the field from
+//! others:
 //!
 //! ```text
 //! value! {
 //!     /// A reply.
 //!     Reply in "udpulse.reports" {
 //!         *,
-//!         /// The bit that was flipped.
+//!         /// The flipped bit.
 //!         bit: Option<u32> = None,
 //!         /// Whether it was damaged.
 //!         corrupted: bool = None or bit.is_some(),
@@ -16,8 +17,8 @@
 //! }
 //! ```
 //!
-//! Behind the table, `checked` names a function that refuses fields that contradict each other, and
-//! `hint` answers a keyword that is often tried in vain.
+//! After the table, `checked` names a function that refuses contradictory fields, and `hint` is the
+//! help for a keyword that users often try although it does not exist.
 
 use std::net::SocketAddr;
 
@@ -28,28 +29,28 @@ use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use crate::NS_PER_SECOND;
 use crate::python::options::Literal;
 
-/// The format of pickles. A pickle in another one is refused, so that no field is mistaken for another.
+/// Version of the pickle format. Other versions are refused, so that fields cannot be confused.
 const VERSION: u8 = 1;
 
-/// The most items of a sequence that a text shows.
+/// Maximum number of items of a sequence that `repr` shows in full.
 const SHOWN: usize = 16;
 
-/// What a value class does with its fields.
+/// Behaviour of a value class, derived from its fields.
 pub(super) trait Value: Sized {
     /// The name of the class.
     const CLASS: &'static str;
     /// The names of the fields, in the order of the table.
     const FIELDS: &'static [&'static str];
-    /// Keywords that are often tried in vain, each with what to use in its place.
+    /// Keywords that users often try although they do not exist, each with its replacement.
     const HINTS: &'static [(&'static str, &'static str)];
 
-    /// Returns the fields as Python sees them.
+    /// Returns the fields as Python objects.
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>>;
 
-    /// Returns what the text leaves out: the defaults of fields, also those that follow from others.
+    /// Returns the values that `repr` omits: the defaults of fields, computed ones included.
     fn defaults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Option<Bound<'py, PyAny>>>>;
 
-    /// Returns the text of a constructor call: fields at their defaults are left out.
+    /// Returns the text of a constructor call without the fields that have their defaults.
     fn repr(&self, py: Python<'_>) -> PyResult<String> {
         let fields = self.fields(py)?.into_iter().zip(self.defaults(py)?);
         let mut shown = Vec::new();
@@ -73,7 +74,7 @@ pub(super) trait Value: Sized {
         Ok(dict)
     }
 
-    /// Refuses keywords that the class does not have.
+    /// Raises `TypeError` for an unknown keyword.
     fn refuse(unknown: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
         let Some(name) = unknown.and_then(|unknown| unknown.keys().iter().next()) else {
             return Ok(());
@@ -87,7 +88,7 @@ pub(super) trait Value: Sized {
     }
 }
 
-/// The text of a field; a long sequence is cut short.
+/// Returns the `repr` of a field; abbreviates a long sequence.
 fn text_of(field: &Bound<'_, PyAny>) -> PyResult<String> {
     let long = field.cast::<PyTuple>().ok().filter(|items| items.len() > SHOWN);
     let Some(items) = long else { return Ok(field.repr()?.to_string()) };
@@ -96,7 +97,7 @@ fn text_of(field: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(format!("({shown}, ... {} more)", items.len() - SHOWN / 2))
 }
 
-/// The default of a field that the text leaves out; counts are always shown.
+/// Returns the default that `repr` omits; counts are always shown.
 pub(super) fn silent(default: Literal, py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     match default {
         Literal::Int(_) => Ok(None),
@@ -104,7 +105,7 @@ pub(super) fn silent(default: Literal, py: Python<'_>) -> PyResult<Option<Bound<
     }
 }
 
-/// Turns a value into a dict, in a sequence, too; everything else stays as it is.
+/// Converts a value, or each value of a tuple, to a dict; returns other objects unchanged.
 fn plain(field: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let py = field.py();
     if let Ok(items) = field.cast::<PyTuple>() {
@@ -129,10 +130,10 @@ pub(super) fn attributes<'py>(
     Ok(dict)
 }
 
-/// What an object is pickled as: a function and its arguments.
+/// Result of `__reduce__`: a function and its arguments.
 pub(super) type Pickle<'py> = (Bound<'py, PyAny>, (Bound<'py, PyType>, u8, Bound<'py, PyAny>));
 
-/// Returns what an object of `class` with this `state` is pickled as.
+/// Returns the pickle of an object of `class` with this `state`.
 pub(super) fn pickle<'py>(
     class: Bound<'py, PyType>,
     state: Bound<'py, PyAny>,
@@ -141,7 +142,7 @@ pub(super) fn pickle<'py>(
     Ok((restore, (class, VERSION, state)))
 }
 
-/// Restores an object from its pickle: from its fields, or from bytes that its class loads.
+/// Restores an object from its pickled fields, or from bytes with its class's `_load`.
 #[pyfunction(name = "_restore")]
 pub(super) fn restore<'py>(
     class: &Bound<'py, PyType>,
@@ -173,7 +174,7 @@ pub(super) fn restore<'py>(
 }
 
 macro_rules! value {
-    // The table as it is written. Each field becomes a row: [documentation] name [kind] [default] [or].
+    // The table as written. Each field becomes a row: [documentation] name [type] [default] [or].
     (
         $(#[$doc:meta])* $class:ident in $module:literal {
             $($(#[$p_doc:meta])* $p:ident: $p_kind:ty $(= $p_none:tt $(or $p_or:expr)?)?,)*
@@ -235,7 +236,7 @@ macro_rules! value {
                 $crate::python::args::Argument::show(&self.$field, py)
             })*
 
-            /// The fields as a dict; values among them become dicts, too.
+            /// Returns the fields as a dict; values among them become dicts, too.
             fn to_dict<'py>(
                 &self,
                 py: pyo3::Python<'py>,
@@ -323,7 +324,7 @@ macro_rules! value {
 }
 pub(super) use value;
 
-/// Reads a field; if nothing is given, it may follow from others.
+/// Reads a field; if it is not given, computes it with `or`.
 macro_rules! read {
     ($py:ident, $field:ident) => {
         $field.read($py, stringify!($field))?
@@ -337,7 +338,7 @@ macro_rules! read {
 }
 pub(super) use read;
 
-/// The default of a field, if it has one.
+/// Returns the default of a field, if it has one.
 macro_rules! default {
     ($py:ident, $kind:ty, []) => {
         None
@@ -355,7 +356,7 @@ pub(super) use default;
 /// An address as Python writes it.
 pub(super) type Address = (String, u16);
 
-/// The host and the port of `address`.
+/// Returns the host and the port of `address`.
 pub(super) fn address(address: SocketAddr) -> Address {
     let host = match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
@@ -364,13 +365,13 @@ pub(super) fn address(address: SocketAddr) -> Address {
     (host, address.port())
 }
 
-/// How far local time is ahead of UTC now.
+/// Returns the current offset of local time from UTC.
 pub(super) fn utc_offset_ns(py: Python<'_>) -> PyResult<i64> {
     let local = py.import("time")?.call_method0("localtime")?;
     Ok(local.getattr("tm_gmtoff")?.extract::<i64>()? * NS_PER_SECOND)
 }
 
-/// Bytes of the network as text; what is no UTF-8 is replaced.
+/// Returns bytes from the network as text; replaces invalid UTF-8.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! The ways to wait in Rust while Python runs and Ctrl-C works.
+//! Waiting in Rust while other Python threads run and Ctrl-C works.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -11,11 +11,11 @@ use crate::net::{Endpoint, now, resolve};
 use crate::python::error::failed;
 use crate::{Error, Result};
 
-/// How long Ctrl-C may go unseen.
+/// Longest time until Ctrl-C is noticed.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// Calls `wait`, detached, with the longest time that it may take, until it returns something. Between
-/// two calls a signal handler may raise.
+/// Calls `wait`, detached, with a time limit until it returns a value. Between calls, signal
+/// handlers run and may raise.
 pub(super) fn wait<T: Send>(
     py: Python<'_>,
     mut wait: impl FnMut(Duration) -> Option<T> + Send,
@@ -27,7 +27,8 @@ pub(super) fn wait<T: Send>(
     }
 }
 
-/// Does the same up to a deadline, in monotonic nanoseconds. Returns `None` if it has come.
+/// Calls `wait` like [`wait`], up to a deadline in monotonic nanoseconds. Returns `None` at the
+/// deadline.
 pub(super) fn wait_until<T: Send>(
     py: Python<'_>,
     deadline_ns: i64,
@@ -53,13 +54,13 @@ pub(super) fn interrupted<'py>(
     name: &str,
     results: impl IntoPyObject<'py>,
 ) -> PyErr {
-    // It fails only for a class without attributes, and then the exception itself counts.
+    // This fails only for a class without attributes; then raise the exception without results.
     let _ = error.value(py).setattr(name, results);
     error
 }
 
-/// Resolves `endpoints`, on a thread that is left behind if a signal comes meanwhile: the system's
-/// resolver cannot be interrupted.
+/// Resolves `endpoints` on a thread that is abandoned if a signal handler raises, because the
+/// system's resolver cannot be interrupted.
 pub(super) fn resolve_all<'a>(
     py: Python<'_>,
     endpoints: impl Iterator<Item = &'a Endpoint>,
