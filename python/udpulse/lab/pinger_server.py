@@ -12,9 +12,6 @@ from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind, seed_option
 from udpulse.lab.screens import counted, joined
 
-# How many lines the screen may be behind.
-BEHIND = 10_000
-
 
 @click.command(cls=Command)
 @address_to_bind
@@ -36,9 +33,7 @@ def command(host: str, port: int, loss: float | None, seed: int | None) -> Progr
     lab's text. --loss 0.3 gives a true 30%.
     """
     model: float | Literal["lab"] = "lab" if loss is None else loss
-    server = EchoServer(
-        host, port, transform="upper", loss=model, seed=seed, max_size=1024, keep=BEHIND
-    )
+    server = EchoServer(host, port, transform="upper", loss=model, seed=seed, max_size=1024)
     return lambda: serve(server, Screen())
 
 
