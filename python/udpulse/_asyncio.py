@@ -113,7 +113,12 @@ async def start(running: _Work) -> None:
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        starting.add_done_callback(lambda _: running.stop())
+
+        def stop(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                running.stop()
+
+        starting.add_done_callback(stop)
         raise
 
 

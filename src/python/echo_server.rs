@@ -285,7 +285,7 @@ impl EchoServer {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let EchoCounters { received, replied, dropped, .. } = self.counters(py);
-        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        let (what, changed) = (self.handle.describe(Some(&self.endpoint)), self.changed(py)?);
         Ok(format!("{what}{changed}, received={received}, replied={replied}, dropped={dropped})"))
     }
 }

@@ -124,12 +124,14 @@ impl<M: Machine> Handle<M> {
         Ok(value::address(self.started()?.peer()))
     }
 
-    /// The class, where it works or is to work, and whether it does.
-    pub(super) fn describe(&self, endpoint: &Endpoint) -> String {
+    /// Starts the repr: the class, its address, and the state. Before the first start the address is
+    /// the one that a server is to bind.
+    pub(super) fn describe(&self, to_bind: Option<&Endpoint>) -> String {
         let class = self.class;
-        match self.worker() {
-            None => format!("{class}({endpoint}, not started"),
-            Some(worker) => {
+        match (self.worker(), to_bind) {
+            (None, None) => format!("{class}(not started"),
+            (None, Some(endpoint)) => format!("{class}({endpoint}, not started"),
+            (Some(worker), _) => {
                 let state = if worker.is_running() { "running" } else { "stopped" };
                 format!("{class}({}, {state}", worker.address())
             }
@@ -416,3 +418,20 @@ macro_rules! running_object {
     };
 }
 pub(super) use running_object;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_does_not_wait_for_a_start_of_its_parent() {
+        let starting = AtomicU32::new(0);
+        let parent = Starting::attempt(&starting, 1);
+        assert!(parent.is_some());
+        assert!(Starting::attempt(&starting, 1).is_none());
+        let child = Starting::attempt(&starting, 2);
+        assert!(child.is_some());
+        drop(child);
+        assert!(Starting::attempt(&starting, 2).is_some());
+    }
+}

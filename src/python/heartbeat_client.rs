@@ -319,7 +319,7 @@ impl HeartbeatClient {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let HeartbeatClientCounters { sent, .. } = self.counters(py);
-        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        let (what, changed) = (self.handle.describe(None), self.changed(py)?);
         Ok(format!("{what}, to={}{changed}, sent={sent})", self.endpoint))
     }
 }

@@ -286,7 +286,7 @@ impl HeartbeatServer {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let peers = self.handle.look(py, |server| server.peer_count());
         let HeartbeatServerCounters { beats, .. } = self.counters(py);
-        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        let (what, changed) = (self.handle.describe(Some(&self.endpoint)), self.changed(py)?);
         Ok(format!("{what}{changed}, peers={peers}, beats={beats})"))
     }
 }

@@ -296,7 +296,7 @@ impl PingClient {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let counters = self.handle.look(py, |flows| flows.counters());
-        let (what, changed) = (self.handle.describe(&self.endpoint), self.changed(py)?);
+        let (what, changed) = (self.handle.describe(None), self.changed(py)?);
         let (sent, answered) = (counters.sent, counters.answered);
         Ok(format!("{what}, to={}{changed}, sent={sent}, answered={answered})", self.endpoint))
     }
