@@ -1,7 +1,7 @@
 //! The kinds of arguments: how each is read from Python and shown to it.
 //!
-//! A wrong type and a wrong value are refused in the same words: the argument, what is allowed, and what
-//! was given.
+//! A wrong type and a wrong value get the same message: the argument, the values allowed, and the value
+//! given.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -39,7 +39,7 @@ pub(super) fn wrong_value(name: &'static str, given: &Bound<'_, PyAny>, allowed:
     Error::argument(name, shown(given), allowed).into()
 }
 
-/// The object as Python writes it, if that is not too long.
+/// Returns the repr of the object, or its type if that is too long.
 fn shown(given: &Bound<'_, PyAny>) -> String {
     match (given.repr(), given.get_type().name()) {
         (Ok(text), _) if text.len().is_ok_and(|length| length <= 80) => text.to_string(),
@@ -244,7 +244,7 @@ impl Argument for Probability {
     }
 }
 
-/// The seed of random choices. If none is given, one is drawn, so that what happened can be repeated.
+/// The seed of random choices. If none is given, one is drawn, so that the choices can be repeated.
 #[derive(Clone, Copy)]
 pub(super) struct Seed(pub(super) u64);
 

@@ -17,15 +17,14 @@ use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, seconds};
 
 value! {
-    /// How many packets met which fate: received = replied + dropped + send_failed, and the pending of
-    /// `truth`.
+    /// Counts of packets: received = replied + dropped + send_failed + `truth.pending`.
     EchoCounters in "udpulse.reports" {
         *,
         /// Packets that came in.
         received: u64 = 0,
         /// Packets answered, each once however many replies it got.
         replied: u64 = 0,
-        /// Packets not answered on purpose; `truth` tells why.
+        /// Packets not answered on purpose; `truth` says why.
         dropped: u64 = 0,
         /// Packets whose answer this host could not send.
         send_failed: u64 = 0,
@@ -33,7 +32,7 @@ value! {
 }
 
 value! {
-    /// How many packets met what on one way.
+    /// Counts of what happened to packets on one link.
     LinkCounters in "udpulse.reports" {
         *,
         /// Packets lost.
@@ -50,12 +49,12 @@ value! {
 }
 
 value! {
-    /// What an EchoServer did, in numbers that EchoCounters does not tell.
+    /// What an EchoServer did, beyond its EchoCounters.
     EchoTruth in "udpulse.reports" {
         *,
-        /// What happened on the way in.
+        /// What happened on the uplink.
         uplink: LinkCounters = None or echo::LinkCounters::default().into(),
-        /// What happened on the way back.
+        /// What happened on the downlink.
         downlink: LinkCounters = None or echo::LinkCounters::default().into(),
         /// Replies sent, copies included.
         replies: u64 = 0,
@@ -67,11 +66,11 @@ value! {
         unanswerable: u64 = 0,
         /// Packets dropped because their source sent more than max_rate.
         limited: u64 = 0,
-        /// Copies dropped because 64 MiB were delayed already, an equal share of it for each thread.
+        /// Copies dropped because the delay line was full (64 MiB, shared equally by the threads).
         delay_line_full: u64 = 0,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices.
         crowded: u64 = 0,
-        /// Datagrams that this host lost before they were read, as far as the system tells.
+        /// Datagrams that this host dropped unread, if the platform reports them.
         receive_drops: u64 = 0,
     }
 }
@@ -202,7 +201,7 @@ impl EchoServer {
 
 #[pymethods]
 impl EchoServer {
-    /// How many packets met which fate since the last start.
+    /// Counts of packets since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> EchoCounters {
         let counters = self.handle.look(py, |echo| echo.counters());
@@ -210,7 +209,7 @@ impl EchoServer {
         EchoCounters { received, replied, dropped, send_failed }
     }
 
-    /// What happened to packets since the last start, way by way.
+    /// What happened to packets since the last start, by link.
     #[getter]
     fn truth(&self, py: Python<'_>) -> EchoTruth {
         let truth = self.handle.look(py, |echo| echo.truth());

@@ -1,4 +1,4 @@
-//! What all four classes have in common: a worker that comes and goes.
+//! What the four classes share: a worker that is started, watched and stopped.
 
 use std::net::SocketAddr;
 use std::process;
@@ -17,7 +17,7 @@ use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_all, wait, wait_until};
 use crate::{Error, Machine, Result};
 
-/// The worker of a Python object: none before the first start, then the latest.
+/// The worker of a Python object: the latest one that was started.
 pub(super) struct Handle<M: Machine> {
     class: &'static str,
     /// Locked only while attached to Python, so that no other thread holds it at a fork.
@@ -73,28 +73,28 @@ impl<M: Machine> Handle<M> {
         Ok(())
     }
 
-    /// Has the worker, where there is one, come round at once to what has changed.
+    /// Wakes the driver so that it polls the machine now.
     pub(super) fn prompt(&self) {
         if let Some(worker) = self.worker() {
             worker.prompt();
         }
     }
 
-    /// Stops the worker, where one runs. What it knew stays.
+    /// Stops the worker, if one runs. Its machine stays readable.
     pub(super) fn stop(&self, py: Python<'_>) {
         if let Some(worker) = self.worker() {
             py.detach(|| worker.stop());
         }
     }
 
-    /// Stops the worker when its machine has said farewell.
+    /// Stops the worker after the farewell of its machine.
     pub(super) fn leave(&self, py: Python<'_>) {
         if let Some(worker) = self.worker() {
             py.detach(|| worker.leave());
         }
     }
 
-    /// Has the worker say farewell and stop, without waiting for it.
+    /// Starts to `leave` and returns immediately.
     pub(super) fn begin_leaving(&self) {
         if let Some(worker) = self.worker() {
             worker.begin_leaving();
@@ -114,12 +114,12 @@ impl<M: Machine> Handle<M> {
         self.worker().is_some()
     }
 
-    /// The address that the worker's socket is bound to.
+    /// Returns the address that the worker's socket is bound to.
     pub(super) fn address(&self) -> PyResult<Address> {
         Ok(value::address(self.started()?.address()))
     }
 
-    /// The address that a client's worker sends to.
+    /// Returns the address that a client's worker sends to.
     pub(super) fn peer(&self) -> PyResult<Address> {
         Ok(value::address(self.started()?.peer()))
     }
@@ -138,7 +138,7 @@ impl<M: Machine> Handle<M> {
         }
     }
 
-    /// How many events fell off unread.
+    /// Returns how many events were dropped unread.
     pub(super) fn events_dropped(&self, py: Python<'_>) -> u64 {
         self.look(py, |machine| machine.events().dropped())
     }
@@ -149,8 +149,8 @@ impl<M: Machine> Handle<M> {
         Some(PyOSError::new_err((error.raw_os_error(), reason(&error))))
     }
 
-    /// What `look` sees of the machine; its default before the first start, and in a forked child
-    /// that cannot look.
+    /// Returns the result of `look` at the machine; the default before the first start, and in a
+    /// forked child if the machine was locked at the fork.
     pub(super) fn look<R: Default + Send>(
         &self,
         py: Python<'_>,
@@ -180,8 +180,8 @@ impl<M: Machine> Handle<M> {
         self.next_until(py, i64::MAX)
     }
 
-    /// Waits for an event until a deadline, in monotonic nanoseconds, and returns all that wait by
-    /// then, up to `limit`.
+    /// Waits for an event until a deadline, in monotonic nanoseconds, and returns all unread ones, up
+    /// to `limit`.
     pub(super) fn next_batch(
         &self,
         py: Python<'_>,
@@ -206,8 +206,8 @@ impl<M: Machine> Handle<M> {
         next.unwrap_or(Ok(None))
     }
 
-    /// Takes the next event without waiting; none where nothing happened, in which case `waiter`
-    /// becomes readable once something may have.
+    /// Returns the next event without waiting. If there is none, `waiter` becomes readable once there
+    /// may be.
     pub(super) fn poll(&self, py: Python<'_>, waiter: &Waiter) -> PyResult<Option<M::Event>> {
         let worker = self.started()?;
         match py.detach(|| worker.poll_event(&waiter.0)) {
@@ -238,13 +238,13 @@ impl<M: Machine> Handle<M> {
     }
 }
 
-/// What wakes the event loop that an `_asyncio.Events` iterates on.
+/// Wakes an event loop that watches the other end of a pair of sockets.
 #[pyclass(frozen, name = "_Waiter", module = "udpulse._core")]
 pub(super) struct Waiter(Arc<Notifier>);
 
 #[pymethods]
 impl Waiter {
-    /// Makes a waiter and the number of the socket that becomes readable; the caller closes it.
+    /// Make a waiter and the descriptor that becomes readable, which the caller closes.
     #[staticmethod]
     fn pair() -> Result<(Self, Receiver)> {
         let (notifier, receiver) =
@@ -253,7 +253,7 @@ impl Waiter {
     }
 }
 
-/// Calls what `udpulse._asyncio` has under `name` with a running object.
+/// Calls the function `name` of `udpulse._asyncio` with a running object.
 pub(super) fn asynchronous<'py>(
     name: &str,
     running: &Bound<'py, PyAny>,
@@ -269,30 +269,30 @@ macro_rules! running_object {
     ($class:ident: $event:ty) => {
         #[pyo3::pymethods]
         impl $class {
-            /// Start the work on a thread of its own; nothing happens where it runs already.
+            /// Start the object on a thread of its own; do nothing if it runs already.
             ///
             /// A start after a stop begins anew, with counters at zero.
             ///
-            /// Raises OSError where the system refuses the address and socket.gaierror where the
-            /// host has none.
+            /// Raises OSError if the system refuses the address and socket.gaierror if the host has
+            /// no address.
             fn start(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
                 self.run(py)
             }
 
-            /// Stop at once and close the socket; what was counted stays readable.
+            /// Stop and close the socket; counters and events stay readable.
             ///
             /// Any thread may call it, any number of times.
             fn stop(&self, py: pyo3::Python<'_>) {
                 self.handle.stop(py);
             }
 
-            /// Whether the work is going on.
+            /// Whether the object runs.
             #[getter]
             fn running(&self) -> bool {
                 self.handle.is_running()
             }
 
-            /// The (host, port) that the object's own socket is bound to.
+            /// The (host, port) that the object's socket is bound to.
             ///
             /// Raises NotStartedError before the first start.
             #[getter]
@@ -300,7 +300,7 @@ macro_rules! running_object {
                 self.handle.address()
             }
 
-            /// How many events fell off the bounded queue because nobody read them in time.
+            /// How many events were dropped because nobody read them in time.
             #[getter]
             fn events_dropped(&self, py: pyo3::Python<'_>) -> u64 {
                 self.handle.events_dropped(py)
@@ -325,9 +325,9 @@ macro_rules! running_object {
                 self.handle.leave(py);
             }
 
-            /// Starts the object where it was never started.
+            /// Starts the object if it was never started.
             fn __iter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
-                // One that ran and ended may have events that nobody has read yet.
+                // After a run there may be unread events.
                 if !slf.get().handle.was_started() {
                     slf.get().run(slf.py())?;
                 }
@@ -338,14 +338,15 @@ macro_rules! running_object {
                 Ok(self.handle.next(py)?.map(<$event>::from))
             }
 
-            /// Wait for an event and return all that wait by then, the oldest first.
+            /// Wait for an event and return all that are unread then, oldest first.
             ///
             /// limit: how many to return at most, at least 1.
             /// timeout: how long to wait for the first, in seconds; None waits without end.
             ///
-            /// The list is empty at the timeout and at the end: the object has stopped and all events
-            /// were read. `events_dropped` says how many fell off unread. Raises NotStartedError
-            /// before the first start.
+            /// The list is empty at the timeout, and once the object has stopped and all events were
+            /// read. `events_dropped` counts those that nobody read in time.
+            ///
+            /// Raises NotStartedError before the first start.
             #[pyo3(
                 signature = (limit = crate::python::options::given!(4096), timeout = crate::python::options::given!(None)),
                 text_signature = "($self, limit=4096, timeout=None)",
@@ -406,7 +407,7 @@ macro_rules! running_object {
                 self.handle.poll_end(py, waiter)
             }
 
-            /// The next event; None if there is none yet: `waiter` then becomes readable once there may be.
+            /// The next event; if there is none yet, None, and `waiter` becomes readable once there may be.
             fn _poll(
                 &self,
                 py: pyo3::Python<'_>,

@@ -19,14 +19,14 @@ use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
 use crate::{Error, Result, nanoseconds, seconds};
 
-/// How many beats wait for an iterating reader.
+/// How many unread beats to keep.
 const UNREAD: usize = 4096;
 
 value! {
-    /// How many beats met which fate.
+    /// Counts of beats.
     HeartbeatClientCounters in "udpulse.reports" {
         *,
-        /// Beats sent, goodbyes among them; of several servers each counts.
+        /// Beats sent, goodbyes included; one to several servers counts once for each.
         sent: u64 = 0,
         /// Beats not sent on purpose.
         skipped: u64 = 0,
@@ -34,7 +34,7 @@ value! {
         send_failed: u64 = 0,
         /// Times the server's host said that nothing listens on the port (ICMP port unreachable).
         refused: u64 = 0,
-        /// Answers that came in.
+        /// Answers that arrived.
         received: u64 = 0,
     }
 }
@@ -121,8 +121,8 @@ pub(super) struct HeartbeatClient {
 client_options!(class HeartbeatClient);
 running_object!(HeartbeatClient: Beat);
 
-/// What `HeartbeatClient.progress` gives: marks progress at the end of a `with` block, or after each
-/// call of a function that it decorates, also a coroutine function.
+/// The result of `HeartbeatClient.progress`: marks progress at the end of a `with` block, or after each
+/// call of a function or coroutine function that it decorates.
 #[pyclass(frozen, weakref, module = "udpulse.reports")]
 pub(super) struct Progress(Py<HeartbeatClient>);
 
@@ -146,7 +146,7 @@ impl Progress {
     }
 }
 
-/// A socket that may send to many.
+/// Opens a socket that can send to several servers.
 fn bind_any(first: SocketAddr) -> Result<Socket> {
     let any = match first {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -198,7 +198,7 @@ impl HeartbeatClient {
         Ok(Self { settings, endpoint, config, progress, handle })
     }
 
-    /// Refuses to report to the server what the beats of this client do not carry.
+    /// Refuses `method` if the beats of this client cannot carry it.
     fn declares(&self, method: &str) -> PyResult<()> {
         if self.settings.format.is_none() {
             return Ok(());
@@ -213,7 +213,7 @@ impl HeartbeatClient {
         }
     }
 
-    /// How often an event loop that is watched marks progress.
+    /// Returns how often a watched event loop marks progress.
     fn tick_ns(&self) -> i64 {
         let ClientConfig { interval_ns, format, .. } = &self.config;
         match format {
@@ -304,12 +304,12 @@ impl HeartbeatClient {
         seconds(self.tick_ns())
     }
 
-    /// The event loop turns; what `busy` announced stands.
+    /// Mark that the event loop turns; it does not end a silence that `busy` announced.
     fn _tick(&self) {
         self.progress.tick(now().mono_ns);
     }
 
-    /// How many beats met which fate since the last start.
+    /// Counts of beats since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatClientCounters {
         let counters = self.handle.look(py, |client| client.counters());

@@ -21,7 +21,7 @@ use crate::{Error, Result, seconds};
 const UNREAD: usize = 65_536;
 
 value! {
-    /// How many datagrams met which fate:
+    /// Counts of datagrams by their fate:
     /// received = beats + goodbyes + duplicates + stale + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
         *,
@@ -41,8 +41,8 @@ value! {
         ignored: u64 = 0,
         /// Datagrams of clients that found the table full.
         rejected: u64 = 0,
-        /// Datagrams that this host lost before they came in, because the server did not read them in
-        /// time; not among the received.
+        /// Datagrams that this host dropped because the server did not read them in time; not among the
+        /// received.
         receive_drops: u64 = 0,
         /// Answers sent.
         replied: u64 = 0,
@@ -63,34 +63,34 @@ value! {
         state: Word<State>,
         /// When its last beat came that was news, in seconds since the Unix epoch.
         last_received_at: f64,
-        /// The highest number heard; None where its beats carry none.
+        /// The highest number heard; None if its beats carry none.
         seq: Option<u64> = None,
         /// How many of its beats came since it started, each counted once. If beats carry numbers, one
         /// without a number does not count; nor does a goodbye.
         received: u64 = 0,
         /// How many should have come, from the first heard to the highest; None without numbers.
         expected: Option<u64> = None,
-        /// Its name; None where it declares none.
+        /// Its name; None if it declares none.
         name: Option<String> = None,
         /// How many of its beats came after one with a higher number (reordered, RFC 4737).
         reordered: u64 = 0,
         /// How many of its beats came again.
         duplicates: u64 = 0,
-        /// Its interval in seconds, declared or learned; None where not known.
+        /// Its interval in seconds, declared or learned; None if not known.
         interval: Option<f64> = None,
-        /// The effective timeout: after how long a silence it is taken for down, in seconds.
+        /// The effective timeout: the silence after which it counts as down, in seconds.
         timeout: f64,
         /// How much longer its last beat was under way than its fastest, in seconds: a one-way delay
-        /// without the offset of the two clocks. None where its beats carry no times.
+        /// without the offset of the two clocks. None if its beats carry no times.
         delay: Option<f64> = None,
         /// The receive time minus the send time of its last beat, in seconds; the offset of the two
         /// clocks is in it.
         difference: Option<f64> = None,
-        /// Its boot id; None where it declares none.
+        /// Its boot id; None if it declares none.
         boot: Option<u64> = None,
         /// What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None.
         status: Option<Word<Status>> = None,
-        /// How long before its last beat its application got somewhere, in seconds; None where it
+        /// How long before its last beat its application got somewhere, in seconds; None if it
         /// does not say.
         progress_age: Option<f64> = None,
     }
@@ -200,7 +200,7 @@ fn snapshot(server: &mut Server) -> Vec<heartbeat::Peer> {
 
 #[pymethods]
 impl HeartbeatServer {
-    /// How many datagrams met which fate since the last start.
+    /// Counts of datagrams since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
@@ -232,7 +232,7 @@ impl HeartbeatServer {
         }
     }
 
-    /// The clients heard since the last start and not forgotten, in no order.
+    /// The clients that the server follows, in no order.
     fn peers(&self, py: Python<'_>) -> Vec<Peer> {
         self.handle.look(py, snapshot).iter().map(peer).collect()
     }

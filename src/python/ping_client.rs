@@ -19,7 +19,7 @@ use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
 
-/// How many decided probes wait for an iterating reader.
+/// How many unread probes to keep.
 const UNREAD: usize = 65_536;
 
 macro_rules! ping_options {
@@ -167,7 +167,7 @@ impl Settings {
         }
     }
 
-    /// What a session does.
+    /// Returns the configuration of the session.
     fn session(&self) -> Result<Config> {
         Ok(Config {
             target: ([0, 0, 0, 0], 0).into(), // known once its name is resolved
@@ -183,7 +183,7 @@ impl Settings {
         })
     }
 
-    /// How probes are sent.
+    /// Returns the options of its sockets.
     fn socket(&self) -> ProbeOptions {
         ProbeOptions {
             source: self.source.as_ref().map(|source| source.0),
@@ -245,7 +245,7 @@ impl PingClient {
         Ok(Self { settings, endpoint, config, handle: Handle::new("PingClient") })
     }
 
-    /// A client whose report is all that counts.
+    /// Makes a client for a call: it ends by itself, and only its report is read.
     fn for_call(mut settings: Settings) -> PyResult<Self> {
         if let (Keep::Default(_), Some(_)) = (settings.keep, settings.count()) {
             settings.keep = Keep::All;
@@ -306,8 +306,8 @@ ping_options! {
     #[doc = ping_options!(signature ping)]
     /// Ping a UDP echo server and return the PingReport.
     ///
-    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has what was
-    /// measured so far as its `report`.
+    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the report so
+    /// far as its `report`.
     ///
     #[doc = ping_options!(docs)]
     /// Raises ValueError for an argument out of range and for a run without end, OSError if the system

@@ -59,8 +59,8 @@ sweep_options! {
     /// than the one that was asked. Refusals count as losses, because an unconnected socket does not
     /// learn of them. Above 2000 probes per second, probes are sent and replies are read several at
     /// a time, every half a millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
-    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has what was
-    /// measured so far as its `reports`.
+    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the reports so
+    /// far as its `reports`.
     ///
     /// Raises TypeError for a target that is no pair, ValueError for an argument out of range, OSError if
     /// the system refuses the socket and socket.gaierror if a host has no address.
