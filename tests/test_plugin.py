@@ -1,17 +1,6 @@
 """The pytest plugin, in a pytest of its own."""
 
-import re
-from pathlib import Path
-
 import pytest
-
-README = (Path(__file__).parent.parent / "README.md").read_text()
-
-
-def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
-    (example,) = re.findall(r"^```python\n(# test_.*?)^```", README, re.DOTALL | re.MULTILINE)
-    pytester.makepyfile(example)
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
