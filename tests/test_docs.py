@@ -14,7 +14,7 @@ import udpulse
 from udpulse import events, reports
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 class Block(NamedTuple):
@@ -161,3 +161,10 @@ def test_all_numbers_are_explained(cls: type) -> None:
 def test_all_events_are_listed() -> None:
     listed = code_in(text_of("heartbeat.md").partition("## Events")[2])
     assert set(events.__all__) <= listed
+
+
+def test_all_steps_of_the_gate_are_listed() -> None:
+    steps = re.findall(r"^#: (\w+) ", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", contributing, re.MULTILINE)
+    assert listed == steps
