@@ -35,7 +35,7 @@ PATHS = {
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_all_chunks_arrive(echo_server: Callable[..., EchoServer], path: dict[str, Link]) -> None:
     """Every chunk arrives, whatever the path does."""
-    server = echo_server(**path, seed=11, transform="echo")
+    server = echo_server(**path, seed=11)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.05)
         for number in range(30):
