@@ -1,9 +1,8 @@
-"""Types of the compiled half; its docstrings say what each thing is."""
+"""The compiled half: types, written by hand, and its docstrings, copied by `.ci/stubs.py`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final
-
 from numpy.typing import NDArray
 from typing_extensions import Self
 
@@ -61,10 +60,8 @@ __all__ = [
     "ping",
     "ping_many",
 ]
-
 VERDICTS: Final[tuple[str, ...]]
 __version__: Final[str]
-
 _Address: TypeAlias = tuple[str, int]
 _Columns: TypeAlias = dict[str, NDArray[Any]]
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -72,13 +69,52 @@ _T = TypeVar("_T")
 
 @final
 class _Waiter:
-    @staticmethod
-    def pair() -> tuple[_Waiter, int]: ...
+    """Wakes an event loop that watches the other end of a pair of sockets."""
 
-def _restore(class_: type[_T], version: Any, state: Any, /) -> _T: ...
+    @staticmethod
+    def pair() -> tuple[_Waiter, int]:
+        """Make a waiter and the descriptor that becomes readable, which the caller closes."""
+
+def _restore(class_: type[_T], version: Any, state: Any, /) -> _T:
+    """Restores an object from its pickled fields, or from bytes with its class's `_load`."""
 
 @final
 class EchoServer:
+    """A UDP server that answers each packet and misbehaves on purpose, repeatably, in both directions.
+
+    host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
+        leaves from the address that was asked.
+    port: 0 to 65535; 0 is any free port, see `address`.
+    loss: the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
+        that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+        uplink=Link(loss=...).
+    delay: the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
+        uplink=Link(delay=...).
+    uplink: the Link from the clients to the server.
+    downlink: the Link back.
+    seed: repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
+        derived from the seed, its IP address and its number among the ports of that address in
+        the order of their first packets; the packets of other clients change nothing.
+    transform: "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
+        the lab does.
+    max_size: a longer packet is cut to this many bytes.
+    max_rate: how many packets per second a source address may send on average, a second's worth at
+        once; the rest is dropped.
+    threads: how many threads serve, each with a socket of its own; more than one only on Linux.
+    keep: how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+        reads each once and removes none. With 0 there is nothing to iterate over.
+
+    The two links are in series: a packet enters the downlink when it leaves the uplink, and a packet
+    held on one holds up nothing on the other. All random choices are made on arrival, in the order of
+    arrival, and do not depend on time. No answer goes to source ports with which it could loop (0, 7,
+    13, 17, 19, 37) or to a server of this process that answers.
+    On Linux answers leave with a TTL of 200, and one receive in 64 checks the TTL: a packet with 169 to
+    200 hops left counts as the answer of another process's server and gets none, which ends a loop.
+    Iterating yields each packet's Fate once it is complete: when its last reply has left.
+
+    Raises ValueError for an argument out of range.
+    """
+
     def __new__(
         cls,
         host: str = "127.0.0.1",
@@ -96,51 +132,151 @@ class EchoServer:
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
+        leaves from the address that was asked.
+        """
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """0 to 65535; 0 is any free port, see `address`."""
+
     @property
-    def loss(self) -> _Loss: ...
+    def loss(self) -> _Loss:
+        """the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
+        that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+        uplink=Link(loss=...).
+        """
+
     @property
-    def delay(self) -> _Delay: ...
+    def delay(self) -> _Delay:
+        """the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
+        uplink=Link(delay=...).
+        """
+
     @property
-    def uplink(self) -> Link | None: ...
+    def uplink(self) -> Link | None:
+        """the Link from the clients to the server."""
+
     @property
-    def downlink(self) -> Link | None: ...
+    def downlink(self) -> Link | None:
+        """the Link back."""
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
+        derived from the seed, its IP address and its number among the ports of that address in
+        the order of their first packets; the packets of other clients change nothing.
+        """
+
     @property
-    def transform(self) -> Literal["upper", "echo"]: ...
+    def transform(self) -> Literal["upper", "echo"]:
+        """ "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
+        the lab does.
+        """
+
     @property
-    def max_size(self) -> int: ...
+    def max_size(self) -> int:
+        """a longer packet is cut to this many bytes."""
+
     @property
-    def max_rate(self) -> float | None: ...
+    def max_rate(self) -> float | None:
+        """how many packets per second a source address may send on average, a second's worth at
+        once; the rest is dropped.
+        """
+
     @property
-    def threads(self) -> int: ...
+    def threads(self) -> int:
+        """how many threads serve, each with a socket of its own; more than one only on Linux."""
+
     @property
-    def keep(self) -> int | Literal["all"]: ...
+    def keep(self) -> int | Literal["all"]:
+        """how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+        reads each once and removes none. With 0 there is nothing to iterate over.
+        """
+
     @property
-    def counters(self) -> EchoCounters: ...
+    def counters(self) -> EchoCounters:
+        """Counts of packets since the last start."""
+
     @property
-    def truth(self) -> EchoTruth: ...
+    def truth(self) -> EchoTruth:
+        """What happened to packets since the last start, by link."""
+
     @property
-    def rows_dropped(self) -> int: ...
-    def fates(self) -> list[Fate]: ...
-    def columns(self, table: Literal["fates", "copies"] = "fates") -> _Columns: ...
+    def rows_dropped(self) -> int:
+        """How many fates fell off those that are kept."""
+
+    def fates(self) -> list[Fate]:
+        """The fates that are kept, oldest first."""
+
+    def columns(self, table: Literal["fates", "copies"] = "fates") -> _Columns:
+        """The same as a dict of read-only NumPy arrays of equal length.
+
+        table: "fates" has a row per packet:
+            client: uint32, an index into `clients`.
+            number: uint64, its number among the packets of its client, from 1; 0 if it was refused
+                unheard.
+            size: uint32, the length of its payload in bytes.
+            received_at_ns: int64, when it came, in nanoseconds since `started_at`.
+            sent_at_ns: float64, when its first reply was sent; nan if none was.
+            uplink, downlink: uint8, what happened in each direction: the sum of 1 lost, 2 duplicated,
+                4 corrupted, 8 held, 16 queue_full.
+            replies: uint8, how many were sent.
+            corrupted: uint8, how many of them differ from an unimpaired answer.
+            "copies" has a row per reply, in the order in which they were sent:
+            fate: uint32, the row of its packet in "fates".
+            number: uint64, its number among all replies.
+            sent_at_ns: int64, when it was sent, in nanoseconds since `started_at`.
+            uplink_bit, downlink_bit: float64, the bit of the payload that was flipped in each
+                direction, counted from the lowest of the first byte; nan if none was.
+            corrupted: bool, whether it differs from an unimpaired answer.
+
+        The rows of a running server change: stop it before reading what belongs together.
+        """
+
     @property
-    def clients(self) -> list[_Address]: ...
+    def clients(self) -> list[_Address]:
+        """The (host, port) of each client that `columns` counts, in the order of their first rows."""
+
     @property
-    def started_at(self) -> float | None: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def started_at(self) -> float | None:
+        """When it was last started, in seconds since the Unix epoch; None before the first start."""
+
+    def start(self) -> None:
+        """Start the object on a thread of its own; do nothing if it runs already.
+
+        A start after a stop begins anew, with counters at zero.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        no address.
+        """
+
+    def stop(self) -> None:
+        """Stop and close the socket; counters and events stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether the object runs."""
+
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The (host, port) that the object's socket is bound to.
+
+        Raises NotStartedError before the first start.
+        """
+
     @property
-    def events_dropped(self) -> int: ...
+    def events_dropped(self) -> int:
+        """How many events were dropped because nobody read them in time."""
+
     @property
-    def last_send_error(self) -> OSError | None: ...
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if it sent all."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -149,48 +285,84 @@ class EchoServer:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> None: ...
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
     def __iter__(self) -> Self: ...
     def __next__(self) -> Fate: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]:
+        """Wait for an event and return all that are unread then, oldest first.
+
+        limit: how many to return at most, at least 1.
+        timeout: how long to wait for the first, in seconds; None waits without end.
+
+        The list is empty at the timeout, and once the object has stopped and all events were
+        read. `events_dropped` counts those that nobody read in time.
+
+        Raises NotStartedError before the first start.
+        """
+
     def __aiter__(self) -> AsyncIterator[Fate]: ...
-    def _poll(self, waiter: _Waiter) -> Fate | None: ...
-    def _has_names(self) -> bool: ...
-    def _begin_leaving(self) -> None: ...
-    def _poll_end(self, waiter: _Waiter) -> bool: ...
+    def _poll(self, waiter: _Waiter) -> Fate | None:
+        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+
+    def _has_names(self) -> bool:
+        """Whether a start waits for the system's resolver."""
+
+    def _begin_leaving(self) -> None:
+        """Stop after the farewell; return immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
 
 @final
 class EchoCounters:
-    __match_args__: Final = (
-        "received",
-        "replied",
-        "dropped",
-        "send_failed",
-    )
+    """Counts of packets: received = replied + dropped + send_failed + `truth.pending`."""
+
+    __match_args__: Final = ("received", "replied", "dropped", "send_failed")
+
     def __new__(
         cls, *, received: int = 0, replied: int = 0, dropped: int = 0, send_failed: int = 0
     ) -> Self: ...
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """Packets that came in."""
+
     @property
-    def replied(self) -> int: ...
+    def replied(self) -> int:
+        """Packets answered, each once however many replies it got."""
+
     @property
-    def dropped(self) -> int: ...
+    def dropped(self) -> int:
+        """Packets not answered on purpose; `truth` says why."""
+
     @property
-    def send_failed(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def send_failed(self) -> int:
+        """Packets whose answer this host could not send."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Fate:
+    """The fate of a packet at an EchoServer.
+
+    uplink and downlink name its impairments on the way in and on the way back, any of "lost",
+    "duplicated", "corrupted", "held" (back, so that others overtake it) and "queue_full".
+    """
+
     __match_args__: Final = (
         "received_at",
         "client",
@@ -206,6 +378,7 @@ class Fate:
         "corrupted",
         "sent_at",
     )
+
     def __new__(
         cls,
         *,
@@ -224,46 +397,75 @@ class Fate:
         sent_at: float | None = None,
     ) -> Self: ...
     @property
-    def received_at(self) -> float: ...
+    def received_at(self) -> float:
+        """The receive time, in seconds since the Unix epoch, by the kernel's timestamp if there is
+        one.
+        """
+
     @property
-    def client(self) -> _Address: ...
+    def client(self) -> _Address:
+        """The (host, port) of its sender."""
+
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Its number among the packets of its client, from 1; 0 if it was dropped as
+        "unanswerable" or "limited".
+        """
+
     @property
-    def outcome(
-        self,
-    ) -> Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"]: ...
+    def outcome(self) -> Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"]:
+        """ "replied", or the reason for its drop: "lost", "unanswerable" (an answer could have
+        started a loop), "limited" (max_rate) or "delay_line_full" (the delay line had no room).
+        """
+
     @property
-    def dropped(self) -> bool: ...
+    def dropped(self) -> bool:
+        """Whether it was dropped: the outcome is not "replied"."""
+
     @property
-    def answer(self) -> bytes: ...
+    def answer(self) -> bytes:
+        """The unimpaired answer, cut to 1024 bytes; also if no reply was sent."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The length of its payload as received, in bytes."""
+
     @property
-    def uplink(self) -> tuple[str, ...]: ...
+    def uplink(self) -> tuple[str, ...]:
+        """Its impairments on the way in."""
+
     @property
-    def downlink(self) -> tuple[str, ...]: ...
+    def downlink(self) -> tuple[str, ...]:
+        """Its impairments on the way back, of any of its copies."""
+
     @property
-    def copies(self) -> tuple[Reply, ...]: ...
+    def copies(self) -> tuple[Reply, ...]:
+        """The replies in order of sending."""
+
     @property
-    def replies(self) -> int: ...
+    def replies(self) -> int:
+        """The number of replies sent."""
+
     @property
-    def corrupted(self) -> int: ...
+    def corrupted(self) -> int:
+        """The number of replies that differ from the unimpaired answer."""
+
     @property
-    def sent_at(self) -> float | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def sent_at(self) -> float | None:
+        """The send time of the first reply, in seconds since the Unix epoch; None without replies."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Reply:
-    __match_args__: Final = (
-        "number",
-        "sent_at",
-        "uplink_bit",
-        "downlink_bit",
-        "corrupted",
-    )
+    """A reply that an EchoServer sent."""
+
+    __match_args__: Final = ("number", "sent_at", "uplink_bit", "downlink_bit", "corrupted")
+
     def __new__(
         cls,
         *,
@@ -274,28 +476,39 @@ class Reply:
         corrupted: bool | None = None,
     ) -> Self: ...
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Its number among all replies of the server, from 1, in order of sending."""
+
     @property
-    def sent_at(self) -> float: ...
+    def sent_at(self) -> float:
+        """The send time, in seconds since the Unix epoch."""
+
     @property
-    def uplink_bit(self) -> int | None: ...
+    def uplink_bit(self) -> int | None:
+        """The bit of the payload flipped on the way in, counted from the lowest bit of the first
+        byte; None if none was.
+        """
+
     @property
-    def downlink_bit(self) -> int | None: ...
+    def downlink_bit(self) -> int | None:
+        """The bit flipped on the way back."""
+
     @property
-    def corrupted(self) -> bool: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def corrupted(self) -> bool:
+        """Whether it differs from the unimpaired answer."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class LinkCounters:
-    __match_args__: Final = (
-        "lost",
-        "duplicated",
-        "corrupted",
-        "held",
-        "queue_full",
-    )
+    """Counts of what happened to packets on one link."""
+
+    __match_args__: Final = ("lost", "duplicated", "corrupted", "held", "queue_full")
+
     def __new__(
         cls,
         *,
@@ -306,21 +519,35 @@ class LinkCounters:
         queue_full: int = 0,
     ) -> Self: ...
     @property
-    def lost(self) -> int: ...
+    def lost(self) -> int:
+        """Packets lost."""
+
     @property
-    def duplicated(self) -> int: ...
+    def duplicated(self) -> int:
+        """Packets that came twice."""
+
     @property
-    def corrupted(self) -> int: ...
+    def corrupted(self) -> int:
+        """Packets of which a bit was flipped."""
+
     @property
-    def held(self) -> int: ...
+    def held(self) -> int:
+        """Packets held back for others to overtake."""
+
     @property
-    def queue_full(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def queue_full(self) -> int:
+        """Packets that found the queue of the rate limit full."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class EchoTruth:
+    """What an EchoServer did, beyond its EchoCounters."""
+
     __match_args__: Final = (
         "uplink",
         "downlink",
@@ -333,6 +560,7 @@ class EchoTruth:
         "crowded",
         "receive_drops",
     )
+
     def __new__(
         cls,
         *,
@@ -348,144 +576,263 @@ class EchoTruth:
         receive_drops: int = 0,
     ) -> Self: ...
     @property
-    def uplink(self) -> LinkCounters: ...
+    def uplink(self) -> LinkCounters:
+        """What happened on the uplink."""
+
     @property
-    def downlink(self) -> LinkCounters: ...
+    def downlink(self) -> LinkCounters:
+        """What happened on the downlink."""
+
     @property
-    def replies(self) -> int: ...
+    def replies(self) -> int:
+        """Replies sent, copies included."""
+
     @property
-    def pending(self) -> int: ...
+    def pending(self) -> int:
+        """Packets that are neither answered nor dropped yet: their replies are delayed."""
+
     @property
-    def delayed(self) -> int: ...
+    def delayed(self) -> int:
+        """Replies that are delayed, copies included."""
+
     @property
-    def unanswerable(self) -> int: ...
+    def unanswerable(self) -> int:
+        """Packets dropped because an answer could have started a loop."""
+
     @property
-    def limited(self) -> int: ...
+    def limited(self) -> int:
+        """Packets dropped because their source sent more than max_rate."""
+
     @property
-    def delay_line_full(self) -> int: ...
+    def delay_line_full(self) -> int:
+        """Copies dropped because the delay line was full (64 MiB, shared equally by the threads)."""
+
     @property
-    def crowded(self) -> int: ...
+    def crowded(self) -> int:
+        """Packets of clients beyond the first 16,384, which share one stream of random choices."""
+
     @property
-    def receive_drops(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def receive_drops(self) -> int:
+        """Datagrams that this host dropped unread, if the platform reports them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class GilbertElliott:
-    __match_args__: Final = (
-        "p",
-        "r",
-        "bad_loss",
-        "good_loss",
-    )
+    """Loss in bursts: the Gilbert-Elliott model (Elliott 1963), as in
+    `tc netem loss gemodel p r 1-h 1-k`.
+
+    p: the probability, 0 to 1, that the good state turns bad after a packet.
+    r: the probability that the bad state turns good after a packet; 1 - p if None.
+    bad_loss: the probability of loss in the bad state (netem's 1-h).
+    good_loss: the probability of loss in the good state (netem's 1-k).
+
+    The steady loss is (bad_loss p + good_loss r) / (p + r). With the default bad_loss and
+    good_loss it is p / (p + r), in bursts of 1 / r packets on average. Each client starts in
+    the good state.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    __match_args__: Final = ("p", "r", "bad_loss", "good_loss")
+
     def __new__(
         cls, p: float, r: float | None = None, *, bad_loss: float = 1.0, good_loss: float = 0.0
     ) -> Self: ...
     @property
-    def p(self) -> float: ...
+    def p(self) -> float:
+        """The probability that the good state turns bad after a packet."""
+
     @property
-    def r(self) -> float: ...
+    def r(self) -> float:
+        """The probability that the bad state turns good after a packet."""
+
     @property
-    def bad_loss(self) -> float: ...
+    def bad_loss(self) -> float:
+        """The probability of loss in the bad state."""
+
     @property
-    def good_loss(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def good_loss(self) -> float:
+        """The probability of loss in the good state."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class LossPattern:
+    """Loss from a given or recorded pattern, followed by each client's packets from its start.
+
+    lost: 1 to 16,777,216 values, one per packet: True or 1 if it is lost, False or 0 if not.
+        The pattern repeats.
+
+    Raises ValueError if there are none or too many.
+    """
+
     __match_args__: Final = ("lost",)
+
     def __new__(cls, lost: Iterable[int]) -> Self: ...
     @property
-    def lost(self) -> tuple[bool, ...]: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def lost(self) -> tuple[bool, ...]:
+        """The pattern, a tuple of bools: True for a lost packet."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Uniform:
-    __match_args__: Final = (
-        "low",
-        "high",
-    )
+    """A uniformly distributed delay from low to high, in seconds.
+
+    Raises ValueError if a number is not in 0 to 3600 or if high is less than low.
+    """
+
+    __match_args__: Final = ("low", "high")
+
     def __new__(cls, low: float, high: float) -> Self: ...
     @property
-    def low(self) -> float: ...
+    def low(self) -> float:
+        """The shortest delay, in seconds."""
+
     @property
-    def high(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def high(self) -> float:
+        """The longest delay, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Normal:
-    __match_args__: Final = (
-        "mean",
-        "deviation",
-    )
+    """A normally distributed delay with this mean and standard deviation, in seconds. A draw below
+    0 becomes 0, one above 3600 becomes 3600.
+
+    Raises ValueError if a number is not in 0 to 3600.
+    """
+
+    __match_args__: Final = ("mean", "deviation")
+
     def __new__(cls, mean: float, deviation: float) -> Self: ...
     @property
-    def mean(self) -> float: ...
+    def mean(self) -> float:
+        """The mean, in seconds."""
+
     @property
-    def deviation(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def deviation(self) -> float:
+        """The standard deviation, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Exponential:
+    """An exponentially distributed delay with this mean, in seconds, cut to 3600.
+
+    Raises ValueError if the mean is not in 0 to 3600.
+    """
+
     __match_args__: Final = ("mean",)
+
     def __new__(cls, mean: float) -> Self: ...
     @property
-    def mean(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def mean(self) -> float:
+        """The mean, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Pareto:
-    __match_args__: Final = (
-        "scale",
-        "shape",
-    )
+    """A Pareto-distributed delay (type I): at least scale, in seconds, and longer than x with
+    probability (scale / x) ** shape; cut to 3600.
+
+    Raises ValueError if the scale is not in 0 to 3600 or the shape is not above 0.
+    """
+
+    __match_args__: Final = ("scale", "shape")
+
     def __new__(cls, scale: float, shape: float) -> Self: ...
     @property
-    def scale(self) -> float: ...
+    def scale(self) -> float:
+        """The shortest delay, in seconds."""
+
     @property
-    def shape(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def shape(self) -> float:
+        """The exponent of the tail; a larger one makes it lighter."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Reordering:
-    __match_args__: Final = (
-        "p",
-        "delay",
-    )
+    """Deliberate reordering: with probability p a packet is held back for `delay` more seconds, so
+    that packets sent in that time overtake it.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    __match_args__: Final = ("p", "delay")
+
     def __new__(cls, p: float, delay: float) -> Self: ...
     @property
-    def p(self) -> float: ...
+    def p(self) -> float:
+        """The probability that a packet is held back."""
+
     @property
-    def delay(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def delay(self) -> float:
+        """The length of the hold, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class RateLimit:
-    __match_args__: Final = (
-        "bits_per_second",
-        "queue",
-    )
+    """A rate limit with a bounded queue: a packet that finds no room in the queue is lost.
+
+    bits_per_second: a whole number, 1 or more. A packet counts as its payload and 28 bytes of
+        IPv4 and UDP headers.
+    queue: the capacity of the queue in bytes, 0 to 4294967295, for all unsent bytes: the unsent
+        part of the packet in transmission counts too. An idle link accepts any packet.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    __match_args__: Final = ("bits_per_second", "queue")
+
     def __new__(cls, bits_per_second: float, *, queue: int = 65536) -> Self: ...
     @property
-    def bits_per_second(self) -> int: ...
+    def bits_per_second(self) -> int:
+        """The rate, in bits per second, headers included."""
+
     @property
-    def queue(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def queue(self) -> int:
+        """The capacity of the queue, in bytes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
@@ -494,6 +841,25 @@ _Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
 
 @final
 class Link:
+    """One link of a path. Its impairments apply in the order of the list; random choices are drawn
+    packet by packet, and rate and order are decided when a packet enters the link.
+
+    loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
+        4, 36.36 %); a GilbertElliott; or a LossPattern.
+    duplication: the probability that a packet arrives twice; the impairments below apply to
+        each copy independently.
+    corruption: the probability that one random bit of the payload is flipped; an empty payload
+        stays unchanged.
+    rate: a RateLimit, or None.
+    delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
+    keep_order: whether a packet waits for earlier ones even if its own delay is over.
+    reordering: a Reordering, which applies regardless of keep_order, or None.
+
+    Each client gets its own copy of the link: its own state, queue and random choices.
+
+    Raises ValueError if an argument is out of range.
+    """
+
     __match_args__: Final = (
         "loss",
         "duplication",
@@ -503,6 +869,7 @@ class Link:
         "keep_order",
         "reordering",
     )
+
     def __new__(
         cls,
         *,
@@ -515,25 +882,91 @@ class Link:
         reordering: Reordering | None = None,
     ) -> Self: ...
     @property
-    def loss(self) -> _Loss: ...
+    def loss(self) -> _Loss:
+        """The model of loss."""
+
     @property
-    def duplication(self) -> float: ...
+    def duplication(self) -> float:
+        """The probability that a packet arrives twice."""
+
     @property
-    def corruption(self) -> float: ...
+    def corruption(self) -> float:
+        """The probability that a bit of the payload is flipped."""
+
     @property
-    def rate(self) -> RateLimit | None: ...
+    def rate(self) -> RateLimit | None:
+        """The rate limit; None for no limit."""
+
     @property
-    def delay(self) -> _Delay: ...
+    def delay(self) -> _Delay:
+        """The delay, in seconds, or its distribution."""
+
     @property
-    def keep_order(self) -> bool: ...
+    def keep_order(self) -> bool:
+        """Whether a packet waits for earlier ones even if its own delay is over."""
+
     @property
-    def reordering(self) -> Reordering | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def reordering(self) -> Reordering | None:
+        """The deliberate reordering; None for none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class PingClient:
+    """A UDP ping client: sends numbered probes to a server that echoes them and matches the replies.
+
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
+        used unless `family` says otherwise.
+    port: the server's port, 1 to 65535.
+    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
+        `stop`.
+    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
+        is among the last 16384.
+    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
+        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
+        next probe is sent once the last was answered or timed out.
+    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
+        section 11.1.1).
+    duration: how long to send probes, in seconds.
+    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
+    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
+        message of the lab, which a server may answer in other words.
+    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
+        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
+        "kernel" also its transmit stamps, "user" neither.
+    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
+        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
+        of the last delays, at most 50 us, and the rest is spun.
+    source: the (address, port) to send from; port 0 is any port, "" any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63.
+    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
+        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
+        this host then knows. False leaves it to the system, which fragments a datagram too long
+        for its own link. Raises OSError at the start if the platform cannot (Linux can).
+    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
+        choose among equal-cost paths by port. The flows take turns, and each numbers its own
+        probes from 1; without an interval each flow waits for its own replies. A source port
+        that is given is the first of consecutive ones.
+    family: 4 or 6 uses an address of that family only; None any.
+
+    A probe begins with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
+    bytes on a random token follows that only this session knows: a datagram without it is foreign,
+    and a reply that has it but differs otherwise from the probe (except in upper case) is corrupt.
+    Without a token the source address and the number are the only proof: a reply that carries a number
+    belongs to the probe of that number, one without a number to the probe that waits, and one that
+    looks like the probe, is as long and differs from it is corrupt.
+
+    Iterating yields each Probe as it is decided and ends with the last.
+
+    Raises ValueError for an argument out of range.
+    """
+
     def __new__(
         cls,
         host: str,
@@ -557,54 +990,149 @@ class PingClient:
         family: Literal[4, 6] | None = None,
     ) -> Self: ...
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """the server's address or name. If a name has addresses of both families, the IPv4 address is
+        used unless `family` says otherwise.
+        """
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """the server's port, 1 to 65535."""
+
     @property
-    def count(self) -> int | None: ...
+    def count(self) -> int | None:
+        """how many probes to send, at least 1 (10 unless there is a duration); None sends until
+        `stop`.
+        """
+
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """how long to wait for each reply, in seconds. A later reply is counted as late while its probe
+        is among the last 16384.
+        """
+
     @property
-    def interval(self) -> float | None: ...
+    def interval(self) -> float | None:
+        """the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
+        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
+        next probe is sent once the last was answered or timed out.
+        """
+
     @property
-    def schedule(self) -> Literal["periodic", "poisson"]: ...
+    def schedule(self) -> Literal["periodic", "poisson"]:
+        """ "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
+        section 11.1.1).
+        """
+
     @property
-    def duration(self) -> float | None: ...
+    def duration(self) -> float | None:
+        """how long to send probes, in seconds."""
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """repeats the gaps of a Poisson schedule; drawn at random if None."""
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
+        message of the lab, which a server may answer in other words.
+        """
+
     @property
-    def keep(self) -> int | Literal["all"]: ...
+    def keep(self) -> int | Literal["all"]:
+        """how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
+        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+        """
+
     @property
-    def timestamps(self) -> Literal["user", "receive", "kernel"]: ...
+    def timestamps(self) -> Literal["user", "receive", "kernel"]:
+        """ "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
+        "kernel" also its transmit stamps, "user" neither.
+        """
+
     @property
-    def precise(self) -> bool: ...
+    def precise(self) -> bool:
+        """spin for the last 50 us before each slot and the first 50 us after each probe, which takes
+        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
+        of the last delays, at most 50 us, and the rest is spun.
+        """
+
     @property
-    def source(self) -> _Address | None: ...
+    def source(self) -> _Address | None:
+        """the (address, port) to send from; port 0 is any port, "" any address."""
+
     @property
-    def ttl(self) -> int | None: ...
+    def ttl(self) -> int | None:
+        """the IPv4 time to live or IPv6 hop limit, 1 to 255."""
+
     @property
-    def dscp(self) -> int | None: ...
+    def dscp(self) -> int | None:
+        """the differentiated services code point (RFC 2474), 0 to 63."""
+
     @property
-    def dont_fragment(self) -> bool: ...
+    def dont_fragment(self) -> bool:
+        """send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
+        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
+        this host then knows. False leaves it to the system, which fragments a datagram too long
+        for its own link. Raises OSError at the start if the platform cannot (Linux can).
+        """
+
     @property
-    def flows(self) -> int: ...
+    def flows(self) -> int:
+        """how many source ports to spread the session over, 1 to 64 and at most `count`: routers
+        choose among equal-cost paths by port. The flows take turns, and each numbers its own
+        probes from 1; without an interval each flow waits for its own replies. A source port
+        that is given is the first of consecutive ones.
+        """
+
     @property
-    def family(self) -> Literal[4, 6] | None: ...
+    def family(self) -> Literal[4, 6] | None:
+        """4 or 6 uses an address of that family only; None any."""
+
     @property
-    def server(self) -> _Address: ...
-    def report(self) -> PingReport: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def server(self) -> _Address:
+        """The (host, port) that the probes go to.
+
+        Raises NotStartedError before the first start.
+        """
+
+    def report(self) -> PingReport:
+        """The PingReport since the last start; consistent also while it runs."""
+
+    def start(self) -> None:
+        """Start the object on a thread of its own; do nothing if it runs already.
+
+        A start after a stop begins anew, with counters at zero.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        no address.
+        """
+
+    def stop(self) -> None:
+        """Stop and close the socket; counters and events stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether the object runs."""
+
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The (host, port) that the object's socket is bound to.
+
+        Raises NotStartedError before the first start.
+        """
+
     @property
-    def events_dropped(self) -> int: ...
+    def events_dropped(self) -> int:
+        """How many events were dropped because nobody read them in time."""
+
     @property
-    def last_send_error(self) -> OSError | None: ...
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if it sent all."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -613,35 +1141,54 @@ class PingClient:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> None: ...
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
     def __iter__(self) -> Self: ...
     def __next__(self) -> Probe: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]:
+        """Wait for an event and return all that are unread then, oldest first.
+
+        limit: how many to return at most, at least 1.
+        timeout: how long to wait for the first, in seconds; None waits without end.
+
+        The list is empty at the timeout, and once the object has stopped and all events were
+        read. `events_dropped` counts those that nobody read in time.
+
+        Raises NotStartedError before the first start.
+        """
+
     def __aiter__(self) -> AsyncIterator[Probe]: ...
-    def _finish(self) -> PingReport: ...
-    def _poll(self, waiter: _Waiter) -> Probe | None: ...
-    def _has_names(self) -> bool: ...
-    def _begin_leaving(self) -> None: ...
-    def _poll_end(self, waiter: _Waiter) -> bool: ...
+    def _finish(self) -> PingReport:
+        """Wait for the last probe and return the report."""
+
+    def _poll(self, waiter: _Waiter) -> Probe | None:
+        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+
+    def _has_names(self) -> bool:
+        """Whether a start waits for the system's resolver."""
+
+    def _begin_leaving(self) -> None:
+        """Stop after the farewell; return immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
 
 @final
 class Probe:
-    __match_args__: Final = (
-        "seq",
-        "verdict",
-        "rtt",
-        "reply",
-        "sent_at",
-        "kernel_rtt",
-        "flow",
-    )
+    """A probe that was decided."""
+
+    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent_at", "kernel_rtt", "flow")
+
     def __new__(
         cls,
         *,
@@ -654,62 +1201,126 @@ class Probe:
         flow: int = 0,
     ) -> Self: ...
     @property
-    def seq(self) -> int: ...
+    def seq(self) -> int:
+        """Its number in its flow, from 1."""
+
     @property
-    def verdict(
-        self,
-    ) -> Literal["answered", "late", "lost", "pending", "refused", "send_failed"]: ...
+    def verdict(self) -> Literal["answered", "late", "lost", "pending", "refused", "send_failed"]:
+        """The verdict: "answered" in time, "lost" (no reply in time), "refused" (no reply after an
+        ICMP port unreachable; on Linux after a host or network unreachable, too) or
+        "send_failed" (this host could not send it). Only a report's columns also use "pending"
+        (not decided yet) and "late" (a reply arrived after the timeout).
+        """
+
     @property
-    def rtt(self) -> float | None: ...
+    def rtt(self) -> float | None:
+        """The round-trip time, in seconds (RFC 2681), by a clock that never steps; None without a
+        reply in time.
+        """
+
     @property
-    def reply(self) -> bytes | None: ...
+    def reply(self) -> bytes | None:
+        """The payload of the reply, cut to 1024 bytes; None without a reply in time."""
+
     @property
-    def sent_at(self) -> float: ...
+    def sent_at(self) -> float:
+        """The send time, in seconds since the Unix epoch."""
+
     @property
-    def kernel_rtt(self) -> float | None: ...
+    def kernel_rtt(self) -> float | None:
+        """The round-trip time by the kernel's timestamps, in seconds: without this host's delay in
+        waking the program. None without such a timestamp.
+        """
+
     @property
-    def flow(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def flow(self) -> int:
+        """The number of its flow in the session, from 0."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Runs:
-    __match_args__: Final = (
-        "count",
-        "mean",
-        "max",
-    )
+    """Lengths of runs of consecutive probes. An unfinished run counts with its current length."""
+
+    __match_args__: Final = ("count", "mean", "max")
+
     def __new__(cls, *, count: int, mean: float | None = None, max: int | None = None) -> Self: ...
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """The number of runs."""
+
     @property
-    def mean(self) -> float | None: ...
+    def mean(self) -> float | None:
+        """The mean length, in probes; None without runs."""
+
     @property
-    def max(self) -> int | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def max(self) -> int | None:
+        """The greatest length, in probes; None without runs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Distribution:
+    """A distribution of durations, in seconds. Count, minimum, mean, standard deviation and maximum
+    are exact; percentiles are exact up to 1024 values, then within 0.1 % (an HDR histogram with
+    three digits).
+
+    durations: at most 16,777,216 numbers of seconds, 0 to 9.2e9.
+
+    Raises ValueError for a number out of range.
+    """
+
     def __new__(cls, durations: Iterable[float] = ()) -> Self: ...
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """The number of values."""
+
     @property
-    def min(self) -> float | None: ...
+    def min(self) -> float | None:
+        """The smallest value, in seconds; None if empty."""
+
     @property
-    def mean(self) -> float | None: ...
+    def mean(self) -> float | None:
+        """The arithmetic mean, in seconds; None if empty."""
+
     @property
-    def median(self) -> float | None: ...
+    def median(self) -> float | None:
+        """The 50th percentile, in seconds; None if empty."""
+
     @property
-    def p99(self) -> float | None: ...
+    def p99(self) -> float | None:
+        """The 99th percentile, in seconds; None for fewer than 100 values."""
+
     @property
-    def max(self) -> float | None: ...
+    def max(self) -> float | None:
+        """The largest value, in seconds; None if empty."""
+
     @property
-    def stddev(self) -> float | None: ...
-    def percentile(self, percent: float) -> float | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def stddev(self) -> float | None:
+        """The sample standard deviation (n - 1), in seconds; None for fewer than two values."""
+
+    def percentile(self, percent: float) -> float | None:
+        """Returns the smallest value that at least `percent` of the values do not exceed (nearest
+        rank), in seconds.
+
+        None if fewer than one value is expected beyond it: p99.9 needs 1000 values, the median only
+        one. 0 is the minimum, 100 the maximum. A number between 0 and 1 is refused, because it is
+        almost always meant as a share: the 99th percentile is percentile(99).
+
+        Raises ValueError unless percent is 0 or in 1 to 100.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the attributes as a dict."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
     @staticmethod
@@ -717,6 +1328,15 @@ class Distribution:
 
 @final
 class PingReport:
+    """The results of a ping session. At every moment
+    sent = answered + late + lost + refused + send_failed + pending (probes) and
+    received = answered + late + duplicates + corrupt + foreign (datagrams).
+
+    Reports add: `a + b` covers both sessions, `sum(reports)` all of them. `print(report)` shows a
+    summary. `PingReport()` is empty; `PingReport.from_probes` builds a report from probes. Times
+    are in seconds unless a name says otherwise.
+    """
+
     __match_args__: Final = (
         "sent",
         "answered",
@@ -726,79 +1346,204 @@ class PingReport:
         "send_failed",
         "pending",
     )
+
     def __new__(cls) -> Self: ...
     @staticmethod
-    def from_probes(probes: Iterable[Probe], *, size: int = 64) -> PingReport: ...
+    def from_probes(probes: Iterable[Probe], *, size: int = 64) -> PingReport:
+        """Returns the report of the given probes, for tests of programs that use reports. Each reply
+        counts once; attributes that probes do not determine are 0, empty or None.
+
+        probes: at most 16,777,216 Probe objects in any order; a number occurs once per flow.
+        size: the length of each probe's payload, 0 to 65507 bytes.
+
+        Raises ValueError if a probe contradicts itself, such as one answered without an rtt, or if
+        a number occurs twice in a flow; TypeError for an item that is not a Probe.
+        """
+
     @property
-    def flows(self) -> tuple[PingReport, ...]: ...
+    def flows(self) -> tuple[PingReport, ...]:
+        """The report of each flow, a tuple in order of flow numbers; empty for a session of one flow
+        and for a sum.
+        """
+
     @property
-    def sent(self) -> int: ...
+    def sent(self) -> int:
+        """Probes handed to the system."""
+
     @property
-    def answered(self) -> int: ...
+    def answered(self) -> int:
+        """Probes answered within the timeout."""
+
     @property
-    def late(self) -> int: ...
+    def late(self) -> int:
+        """Probes answered after the timeout."""
+
     @property
-    def lost(self) -> int: ...
+    def lost(self) -> int:
+        """Probes not answered, for no known reason."""
+
     @property
-    def refused(self) -> int: ...
+    def refused(self) -> int:
+        """Probes not answered after an ICMP port unreachable; on Linux after a host or network
+        unreachable, too.
+        """
+
     @property
-    def send_failed(self) -> int: ...
+    def send_failed(self) -> int:
+        """Probes that this host could not send."""
+
     @property
-    def pending(self) -> int: ...
+    def pending(self) -> int:
+        """Probes that still wait for a reply."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """Datagrams received."""
+
     @property
-    def duplicates(self) -> int: ...
+    def duplicates(self) -> int:
+        """Replies to a probe that already had one (RFC 5560)."""
+
     @property
-    def corrupt(self) -> int: ...
+    def corrupt(self) -> int:
+        """Damaged replies: the content differs from the probe's, or the session's token comes with an
+        unknown number.
+        """
+
     @property
-    def foreign(self) -> int: ...
+    def foreign(self) -> int:
+        """All other datagrams: without the token, or replies to forgotten probes."""
+
     @property
-    def loss(self) -> float | None: ...
+    def loss(self) -> float | None:
+        """The share, 0 to 1, of decided probes without an answer in time; None before any is decided.
+        This is round-trip loss (RFC 6673); a reply after the timeout counts as lost (RFC 2680
+        section 2.4).
+        """
+
     @property
-    def loss_interval(self) -> tuple[float, float] | None: ...
+    def loss_interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the loss, a (low, high) pair of shares (Wilson 1927, no
+        continuity correction); None before any probe is decided.
+        """
+
     @property
-    def loss_bursts(self) -> Runs: ...
+    def loss_bursts(self) -> Runs:
+        """Runs of consecutive probes without an answer in time (loss periods, RFC 3357)."""
+
     @property
-    def loss_gaps(self) -> Runs: ...
+    def loss_gaps(self) -> Runs:
+        """Runs of consecutive probes answered in time."""
+
     @property
-    def rtt(self) -> Distribution: ...
+    def rtt(self) -> Distribution:
+        """Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in
+        seconds.
+        """
+
     @property
-    def kernel_rtt(self) -> Distribution: ...
+    def kernel_rtt(self) -> Distribution:
+        """Round-trip times up to the kernel's receive timestamps, with timestamps="kernel" from its
+        transmit timestamps: without this host's delay in waking the program. Empty if the platform
+        provides no such timestamps.
+        """
+
     @property
-    def overhead(self) -> Distribution: ...
+    def overhead(self) -> Distribution:
+        """The differences of `rtt` and `kernel_rtt`: the delay added by this host's scheduling."""
+
     @property
-    def timestamps(self) -> Literal["kernel", "user"]: ...
+    def timestamps(self) -> Literal["kernel", "user"]:
+        """The source of timestamps: "kernel" if any reply has the kernel's, otherwise "user"."""
+
     @property
-    def schedule_error(self) -> Distribution: ...
+    def schedule_error(self) -> Distribution:
+        """The actual minus the intended send time of each probe. Empty for stop-and-wait."""
+
     @property
-    def missed(self) -> int: ...
+    def missed(self) -> int:
+        """Slots of the schedule without a probe, because this program woke too late."""
+
     @property
-    def ipdv_abs_mean(self) -> float | None: ...
+    def ipdv_abs_mean(self) -> float | None:
+        """The mean absolute inter-packet delay variation (RFC 3393), in seconds, over pairs of
+        consecutive probes that were both answered in time; None without such a pair.
+        """
+
     @property
-    def rfc3550_jitter(self) -> float | None: ...
+    def rfc3550_jitter(self) -> float | None:
+        """The interarrival jitter of RFC 3550 section 6.4.1 over round trips, in seconds: absolute
+        differences in order of arrival, smoothed with gain 1/16 from 0; None for fewer than two.
+        """
+
     @property
-    def pdv_p95(self) -> float | None: ...
+    def pdv_p95(self) -> float | None:
+        """The 95th percentile of packet delay variation (RFC 5481 section 4.2), in seconds: each
+        round-trip time minus the smallest. None for fewer than 20.
+        """
+
     @property
-    def reordered(self) -> int: ...
+    def reordered(self) -> int:
+        """Replies that arrived after one to a later probe (RFC 4737 section 3.3)."""
+
     @property
-    def reorder_ratio(self) -> float | None: ...
+    def reorder_ratio(self) -> float | None:
+        """The share, 0 to 1, of reordered replies among all probes that had a reply (RFC 4737 section
+        4.1); None without any reply.
+        """
+
     @property
-    def reorder_extent(self) -> int | None: ...
+    def reorder_extent(self) -> int | None:
+        """The largest reordering extent, in packets (RFC 4737 section 4.2); None without reordering."""
+
     @property
-    def wall_steps(self) -> int: ...
+    def wall_steps(self) -> int:
+        """The number of wall-clock steps of 10 ms or more. They change no round-trip time."""
+
     @property
-    def wall_step_total(self) -> float: ...
+    def wall_step_total(self) -> float:
+        """The sum of the wall-clock steps, in seconds; negative if the clock went back."""
+
     @property
-    def receive_drops(self) -> int: ...
+    def receive_drops(self) -> int:
+        """Datagrams that this host dropped because the socket's receive queue was full; 0 if the
+        platform does not report them.
+        """
+
     @property
-    def started_at(self) -> float | None: ...
+    def started_at(self) -> float | None:
+        """The start of the session, in seconds since the Unix epoch; the earliest for a sum. None
+        before the first probe.
+        """
+
     @property
-    def rows_dropped(self) -> int: ...
-    def columns(self) -> _Columns: ...
+    def rows_dropped(self) -> int:
+        """The number of probes without a row in `columns()` (see `keep`)."""
+
+    def columns(self) -> _Columns:
+        """Returns the kept probes as a dict of read-only NumPy arrays of shape (n,): one row per
+        probe, in send order (36 bytes per probe; see `keep`). The first call gathers them and
+        passes their memory to NumPy without a copy; later calls return the same arrays.
+
+        seq: uint64, from 1 in each flow.
+        flow: uint8, from 0.
+        sent_at_ns: int64, nanoseconds since `started_at` on a clock that does not step.
+        rtt_ns, kernel_rtt_ns: float64, nanoseconds; NaN without a reply or a timestamp.
+        verdict: uint8, an index into `VERDICTS`.
+        size: uint16, the length of the probe's payload in bytes.
+
+        A late reply has a round-trip time here, but not in `rtt`. Select the replies in time with
+
+            columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]
+        """
+
     @property
-    def hint(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def hint(self) -> str | None:
+        """Advice if every reply is foreign although probes carry a token; None otherwise."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the attributes as a dict; reports and distributions become dicts, too."""
+
     def __add__(self, other: PingReport, /) -> PingReport: ...
     def __radd__(self, other: int, /) -> PingReport: ...
     def __copy__(self) -> Self: ...
@@ -826,7 +1571,49 @@ async def async_ping(
     dont_fragment: bool = False,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
-) -> PingReport: ...
+) -> PingReport:
+    """Ping a UDP echo server through the running event loop and return the PingReport, as `ping` does.
+
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
+        used unless `family` says otherwise.
+    port: the server's port, 1 to 65535.
+    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
+        `stop`.
+    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
+        is among the last 16384.
+    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
+        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
+        next probe is sent once the last was answered or timed out.
+    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
+        section 11.1.1).
+    duration: how long to send probes, in seconds.
+    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
+    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
+        message of the lab, which a server may answer in other words.
+    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
+        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
+        "kernel" also its transmit stamps, "user" neither.
+    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
+        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
+        of the last delays, at most 50 us, and the rest is spun.
+    source: the (address, port) to send from; port 0 is any port, "" any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63.
+    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
+        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
+        this host then knows. False leaves it to the system, which fragments a datagram too long
+        for its own link. Raises OSError at the start if the platform cannot (Linux can).
+    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
+        choose among equal-cost paths by port. The flows take turns, and each numbers its own
+        probes from 1; without an interval each flow waits for its own replies. A source port
+        that is given is the first of consecutive ones.
+    family: 4 or 6 uses an address of that family only; None any.
+
+    No thread of Python waits, except while a name is resolved. Cancelling ends the probes. Raises
+    what `ping` raises.
+    """
+
 async def async_ping_many(
     targets: Iterable[tuple[str, int]],
     *,
@@ -834,7 +1621,20 @@ async def async_ping_many(
     rate: float = 1000.0,
     timeout: float = 1.0,
     size: int = 64,
-) -> list[PingReport]: ...
+) -> list[PingReport]:
+    """Ping many UDP echo servers through the running event loop; return a PingReport for each, as
+    `ping_many` does.
+
+    targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
+    count: how many probes to send to each, at least 1. The targets take turns.
+    rate: how many probes to send per second in all. Probes that a pause of this host held up for
+        more than 10 ms are sent later, not in a burst.
+    timeout: how long to wait for each reply, in seconds.
+    size: the payload of a probe in bytes, 64 to 65507.
+
+    No thread of Python waits. Cancelling ends the probes. Raises what `ping_many` raises.
+    """
+
 def ping(
     host: str,
     port: int = 12000,
@@ -855,7 +1655,52 @@ def ping(
     dont_fragment: bool = False,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
-) -> PingReport: ...
+) -> PingReport:
+    """Ping a UDP echo server and return the PingReport.
+
+    Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the report so
+    far as its `report`.
+
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
+        used unless `family` says otherwise.
+    port: the server's port, 1 to 65535.
+    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
+        `stop`.
+    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
+        is among the last 16384.
+    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
+        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
+        next probe is sent once the last was answered or timed out.
+    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
+        section 11.1.1).
+    duration: how long to send probes, in seconds.
+    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
+    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
+        message of the lab, which a server may answer in other words.
+    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
+        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
+        "kernel" also its transmit stamps, "user" neither.
+    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
+        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
+        of the last delays, at most 50 us, and the rest is spun.
+    source: the (address, port) to send from; port 0 is any port, "" any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63.
+    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
+        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
+        this host then knows. False leaves it to the system, which fragments a datagram too long
+        for its own link. Raises OSError at the start if the platform cannot (Linux can).
+    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
+        choose among equal-cost paths by port. The flows take turns, and each numbers its own
+        probes from 1; without an interval each flow waits for its own replies. A source port
+        that is given is the first of consecutive ones.
+    family: 4 or 6 uses an address of that family only; None any.
+
+    Raises ValueError for an argument out of range and for a run without end, OSError if the system
+    refuses the address and socket.gaierror if the host has none.
+    """
+
 def ping_many(
     targets: Iterable[tuple[str, int]],
     *,
@@ -863,10 +1708,65 @@ def ping_many(
     rate: float = 1000.0,
     timeout: float = 1.0,
     size: int = 64,
-) -> list[PingReport]: ...
+) -> list[PingReport]:
+    """Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
+    their order.
+
+    targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
+    count: how many probes to send to each, at least 1. The targets take turns.
+    rate: how many probes to send per second in all. Probes that a pause of this host held up for
+        more than 10 ms are sent later, not in a burst.
+    timeout: how long to wait for each reply, in seconds.
+    size: the payload of a probe in bytes, 64 to 65507.
+
+    A reply is matched by the token of its target's session, also if it comes from another address
+    than the one that was asked. Refusals count as losses, because an unconnected socket does not
+    learn of them. Above 2000 probes per second, probes are sent and replies are read several at
+    a time, every half a millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
+    Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the reports so
+    far as its `reports`.
+
+    Raises TypeError for a target that is no pair, ValueError for an argument out of range, OSError if
+    the system refuses the socket and socket.gaierror if a host has no address.
+    """
 
 @final
 class HeartbeatClient:
+    """Tells a heartbeat server that this process is alive.
+
+    host: the server's address or name; if a name has addresses of both families, IPv4 is used.
+    port: the server's port, 1 to 65535.
+    also: up to 255 more servers, each a (host, port); every beat goes to all of them.
+    interval: the time from one beat to the next, in seconds.
+    spread: how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5.
+    name: the name that the server knows this client by, also from another address: 1 to 64 bytes
+        without blanks and ";".
+    stall_after: without `progress` for longer than this, in seconds, beats say "stalled"; never if None.
+    count: how many beats to send, including those that `busy` sends out of turn, at least 1; None
+        sends until `stop`.
+    fail_at: the number, from 1, of the beat at which a crash is simulated.
+    fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
+    loss: the probability, 0 to 1, that a beat is not sent, on purpose.
+    seed: repeats these random choices (xoshiro256++); drawn at random if None.
+    format: a message of your own, with {seq} for the beat's number and its time as {time} (seconds
+        since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
+        Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
+        each start, and the progress and silence that `progress` and `busy` reported:
+        "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+
+    Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
+    process forked from this one sends no beats: there the object is stopped.
+
+    `async with` watches the running event loop: while it turns, it marks progress once per interval, or
+    twice per `stall_after` if that is sooner. If it is blocked, the beats go on and say for how long. If
+    it ends before the block is left, the client stops.
+
+    Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating yields
+    each Beat as it is due and ends with the last.
+
+    Raises ValueError for an argument out of range.
+    """
+
     def __new__(
         cls,
         host: str,
@@ -885,47 +1785,130 @@ class HeartbeatClient:
         format: str | None = None,
     ) -> Self: ...
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """the server's address or name; if a name has addresses of both families, IPv4 is used."""
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """the server's port, 1 to 65535."""
+
     @property
-    def also(self) -> tuple[_Address, ...]: ...
+    def also(self) -> tuple[_Address, ...]:
+        """up to 255 more servers, each a (host, port); every beat goes to all of them."""
+
     @property
-    def interval(self) -> float: ...
+    def interval(self) -> float:
+        """the time from one beat to the next, in seconds."""
+
     @property
-    def spread(self) -> float: ...
+    def spread(self) -> float:
+        """how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5."""
+
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """the name that the server knows this client by, also from another address: 1 to 64 bytes
+        without blanks and ";".
+        """
+
     @property
-    def stall_after(self) -> float | None: ...
+    def stall_after(self) -> float | None:
+        """without `progress` for longer than this, in seconds, beats say "stalled"; never if None."""
+
     @property
-    def count(self) -> int | None: ...
+    def count(self) -> int | None:
+        """how many beats to send, including those that `busy` sends out of turn, at least 1; None
+        sends until `stop`.
+        """
+
     @property
-    def fail_at(self) -> int | None: ...
+    def fail_at(self) -> int | None:
+        """the number, from 1, of the beat at which a crash is simulated."""
+
     @property
-    def fail_chance(self) -> float: ...
+    def fail_chance(self) -> float:
+        """the probability, 0 to 1, of a simulated crash at each beat."""
+
     @property
-    def loss(self) -> float: ...
+    def loss(self) -> float:
+        """the probability, 0 to 1, that a beat is not sent, on purpose."""
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """repeats these random choices (xoshiro256++); drawn at random if None."""
+
     @property
-    def format(self) -> str | None: ...
-    def progress(self) -> Progress: ...
-    def busy(self, *, until: float) -> None: ...
+    def format(self) -> str | None:
+        """a message of your own, with {seq} for the beat's number and its time as {time} (seconds
+        since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
+        Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
+        each start, and the progress and silence that `progress` and `busy` reported:
+        "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+        """
+
+    def progress(self) -> Progress:
+        """Mark progress of the application: beats carry the time since then. Any thread may call it.
+
+        The result is a context manager that marks progress at its end, and a decorator that marks it after
+        each call: `with beat.progress(): ...`, `@beat.progress()`. If the interpreter that calls it is
+        stuck, the beats go on and say for how long.
+
+        Raises RuntimeError if the client has a format: its beats carry no progress.
+        """
+
+    def busy(self, *, until: float) -> None:
+        """Announce silence immediately: the next beat does not wait for its turn.
+
+        until: the end of the silence, in seconds since the Unix epoch; `progress` ends it earlier.
+
+        The server holds its verdict until then and its timeout. Raises ValueError if `until` is not in the
+        future, and RuntimeError if the client has a format: its beats announce nothing.
+        """
+
     @property
-    def server(self) -> _Address: ...
+    def server(self) -> _Address:
+        """The (host, port) that the beats go to.
+
+        Raises NotStartedError before the first start.
+        """
+
     @property
-    def counters(self) -> HeartbeatClientCounters: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def counters(self) -> HeartbeatClientCounters:
+        """Counts of beats since the last start."""
+
+    def start(self) -> None:
+        """Start the object on a thread of its own; do nothing if it runs already.
+
+        A start after a stop begins anew, with counters at zero.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        no address.
+        """
+
+    def stop(self) -> None:
+        """Stop and close the socket; counters and events stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether the object runs."""
+
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The (host, port) that the object's socket is bound to.
+
+        Raises NotStartedError before the first start.
+        """
+
     @property
-    def events_dropped(self) -> int: ...
+    def events_dropped(self) -> int:
+        """How many events were dropped because nobody read them in time."""
+
     @property
-    def last_send_error(self) -> OSError | None: ...
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if it sent all."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -934,28 +1917,58 @@ class HeartbeatClient:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> None: ...
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
     def __iter__(self) -> Self: ...
     def __next__(self) -> Beat: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Beat]: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Beat]:
+        """Wait for an event and return all that are unread then, oldest first.
+
+        limit: how many to return at most, at least 1.
+        timeout: how long to wait for the first, in seconds; None waits without end.
+
+        The list is empty at the timeout, and once the object has stopped and all events were
+        read. `events_dropped` counts those that nobody read in time.
+
+        Raises NotStartedError before the first start.
+        """
+
     def __aiter__(self) -> AsyncIterator[Beat]: ...
     @property
-    def _tick_period(self) -> float: ...
-    def _tick(self) -> None: ...
-    def _poll(self, waiter: _Waiter) -> Beat | None: ...
-    def _has_names(self) -> bool: ...
-    def _begin_leaving(self) -> None: ...
-    def _poll_end(self, waiter: _Waiter) -> bool: ...
+    def _tick_period(self) -> float:
+        """How often a watched event loop calls `_tick`, in seconds."""
+
+    def _tick(self) -> None:
+        """Mark that the event loop turns; it does not end a silence that `busy` announced."""
+
+    def _poll(self, waiter: _Waiter) -> Beat | None:
+        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+
+    def _has_names(self) -> bool:
+        """Whether a start waits for the system's resolver."""
+
+    def _begin_leaving(self) -> None:
+        """Stop after the farewell; return immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
 
 @final
 class Progress:
+    """The result of `HeartbeatClient.progress`: marks progress at the end of a `with` block, or after each
+    call of a function or coroutine function that it decorates.
+    """
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -968,13 +1981,10 @@ class Progress:
 
 @final
 class HeartbeatClientCounters:
-    __match_args__: Final = (
-        "sent",
-        "skipped",
-        "send_failed",
-        "refused",
-        "received",
-    )
+    """Counts of beats."""
+
+    __match_args__: Final = ("sent", "skipped", "send_failed", "refused", "received")
+
     def __new__(
         cls,
         *,
@@ -985,41 +1995,92 @@ class HeartbeatClientCounters:
         received: int = 0,
     ) -> Self: ...
     @property
-    def sent(self) -> int: ...
+    def sent(self) -> int:
+        """Beats sent, goodbyes included; one to several servers counts once for each."""
+
     @property
-    def skipped(self) -> int: ...
+    def skipped(self) -> int:
+        """Beats not sent on purpose."""
+
     @property
-    def send_failed(self) -> int: ...
+    def send_failed(self) -> int:
+        """Beats that this host could not send."""
+
     @property
-    def refused(self) -> int: ...
+    def refused(self) -> int:
+        """Times the server's host said that nothing listens on the port (ICMP port unreachable)."""
+
     @property
-    def received(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def received(self) -> int:
+        """Answers that arrived."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Beat:
-    __match_args__: Final = (
-        "seq",
-        "outcome",
-        "time",
-    )
+    """A beat of a HeartbeatClient that was due."""
+
+    __match_args__: Final = ("seq", "outcome", "time")
+
     def __new__(
         cls, *, seq: int, outcome: Literal["failed", "sent", "skipped"], time: float
     ) -> Self: ...
     @property
-    def seq(self) -> int: ...
+    def seq(self) -> int:
+        """Its number, from 1."""
+
     @property
-    def outcome(self) -> Literal["failed", "sent", "skipped"]: ...
+    def outcome(self) -> Literal["failed", "sent", "skipped"]:
+        """What was done: "sent", "skipped" (not sent, on purpose) or "failed" (a crash was
+        simulated: this beat and all that follow stay away).
+        """
+
     @property
-    def time(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def time(self) -> float:
+        """When it was due, in seconds since the Unix epoch."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class HeartbeatServer:
+    """Follows clients by the heartbeats that they send and says which are alive.
+
+    host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
+    port: 0 to 65535; 0 is any free port, see `address`.
+    timeout: the silence, in seconds, after which a client counts as stopped, the same for all; in place of
+        a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
+        hold it back.
+    detector: how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
+        "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
+        (levels of phi), "fixed" (seconds).
+    suspect: the detector's level for Suspect; its default if None ("multiple": 3 intervals).
+    down: its level for Down; its default if None ("multiple": 5 intervals).
+    by_host: tell clients apart by their hosts alone, not by address and port.
+    reply: answer each beat with its text in upper case.
+    max_peers: how many clients to follow, at least 1; others are rejected and counted. Clients that have
+        stopped make room for new ones, and so do those heard once and then not for 60 s.
+    every_beat: make an event of each datagram (Heard, Ignored), not only of changes.
+    old_beats: how to judge a beat whose number or time is not newer than those before: "ignore" does not
+        count it as a sign of life if it is a copy or was sent long before, "accept" counts every
+        beat, whatever number or time it carries.
+
+    A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
+    seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
+
+    Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
+    Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
+
+    Raises ValueError for an argument out of range.
+    """
+
     def __new__(
         cls,
         host: str = "127.0.0.1",
@@ -1037,45 +2098,119 @@ class HeartbeatServer:
         old_beats: Literal["ignore", "accept"] = "ignore",
     ) -> Self: ...
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6)."""
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """0 to 65535; 0 is any free port, see `address`."""
+
     @property
-    def timeout(self) -> float | None: ...
+    def timeout(self) -> float | None:
+        """the silence, in seconds, after which a client counts as stopped, the same for all; in place of
+        a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
+        hold it back.
+        """
+
     @property
     def detector(
         self,
-    ) -> Literal["fixed", "multiple", "chen", "two_window", "bertier", "phi", "phi_exp"] | None: ...
+    ) -> Literal["fixed", "multiple", "chen", "two_window", "bertier", "phi", "phi_exp"] | None:
+        """how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
+        "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
+        (levels of phi), "fixed" (seconds).
+        """
+
     @property
-    def suspect(self) -> float | None: ...
+    def suspect(self) -> float | None:
+        """the detector's level for Suspect; its default if None ("multiple": 3 intervals)."""
+
     @property
-    def down(self) -> float | None: ...
+    def down(self) -> float | None:
+        """its level for Down; its default if None ("multiple": 5 intervals)."""
+
     @property
-    def by_host(self) -> bool: ...
+    def by_host(self) -> bool:
+        """tell clients apart by their hosts alone, not by address and port."""
+
     @property
-    def reply(self) -> bool: ...
+    def reply(self) -> bool:
+        """answer each beat with its text in upper case."""
+
     @property
-    def max_peers(self) -> int: ...
+    def max_peers(self) -> int:
+        """how many clients to follow, at least 1; others are rejected and counted. Clients that have
+        stopped make room for new ones, and so do those heard once and then not for 60 s.
+        """
+
     @property
-    def every_beat(self) -> bool: ...
+    def every_beat(self) -> bool:
+        """make an event of each datagram (Heard, Ignored), not only of changes."""
+
     @property
-    def old_beats(self) -> Literal["ignore", "accept"]: ...
+    def old_beats(self) -> Literal["ignore", "accept"]:
+        """how to judge a beat whose number or time is not newer than those before: "ignore" does not
+        count it as a sign of life if it is a copy or was sent long before, "accept" counts every
+        beat, whatever number or time it carries.
+        """
+
     @property
-    def counters(self) -> HeartbeatServerCounters: ...
-    def peers(self) -> list[Peer]: ...
-    def columns(self) -> _Columns: ...
+    def counters(self) -> HeartbeatServerCounters:
+        """Counts of datagrams since the last start."""
+
+    def peers(self) -> list[Peer]:
+        """The clients that the server follows, in no order."""
+
+    def columns(self) -> _Columns:
+        """The same as a dict of read-only NumPy arrays of equal length, one row per client.
+
+        address, name, state: object (str; name None if the client declares none).
+        port: uint16.
+        last_received_at_ns: int64, nanoseconds since `started_at`.
+        received, reordered, duplicates: uint64.
+        seq, expected, boot: float64, exact up to 2**53; nan if there is none.
+        timeout_ns: int64.
+        interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nan if there is none.
+        """
+
     @property
-    def started_at(self) -> float | None: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def started_at(self) -> float | None:
+        """When it was last started, in seconds since the Unix epoch; None before the first start."""
+
+    def start(self) -> None:
+        """Start the object on a thread of its own; do nothing if it runs already.
+
+        A start after a stop begins anew, with counters at zero.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        no address.
+        """
+
+    def stop(self) -> None:
+        """Stop and close the socket; counters and events stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether the object runs."""
+
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The (host, port) that the object's socket is bound to.
+
+        Raises NotStartedError before the first start.
+        """
+
     @property
-    def events_dropped(self) -> int: ...
+    def events_dropped(self) -> int:
+        """How many events were dropped because nobody read them in time."""
+
     @property
-    def last_send_error(self) -> OSError | None: ...
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if it sent all."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -1084,25 +2219,51 @@ class HeartbeatServer:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> None: ...
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Event: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_Event]: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_Event]:
+        """Wait for an event and return all that are unread then, oldest first.
+
+        limit: how many to return at most, at least 1.
+        timeout: how long to wait for the first, in seconds; None waits without end.
+
+        The list is empty at the timeout, and once the object has stopped and all events were
+        read. `events_dropped` counts those that nobody read in time.
+
+        Raises NotStartedError before the first start.
+        """
+
     def __aiter__(self) -> AsyncIterator[_Event]: ...
-    def _poll(self, waiter: _Waiter) -> _Event | None: ...
-    def _has_names(self) -> bool: ...
-    def _begin_leaving(self) -> None: ...
-    def _poll_end(self, waiter: _Waiter) -> bool: ...
+    def _poll(self, waiter: _Waiter) -> _Event | None:
+        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+
+    def _has_names(self) -> bool:
+        """Whether a start waits for the system's resolver."""
+
+    def _begin_leaving(self) -> None:
+        """Stop after the farewell; return immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
 
 @final
 class HeartbeatServerCounters:
+    """Counts of datagrams by their fate:
+    received = beats + goodbyes + duplicates + stale + ignored + rejected.
+    """
+
     __match_args__: Final = (
         "received",
         "beats",
@@ -1116,6 +2277,7 @@ class HeartbeatServerCounters:
         "replied",
         "send_failed",
     )
+
     def __new__(
         cls,
         *,
@@ -1132,33 +2294,61 @@ class HeartbeatServerCounters:
         send_failed: int = 0,
     ) -> Self: ...
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """Datagrams that came in."""
+
     @property
-    def beats(self) -> int: ...
+    def beats(self) -> int:
+        """Heartbeats, each counted once."""
+
     @property
-    def late_beats(self) -> int: ...
+    def late_beats(self) -> int:
+        """Of these, the ones that had been reported lost."""
+
     @property
-    def goodbyes(self) -> int: ...
+    def goodbyes(self) -> int:
+        """Goodbyes; a client sends several, because any one may be lost."""
+
     @property
-    def duplicates(self) -> int: ...
+    def duplicates(self) -> int:
+        """Heartbeats that had come before."""
+
     @property
-    def stale(self) -> int: ...
+    def stale(self) -> int:
+        """Heartbeats too old to say whether they had come before."""
+
     @property
-    def ignored(self) -> int: ...
+    def ignored(self) -> int:
+        """Datagrams that are no heartbeat: neither a number nor a time is in them."""
+
     @property
-    def rejected(self) -> int: ...
+    def rejected(self) -> int:
+        """Datagrams of clients that found the table full."""
+
     @property
-    def receive_drops(self) -> int: ...
+    def receive_drops(self) -> int:
+        """Datagrams that this host dropped because the server did not read them in time; not among the
+        received.
+        """
+
     @property
-    def replied(self) -> int: ...
+    def replied(self) -> int:
+        """Answers sent."""
+
     @property
-    def send_failed(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def send_failed(self) -> int:
+        """Answers that this host could not send."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Peer:
+    """What a HeartbeatServer knows of a client."""
+
     __match_args__: Final = (
         "address",
         "state",
@@ -1177,6 +2367,7 @@ class Peer:
         "status",
         "progress_age",
     )
+
     def __new__(
         cls,
         *,
@@ -1200,47 +2391,94 @@ class Peer:
         progress_age: float | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The (host, port) that its last beat came from."""
+
     @property
     def state(
         self,
     ) -> Literal[
         "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
-    ]: ...
+    ]:
+        """ "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by
+        half an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
+        application gets nowhere) or "busy" (it announced silence).
+        """
+
     @property
-    def last_received_at(self) -> float: ...
+    def last_received_at(self) -> float:
+        """When its last beat came that was news, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The highest number heard; None if its beats carry none."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """How many of its beats came since it started, each counted once. If beats carry numbers, one
+        without a number does not count; nor does a goodbye.
+        """
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """How many should have come, from the first heard to the highest; None without numbers."""
+
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """Its name; None if it declares none."""
+
     @property
-    def reordered(self) -> int: ...
+    def reordered(self) -> int:
+        """How many of its beats came after one with a higher number (reordered, RFC 4737)."""
+
     @property
-    def duplicates(self) -> int: ...
+    def duplicates(self) -> int:
+        """How many of its beats came again."""
+
     @property
-    def interval(self) -> float | None: ...
+    def interval(self) -> float | None:
+        """Its interval in seconds, declared or learned; None if not known."""
+
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """The effective timeout: the silence after which it counts as down, in seconds."""
+
     @property
-    def delay(self) -> float | None: ...
+    def delay(self) -> float | None:
+        """How much longer its last beat was under way than its fastest, in seconds: a one-way delay
+        without the offset of the two clocks. None if its beats carry no times.
+        """
+
     @property
-    def difference(self) -> float | None: ...
+    def difference(self) -> float | None:
+        """The receive time minus the send time of its last beat, in seconds; the offset of the two
+        clocks is in it.
+        """
+
     @property
-    def boot(self) -> int | None: ...
+    def boot(self) -> int | None:
+        """Its boot id; None if it declares none."""
+
     @property
-    def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None: ...
+    def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None:
+        """What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None."""
+
     @property
-    def progress_age(self) -> float | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def progress_age(self) -> float | None:
+        """How long before its last beat its application got somewhere, in seconds; None if it
+        does not say.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Busy:
+    """A client announced a silence."""
+
     __match_args__: Final = (
         "address",
         "time",
@@ -1250,6 +2488,7 @@ class Busy:
         "expected",
         "name",
     )
+
     def __new__(
         cls,
         *,
@@ -1262,71 +2501,112 @@ class Busy:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def duration(self) -> float: ...
+    def duration(self) -> float:
+        """The announced length, in seconds."""
+
     @property
-    def last_seq(self) -> int | None: ...
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class ClockStepped:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "step",
-        "name",
-    )
+    """A step of a clock: the client's, or the server's own if the host is "0.0.0.0".
+
+    No verdict depends on it; delays are measured from the new time on.
+    """
+
+    __match_args__: Final = ("address", "time", "step", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, step: float, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def step(self) -> float: ...
+    def step(self) -> float:
+        """The size of the step, in seconds; above 0 if the clock went forward."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Conflict:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "boot",
-        "name",
-    )
+    """Two clients alive under one name: the server ignores the earlier one until the other
+    falls silent or says goodbye, and then reports Restarted.
+    """
+
+    __match_args__: Final = ("address", "time", "boot", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, boot: int, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def boot(self) -> int: ...
+    def boot(self) -> int:
+        """The boot id of the ignored client."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Down:
+    """A client was silent for its timeout and is assumed to have ended."""
+
     __match_args__: Final = (
         "address",
         "time",
@@ -1338,6 +2618,7 @@ class Down:
         "timeout",
         "name",
     )
+
     def __new__(
         cls,
         *,
@@ -1352,39 +2633,60 @@ class Down:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The number of the first missing beat; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def cause(
-        self,
-    ) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]: ...
+    def cause(self) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]:
+        """The cause: "silence"; "old_beats" (only beats sent long before arrived); "busy_over" (an
+        announced silence ran out); "mass_silence" (many fell silent together, and it did not
+        return within a second timeout).
+        """
+
     @property
-    def silence(self) -> float: ...
+    def silence(self) -> float:
+        """The time since its last new beat, in seconds."""
+
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """The effective timeout: the silence after which the client is down, in seconds."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Heard:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "seq",
-        "difference",
-        "payload",
-        "name",
-    )
+    """A beat that is neither a LateBeat nor a goodbye. Duplicates are reported only with
+    `old_beats="accept"`.
+    """
+
+    __match_args__: Final = ("address", "time", "seq", "difference", "payload", "name")
+
     def __new__(
         cls,
         *,
@@ -1396,102 +2698,142 @@ class Heard:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """Its number; None if it carries none."""
+
     @property
-    def difference(self) -> float | None: ...
+    def difference(self) -> float | None:
+        """The receive time minus the time in the beat, in seconds; includes the offset between the
+        two hosts' clocks. None if the beat carries no time.
+        """
+
     @property
-    def payload(self) -> bytes: ...
+    def payload(self) -> bytes:
+        """Its payload, cut to 1024 bytes."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Ignored:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "payload",
-        "name",
-    )
+    """A datagram that is not a heartbeat: it carries neither a number nor a time."""
+
+    __match_args__: Final = ("address", "time", "payload", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, payload: bytes, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def payload(self) -> bytes: ...
+    def payload(self) -> bytes:
+        """Its payload, cut to 1024 bytes."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class LateBeat:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "seq",
-        "name",
-    )
+    """The arrival of a beat that had been reported as Lost; it no longer counts as lost."""
+
+    __match_args__: Final = ("address", "time", "seq", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, seq: int, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int: ...
+    def seq(self) -> int:
+        """Its number."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Lost:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "first",
-        "last",
-        "name",
-    )
+    """Beats counted lost, because a higher number arrived first."""
+
+    __match_args__: Final = ("address", "time", "first", "last", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, first: int, last: int, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def first(self) -> int: ...
+    def first(self) -> int:
+        """The first lost number."""
+
     @property
-    def last(self) -> int: ...
+    def last(self) -> int:
+        """The last lost number."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class MassSilence:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "silent",
-        "alive",
-        "listed",
-    )
+    """Many clients fell silent together, so the server's own host or network is the likelier
+    cause. Each has a second timeout to return before it is Down.
+    """
+
+    __match_args__: Final = ("address", "time", "silent", "alive", "listed")
+
     def __new__(
         cls,
         *,
@@ -1502,71 +2844,95 @@ class MassSilence:
         listed: Iterable[_Address] = (),
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """("0.0.0.0", 0): the event is about the server itself."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def silent(self) -> int: ...
+    def silent(self) -> int:
+        """The number of silent clients."""
+
     @property
-    def alive(self) -> int: ...
+    def alive(self) -> int:
+        """The number of clients that had not ended, the silent ones included."""
+
     @property
-    def listed(self) -> tuple[_Address, ...]: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def listed(self) -> tuple[_Address, ...]:
+        """The (host, port) of each silent client, at most 1024."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Moved:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "old",
-        "name",
-    )
+    """A named client's address changed."""
+
+    __match_args__: Final = ("address", "time", "old", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, old: _Address, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def old(self) -> _Address: ...
+    def old(self) -> _Address:
+        """The previous (host, port)."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Paused:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "duration",
-    )
+    """A pause of the server itself: its process was stopped, suspended or starved. The pause does
+    not count as any client's silence.
+    """
+
+    __match_args__: Final = ("address", "time", "duration")
+
     def __new__(cls, *, address: _Address, time: float, duration: float) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """("0.0.0.0", 0): the event is about the server itself."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def duration(self) -> float: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def duration(self) -> float:
+        """The length of the pause, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Recovered:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "seq",
-        "state",
-        "duration",
-        "timeout",
-        "name",
-    )
+    """A beat ended a state of a client that had been reported."""
+
+    __match_args__: Final = ("address", "time", "seq", "state", "duration", "timeout", "name")
+
     def __new__(
         cls,
         *,
@@ -1579,27 +2945,43 @@ class Recovered:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The number of that beat; None if it carries none."""
+
     @property
-    def state(
-        self,
-    ) -> Literal["suspect", "down", "stopped", "busy", "stalled"]: ...
+    def state(self) -> Literal["suspect", "down", "stopped", "busy", "stalled"]:
+        """The state that ended: "suspect", "down", "stopped", "busy" or "stalled"."""
+
     @property
-    def duration(self) -> float: ...
+    def duration(self) -> float:
+        """How long that state, or the silence, lasted, in seconds."""
+
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """The effective timeout: the silence after which the client is down, in seconds."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Restarted:
+    """A client restarted; its counts start over."""
+
     __match_args__: Final = (
         "address",
         "time",
@@ -1610,6 +2992,7 @@ class Restarted:
         "expected",
         "name",
     )
+
     def __new__(
         cls,
         *,
@@ -1623,38 +3006,51 @@ class Restarted:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The number of its first beat; None if it carries none."""
+
     @property
-    def cause(
-        self,
-    ) -> Literal["boot", "sequence"]: ...
+    def cause(self) -> Literal["boot", "sequence"]:
+        """The evidence: "boot" (another boot id) or "sequence" (the numbers started over)."""
+
     @property
-    def last_seq(self) -> int | None: ...
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Stalled:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "age",
-        "last_seq",
-        "received",
-        "expected",
-        "name",
-    )
+    """A client beats, but reports that its application makes no progress."""
+
+    __match_args__: Final = ("address", "time", "age", "last_seq", "received", "expected", "name")
+
     def __new__(
         cls,
         *,
@@ -1667,33 +3063,47 @@ class Stalled:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def age(self) -> float | None: ...
+    def age(self) -> float | None:
+        """The time since the application's last progress, in seconds; None if not reported."""
+
     @property
-    def last_seq(self) -> int | None: ...
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Stopped:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "last_seq",
-        "received",
-        "expected",
-        "name",
-    )
+    """A client said goodbye."""
+
+    __match_args__: Final = ("address", "time", "last_seq", "received", "expected", "name")
+
     def __new__(
         cls,
         *,
@@ -1705,23 +3115,41 @@ class Stopped:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def last_seq(self) -> int | None: ...
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Suspect:
+    """A client has been silent for longer than the suspect timeout, but is not Down yet."""
+
     __match_args__: Final = (
         "address",
         "time",
@@ -1732,6 +3160,7 @@ class Suspect:
         "timeout",
         "name",
     )
+
     def __new__(
         cls,
         *,
@@ -1745,45 +3174,73 @@ class Suspect:
         name: str | None = None,
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def silence(self) -> float: ...
+    def silence(self) -> float:
+        """The time since its last new beat, in seconds."""
+
     @property
-    def last_seq(self) -> int | None: ...
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
     @property
-    def expected(self) -> int | None: ...
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float:
+        """The effective timeout: the silence after which the client is down, in seconds."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Up:
-    __match_args__: Final = (
-        "address",
-        "time",
-        "seq",
-        "name",
-    )
+    """The first beat of a client arrived."""
+
+    __match_args__: Final = ("address", "time", "seq", "name")
+
     def __new__(
         cls, *, address: _Address, time: float, seq: int | None = None, name: str | None = None
     ) -> Self: ...
     @property
-    def address(self) -> _Address: ...
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The number of that beat; None if it carries none."""
+
     @property
-    def name(self) -> str | None: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
