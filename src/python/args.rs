@@ -1,7 +1,7 @@
-//! The kinds of arguments: how each is read from Python and shown to it.
+//! Types of arguments, read from Python and shown to it.
 //!
-//! A wrong type and a wrong value get the same message: the argument, the values allowed, and the value
-//! given.
+//! Errors for a wrong type and a wrong value have the same form: argument, allowed values, given
+//! value.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use crate::net::{Endpoint, now};
 use crate::python::value::address;
 use crate::{Error, Random, nanoseconds};
 
-/// A kind of argument.
+/// A type of argument.
 pub(super) trait Argument: Sized {
     /// Reads the argument `name`.
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self>;
@@ -39,7 +39,7 @@ pub(super) fn wrong_value(name: &'static str, given: &Bound<'_, PyAny>, allowed:
     Error::argument(name, shown(given), allowed).into()
 }
 
-/// Returns the repr of the object, or its type if that is too long.
+/// Returns the `repr` of an object, or its type if that is too long.
 fn shown(given: &Bound<'_, PyAny>) -> String {
     match (given.repr(), given.get_type().name()) {
         (Ok(text), _) if text.len().is_ok_and(|length| length <= 80) => text.to_string(),
@@ -48,7 +48,7 @@ fn shown(given: &Bound<'_, PyAny>) -> String {
     }
 }
 
-/// Reads a number; a bool is none, and one too large for a float is infinite.
+/// Reads a number; refuses a bool, and reads a number too large for a float as infinite.
 pub(super) fn number(name: &str, given: &Bound<'_, PyAny>, allowed: &str) -> PyResult<f64> {
     if given.is_instance_of::<PyBool>() {
         return Err(wrong_type(name, given, allowed));
@@ -72,7 +72,7 @@ pub(super) fn number_within(
     if range.contains(&value) { Ok(value) } else { Err(wrong_value(name, given, allowed)) }
 }
 
-/// Reads a whole number in `range`; a bool is none.
+/// Reads a whole number in `range`; refuses a bool.
 pub(super) fn integer(
     name: &'static str,
     given: &Bound<'_, PyAny>,
@@ -87,12 +87,12 @@ pub(super) fn integer(
         Err(error) if error.is_instance_of::<PyTypeError>(given.py()) => {
             Err(wrong_type(name, given, allowed))
         }
-        // Beyond the range, or beyond all that fits.
+        // Out of range, or too large for the type.
         _ => Err(wrong_value(name, given, allowed)),
     }
 }
 
-/// Reads up to `limit` items. The length that an object claims is not believed: it may be any number.
+/// Reads at most `limit` items. Does not trust `__len__`, which may return any number.
 pub(super) fn items<'py, T>(
     name: &'static str,
     given: &Bound<'py, PyAny>,
@@ -156,16 +156,16 @@ impl Argument for String {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Int<T, const MIN: u64, const MAX: u64>(pub(super) T);
 
-/// The port of a server of ours; 0 is any free one.
+/// A local port; 0 for any free one.
 pub(super) type LocalPort = Int<u16, 0, 65_535>;
 
-/// A port that something is sent to.
+/// A destination port.
 pub(super) type RemotePort = Int<u16, 1, 65_535>;
 
-/// How many events to return.
+/// The maximum number of events to return.
 pub(super) type BatchLimit = Int<usize, 1, { u32::MAX as u64 }>;
 
-/// How many: at least one.
+/// A count of at least 1.
 pub(super) type Count = Int<u64, 1, { u64::MAX }>;
 
 impl<T, const MIN: u64, const MAX: u64> Argument for Int<T, MIN, MAX>
@@ -209,12 +209,12 @@ impl Argument for Seconds {
     }
 }
 
-/// How long to wait: 0 or more seconds.
+/// A waiting time of 0 or more seconds.
 #[derive(Clone, Copy)]
 pub(super) struct Patience(f64);
 
 impl Patience {
-    /// The end of a wait that starts now, in monotonic nanoseconds.
+    /// Returns the end of a wait that starts now, in monotonic nanoseconds.
     pub(super) fn deadline_ns(self) -> i64 {
         nanoseconds(self.0).map_or(i64::MAX, |ns| now().mono_ns.saturating_add(ns))
     }
@@ -244,14 +244,14 @@ impl Argument for Probability {
     }
 }
 
-/// The seed of random choices. If none is given, one is drawn, so that the choices can be repeated.
+/// The seed of random choices. If none is given, draws one, so that a run can be repeated.
 #[derive(Clone, Copy)]
 pub(super) struct Seed(pub(super) u64);
 
 impl Argument for Seed {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         if given.is_none() {
-            // As many bits as a number in JSON has.
+            // 53 bits: exact as a JSON number.
             return Ok(Self(Random::new(None).below(1 << 53)));
         }
         let allowed = format!("0 to {}", u64::MAX);
@@ -263,7 +263,7 @@ impl Argument for Seed {
     }
 }
 
-/// One of the values that have a word each.
+/// A type with a word for each of its values.
 pub(super) trait Words: Copy + PartialEq + 'static {
     /// The words and their values.
     const WORDS: &'static [(&'static str, Self)];
@@ -296,17 +296,17 @@ impl<T: Words> Argument for Word<T> {
     }
 }
 
-/// How many rows an object keeps.
+/// The number of rows that an object keeps.
 #[derive(Clone, Copy)]
 pub(super) enum Keep {
-    /// Not given: as many as the object keeps then.
+    /// Not given: the default number.
     Default(usize),
     Last(usize),
     All,
 }
 
 impl Keep {
-    /// The number of rows; `None` is all.
+    /// Returns the number of rows; `None` for all.
     pub(super) fn rows(self) -> Option<usize> {
         match self {
             Self::Default(rows) | Self::Last(rows) => Some(rows),
@@ -340,7 +340,7 @@ impl Argument for Keep {
     }
 }
 
-/// The host that a server binds: an address or a name; empty is all interfaces.
+/// A host to bind: an address or a name; empty for all interfaces.
 pub(super) struct LocalHost(pub(super) String);
 
 impl Argument for LocalHost {
@@ -353,7 +353,7 @@ impl Argument for LocalHost {
     }
 }
 
-/// The host that something is sent to.
+/// A destination host.
 pub(super) struct RemoteHost(pub(super) String);
 
 const HOST: &str = "an address or a name";
@@ -369,7 +369,7 @@ impl Argument for RemoteHost {
     }
 }
 
-/// Up to `MAX` (host, port) pairs that something is sent to.
+/// At most `MAX` destinations, (host, port) pairs.
 pub(super) struct Remotes<const MAX: usize>(pub(super) Vec<Endpoint>);
 
 impl<const MAX: usize> Argument for Remotes<MAX> {
@@ -388,7 +388,7 @@ impl<const MAX: usize> Argument for Remotes<MAX> {
     }
 }
 
-/// The address and port that something is sent from.
+/// The source address and port of datagrams.
 pub(super) struct Source(pub(super) SocketAddr);
 
 impl Argument for Source {

@@ -5,7 +5,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// A table that is being filled.
+/// A table under construction.
 pub(super) struct Table<'py>(Bound<'py, PyDict>);
 
 impl<'py> Table<'py> {
@@ -13,7 +13,7 @@ impl<'py> Table<'py> {
         Self(PyDict::new(py))
     }
 
-    /// Adds a column; the array takes over its memory.
+    /// Adds a column; the array owns its memory.
     pub(super) fn add<T: Element>(&self, name: &str, column: Vec<T>) -> PyResult<()> {
         self.insert(name, column.into_pyarray(self.0.py()).into_any())
     }
@@ -39,13 +39,13 @@ impl<'py> Table<'py> {
     }
 }
 
-/// A number that can be missing: NaN then.
+/// Returns a number as a float; NaN if it is missing.
 #[expect(clippy::cast_precision_loss, reason = "such columns are floats, exact up to 2^53")]
 pub(super) fn float(value: Option<i64>) -> f64 {
     value.map_or(f64::NAN, |value| value as f64)
 }
 
-/// The same of a number without a sign.
+/// Returns an unsigned number as a float; NaN if it is missing.
 #[expect(clippy::cast_precision_loss, reason = "such columns are floats, exact up to 2^53")]
 pub(super) fn unsigned_float(value: Option<u64>) -> f64 {
     value.map_or(f64::NAN, |value| value as f64)

@@ -17,14 +17,14 @@ use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, seconds};
 
 value! {
-    /// Counts of packets: received = replied + dropped + send_failed + `truth.pending`.
+    /// Packet counts: received = replied + dropped + send_failed + the pending of `truth`.
     EchoCounters in "udpulse.reports" {
         *,
-        /// Packets that came in.
+        /// Packets received.
         received: u64 = 0,
-        /// Packets answered, each once however many replies it got.
+        /// Packets answered; a packet with several replies counts once.
         replied: u64 = 0,
-        /// Packets not answered on purpose; `truth` says why.
+        /// Packets not answered on purpose; `truth` has the reasons.
         dropped: u64 = 0,
         /// Packets whose answer this host could not send.
         send_failed: u64 = 0,
@@ -32,29 +32,29 @@ value! {
 }
 
 value! {
-    /// Counts of what happened to packets on one link.
+    /// Packet counts by impairment on one link.
     LinkCounters in "udpulse.reports" {
         *,
         /// Packets lost.
         lost: u64 = 0,
-        /// Packets that came twice.
+        /// Packets duplicated.
         duplicated: u64 = 0,
-        /// Packets of which a bit was flipped.
+        /// Packets with a flipped bit.
         corrupted: u64 = 0,
-        /// Packets held back for others to overtake.
+        /// Packets held back so that others overtake them.
         held: u64 = 0,
-        /// Packets that found the queue of the rate limit full.
+        /// Packets dropped because the rate limit's queue had no room.
         queue_full: u64 = 0,
     }
 }
 
 value! {
-    /// What an EchoServer did, beyond its EchoCounters.
+    /// Counts of an EchoServer beyond EchoCounters: impairments, replies and drops.
     EchoTruth in "udpulse.reports" {
         *,
-        /// What happened on the uplink.
+        /// Impairments on the way in.
         uplink: LinkCounters = None or echo::LinkCounters::default().into(),
-        /// What happened on the downlink.
+        /// Impairments on the way back.
         downlink: LinkCounters = None or echo::LinkCounters::default().into(),
         /// Replies sent, copies included.
         replies: u64 = 0,
@@ -64,13 +64,15 @@ value! {
         delayed: u64 = 0,
         /// Packets dropped because an answer could have started a loop.
         unanswerable: u64 = 0,
-        /// Packets dropped because their source sent more than max_rate.
+        /// Packets dropped because their source exceeded max_rate.
         limited: u64 = 0,
-        /// Copies dropped because the delay line was full (64 MiB, shared equally by the threads).
+        /// Copies dropped because the delay line was full: 64 MiB, divided equally among threads.
         delay_line_full: u64 = 0,
-        /// Packets of clients beyond the first 16,384, which share one stream of random choices.
+        /// Packets of clients beyond the first 16,384, which share one stream of random choices;
+        /// consecutive packets of one such client count once.
         crowded: u64 = 0,
-        /// Datagrams that this host dropped unread, if the platform reports them.
+        /// Datagrams that this host dropped before they were read; 0 if the platform does not
+        /// report them.
         receive_drops: u64 = 0,
     }
 }
@@ -84,38 +86,38 @@ impl From<echo::LinkCounters> for LinkCounters {
 
 macro_rules! echo_options {
     ($($part:tt)*) => { options! { { $($part)* }
-        /// the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
-        /// leaves from the address that was asked.
+        /// the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
+        /// leaves from the address to which the request was sent.
         host: LocalHost = "127.0.0.1",
-        /// 0 to 65535; 0 is any free port, see `address`.
+        /// the port, 0 to 65535; 0 for any free one, see `address`.
         port: LocalPort = 12000,
         *,
-        /// the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
-        /// that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+        /// the loss on the uplink: a probability from 0 to 1, "lab" (lost if a random integer from
+        /// 0 to 10 is less than 4, 36.36 %), a GilbertElliott or a LossPattern. Short for
         /// uplink=Link(loss=...).
         loss: LossArg = 0.0,
-        /// the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
-        /// uplink=Link(delay=...).
+        /// the delay on the uplink: seconds from 0 to 3600, or a Uniform, Normal, Exponential or
+        /// Pareto. Short for uplink=Link(delay=...).
         delay: DelayArg = 0.0,
-        /// the Link from the clients to the server.
+        /// the Link from the clients to the server; None for an unimpaired one.
         uplink: Option<Link> = None,
-        /// the Link back.
+        /// the Link from the server to the clients; None for an unimpaired one.
         downlink: Option<Link> = None,
-        /// repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
-        /// derived from the seed, its IP address and its number among the ports of that address in
-        /// the order of their first packets; the packets of other clients change nothing.
+        /// the seed of all random choices (xoshiro256++); drawn at random if None. A client's
+        /// choices depend on the seed, its IP address and the rank of its port at that address, in
+        /// order of first packets; they do not depend on packets of other clients.
         seed: Seed = None,
-        /// "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
-        /// the lab does.
+        /// the answer: "echo" for the request itself (RFC 862), "upper" for the request with ASCII
+        /// letters in upper case (the lab).
         transform: Word<Transform> = "echo",
-        /// a longer packet is cut to this many bytes.
+        /// the size to which longer packets are cut, 0 to 65507 bytes.
         max_size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 65507,
-        /// how many packets per second a source address may send on average, a second's worth at
-        /// once; the rest is dropped.
+        /// the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
+        /// of at most one second's worth; the server drops the rest. None for no limit.
         max_rate: Option<f64> = None,
-        /// how many threads serve, each with a socket of its own; more than one only on Linux.
+        /// the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
         threads: Int<usize, 1, 256> = 1,
-        /// how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+        /// the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         /// reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
     } };
@@ -148,18 +150,21 @@ impl Words for Transform {
 }
 
 #[doc = echo_options!(signature EchoServer)]
-/// A UDP server that answers each packet and misbehaves on purpose, repeatably, in both directions.
+/// A UDP echo server that impairs packets on purpose, repeatably, in both directions.
 ///
 #[doc = echo_options!(docs)]
-/// The two links are in series: a packet enters the downlink when it leaves the uplink, and a packet
-/// held on one holds up nothing on the other. All random choices are made on arrival, in the order of
-/// arrival, and do not depend on time. No answer goes to source ports with which it could loop (0, 7,
-/// 13, 17, 19, 37) or to a server of this process that answers.
-/// On Linux answers leave with a TTL of 200, and one receive in 64 checks the TTL: a packet with 169 to
-/// 200 hops left counts as the answer of another process's server and gets none, which ends a loop.
-/// Iterating yields each packet's Fate once it is complete: when its last reply has left.
+/// The two links are in series: a packet enters the downlink when it leaves the uplink, and a
+/// packet held on one link delays nothing on the other. All random choices are made in order of
+/// arrival and do not depend on time.
 ///
-/// Raises ValueError for an argument out of range.
+/// The server never answers source ports that could cause a loop (0, 7, 13, 17, 19, 37) or another
+/// answering server of this process. On Linux answers leave with a TTL of 200, and one receive in
+/// 64 checks the TTL: a packet with 169 to 200 hops left is assumed to be the answer of another
+/// process's server and gets no answer, which ends a loop.
+///
+/// Iterating yields each packet's Fate when its last reply has left.
+///
+/// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct EchoServer {
     settings: Settings,
@@ -201,7 +206,7 @@ impl EchoServer {
 
 #[pymethods]
 impl EchoServer {
-    /// Counts of packets since the last start.
+    /// Packet counts since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> EchoCounters {
         let counters = self.handle.look(py, |echo| echo.counters());
@@ -209,7 +214,7 @@ impl EchoServer {
         EchoCounters { received, replied, dropped, send_failed }
     }
 
-    /// What happened to packets since the last start, by link.
+    /// Counts of impairments, replies and drops since the last start.
     #[getter]
     fn truth(&self, py: Python<'_>) -> EchoTruth {
         let truth = self.handle.look(py, |echo| echo.truth());
@@ -229,39 +234,44 @@ impl EchoServer {
         }
     }
 
-    /// How many fates fell off those that are kept.
+    /// The number of older fates that are no longer kept.
     #[getter]
     fn rows_dropped(&self, py: Python<'_>) -> u64 {
         self.handle.look(py, |echo| crate::Machine::events(echo).rows_dropped())
     }
 
-    /// The fates that are kept, oldest first.
+    /// Returns the kept fates, oldest first.
     fn fates(&self, py: Python<'_>) -> Vec<Fate> {
         self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
     }
 
-    /// The same as a dict of read-only NumPy arrays of equal length.
+    /// Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
     ///
-    /// table: "fates" has a row per packet:
-    ///     client: uint32, an index into `clients`.
-    ///     number: uint64, its number among the packets of its client, from 1; 0 if it was refused
-    ///         unheard.
-    ///     size: uint32, the length of its payload in bytes.
-    ///     received_at_ns: int64, when it came, in nanoseconds since `started_at`.
-    ///     sent_at_ns: float64, when its first reply was sent; nan if none was.
-    ///     uplink, downlink: uint8, what happened in each direction: the sum of 1 lost, 2 duplicated,
-    ///         4 corrupted, 8 held, 16 queue_full.
-    ///     replies: uint8, how many were sent.
-    ///     corrupted: uint8, how many of them differ from an unimpaired answer.
-    ///     "copies" has a row per reply, in the order in which they were sent:
+    /// table: "fates" for a row per packet, oldest first:
+    ///     client: uint32, its sender, an index into `clients`.
+    ///     number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
+    ///         as "unanswerable" or "limited".
+    ///     size: uint32, the length of its payload as received, in bytes.
+    ///     received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
+    ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
+    ///         `started_at`; NaN without replies.
+    ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
+    ///         2 duplicated, 4 corrupted, 8 held and 16 queue_full.
+    ///     replies: uint8, the number of replies sent.
+    ///     corrupted: uint8, the number of replies that differ from the unimpaired answer.
+    ///
+    /// "copies" for a row per reply, in order of sending:
     ///     fate: uint32, the row of its packet in "fates".
-    ///     number: uint64, its number among all replies.
-    ///     sent_at_ns: int64, when it was sent, in nanoseconds since `started_at`.
-    ///     uplink_bit, downlink_bit: float64, the bit of the payload that was flipped in each
-    ///         direction, counted from the lowest of the first byte; nan if none was.
-    ///     corrupted: bool, whether it differs from an unimpaired answer.
+    ///     number: uint64, its number among all replies of the server, from 1.
+    ///     sent_at_ns: int64, its send time, in nanoseconds since `started_at`.
+    ///     uplink_bit, downlink_bit: float64, the bit of the payload flipped in each direction,
+    ///         counted from the lowest bit of the first byte; NaN if none was.
+    ///     corrupted: bool, whether it differs from the unimpaired answer.
     ///
-    /// The rows of a running server change: stop it before reading what belongs together.
+    /// The rows of a running server change between calls: stop it before you relate the tables or
+    /// `clients` to each other.
+    ///
+    /// Raises ValueError for another table.
     #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     fn columns<'py>(&self, py: Python<'py>, table: Given<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -270,13 +280,14 @@ impl EchoServer {
         columns.table(py, rows, started_ns)
     }
 
-    /// The (host, port) of each client that `columns` counts, in the order of their first rows.
+    /// The list of clients to which `columns` refers, each a (host, port), in order of their first
+    /// rows.
     #[getter]
     fn clients(&self, py: Python<'_>) -> Vec<Address> {
         self.handle.look(py, |echo| Columns::of(echo.fates()).clients())
     }
 
-    /// When it was last started, in seconds since the Unix epoch; None before the first start.
+    /// The time of the last start, in seconds since the Unix epoch; None before the first.
     #[getter]
     fn started_at(&self) -> Option<f64> {
         self.handle.started_ns().map(seconds)

@@ -164,12 +164,12 @@ impl Columns {
         columns
     }
 
-    /// The clients in the order of their first rows.
+    /// Returns the clients in order of their first rows.
     pub(super) fn clients(&self) -> Vec<Address> {
         self.clients.iter().copied().map(address).collect()
     }
 
-    /// One of the tables; times are those since `started_ns`.
+    /// Returns one of the tables, with times since `started_ns`.
     pub(super) fn table(
         self,
         py: Python<'_>,

@@ -1,4 +1,4 @@
-//! What the four classes share: a worker that is started, watched and stopped.
+//! Common part of the four running objects: a worker that starts and stops.
 
 use std::net::SocketAddr;
 use std::process;
@@ -17,12 +17,12 @@ use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_all, wait, wait_until};
 use crate::{Error, Machine, Result};
 
-/// The worker of a Python object: the latest one that was started.
+/// The worker of a Python object: none before the first start, then the most recent.
 pub(super) struct Handle<M: Machine> {
     class: &'static str,
     /// Locked only while attached to Python, so that no other thread holds it at a fork.
     worker: Mutex<Option<Arc<Worker<M>>>>,
-    /// The process one thread of which is starting a worker; 0 if none is.
+    /// Id of the process with a thread that is starting a worker; 0 if there is none.
     starting: AtomicU32,
 }
 
@@ -30,8 +30,8 @@ pub(super) struct Handle<M: Machine> {
 struct Starting<'a>(&'a AtomicU32);
 
 impl<'a> Starting<'a> {
-    /// Takes the right if no other thread of this `process` has it: in a child by `fork` a thread of
-    /// the parent never returns it.
+    /// Acquires the right, unless another thread of this `process` holds it. After a fork, the
+    /// child ignores a holder in the parent, which never releases it here.
     fn attempt(starting: &'a AtomicU32, process: u32) -> Option<Self> {
         let attempt = |now| (now != process).then_some(process);
         let taken = starting.fetch_update(Ordering::Acquire, Ordering::Relaxed, attempt);
@@ -50,7 +50,7 @@ impl<M: Machine> Handle<M> {
         Self { class, worker: Mutex::new(None), starting: AtomicU32::new(0) }
     }
 
-    /// Starts the worker that `launch` makes for the addresses of `endpoints`, unless one runs.
+    /// Starts the worker created by `launch` for the addresses of `endpoints`, unless one runs.
     pub(super) fn launch<'a>(
         &self,
         py: Python<'_>,
@@ -73,35 +73,35 @@ impl<M: Machine> Handle<M> {
         Ok(())
     }
 
-    /// Wakes the driver so that it polls the machine now.
+    /// Wakes the worker, if any, so that it polls the machine now.
     pub(super) fn prompt(&self) {
         if let Some(worker) = self.worker() {
             worker.prompt();
         }
     }
 
-    /// Stops the worker, if one runs. Its machine stays readable.
+    /// Stops the worker, if one runs. Its state stays readable.
     pub(super) fn stop(&self, py: Python<'_>) {
         if let Some(worker) = self.worker() {
             py.detach(|| worker.stop());
         }
     }
 
-    /// Stops the worker after the farewell of its machine.
+    /// Stops the worker after its machine has said goodbye.
     pub(super) fn leave(&self, py: Python<'_>) {
         if let Some(worker) = self.worker() {
             py.detach(|| worker.leave());
         }
     }
 
-    /// Starts to `leave` and returns immediately.
+    /// Makes the worker say goodbye and stop; does not wait for it.
     pub(super) fn begin_leaving(&self) {
         if let Some(worker) = self.worker() {
             worker.begin_leaving();
         }
     }
 
-    /// Returns whether no worker runs; if one does, `waiter` becomes readable once it may have ended.
+    /// Returns whether no worker runs; if one does, makes `waiter` readable when it may have ended.
     pub(super) fn poll_end(&self, py: Python<'_>, waiter: &Waiter) -> bool {
         self.worker().is_none_or(|worker| py.detach(|| worker.poll_end(&waiter.0)))
     }
@@ -114,18 +114,18 @@ impl<M: Machine> Handle<M> {
         self.worker().is_some()
     }
 
-    /// Returns the address that the worker's socket is bound to.
+    /// Returns the local address of the worker's socket.
     pub(super) fn address(&self) -> PyResult<Address> {
         Ok(value::address(self.started()?.address()))
     }
 
-    /// Returns the address that a client's worker sends to.
+    /// Returns the remote address of a client's worker.
     pub(super) fn peer(&self) -> PyResult<Address> {
         Ok(value::address(self.started()?.peer()))
     }
 
-    /// Starts the repr: the class, its address, and the state. Before the first start the address is
-    /// the one that a server is to bind.
+    /// Returns the start of a `repr`: class, address and state. Before the first start the address
+    /// is `to_bind`, the one that a server will bind.
     pub(super) fn describe(&self, to_bind: Option<&Endpoint>) -> String {
         let class = self.class;
         match (self.worker(), to_bind) {
@@ -138,19 +138,19 @@ impl<M: Machine> Handle<M> {
         }
     }
 
-    /// Returns how many events were dropped unread.
+    /// Returns the number of events dropped before they were read.
     pub(super) fn events_dropped(&self, py: Python<'_>) -> u64 {
         self.look(py, |machine| machine.events().dropped())
     }
 
-    /// The error of the last datagram that this host could not send.
+    /// Returns the error of the last datagram that this host could not send.
     pub(super) fn send_error(&self) -> Option<PyErr> {
         let error = self.worker()?.send_error()?;
         Some(PyOSError::new_err((error.raw_os_error(), reason(&error))))
     }
 
-    /// Returns the result of `look` at the machine; the default before the first start, and in a
-    /// forked child if the machine was locked at the fork.
+    /// Returns the result of `look` on the machine; the default before the first start, and in a
+    /// forked child that cannot lock the machine.
     pub(super) fn look<R: Default + Send>(
         &self,
         py: Python<'_>,
@@ -159,7 +159,8 @@ impl<M: Machine> Handle<M> {
         self.worker().and_then(|worker| py.detach(|| worker.look(look))).unwrap_or_default()
     }
 
-    /// The same, with the Unix time in nanoseconds at which the worker was started; 0 if it was not.
+    /// Like [`look`](Self::look), with the worker's start in nanoseconds since the Unix epoch; 0
+    /// before the first start.
     pub(super) fn look_since<R: Default + Send>(
         &self,
         py: Python<'_>,
@@ -170,7 +171,7 @@ impl<M: Machine> Handle<M> {
         (seen, worker.started().wall_ns)
     }
 
-    /// The Unix time in nanoseconds at which the worker was started.
+    /// Returns the worker's start in nanoseconds since the Unix epoch.
     pub(super) fn started_ns(&self) -> Option<i64> {
         self.worker().map(|worker| worker.started().wall_ns)
     }
@@ -180,8 +181,8 @@ impl<M: Machine> Handle<M> {
         self.next_until(py, i64::MAX)
     }
 
-    /// Waits for an event until a deadline, in monotonic nanoseconds, and returns all unread ones, up
-    /// to `limit`.
+    /// Waits for an event until a deadline, in monotonic nanoseconds. Returns all pending events,
+    /// at most `limit`.
     pub(super) fn next_batch(
         &self,
         py: Python<'_>,
@@ -206,8 +207,8 @@ impl<M: Machine> Handle<M> {
         next.unwrap_or(Ok(None))
     }
 
-    /// Returns the next event without waiting. If there is none, `waiter` becomes readable once there
-    /// may be.
+    /// Returns the next event without waiting; if there is none, makes `waiter` readable when there
+    /// may be one.
     pub(super) fn poll(&self, py: Python<'_>, waiter: &Waiter) -> PyResult<Option<M::Event>> {
         let worker = self.started()?;
         match py.detach(|| worker.poll_event(&waiter.0)) {
@@ -218,7 +219,7 @@ impl<M: Machine> Handle<M> {
         }
     }
 
-    /// Waits for the end of the work.
+    /// Waits until the worker has ended.
     pub(super) fn join(&self, py: Python<'_>) -> PyResult<()> {
         let worker = self.started()?;
         wait(py, |slice| worker.wait(slice).then_some(()))?;
@@ -238,13 +239,14 @@ impl<M: Machine> Handle<M> {
     }
 }
 
-/// Wakes an event loop that watches the other end of a pair of sockets.
+/// Wakeup of the event loop for `_asyncio.Events`.
 #[pyclass(frozen, name = "_Waiter", module = "udpulse._core")]
 pub(super) struct Waiter(Arc<Notifier>);
 
 #[pymethods]
 impl Waiter {
-    /// Make a waiter and the descriptor that becomes readable, which the caller closes.
+    /// Returns a waiter and the descriptor of the socket that it makes readable; the caller closes
+    /// it.
     #[staticmethod]
     fn pair() -> Result<(Self, Receiver)> {
         let (notifier, receiver) =
@@ -261,38 +263,38 @@ pub(super) fn asynchronous<'py>(
     running.py().import("udpulse._asyncio")?.getattr(name)?.call1((running,))
 }
 
-/// Writes the methods that all running objects have.
+/// Generates the methods common to all running objects.
 ///
-/// The class has a field `handle`, a method `run` that starts it, and a method `endpoints` that
-/// returns the addresses that `run` resolves; its event is made `From` the machine's.
+/// The class needs a field `handle`, a method `run` that starts it, a method `endpoints` that
+/// returns the addresses for `run` to resolve, and an event type that is `From` the machine's.
 macro_rules! running_object {
     ($class:ident: $event:ty) => {
         #[pyo3::pymethods]
         impl $class {
-            /// Start the object on a thread of its own; do nothing if it runs already.
+            /// Starts the object on its own thread; does nothing if it is already running.
             ///
-            /// A start after a stop begins anew, with counters at zero.
+            /// A start after a stop resets all counters.
             ///
             /// Raises OSError if the system refuses the address and socket.gaierror if the host has
-            /// no address.
+            /// none.
             fn start(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
                 self.run(py)
             }
 
-            /// Stop and close the socket; counters and events stay readable.
+            /// Stops immediately and closes the socket; counters and results stay readable.
             ///
             /// Any thread may call it, any number of times.
             fn stop(&self, py: pyo3::Python<'_>) {
                 self.handle.stop(py);
             }
 
-            /// Whether the object runs.
+            /// Whether the object is running.
             #[getter]
             fn running(&self) -> bool {
                 self.handle.is_running()
             }
 
-            /// The (host, port) that the object's socket is bound to.
+            /// The local (host, port) of the object's socket.
             ///
             /// Raises NotStartedError before the first start.
             #[getter]
@@ -300,13 +302,13 @@ macro_rules! running_object {
                 self.handle.address()
             }
 
-            /// How many events were dropped because nobody read them in time.
+            /// The number of events dropped from the bounded queue before they were read.
             #[getter]
             fn events_dropped(&self, py: pyo3::Python<'_>) -> u64 {
                 self.handle.events_dropped(py)
             }
 
-            /// The OSError of the last datagram that this host could not send; None if it sent all.
+            /// The OSError of the last datagram that this host could not send; None if none failed.
             #[getter]
             fn last_send_error(
                 &self,
@@ -325,9 +327,9 @@ macro_rules! running_object {
                 self.handle.leave(py);
             }
 
-            /// Starts the object if it was never started.
+            /// Starts the object if it was never started; returns the iterator.
             fn __iter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
-                // After a run there may be unread events.
+                // A stopped object may still have unread events.
                 if !slf.get().handle.was_started() {
                     slf.get().run(slf.py())?;
                 }
@@ -338,15 +340,17 @@ macro_rules! running_object {
                 Ok(self.handle.next(py)?.map(<$event>::from))
             }
 
-            /// Wait for an event and return all that are unread then, oldest first.
+            /// Waits for an event and returns a list of all pending ones, oldest first.
             ///
-            /// limit: how many to return at most, at least 1.
-            /// timeout: how long to wait for the first, in seconds; None waits without end.
+            /// limit: the maximum length of the list, 1 to 4294967295.
+            /// timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            ///     limit.
             ///
-            /// The list is empty at the timeout, and once the object has stopped and all events were
-            /// read. `events_dropped` counts those that nobody read in time.
+            /// The list is empty at the timeout, and at the end: the object has stopped and all
+            /// events were read. `events_dropped` counts the events that were dropped unread.
             ///
-            /// Raises NotStartedError before the first start.
+            /// Raises NotStartedError before the first start and ValueError if an argument is out
+            /// of range.
             #[pyo3(
                 signature = (limit = crate::python::options::given!(4096), timeout = crate::python::options::given!(None)),
                 text_signature = "($self, limit=4096, timeout=None)",
@@ -364,8 +368,8 @@ macro_rules! running_object {
                 Ok(events.into_iter().map(<$event>::from).collect())
             }
 
-            /// Starts the object if it was never started; the events come through the running event
-            /// loop.
+            /// Returns an asynchronous iterator on the running event loop; starts the object if it
+            /// was never started.
             fn __aiter__<'py>(
                 slf: &pyo3::Bound<'py, Self>,
             ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
@@ -388,17 +392,18 @@ macro_rules! running_object {
                 crate::python::handle::asynchronous("leave", slf.as_any())
             }
 
-            /// Whether a start waits for the system's resolver.
+            /// Returns whether a start waits for the system's resolver.
             fn _has_names(&self) -> bool {
                 self.endpoints().any(|endpoint| endpoint.literal().is_none())
             }
 
-            /// Stop after the farewell; return immediately.
+            /// Makes the object say goodbye and stop; returns immediately.
             fn _begin_leaving(&self) {
                 self.handle.begin_leaving();
             }
 
-            /// Whether the work has ended; if not, `waiter` becomes readable once it may have.
+            /// Returns whether the work has ended; if not, makes `waiter` readable when it may
+            /// have.
             fn _poll_end(
                 &self,
                 py: pyo3::Python<'_>,
@@ -407,7 +412,8 @@ macro_rules! running_object {
                 self.handle.poll_end(py, waiter)
             }
 
-            /// The next event; if there is none yet, None, and `waiter` becomes readable once there may be.
+            /// Returns the next event; if there is none yet, returns None and makes `waiter`
+            /// readable when there may be one.
             fn _poll(
                 &self,
                 py: pyo3::Python<'_>,

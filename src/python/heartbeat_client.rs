@@ -19,74 +19,78 @@ use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
 use crate::{Error, Result, nanoseconds, seconds};
 
-/// How many unread beats to keep.
+/// Maximum number of beats that wait for an iterating reader.
 const UNREAD: usize = 4096;
 
 value! {
-    /// Counts of beats.
+    /// Beat counts of a HeartbeatClient.
     HeartbeatClientCounters in "udpulse.reports" {
         *,
-        /// Beats sent, goodbyes included; one to several servers counts once for each.
+        /// Beats sent, goodbyes included; a beat to several servers counts once per server.
         sent: u64 = 0,
         /// Beats not sent on purpose.
         skipped: u64 = 0,
         /// Beats that this host could not send.
         send_failed: u64 = 0,
-        /// Times the server's host said that nothing listens on the port (ICMP port unreachable).
+        /// ICMP port-unreachable errors received: nothing listens on the server's port.
         refused: u64 = 0,
-        /// Answers that arrived.
+        /// Answers received.
         received: u64 = 0,
     }
 }
 
 value! {
-    /// A beat of a HeartbeatClient that was due.
+    /// A beat of a HeartbeatClient, due and handled.
     Beat in "udpulse" {
         *,
         /// Its number, from 1.
         seq: u64,
-        /// What was done: "sent", "skipped" (not sent, on purpose) or "failed" (a crash was
-        /// simulated: this beat and all that follow stay away).
+        /// The outcome: "sent", "skipped" (not sent, on purpose) or "failed" (a simulated crash:
+        /// neither this beat nor a later one is sent).
         outcome: Word<Outcome>,
-        /// When it was due, in seconds since the Unix epoch.
+        /// The time at which the client acted on it, in seconds since the Unix epoch.
         time: f64,
     }
 }
 
 macro_rules! client_options {
     ($($part:tt)*) => { options! { { $($part)* }
-        /// the server's address or name; if a name has addresses of both families, IPv4 is used.
+        /// the server's address or name. If a name has addresses of both families, the IPv4 address
+        /// is used.
         host: RemoteHost,
         /// the server's port, 1 to 65535.
         port: RemotePort = 12000,
         *,
-        /// up to 255 more servers, each a (host, port); every beat goes to all of them.
+        /// at most 255 more servers, each a (host, port); every beat goes to all of them.
         also: Remotes<255> = (),
-        /// the time from one beat to the next, in seconds.
+        /// the time between beats, in seconds.
         interval: Seconds = 1.0,
-        /// how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5.
+        /// the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
+        /// to 0.5.
         spread: f64 = 0.0,
-        /// the name that the server knows this client by, also from another address: 1 to 64 bytes
-        /// without blanks and ";".
+        /// the name that identifies this client to the server even if its address changes: 1 to 64
+        /// bytes without blanks and ";". None for no name.
         name: Option<String> = None,
-        /// without `progress` for longer than this, in seconds, beats say "stalled"; never if None.
+        /// the time without `progress`, in seconds, after which beats report "stalled"; None for
+        /// never.
         stall_after: Option<Seconds> = None,
-        /// how many beats to send, including those that `busy` sends out of turn, at least 1; None
-        /// sends until `stop`.
+        /// the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
+        /// no limit.
         count: Option<Count> = None,
-        /// the number, from 1, of the beat at which a crash is simulated.
+        /// the number, from 1, of the beat at which a crash is simulated; None for no crash.
         fail_at: Option<Count> = None,
         /// the probability, 0 to 1, of a simulated crash at each beat.
         fail_chance: Probability = 0.0,
-        /// the probability, 0 to 1, that a beat is not sent, on purpose.
+        /// the probability, 0 to 1, that a beat is skipped on purpose.
         loss: Probability = 0.0,
-        /// repeats these random choices (xoshiro256++); drawn at random if None.
+        /// the seed of these random choices (xoshiro256++); drawn at random if None.
         seed: Seed = None,
-        /// a message of your own, with {seq} for the beat's number and its time as {time} (seconds
-        /// since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
-        /// Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
-        /// each start, and the progress and silence that `progress` and `busy` reported:
-        /// "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+        /// the text of a beat, with {seq} for its number and {time} (seconds since the Unix epoch),
+        /// {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as Python's
+        /// str(datetime.now())) for its time. With None a beat declares its interval, the name, a
+        /// boot id that changes with each start, and the progress and silence reported by
+        /// `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
+        /// format cannot be combined with `name` or `stall_after`.
         format: Option<String> = None,
     } };
 }
@@ -94,25 +98,25 @@ macro_rules! client_options {
 client_options!(settings);
 
 #[doc = client_options!(signature HeartbeatClient)]
-/// Tells a heartbeat server that this process is alive.
+/// A sender of heartbeats, which show a heartbeat server that this process is alive.
 ///
 #[doc = client_options!(docs)]
-/// Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
-/// process forked from this one sends no beats: there the object is stopped.
+/// Leaving the `with` block sends three goodbyes, 20 ms apart; `stop` sends none, like a crash. In
+/// a process forked from this one the object is stopped and sends no beats.
 ///
-/// `async with` watches the running event loop: while it turns, it marks progress once per interval, or
-/// twice per `stall_after` if that is sooner. If it is blocked, the beats go on and say for how long. If
-/// it ends before the block is left, the client stops.
+/// `async with` watches the running event loop: while the loop runs, it marks progress once per
+/// interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
+/// and report for how long. If the loop ends before the block is left, the client stops.
 ///
-/// Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating yields
-/// each Beat as it is due and ends with the last.
+/// Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
+/// each Beat when it is due, and ends with the last.
 ///
-/// Raises ValueError for an argument out of range.
+/// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatClient {
     settings: Settings,
     endpoint: Endpoint,
-    /// Complete but for the servers' addresses, which are known at the start.
+    /// Complete except for the servers' addresses, which are resolved at each start.
     config: ClientConfig,
     progress: Arc<heartbeat::Progress>,
     handle: Handle<Client>,
@@ -121,8 +125,8 @@ pub(super) struct HeartbeatClient {
 client_options!(class HeartbeatClient);
 running_object!(HeartbeatClient: Beat);
 
-/// The result of `HeartbeatClient.progress`: marks progress at the end of a `with` block, or after each
-/// call of a function or coroutine function that it decorates.
+/// A progress mark, the result of `HeartbeatClient.progress`: marks progress at the end of a `with`
+/// block or, as a decorator, after each call of a function or coroutine function.
 #[pyclass(frozen, weakref, module = "udpulse.reports")]
 pub(super) struct Progress(Py<HeartbeatClient>);
 
@@ -137,7 +141,7 @@ impl Progress {
         self.0.get().mark();
     }
 
-    /// Decorate a function.
+    /// Returns the function, wrapped to mark progress after each call.
     fn __call__<'py>(
         slf: Bound<'py, Self>,
         function: Bound<'py, PyAny>,
@@ -146,7 +150,7 @@ impl Progress {
     }
 }
 
-/// Opens a socket that can send to several servers.
+/// Binds a socket that may send to many addresses.
 fn bind_any(first: SocketAddr) -> Result<Socket> {
     let any = match first {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -198,7 +202,7 @@ impl HeartbeatClient {
         Ok(Self { settings, endpoint, config, progress, handle })
     }
 
-    /// Refuses `method` if the beats of this client cannot carry it.
+    /// Raises `RuntimeError` if the beats of this client carry no declarations.
     fn declares(&self, method: &str) -> PyResult<()> {
         if self.settings.format.is_none() {
             return Ok(());
@@ -213,7 +217,7 @@ impl HeartbeatClient {
         }
     }
 
-    /// Returns how often a watched event loop marks progress.
+    /// Returns the period of progress marks from a watched event loop.
     fn tick_ns(&self) -> i64 {
         let ClientConfig { interval_ns, format, .. } = &self.config;
         match format {
@@ -231,14 +235,14 @@ impl HeartbeatClient {
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
         self.handle.launch(py, self.endpoints(), |mut servers| {
-            // A socket of IPv6 reaches IPv4, too.
+            // An IPv6 socket reaches IPv4, too.
             if servers.iter().any(SocketAddr::is_ipv6) {
                 servers = servers.into_iter().map(on_ipv6).collect();
             }
             let socket = match &mut servers[..] {
                 [alone] => {
                     let socket = Socket::connect(*alone)?;
-                    // The system may have connected elsewhere than asked, as it does for 0.0.0.0.
+                    // The system may have connected to another address, as it does for 0.0.0.0.
                     *alone = socket.peer_address();
                     socket
                 }
@@ -257,7 +261,7 @@ impl From<heartbeat::Beat> for Beat {
 
 #[pymethods]
 impl HeartbeatClient {
-    /// The (host, port) that the beats go to.
+    /// The (host, port) of the server; with several, of the first.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
@@ -266,11 +270,12 @@ impl HeartbeatClient {
         first.map_or_else(|| self.handle.peer(), |first| Ok(address(first)))
     }
 
-    /// Mark progress of the application: beats carry the time since then. Any thread may call it.
+    /// Marks progress of the application: beats carry the time since the last mark. Any thread may
+    /// call it.
     ///
-    /// The result is a context manager that marks progress at its end, and a decorator that marks it after
-    /// each call: `with beat.progress(): ...`, `@beat.progress()`. If the interpreter that calls it is
-    /// stuck, the beats go on and say for how long.
+    /// Returns a Progress, a context manager that marks progress at its end and a decorator that
+    /// marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
+    /// interpreter is stuck, the beats go on and report for how long.
     ///
     /// Raises RuntimeError if the client has a format: its beats carry no progress.
     fn progress(slf: Bound<'_, Self>) -> PyResult<Progress> {
@@ -279,12 +284,14 @@ impl HeartbeatClient {
         Ok(Progress(slf.unbind()))
     }
 
-    /// Announce silence immediately: the next beat does not wait for its turn.
+    /// Announces a silence in an extra beat, sent immediately.
     ///
     /// until: the end of the silence, in seconds since the Unix epoch; `progress` ends it earlier.
     ///
-    /// The server holds its verdict until then and its timeout. Raises ValueError if `until` is not in the
-    /// future, and RuntimeError if the client has a format: its beats announce nothing.
+    /// The server waits until then, plus its timeout, before it marks the client down.
+    ///
+    /// Raises ValueError if `until` is not in the future, and RuntimeError if the client has a
+    /// format: its beats announce nothing.
     #[pyo3(signature = (*, until))]
     fn busy(&self, until: &Bound<'_, PyAny>) -> PyResult<()> {
         self.declares("busy")?;
@@ -298,18 +305,18 @@ impl HeartbeatClient {
         Ok(())
     }
 
-    /// How often a watched event loop calls `_tick`, in seconds.
+    /// The period of `_tick` calls from a watched event loop, in seconds.
     #[getter]
     fn _tick_period(&self) -> f64 {
         seconds(self.tick_ns())
     }
 
-    /// Mark that the event loop turns; it does not end a silence that `busy` announced.
+    /// Marks progress of the event loop; an announced silence stays.
     fn _tick(&self) {
         self.progress.tick(now().mono_ns);
     }
 
-    /// Counts of beats since the last start.
+    /// Beat counts since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatClientCounters {
         let counters = self.handle.look(py, |client| client.counters());

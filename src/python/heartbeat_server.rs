@@ -17,32 +17,33 @@ use crate::python::value::{Address, address, text, utc_offset_ns, value};
 use crate::wire::beat::Status;
 use crate::{Error, Result, seconds};
 
-/// How many events wait for an iterating reader.
+/// Maximum number of events that wait for an iterating reader.
 const UNREAD: usize = 65_536;
 
 value! {
-    /// Counts of datagrams by their fate:
+    /// Datagram counts of a HeartbeatServer:
     /// received = beats + goodbyes + duplicates + stale + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
         *,
-        /// Datagrams that came in.
+        /// Datagrams received.
         received: u64 = 0,
         /// Heartbeats, each counted once.
         beats: u64 = 0,
-        /// Of these, the ones that had been reported lost.
+        /// Heartbeats among `beats` that had been reported lost.
         late_beats: u64 = 0,
-        /// Goodbyes; a client sends several, because any one may be lost.
+        /// Goodbyes; a client sends several, because one may be lost.
         goodbyes: u64 = 0,
-        /// Heartbeats that had come before.
+        /// Heartbeats received before.
         duplicates: u64 = 0,
-        /// Heartbeats too old to say whether they had come before.
+        /// Heartbeats too old to tell whether they are duplicates, or from a client's previous
+        /// start.
         stale: u64 = 0,
-        /// Datagrams that are no heartbeat: neither a number nor a time is in them.
+        /// Datagrams that are not heartbeats: they carry neither a number nor a time.
         ignored: u64 = 0,
-        /// Datagrams of clients that found the table full.
+        /// Datagrams of new clients that found the table full.
         rejected: u64 = 0,
-        /// Datagrams that this host dropped because the server did not read them in time; not among the
-        /// received.
+        /// Datagrams that this host dropped because the server did not read them in time; not
+        /// included in `received`.
         receive_drops: u64 = 0,
         /// Answers sent.
         replied: u64 = 0,
@@ -52,84 +53,88 @@ value! {
 }
 
 value! {
-    /// What a HeartbeatServer knows of a client.
+    /// The state of a client of a HeartbeatServer.
     Peer in "udpulse" {
         *,
-        /// The (host, port) that its last beat came from.
+        /// The (host, port) of its last beat.
         address: Address,
-        /// "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by
-        /// half an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
-        /// application gets nowhere) or "busy" (it announced silence).
+        /// "unknown" (heard once), "learning" (its interval is not known yet), "up", "overdue" (a
+        /// beat is overdue by half an interval), "suspect", "down", "stopped" (it said goodbye),
+        /// "stalled" (it beats, but its application makes no progress) or "busy" (it announced a
+        /// silence).
         state: Word<State>,
-        /// When its last beat came that was news, in seconds since the Unix epoch.
+        /// The receive time of its last new beat, in seconds since the Unix epoch.
         last_received_at: f64,
-        /// The highest number heard; None if its beats carry none.
+        /// The highest number received; None without numbers.
         seq: Option<u64> = None,
-        /// How many of its beats came since it started, each counted once. If beats carry numbers, one
-        /// without a number does not count; nor does a goodbye.
+        /// The number of beats received since it started, each counted once. Goodbyes do not count,
+        /// nor do beats without a number if others carry one.
         received: u64 = 0,
-        /// How many should have come, from the first heard to the highest; None without numbers.
+        /// The number of beats due, from the first received to the highest; None without numbers.
         expected: Option<u64> = None,
         /// Its name; None if it declares none.
         name: Option<String> = None,
-        /// How many of its beats came after one with a higher number (reordered, RFC 4737).
+        /// The number of its beats that arrived after one with a higher number (RFC 4737).
         reordered: u64 = 0,
-        /// How many of its beats came again.
+        /// The number of duplicates of its beats.
         duplicates: u64 = 0,
-        /// Its interval in seconds, declared or learned; None if not known.
+        /// Its interval, declared or learned, in seconds; None if not known.
         interval: Option<f64> = None,
-        /// The effective timeout: the silence after which it counts as down, in seconds.
+        /// The effective timeout: the silence after which it is down, in seconds.
         timeout: f64,
-        /// How much longer its last beat was under way than its fastest, in seconds: a one-way delay
-        /// without the offset of the two clocks. None if its beats carry no times.
+        /// The one-way delay of its last beat minus that of its fastest, in seconds, which cancels
+        /// the offset of the two clocks. None if its beats carry no times.
         delay: Option<f64> = None,
-        /// The receive time minus the send time of its last beat, in seconds; the offset of the two
-        /// clocks is in it.
+        /// The receive time minus the send time of its last beat, in seconds; includes the offset
+        /// of the two clocks. None if it carries no time.
         difference: Option<f64> = None,
         /// Its boot id; None if it declares none.
         boot: Option<u64> = None,
-        /// What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None.
+        /// Its declared status: "starting", "ok", "degraded", "stalled", "busy" or "bye"; None if
+        /// it declares none.
         status: Option<Word<Status>> = None,
-        /// How long before its last beat its application got somewhere, in seconds; None if it
-        /// does not say.
+        /// The time from its application's last progress to its last beat, in seconds; None if not
+        /// reported.
         progress_age: Option<f64> = None,
     }
 }
 
-/// Reads one number of a client.
+/// Returns one number of a client.
 type Read<T> = fn(&heartbeat::Peer) -> T;
 
 macro_rules! server_options {
     ($($part:tt)*) => { options! { { $($part)* }
-        /// the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
+        /// the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6).
         host: LocalHost = "127.0.0.1",
-        /// 0 to 65535; 0 is any free port, see `address`.
+        /// the port, 0 to 65535; 0 for any free one, see `address`.
         port: LocalPort = 12000,
         *,
-        /// the silence, in seconds, after which a client counts as stopped, the same for all; in place of
-        /// a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
-        /// hold it back.
+        /// the silence, in seconds, after which any client is down, instead of a detector. It holds
+        /// exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
+        /// detector.
         timeout: Option<Seconds> = None,
-        /// how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
-        /// "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
-        /// (levels of phi), "fixed" (seconds).
+        /// the failure detector, applied to each client's own beats: "multiple" (the default;
+        /// levels in intervals), "chen" (Chen, Toueg, Aguilera 2002, NFD-E; intervals),
+        /// "two_window" (Tomsic et al. 2015, 2W-FD; intervals), "bertier" (Bertier, Marin, Sens
+        /// 2002; levels of its phi), "phi" (Hayashibara et al. 2004; levels of phi), "phi_exp" (phi
+        /// over exponential gaps, as in Cassandra; levels of phi) or "fixed" (seconds).
         detector: Option<Word<Kind>> = None,
-        /// the detector's level for Suspect; its default if None ("multiple": 3 intervals).
+        /// the detector's level for Suspect; None for its default ("multiple": 3 intervals).
         suspect: Option<f64> = None,
-        /// its level for Down; its default if None ("multiple": 5 intervals).
+        /// the detector's level for Down; None for its default ("multiple": 5 intervals).
         down: Option<f64> = None,
-        /// tell clients apart by their hosts alone, not by address and port.
+        /// whether to identify clients by their IP addresses alone, not by address and port.
         by_host: bool = False,
-        /// answer each beat with its text in upper case.
+        /// whether to answer each beat with its text in upper case.
         reply: bool = False,
-        /// how many clients to follow, at least 1; others are rejected and counted. Clients that have
-        /// stopped make room for new ones, and so do those heard once and then not for 60 s.
+        /// the maximum number of clients, 1 or more; others are rejected and counted. New clients
+        /// replace those that have stopped and those heard only once, more than 60 s ago.
         max_peers: Int<usize, 1, { u32::MAX as u64 }> = 65536,
-        /// make an event of each datagram (Heard, Ignored), not only of changes.
+        /// whether to report each datagram (Heard, Ignored), not only changes.
         every_beat: bool = False,
-        /// how to judge a beat whose number or time is not newer than those before: "ignore" does not
-        /// count it as a sign of life if it is a copy or was sent long before, "accept" counts every
-        /// beat, whatever number or time it carries.
+        /// the treatment of a beat with a number or time that is not newer than earlier ones:
+        /// "ignore" does not count it as a sign of life if it is a duplicate or was sent long
+        /// before, "accept" counts every beat, regardless of its number and time.
         old_beats: Word<OldBeats> = "ignore",
     } };
 }
@@ -145,16 +150,16 @@ impl Words for OldBeats {
 }
 
 #[doc = server_options!(signature HeartbeatServer)]
-/// Follows clients by the heartbeats that they send and says which are alive.
+/// A server that follows clients by their heartbeats and reports which are alive.
 ///
 #[doc = server_options!(docs)]
-/// A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
+/// A beat is any datagram with a whole number, its sequence number, or a time: Unix time in
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
 /// Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
 /// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
 ///
-/// Raises ValueError for an argument out of range.
+/// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct HeartbeatServer {
     settings: Settings,
@@ -200,7 +205,7 @@ fn snapshot(server: &mut Server) -> Vec<heartbeat::Peer> {
 
 #[pymethods]
 impl HeartbeatServer {
-    /// Counts of datagrams since the last start.
+    /// Datagram counts since the last start.
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatServerCounters {
         let counters = self.handle.look(py, |server| server.counters());
@@ -232,20 +237,21 @@ impl HeartbeatServer {
         }
     }
 
-    /// The clients that the server follows, in no order.
+    /// Returns a list of the clients heard since the last start and not replaced, in no order.
     fn peers(&self, py: Python<'_>) -> Vec<Peer> {
         self.handle.look(py, snapshot).iter().map(peer).collect()
     }
 
-    /// The same as a dict of read-only NumPy arrays of equal length, one row per client.
+    /// Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
     ///
     /// address, name, state: object (str; name None if the client declares none).
     /// port: uint16.
     /// last_received_at_ns: int64, nanoseconds since `started_at`.
     /// received, reordered, duplicates: uint64.
-    /// seq, expected, boot: float64, exact up to 2**53; nan if there is none.
-    /// timeout_ns: int64.
-    /// interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nan if there is none.
+    /// seq, expected, boot: float64, exact up to 2**53; NaN if there is none.
+    /// timeout_ns: int64, nanoseconds.
+    /// interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nanoseconds; NaN if there is
+    /// none.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (peers, started_ns) = self.handle.look_since(py, snapshot);
         let column = |of: Read<i64>| peers.iter().map(of).collect::<Vec<_>>();
@@ -277,7 +283,7 @@ impl HeartbeatServer {
         Ok(table.into_dict())
     }
 
-    /// When it was last started, in seconds since the Unix epoch; None before the first start.
+    /// The time of the last start, in seconds since the Unix epoch; None before the first.
     #[getter]
     fn started_at(&self) -> Option<f64> {
         self.handle.started_ns().map(seconds)

@@ -1,9 +1,9 @@
 //! Options, each stated once.
 //!
-//! A table lists the options of a class or a function: documentation, name, kind and default. From it
-//! `options!` makes the signature that Python shows, the reading of the arguments, the settings that an
-//! object keeps, its attributes, and the docstring's part about the options. The table is a macro, so
-//! that a class and a function can share it:
+//! A table lists the options of a class or a function: documentation, name, type and default. From
+//! it `options!` generates the Python signature, the code that reads the arguments, the settings
+//! stored in an object, its attributes, and the options part of the docstring. The table is a
+//! macro, so that a class and a function can share it:
 //!
 //! ```text
 //! macro_rules! ping_options {
@@ -13,7 +13,7 @@
 //!         /// the server's port, 1 to 65535.
 //!         port: RemotePort = 12000,
 //!         *,
-//!         /// how long each reply is waited for, in seconds.
+//!         /// the time to wait for each reply, in seconds.
 //!         timeout: Seconds = 1.0,
 //!     } };
 //! }
@@ -31,7 +31,7 @@
 //!
 //! ping_options! {
 //!     #[doc = ping_options!(signature ping)]
-//!     /// Ping once.
+//!     /// Pings once.
 //!     function ping = run_ping -> PyResult<PingReport>
 //! }
 //! ```
@@ -42,7 +42,7 @@ use pyo3::types::PyTuple;
 
 use crate::python::args::Argument;
 
-/// An argument as Python gave it, or the default of the option.
+/// The given argument, or the default of the option.
 pub(super) enum Given<'py> {
     Object(Bound<'py, PyAny>),
     Default(Literal),
@@ -66,7 +66,7 @@ impl Given<'_> {
     }
 }
 
-/// A default. A table has it in Python's spelling.
+/// A default, spelled in the table as in Python.
 #[derive(Clone, Copy)]
 pub(super) enum Literal {
     None,
@@ -137,7 +137,7 @@ pub(super) fn changed<const N: usize>(
     Ok(changed.concat())
 }
 
-/// An argument that was not given.
+/// The default for an argument that was not given.
 macro_rules! given {
     ($default:tt) => {
         $crate::python::options::Given::Default($crate::python::options::literal!($default))
@@ -146,7 +146,7 @@ macro_rules! given {
 pub(super) use given;
 
 macro_rules! options {
-    // The table as it is written. Each option becomes a group: (name [kind] [default] documentation).
+    // The table as written. Each option becomes a group: (name [type] [default] documentation).
     (
         { $($part:tt)* }
         $(
@@ -163,7 +163,8 @@ macro_rules! options {
         }
     };
 
-    // The text signature of a class or a function; Python reads it from the first lines of a docstring.
+    // The text signature of a class or a function, which Python reads from the start of a
+    // docstring.
     (
         @ signature $owner:ident;
         $(($positional:ident $_pk:tt [$($positional_default:tt)?] $($_p:literal)+))*;
@@ -176,7 +177,7 @@ macro_rules! options {
         )
     };
 
-    // The docstring's part about the options.
+    // The options part of a docstring.
     (
         @ docs;
         $(($positional:ident $_pk:tt $_pd:tt $first:literal $($more:literal)*))*;
@@ -194,15 +195,15 @@ macro_rules! options {
         $(($positional:ident [$positional_kind:ty] $($_p:tt)*))*;
         $(($name:ident [$kind:ty] $($_n:tt)*))*
     ) => {
-        /// The options as they were read.
+        /// The options as read.
         struct Settings {
             $($positional: $positional_kind,)*
             $($name: $kind,)*
         }
     };
 
-    // The constructor of a class and the attributes of its objects, from and to its field `settings`.
-    // The class has a function `make` from the settings to an object.
+    // The constructor of a class and the attributes of its objects, stored in the field `settings`.
+    // The class needs a function `make` that creates an object from the settings.
     (
         @ class $class:ident;
         $(($positional:ident $_pk:tt [$($positional_default:tt)?] $($doc:literal)+))*;

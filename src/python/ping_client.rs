@@ -19,74 +19,76 @@ use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
 
-/// How many unread probes to keep.
+/// Maximum number of decided probes that wait for an iterating reader.
 const UNREAD: usize = 65_536;
 
 macro_rules! ping_options {
     ($($part:tt)*) => { options! { { $($part)* }
-        /// the server's address or name. If a name has addresses of both families, the IPv4 address is
-        /// used unless `family` says otherwise.
+        /// the server's address or name. If a name has addresses of both families, the IPv4 address
+        /// is used, unless `family` is 6.
         host: RemoteHost,
         /// the server's port, 1 to 65535.
         port: RemotePort = 12000,
         *,
-        /// how many probes to send, at least 1 (10 unless there is a duration); None sends until
-        /// `stop`.
+        /// the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        /// limit: until `duration` or `stop` ends the session.
         count: ProbeCount = 10,
-        /// how long to wait for each reply, in seconds. A later reply is counted as late while its probe
-        /// is among the last 16384.
+        /// the time to wait for each reply, in seconds. A reply after that counts as late while its
+        /// probe is among the last 16384.
         timeout: Seconds = 1.0,
-        /// the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
-        /// answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
-        /// next probe is sent once the last was answered or timed out.
+        /// the time between probes, in seconds. Probes then follow an absolute schedule, answered
+        /// or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
+        /// sent when the last was answered or timed out.
         interval: Option<Seconds> = None,
-        /// "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-        /// section 11.1.1).
+        /// the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        /// (RFC 2330 section 11.1.1).
         schedule: Word<Pattern> = "periodic",
-        /// how long to send probes, in seconds.
+        /// the time during which probes are sent, in seconds; None for no limit.
         duration: Option<Seconds> = None,
-        /// repeats the gaps of a Poisson schedule; drawn at random if None.
+        /// the seed of a Poisson schedule's gaps; drawn at random if None.
         seed: Seed = None,
-        /// the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
-        /// message of the lab, which a server may answer in other words.
+        /// the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        /// is the bare message of the lab, to which a server may reply with other words.
         size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
-        /// how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        /// and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+        /// the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        /// `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
         keep: Keep = 10000,
-        /// "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
-        /// "kernel" also its transmit stamps, "user" neither.
+        /// the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        /// platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
         timestamps: Word<Timestamps> = "receive",
-        /// spin for the last 50 us before each slot and the first 50 us after each probe, which takes
-        /// a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
-        /// of the last delays, at most 50 us, and the rest is spun.
+        /// whether to spin for the last 50 us before each slot and the first 50 us after each
+        /// probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        /// slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
         precise: bool = False,
-        /// the (address, port) to send from; port 0 is any port, "" any address.
+        /// the (address, port) to send from; port 0 for any free port, "" for any address.
         source: Option<Source> = None,
-        /// the IPv4 time to live or IPv6 hop limit, 1 to 255.
+        /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
         ttl: Option<Int<u32, 1, 255>> = None,
-        /// the differentiated services code point (RFC 2474), 0 to 63.
+        /// the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        /// default.
         dscp: Option<Int<u32, 0, 63>> = None,
-        /// send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
-        /// is not sent and its verdict is send_failed; one that a router finds too long is lost, and
-        /// this host then knows. False leaves it to the system, which fragments a datagram too long
-        /// for its own link. Raises OSError at the start if the platform cannot (Linux can).
+        /// whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        /// the known path MTU is "send_failed"; one that a router drops as too long is lost, and
+        /// updates the path MTU. False leaves fragmentation to the system, which fragments
+        /// datagrams too long for its own link. If True, start raises OSError if the platform does
+        /// not support it (Linux does).
         dont_fragment: bool = False,
-        /// how many source ports to spread the session over, 1 to 64 and at most `count`: routers
-        /// choose among equal-cost paths by port. The flows take turns, and each numbers its own
-        /// probes from 1; without an interval each flow waits for its own replies. A source port
-        /// that is given is the first of consecutive ones.
+        /// the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        /// among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        /// from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        /// the flows use consecutive ports from it on.
         flows: Int<u32, 1, 64> = 1,
-        /// 4 or 6 uses an address of that family only; None any.
+        /// the only address family to use, 4 or 6; None for any.
         family: Option<Family> = None,
     } };
 }
 
 ping_options!(settings);
 
-/// How many probes.
+/// Number of probes.
 #[derive(Clone, Copy)]
 enum ProbeCount {
-    /// Not given: this many, or no limit if there is a duration.
+    /// Not given: this number, or no limit if there is a duration.
     Default(u64),
     Limit(Option<u64>),
 }
@@ -110,7 +112,7 @@ impl Argument for ProbeCount {
     }
 }
 
-/// The patterns in time that Python has words for.
+/// Schedules that have names in Python.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Pattern {
     Periodic,
@@ -170,11 +172,11 @@ impl Settings {
     /// Returns the configuration of the session.
     fn session(&self) -> Result<Config> {
         Ok(Config {
-            target: ([0, 0, 0, 0], 0).into(), // known once its name is resolved
+            target: ([0, 0, 0, 0], 0).into(), // set after name resolution
             count: self.count(),
             duration_ns: self.duration.map(Seconds::ns),
             schedule: self.schedule()?,
-            start: None, // of all flows together
+            start: None, // set for all flows together
             offset_ns: 0,
             timeout_ns: self.timeout.ns(),
             size: self.size.0,
@@ -183,7 +185,7 @@ impl Settings {
         })
     }
 
-    /// Returns the options of its sockets.
+    /// Returns the options of the socket.
     fn socket(&self) -> ProbeOptions {
         ProbeOptions {
             source: self.source.as_ref().map(|source| source.0),
@@ -195,7 +197,7 @@ impl Settings {
         }
     }
 
-    /// Refuses more flows than there are probes, or source ports in a row.
+    /// Checks that there are enough probes and consecutive source ports for the flows.
     fn check_flows(&self) -> Result<()> {
         let flows = self.flows.0;
         if let Some(count) = self.count().filter(|count| *count < flows.into()) {
@@ -211,19 +213,20 @@ impl Settings {
 }
 
 #[doc = ping_options!(signature PingClient)]
-/// A UDP ping client: sends numbered probes to a server that echoes them and matches the replies.
+/// A UDP ping client that sends numbered probes to an echo server and matches the replies.
 ///
 #[doc = ping_options!(docs)]
-/// A probe begins with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
-/// bytes on a random token follows that only this session knows: a datagram without it is foreign,
-/// and a reply that has it but differs otherwise from the probe (except in upper case) is corrupt.
-/// Without a token the source address and the number are the only proof: a reply that carries a number
-/// belongs to the probe of that number, one without a number to the probe that waits, and one that
-/// looks like the probe, is as long and differs from it is corrupt.
+/// A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
+/// bytes
+/// on a random token follows, known only to this session: a datagram without the token is foreign,
+/// and a reply with the token that otherwise differs from the probe (other than by upper case) is
+/// corrupt. Without a token the source address and the number are the only evidence: a reply with a
+/// number belongs to the probe with that number, a reply without one to the waiting probe, and a
+/// reply that resembles the probe, has its length and differs from it is corrupt.
 ///
-/// Iterating yields each Probe as it is decided and ends with the last.
+/// Iterating yields each Probe when it is decided, and ends with the last.
 ///
-/// Raises ValueError for an argument out of range.
+/// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct PingClient {
     settings: Settings,
@@ -245,7 +248,7 @@ impl PingClient {
         Ok(Self { settings, endpoint, config, handle: Handle::new("PingClient") })
     }
 
-    /// Makes a client for a call: it ends by itself, and only its report is read.
+    /// Creates a client for a call that only returns a report.
     fn for_call(mut settings: Settings) -> PyResult<Self> {
         if let (Keep::Default(_), Some(_)) = (settings.keep, settings.count()) {
             settings.keep = Keep::All;
@@ -255,7 +258,7 @@ impl PingClient {
             let allowed = "1 or more if no duration is given";
             return Err(Error::argument("count", "None", allowed).into());
         }
-        // Nobody reads the probes one by one.
+        // Nobody iterates over the probes.
         client.config.events = 0;
         Ok(client)
     }
@@ -274,7 +277,7 @@ impl PingClient {
 
 #[pymethods]
 impl PingClient {
-    /// The (host, port) that the probes go to.
+    /// The (host, port) of the server.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
@@ -282,12 +285,12 @@ impl PingClient {
         self.handle.peer()
     }
 
-    /// The PingReport since the last start; consistent also while it runs.
+    /// Returns the PingReport since the last start; consistent even while the client runs.
     fn report(&self, py: Python<'_>) -> PingReport {
         PingReport::of_flows(self.handle.look(py, |flows| flows.reports()))
     }
 
-    /// Wait for the last probe and return the report.
+    /// Waits for the last probe and returns the report.
     #[pyo3(name = "_finish")]
     fn finish(&self, py: Python<'_>) -> PyResult<PingReport> {
         self.handle.join(py)?;
@@ -304,24 +307,25 @@ impl PingClient {
 
 ping_options! {
     #[doc = ping_options!(signature ping)]
-    /// Ping a UDP echo server and return the PingReport.
+    /// Pings a UDP echo server and returns the PingReport.
     ///
-    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the report so
-    /// far as its `report`.
+    /// Blocks until the last probe is decided. Ctrl-C ends the call: the `report` attribute of the
+    /// KeyboardInterrupt has the results so far.
     ///
     #[doc = ping_options!(docs)]
-    /// Raises ValueError for an argument out of range and for a run without end, OSError if the system
-    /// refuses the address and socket.gaierror if the host has none.
+    /// Raises ValueError if an argument is out of range or if neither count nor duration limits the
+    /// session, OSError if the system refuses the address and socket.gaierror if the host has none.
     function ping = ping_blocking -> PyResult<PingReport>
 }
 
 ping_options! {
     #[doc = ping_options!(signature async_ping)]
-    /// Ping a UDP echo server through the running event loop and return the PingReport, as `ping` does.
+    /// Pings a UDP echo server through the running event loop and returns the PingReport, like
+    /// `ping`.
     ///
     #[doc = ping_options!(docs)]
-    /// No thread of Python waits, except while a name is resolved. Cancelling ends the probes. Raises
-    /// what `ping` raises.
+    /// No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
+    /// the same errors as `ping`.
     function async_ping = ping_async -> PyResult<Py<PyAny>>
 }
 

@@ -11,7 +11,7 @@ use crate::python::ping_report::PingReport;
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 
-/// How many targets one sweep may have.
+/// Maximum number of targets of a sweep.
 const MAX_TARGETS: usize = 1 << 20;
 
 macro_rules! sweep_options {
@@ -19,21 +19,21 @@ macro_rules! sweep_options {
         /// up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
         targets: Remotes<MAX_TARGETS>,
         *,
-        /// how many probes to send to each, at least 1. The targets take turns.
+        /// the number of probes to each target, 1 or more. The targets take turns.
         count: Int<u64, 1, { u32::MAX as u64 }> = 3,
-        /// how many probes to send per second in all. Probes that a pause of this host held up for
-        /// more than 10 ms are sent later, not in a burst.
+        /// the number of probes per second, to all targets together, above 0. Probes delayed by
+        /// more than 10 ms by a pause of this host are sent later, not in a burst.
         rate: Rate = 1000.0,
-        /// how long to wait for each reply, in seconds.
+        /// the time to wait for each reply, in seconds.
         timeout: Seconds = 1.0,
-        /// the payload of a probe in bytes, 64 to 65507.
+        /// the length of a probe's payload in bytes, 64 to 65507.
         size: Int<usize, { MIN_TOKEN_SIZE as u64 }, { MAX_DATAGRAM as u64 }> = 64,
     } };
 }
 
 sweep_options!(settings);
 
-/// A number per second.
+/// A rate per second.
 struct Rate(f64);
 
 impl Argument for Rate {
@@ -51,29 +51,31 @@ impl Argument for Rate {
 
 sweep_options! {
     #[doc = sweep_options!(signature ping_many)]
-    /// Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
-    /// their order.
+    /// Pings many UDP echo servers from one socket and one thread. Returns a list of one PingReport
+    /// per target, in their order.
     ///
     #[doc = sweep_options!(docs)]
-    /// A reply is matched by the token of its target's session, also if it comes from another address
-    /// than the one that was asked. Refusals count as losses, because an unconnected socket does not
-    /// learn of them. Above 2000 probes per second, probes are sent and replies are read several at
-    /// a time, every half a millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
-    /// Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the reports so
-    /// far as its `reports`.
+    /// Blocks until the last probe is decided. Ctrl-C ends the call: the `reports` attribute of the
+    /// KeyboardInterrupt has the results so far.
     ///
-    /// Raises TypeError for a target that is no pair, ValueError for an argument out of range, OSError if
-    /// the system refuses the socket and socket.gaierror if a host has no address.
+    /// A reply is matched by the token of its target's session, even if it comes from another
+    /// address. Refused probes count as lost, because an unconnected socket does not learn of ICMP
+    /// errors. Above 2000 probes per second, probes and replies are handled in batches, one per
+    /// half millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
+    ///
+    /// Raises TypeError if a target is not a pair, ValueError if an argument is out of range,
+    /// OSError if the system refuses the socket and socket.gaierror if a host has no address.
     function ping_many = ping_blocking -> PyResult<Vec<PingReport>>
 }
 
 sweep_options! {
     #[doc = sweep_options!(signature async_ping_many)]
-    /// Ping many UDP echo servers through the running event loop; return a PingReport for each, as
-    /// `ping_many` does.
+    /// Pings many UDP echo servers through the running event loop. Returns a list of one PingReport
+    /// per target, like `ping_many`.
     ///
     #[doc = sweep_options!(docs)]
-    /// No thread of Python waits. Cancelling ends the probes. Raises what `ping_many` raises.
+    /// No Python thread waits, except while names are resolved. Cancelling stops the probes. Raises
+    /// the same errors as `ping_many`.
     function async_ping_many = ping_async -> PyResult<Py<PyAny>>
 }
 
@@ -91,7 +93,7 @@ fn ping_async(py: Python<'_>, settings: Settings) -> PyResult<Py<PyAny>> {
     Ok(asynchronous("finish", run.as_any())?.unbind())
 }
 
-/// A sweep at work.
+/// A running sweep.
 #[pyclass(frozen, name = "_SweepRun", module = "udpulse._core")]
 pub(super) struct SweepRun {
     settings: Settings,
@@ -139,7 +141,7 @@ impl SweepRun {
         self.handle.poll_end(py, waiter)
     }
 
-    /// Wait for the last probe and return the reports.
+    /// Waits for the last probe and returns the reports.
     #[pyo3(name = "_finish")]
     fn finish(&self, py: Python<'_>) -> PyResult<Vec<PingReport>> {
         if self.handle.was_started() {
