@@ -69,50 +69,55 @@ _T = TypeVar("_T")
 
 @final
 class _Waiter:
-    """Wakes an event loop that watches the other end of a pair of sockets."""
+    """Wakeup of the event loop for `_asyncio.Events`."""
 
     @staticmethod
     def pair() -> tuple[_Waiter, int]:
-        """Make a waiter and the descriptor that becomes readable, which the caller closes."""
+        """Returns a waiter and the descriptor of the socket that it makes readable; the caller closes
+        it.
+        """
 
 def _restore(class_: type[_T], version: Any, state: Any, /) -> _T:
     """Restores an object from its pickled fields, or from bytes with its class's `_load`."""
 
 @final
 class EchoServer:
-    """A UDP server that answers each packet and misbehaves on purpose, repeatably, in both directions.
+    """A UDP echo server that impairs packets on purpose, repeatably, in both directions.
 
-    host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
-        leaves from the address that was asked.
-    port: 0 to 65535; 0 is any free port, see `address`.
-    loss: the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
-        that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+    host: the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
+        leaves from the address to which the request was sent.
+    port: the port, 0 to 65535; 0 for any free one, see `address`.
+    loss: the loss on the uplink: a probability from 0 to 1, "lab" (lost if a random integer from
+        0 to 10 is less than 4, 36.36 %), a GilbertElliott or a LossPattern. Short for
         uplink=Link(loss=...).
-    delay: the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
-        uplink=Link(delay=...).
-    uplink: the Link from the clients to the server.
-    downlink: the Link back.
-    seed: repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
-        derived from the seed, its IP address and its number among the ports of that address in
-        the order of their first packets; the packets of other clients change nothing.
-    transform: "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
-        the lab does.
-    max_size: a longer packet is cut to this many bytes.
-    max_rate: how many packets per second a source address may send on average, a second's worth at
-        once; the rest is dropped.
-    threads: how many threads serve, each with a socket of its own; more than one only on Linux.
-    keep: how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+    delay: the delay on the uplink: seconds from 0 to 3600, or a Uniform, Normal, Exponential or
+        Pareto. Short for uplink=Link(delay=...).
+    uplink: the Link from the clients to the server; None for an unimpaired one.
+    downlink: the Link from the server to the clients; None for an unimpaired one.
+    seed: the seed of all random choices (xoshiro256++); drawn at random if None. A client's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets; they do not depend on packets of other clients.
+    transform: the answer: "echo" for the request itself (RFC 862), "upper" for the request with ASCII
+        letters in upper case (the lab).
+    max_size: the size to which longer packets are cut, 0 to 65507 bytes.
+    max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
+        of at most one second's worth; the server drops the rest. None for no limit.
+    threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
+    keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
 
-    The two links are in series: a packet enters the downlink when it leaves the uplink, and a packet
-    held on one holds up nothing on the other. All random choices are made on arrival, in the order of
-    arrival, and do not depend on time. No answer goes to source ports with which it could loop (0, 7,
-    13, 17, 19, 37) or to a server of this process that answers.
-    On Linux answers leave with a TTL of 200, and one receive in 64 checks the TTL: a packet with 169 to
-    200 hops left counts as the answer of another process's server and gets none, which ends a loop.
-    Iterating yields each packet's Fate once it is complete: when its last reply has left.
+    The two links are in series: a packet enters the downlink when it leaves the uplink, and a
+    packet held on one link delays nothing on the other. All random choices are made in order of
+    arrival and do not depend on time.
 
-    Raises ValueError for an argument out of range.
+    The server never answers source ports that could cause a loop (0, 7, 13, 17, 19, 37) or another
+    answering server of this process. On Linux answers leave with a TTL of 200, and one receive in
+    64 checks the TTL: a packet with 169 to 200 hops left is assumed to be the answer of another
+    process's server and gets no answer, which ends a loop.
+
+    Iterating yields each packet's Fate when its last reply has left.
+
+    Raises ValueError if an argument is out of range.
     """
 
     def __new__(
@@ -133,149 +138,156 @@ class EchoServer:
     ) -> Self: ...
     @property
     def host(self) -> str:
-        """the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6). On Linux a reply
-        leaves from the address that was asked.
+        """the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
+        leaves from the address to which the request was sent.
         """
 
     @property
     def port(self) -> int:
-        """0 to 65535; 0 is any free port, see `address`."""
+        """the port, 0 to 65535; 0 for any free one, see `address`."""
 
     @property
     def loss(self) -> _Loss:
-        """the loss on the uplink: a probability from 0 to 1, "lab" (the lab's rule, a draw from 0 to 10
-        that is less than 4: 36.36 %), a GilbertElliott or a LossPattern. Short for
+        """the loss on the uplink: a probability from 0 to 1, "lab" (lost if a random integer from
+        0 to 10 is less than 4, 36.36 %), a GilbertElliott or a LossPattern. Short for
         uplink=Link(loss=...).
         """
 
     @property
     def delay(self) -> _Delay:
-        """the delay on the uplink: seconds, a Uniform, Normal, Exponential or Pareto. Short for
-        uplink=Link(delay=...).
+        """the delay on the uplink: seconds from 0 to 3600, or a Uniform, Normal, Exponential or
+        Pareto. Short for uplink=Link(delay=...).
         """
 
     @property
     def uplink(self) -> Link | None:
-        """the Link from the clients to the server."""
+        """the Link from the clients to the server; None for an unimpaired one."""
 
     @property
     def downlink(self) -> Link | None:
-        """the Link back."""
+        """the Link from the server to the clients; None for an unimpaired one."""
 
     @property
     def seed(self) -> int:
-        """repeats all random choices (xoshiro256++); drawn at random if None. A client's choices are
-        derived from the seed, its IP address and its number among the ports of that address in
-        the order of their first packets; the packets of other clients change nothing.
+        """the seed of all random choices (xoshiro256++); drawn at random if None. A client's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets; they do not depend on packets of other clients.
         """
 
     @property
     def transform(self) -> Literal["upper", "echo"]:
-        """ "echo" answers with the request (RFC 862), "upper" with its ASCII letters in upper case, as
-        the lab does.
+        """the answer: "echo" for the request itself (RFC 862), "upper" for the request with ASCII
+        letters in upper case (the lab).
         """
 
     @property
     def max_size(self) -> int:
-        """a longer packet is cut to this many bytes."""
+        """the size to which longer packets are cut, 0 to 65507 bytes."""
 
     @property
     def max_rate(self) -> float | None:
-        """how many packets per second a source address may send on average, a second's worth at
-        once; the rest is dropped.
+        """the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
+        of at most one second's worth; the server drops the rest. None for no limit.
         """
 
     @property
     def threads(self) -> int:
-        """how many threads serve, each with a socket of its own; more than one only on Linux."""
+        """the number of threads, 1 to 256, each with its own socket; more than one only on Linux."""
 
     @property
     def keep(self) -> int | Literal["all"]:
-        """how many of the last fates to keep, or "all". `fates` and `columns` return them; iterating
+        """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
         """
 
     @property
     def counters(self) -> EchoCounters:
-        """Counts of packets since the last start."""
+        """Packet counts since the last start."""
 
     @property
     def truth(self) -> EchoTruth:
-        """What happened to packets since the last start, by link."""
+        """Counts of impairments, replies and drops since the last start."""
 
     @property
     def rows_dropped(self) -> int:
-        """How many fates fell off those that are kept."""
+        """The number of older fates that are no longer kept."""
 
     def fates(self) -> list[Fate]:
-        """The fates that are kept, oldest first."""
+        """Returns the kept fates, oldest first."""
 
     def columns(self, table: Literal["fates", "copies"] = "fates") -> _Columns:
-        """The same as a dict of read-only NumPy arrays of equal length.
+        """Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
 
-        table: "fates" has a row per packet:
-            client: uint32, an index into `clients`.
-            number: uint64, its number among the packets of its client, from 1; 0 if it was refused
-                unheard.
-            size: uint32, the length of its payload in bytes.
-            received_at_ns: int64, when it came, in nanoseconds since `started_at`.
-            sent_at_ns: float64, when its first reply was sent; nan if none was.
-            uplink, downlink: uint8, what happened in each direction: the sum of 1 lost, 2 duplicated,
-                4 corrupted, 8 held, 16 queue_full.
-            replies: uint8, how many were sent.
-            corrupted: uint8, how many of them differ from an unimpaired answer.
-            "copies" has a row per reply, in the order in which they were sent:
+        table: "fates" for a row per packet, oldest first:
+            client: uint32, its sender, an index into `clients`.
+            number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
+                as "unanswerable" or "limited".
+            size: uint32, the length of its payload as received, in bytes.
+            received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
+            sent_at_ns: float64, the send time of its first reply, in nanoseconds since
+                `started_at`; NaN without replies.
+            uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
+                2 duplicated, 4 corrupted, 8 held and 16 queue_full.
+            replies: uint8, the number of replies sent.
+            corrupted: uint8, the number of replies that differ from the unimpaired answer.
+
+        "copies" for a row per reply, in order of sending:
             fate: uint32, the row of its packet in "fates".
-            number: uint64, its number among all replies.
-            sent_at_ns: int64, when it was sent, in nanoseconds since `started_at`.
-            uplink_bit, downlink_bit: float64, the bit of the payload that was flipped in each
-                direction, counted from the lowest of the first byte; nan if none was.
-            corrupted: bool, whether it differs from an unimpaired answer.
+            number: uint64, its number among all replies of the server, from 1.
+            sent_at_ns: int64, its send time, in nanoseconds since `started_at`.
+            uplink_bit, downlink_bit: float64, the bit of the payload flipped in each direction,
+                counted from the lowest bit of the first byte; NaN if none was.
+            corrupted: bool, whether it differs from the unimpaired answer.
 
-        The rows of a running server change: stop it before reading what belongs together.
+        The rows of a running server change between calls: stop it before you relate the tables or
+        `clients` to each other.
+
+        Raises ValueError for another table.
         """
 
     @property
     def clients(self) -> list[_Address]:
-        """The (host, port) of each client that `columns` counts, in the order of their first rows."""
+        """The list of clients to which `columns` refers, each a (host, port), in order of their first
+        rows.
+        """
 
     @property
     def started_at(self) -> float | None:
-        """When it was last started, in seconds since the Unix epoch; None before the first start."""
+        """The time of the last start, in seconds since the Unix epoch; None before the first."""
 
     def start(self) -> None:
-        """Start the object on a thread of its own; do nothing if it runs already.
+        """Starts the object on its own thread; does nothing if it is already running.
 
-        A start after a stop begins anew, with counters at zero.
+        A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        no address.
+        none.
         """
 
     def stop(self) -> None:
-        """Stop and close the socket; counters and events stay readable.
+        """Stops immediately and closes the socket; counters and results stay readable.
 
         Any thread may call it, any number of times.
         """
 
     @property
     def running(self) -> bool:
-        """Whether the object runs."""
+        """Whether the object is running."""
 
     @property
     def address(self) -> _Address:
-        """The (host, port) that the object's socket is bound to.
+        """The local (host, port) of the object's socket.
 
         Raises NotStartedError before the first start.
         """
 
     @property
     def events_dropped(self) -> int:
-        """How many events were dropped because nobody read them in time."""
+        """The number of events dropped from the bounded queue before they were read."""
 
     @property
     def last_send_error(self) -> OSError | None:
-        """The OSError of the last datagram that this host could not send; None if it sent all."""
+        """The OSError of the last datagram that this host could not send; None if none failed."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -300,33 +312,39 @@ class EchoServer:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Fate: ...
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]:
-        """Wait for an event and return all that are unread then, oldest first.
+        """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: how many to return at most, at least 1.
-        timeout: how long to wait for the first, in seconds; None waits without end.
+        limit: the maximum length of the list, 1 to 4294967295.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
 
-        The list is empty at the timeout, and once the object has stopped and all events were
-        read. `events_dropped` counts those that nobody read in time.
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
 
-        Raises NotStartedError before the first start.
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
         """
 
     def __aiter__(self) -> AsyncIterator[Fate]: ...
     def _poll(self, waiter: _Waiter) -> Fate | None:
-        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
 
     def _has_names(self) -> bool:
-        """Whether a start waits for the system's resolver."""
+        """Returns whether a start waits for the system's resolver."""
 
     def _begin_leaving(self) -> None:
-        """Stop after the farewell; return immediately."""
+        """Makes the object say goodbye and stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
-        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
 
 @final
 class EchoCounters:
-    """Counts of packets: received = replied + dropped + send_failed + `truth.pending`."""
+    """Packet counts: received = replied + dropped + send_failed + the pending of `truth`."""
 
     __match_args__: Final = ("received", "replied", "dropped", "send_failed")
 
@@ -335,15 +353,15 @@ class EchoCounters:
     ) -> Self: ...
     @property
     def received(self) -> int:
-        """Packets that came in."""
+        """Packets received."""
 
     @property
     def replied(self) -> int:
-        """Packets answered, each once however many replies it got."""
+        """Packets answered; a packet with several replies counts once."""
 
     @property
     def dropped(self) -> int:
-        """Packets not answered on purpose; `truth` says why."""
+        """Packets not answered on purpose; `truth` has the reasons."""
 
     @property
     def send_failed(self) -> int:
@@ -505,7 +523,7 @@ class Reply:
 
 @final
 class LinkCounters:
-    """Counts of what happened to packets on one link."""
+    """Packet counts by impairment on one link."""
 
     __match_args__: Final = ("lost", "duplicated", "corrupted", "held", "queue_full")
 
@@ -524,19 +542,19 @@ class LinkCounters:
 
     @property
     def duplicated(self) -> int:
-        """Packets that came twice."""
+        """Packets duplicated."""
 
     @property
     def corrupted(self) -> int:
-        """Packets of which a bit was flipped."""
+        """Packets with a flipped bit."""
 
     @property
     def held(self) -> int:
-        """Packets held back for others to overtake."""
+        """Packets held back so that others overtake them."""
 
     @property
     def queue_full(self) -> int:
-        """Packets that found the queue of the rate limit full."""
+        """Packets dropped because the rate limit's queue had no room."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -546,7 +564,7 @@ class LinkCounters:
 
 @final
 class EchoTruth:
-    """What an EchoServer did, beyond its EchoCounters."""
+    """Counts of an EchoServer beyond EchoCounters: impairments, replies and drops."""
 
     __match_args__: Final = (
         "uplink",
@@ -577,11 +595,11 @@ class EchoTruth:
     ) -> Self: ...
     @property
     def uplink(self) -> LinkCounters:
-        """What happened on the uplink."""
+        """Impairments on the way in."""
 
     @property
     def downlink(self) -> LinkCounters:
-        """What happened on the downlink."""
+        """Impairments on the way back."""
 
     @property
     def replies(self) -> int:
@@ -601,19 +619,23 @@ class EchoTruth:
 
     @property
     def limited(self) -> int:
-        """Packets dropped because their source sent more than max_rate."""
+        """Packets dropped because their source exceeded max_rate."""
 
     @property
     def delay_line_full(self) -> int:
-        """Copies dropped because the delay line was full (64 MiB, shared equally by the threads)."""
+        """Copies dropped because the delay line was full: 64 MiB, divided equally among threads."""
 
     @property
     def crowded(self) -> int:
-        """Packets of clients beyond the first 16,384, which share one stream of random choices."""
+        """Packets of clients beyond the first 16,384, which share one stream of random choices;
+        consecutive packets of one such client count once.
+        """
 
     @property
     def receive_drops(self) -> int:
-        """Datagrams that this host dropped unread, if the platform reports them."""
+        """Datagrams that this host dropped before they were read; 0 if the platform does not
+        report them.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -917,54 +939,57 @@ class Link:
 
 @final
 class PingClient:
-    """A UDP ping client: sends numbered probes to a server that echoes them and matches the replies.
+    """A UDP ping client that sends numbered probes to an echo server and matches the replies.
 
-    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
-        used unless `family` says otherwise.
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used, unless `family` is 6.
     port: the server's port, 1 to 65535.
-    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
-        `stop`.
-    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
-        is among the last 16384.
-    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
-        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
-        next probe is sent once the last was answered or timed out.
-    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-        section 11.1.1).
-    duration: how long to send probes, in seconds.
-    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
-    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
-        message of the lab, which a server may answer in other words.
-    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
-    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
-        "kernel" also its transmit stamps, "user" neither.
-    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
-        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
-        of the last delays, at most 50 us, and the rest is spun.
-    source: the (address, port) to send from; port 0 is any port, "" any address.
-    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
-    dscp: the differentiated services code point (RFC 2474), 0 to 63.
-    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
-        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
-        this host then knows. False leaves it to the system, which fragments a datagram too long
-        for its own link. Raises OSError at the start if the platform cannot (Linux can).
-    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
-        choose among equal-cost paths by port. The flows take turns, and each numbers its own
-        probes from 1; without an interval each flow waits for its own replies. A source port
-        that is given is the first of consecutive ones.
-    family: 4 or 6 uses an address of that family only; None any.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
+        probe is among the last 16384.
+    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
+        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
+        sent when the last was answered or timed out.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        is the bare message of the lab, to which a server may reply with other words.
+    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
+        updates the path MTU. False leaves fragmentation to the system, which fragments
+        datagrams too long for its own link. If True, start raises OSError if the platform does
+        not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
 
-    A probe begins with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
-    bytes on a random token follows that only this session knows: a datagram without it is foreign,
-    and a reply that has it but differs otherwise from the probe (except in upper case) is corrupt.
-    Without a token the source address and the number are the only proof: a reply that carries a number
-    belongs to the probe of that number, one without a number to the probe that waits, and one that
-    looks like the probe, is as long and differs from it is corrupt.
+    A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
+    bytes
+    on a random token follows, known only to this session: a datagram without the token is foreign,
+    and a reply with the token that otherwise differs from the probe (other than by upper case) is
+    corrupt. Without a token the source address and the number are the only evidence: a reply with a
+    number belongs to the probe with that number, a reply without one to the waiting probe, and a
+    reply that resembles the probe, has its length and differs from it is corrupt.
 
-    Iterating yields each Probe as it is decided and ends with the last.
+    Iterating yields each Probe when it is decided, and ends with the last.
 
-    Raises ValueError for an argument out of range.
+    Raises ValueError if an argument is out of range.
     """
 
     def __new__(
@@ -991,8 +1016,8 @@ class PingClient:
     ) -> Self: ...
     @property
     def host(self) -> str:
-        """the server's address or name. If a name has addresses of both families, the IPv4 address is
-        used unless `family` says otherwise.
+        """the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used, unless `family` is 6.
         """
 
     @property
@@ -1001,137 +1026,140 @@ class PingClient:
 
     @property
     def count(self) -> int | None:
-        """how many probes to send, at least 1 (10 unless there is a duration); None sends until
-        `stop`.
+        """the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
         """
 
     @property
     def timeout(self) -> float:
-        """how long to wait for each reply, in seconds. A later reply is counted as late while its probe
-        is among the last 16384.
+        """the time to wait for each reply, in seconds. A reply after that counts as late while its
+        probe is among the last 16384.
         """
 
     @property
     def interval(self) -> float | None:
-        """the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
-        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
-        next probe is sent once the last was answered or timed out.
+        """the time between probes, in seconds. Probes then follow an absolute schedule, answered
+        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
+        sent when the last was answered or timed out.
         """
 
     @property
     def schedule(self) -> Literal["periodic", "poisson"]:
-        """ "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-        section 11.1.1).
+        """the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
         """
 
     @property
     def duration(self) -> float | None:
-        """how long to send probes, in seconds."""
+        """the time during which probes are sent, in seconds; None for no limit."""
 
     @property
     def seed(self) -> int:
-        """repeats the gaps of a Poisson schedule; drawn at random if None."""
+        """the seed of a Poisson schedule's gaps; drawn at random if None."""
 
     @property
     def size(self) -> int:
-        """the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
-        message of the lab, which a server may answer in other words.
+        """the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        is the bare message of the lab, to which a server may reply with other words.
         """
 
     @property
     def keep(self) -> int | Literal["all"]:
-        """how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
+        """the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
         """
 
     @property
     def timestamps(self) -> Literal["user", "receive", "kernel"]:
-        """ "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
-        "kernel" also its transmit stamps, "user" neither.
+        """the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
         """
 
     @property
     def precise(self) -> bool:
-        """spin for the last 50 us before each slot and the first 50 us after each probe, which takes
-        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
-        of the last delays, at most 50 us, and the rest is spun.
+        """whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
         """
 
     @property
     def source(self) -> _Address | None:
-        """the (address, port) to send from; port 0 is any port, "" any address."""
+        """the (address, port) to send from; port 0 for any free port, "" for any address."""
 
     @property
     def ttl(self) -> int | None:
-        """the IPv4 time to live or IPv6 hop limit, 1 to 255."""
+        """the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default."""
 
     @property
     def dscp(self) -> int | None:
-        """the differentiated services code point (RFC 2474), 0 to 63."""
+        """the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+        """
 
     @property
     def dont_fragment(self) -> bool:
-        """send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
-        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
-        this host then knows. False leaves it to the system, which fragments a datagram too long
-        for its own link. Raises OSError at the start if the platform cannot (Linux can).
+        """whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
+        updates the path MTU. False leaves fragmentation to the system, which fragments
+        datagrams too long for its own link. If True, start raises OSError if the platform does
+        not support it (Linux does).
         """
 
     @property
     def flows(self) -> int:
-        """how many source ports to spread the session over, 1 to 64 and at most `count`: routers
-        choose among equal-cost paths by port. The flows take turns, and each numbers its own
-        probes from 1; without an interval each flow waits for its own replies. A source port
-        that is given is the first of consecutive ones.
+        """the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
         """
 
     @property
     def family(self) -> Literal[4, 6] | None:
-        """4 or 6 uses an address of that family only; None any."""
+        """the only address family to use, 4 or 6; None for any."""
 
     @property
     def server(self) -> _Address:
-        """The (host, port) that the probes go to.
+        """The (host, port) of the server.
 
         Raises NotStartedError before the first start.
         """
 
     def report(self) -> PingReport:
-        """The PingReport since the last start; consistent also while it runs."""
+        """Returns the PingReport since the last start; consistent even while the client runs."""
 
     def start(self) -> None:
-        """Start the object on a thread of its own; do nothing if it runs already.
+        """Starts the object on its own thread; does nothing if it is already running.
 
-        A start after a stop begins anew, with counters at zero.
+        A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        no address.
+        none.
         """
 
     def stop(self) -> None:
-        """Stop and close the socket; counters and events stay readable.
+        """Stops immediately and closes the socket; counters and results stay readable.
 
         Any thread may call it, any number of times.
         """
 
     @property
     def running(self) -> bool:
-        """Whether the object runs."""
+        """Whether the object is running."""
 
     @property
     def address(self) -> _Address:
-        """The (host, port) that the object's socket is bound to.
+        """The local (host, port) of the object's socket.
 
         Raises NotStartedError before the first start.
         """
 
     @property
     def events_dropped(self) -> int:
-        """How many events were dropped because nobody read them in time."""
+        """The number of events dropped from the bounded queue before they were read."""
 
     @property
     def last_send_error(self) -> OSError | None:
-        """The OSError of the last datagram that this host could not send; None if it sent all."""
+        """The OSError of the last datagram that this host could not send; None if none failed."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -1156,32 +1184,38 @@ class PingClient:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Probe: ...
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]:
-        """Wait for an event and return all that are unread then, oldest first.
+        """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: how many to return at most, at least 1.
-        timeout: how long to wait for the first, in seconds; None waits without end.
+        limit: the maximum length of the list, 1 to 4294967295.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
 
-        The list is empty at the timeout, and once the object has stopped and all events were
-        read. `events_dropped` counts those that nobody read in time.
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
 
-        Raises NotStartedError before the first start.
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
         """
 
     def __aiter__(self) -> AsyncIterator[Probe]: ...
     def _finish(self) -> PingReport:
-        """Wait for the last probe and return the report."""
+        """Waits for the last probe and returns the report."""
 
     def _poll(self, waiter: _Waiter) -> Probe | None:
-        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
 
     def _has_names(self) -> bool:
-        """Whether a start waits for the system's resolver."""
+        """Returns whether a start waits for the system's resolver."""
 
     def _begin_leaving(self) -> None:
-        """Stop after the farewell; return immediately."""
+        """Makes the object say goodbye and stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
-        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
 
 @final
 class Probe:
@@ -1572,46 +1606,49 @@ async def async_ping(
     flows: int = 1,
     family: Literal[4, 6] | None = None,
 ) -> PingReport:
-    """Ping a UDP echo server through the running event loop and return the PingReport, as `ping` does.
+    """Pings a UDP echo server through the running event loop and returns the PingReport, like
+    `ping`.
 
-    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
-        used unless `family` says otherwise.
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used, unless `family` is 6.
     port: the server's port, 1 to 65535.
-    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
-        `stop`.
-    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
-        is among the last 16384.
-    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
-        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
-        next probe is sent once the last was answered or timed out.
-    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-        section 11.1.1).
-    duration: how long to send probes, in seconds.
-    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
-    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
-        message of the lab, which a server may answer in other words.
-    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
-    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
-        "kernel" also its transmit stamps, "user" neither.
-    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
-        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
-        of the last delays, at most 50 us, and the rest is spun.
-    source: the (address, port) to send from; port 0 is any port, "" any address.
-    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
-    dscp: the differentiated services code point (RFC 2474), 0 to 63.
-    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
-        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
-        this host then knows. False leaves it to the system, which fragments a datagram too long
-        for its own link. Raises OSError at the start if the platform cannot (Linux can).
-    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
-        choose among equal-cost paths by port. The flows take turns, and each numbers its own
-        probes from 1; without an interval each flow waits for its own replies. A source port
-        that is given is the first of consecutive ones.
-    family: 4 or 6 uses an address of that family only; None any.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
+        probe is among the last 16384.
+    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
+        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
+        sent when the last was answered or timed out.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        is the bare message of the lab, to which a server may reply with other words.
+    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
+        updates the path MTU. False leaves fragmentation to the system, which fragments
+        datagrams too long for its own link. If True, start raises OSError if the platform does
+        not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
 
-    No thread of Python waits, except while a name is resolved. Cancelling ends the probes. Raises
-    what `ping` raises.
+    No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
+    the same errors as `ping`.
     """
 
 async def async_ping_many(
@@ -1622,17 +1659,18 @@ async def async_ping_many(
     timeout: float = 1.0,
     size: int = 64,
 ) -> list[PingReport]:
-    """Ping many UDP echo servers through the running event loop; return a PingReport for each, as
-    `ping_many` does.
+    """Pings many UDP echo servers through the running event loop. Returns a list of one PingReport
+    per target, like `ping_many`.
 
     targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
-    count: how many probes to send to each, at least 1. The targets take turns.
-    rate: how many probes to send per second in all. Probes that a pause of this host held up for
-        more than 10 ms are sent later, not in a burst.
-    timeout: how long to wait for each reply, in seconds.
-    size: the payload of a probe in bytes, 64 to 65507.
+    count: the number of probes to each target, 1 or more. The targets take turns.
+    rate: the number of probes per second, to all targets together, above 0. Probes delayed by
+        more than 10 ms by a pause of this host are sent later, not in a burst.
+    timeout: the time to wait for each reply, in seconds.
+    size: the length of a probe's payload in bytes, 64 to 65507.
 
-    No thread of Python waits. Cancelling ends the probes. Raises what `ping_many` raises.
+    No Python thread waits, except while names are resolved. Cancelling stops the probes. Raises
+    the same errors as `ping_many`.
     """
 
 def ping(
@@ -1656,49 +1694,51 @@ def ping(
     flows: int = 1,
     family: Literal[4, 6] | None = None,
 ) -> PingReport:
-    """Ping a UDP echo server and return the PingReport.
+    """Pings a UDP echo server and returns the PingReport.
 
-    Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the report so
-    far as its `report`.
+    Blocks until the last probe is decided. Ctrl-C ends the call: the `report` attribute of the
+    KeyboardInterrupt has the results so far.
 
-    host: the server's address or name. If a name has addresses of both families, the IPv4 address is
-        used unless `family` says otherwise.
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used, unless `family` is 6.
     port: the server's port, 1 to 65535.
-    count: how many probes to send, at least 1 (10 unless there is a duration); None sends until
-        `stop`.
-    timeout: how long to wait for each reply, in seconds. A later reply is counted as late while its probe
-        is among the last 16384.
-    interval: the time from probe to probe, in seconds. Probes are then sent on a grid of absolute times,
-        answered or not; a slot that has passed is skipped and counted. None is stop-and-wait: the
-        next probe is sent once the last was answered or timed out.
-    schedule: "periodic", or "poisson" for random gaps with the interval as their mean (RFC 2330
-        section 11.1.1).
-    duration: how long to send probes, in seconds.
-    seed: repeats the gaps of a Poisson schedule; drawn at random if None.
-    size: the payload of a probe in bytes, up to 65507. From 64 on it has a token; 0 is the bare
-        message of the lab, which a server may answer in other words.
-    keep: how many of the last probes the report has as columns, or "all"; 35 bytes each. `ping()`
-        and `async_ping()` with a count keep all unless told otherwise. Each flow keeps its share.
-    timestamps: "receive" uses the kernel's receive stamps for `kernel_rtt` if the platform has them (Linux),
-        "kernel" also its transmit stamps, "user" neither.
-    precise: spin for the last 50 us before each slot and the first 50 us after each probe, which takes
-        a few per cent of a core (Linux). If False, a sleep before a slot ends early by the median
-        of the last delays, at most 50 us, and the rest is spun.
-    source: the (address, port) to send from; port 0 is any port, "" any address.
-    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255.
-    dscp: the differentiated services code point (RFC 2474), 0 to 63.
-    dont_fragment: send each probe in one piece or not at all (RFC 1191). A probe longer than the known path MTU
-        is not sent and its verdict is send_failed; one that a router finds too long is lost, and
-        this host then knows. False leaves it to the system, which fragments a datagram too long
-        for its own link. Raises OSError at the start if the platform cannot (Linux can).
-    flows: how many source ports to spread the session over, 1 to 64 and at most `count`: routers
-        choose among equal-cost paths by port. The flows take turns, and each numbers its own
-        probes from 1; without an interval each flow waits for its own replies. A source port
-        that is given is the first of consecutive ones.
-    family: 4 or 6 uses an address of that family only; None any.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
+        probe is among the last 16384.
+    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
+        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
+        sent when the last was answered or timed out.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        is the bare message of the lab, to which a server may reply with other words.
+    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
+        updates the path MTU. False leaves fragmentation to the system, which fragments
+        datagrams too long for its own link. If True, start raises OSError if the platform does
+        not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
 
-    Raises ValueError for an argument out of range and for a run without end, OSError if the system
-    refuses the address and socket.gaierror if the host has none.
+    Raises ValueError if an argument is out of range or if neither count nor duration limits the
+    session, OSError if the system refuses the address and socket.gaierror if the host has none.
     """
 
 def ping_many(
@@ -1709,62 +1749,67 @@ def ping_many(
     timeout: float = 1.0,
     size: int = 64,
 ) -> list[PingReport]:
-    """Ping many UDP echo servers from one socket and one thread; return a PingReport for each, in
-    their order.
+    """Pings many UDP echo servers from one socket and one thread. Returns a list of one PingReport
+    per target, in their order.
 
     targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
-    count: how many probes to send to each, at least 1. The targets take turns.
-    rate: how many probes to send per second in all. Probes that a pause of this host held up for
-        more than 10 ms are sent later, not in a burst.
-    timeout: how long to wait for each reply, in seconds.
-    size: the payload of a probe in bytes, 64 to 65507.
+    count: the number of probes to each target, 1 or more. The targets take turns.
+    rate: the number of probes per second, to all targets together, above 0. Probes delayed by
+        more than 10 ms by a pause of this host are sent later, not in a burst.
+    timeout: the time to wait for each reply, in seconds.
+    size: the length of a probe's payload in bytes, 64 to 65507.
 
-    A reply is matched by the token of its target's session, also if it comes from another address
-    than the one that was asked. Refusals count as losses, because an unconnected socket does not
-    learn of them. Above 2000 probes per second, probes are sent and replies are read several at
-    a time, every half a millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
-    Blocks until the last probe is decided. Ctrl-C ends it: the KeyboardInterrupt has the reports so
-    far as its `reports`.
+    Blocks until the last probe is decided. Ctrl-C ends the call: the `reports` attribute of the
+    KeyboardInterrupt has the results so far.
 
-    Raises TypeError for a target that is no pair, ValueError for an argument out of range, OSError if
-    the system refuses the socket and socket.gaierror if a host has no address.
+    A reply is matched by the token of its target's session, even if it comes from another
+    address. Refused probes count as lost, because an unconnected socket does not learn of ICMP
+    errors. Above 2000 probes per second, probes and replies are handled in batches, one per
+    half millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
+
+    Raises TypeError if a target is not a pair, ValueError if an argument is out of range,
+    OSError if the system refuses the socket and socket.gaierror if a host has no address.
     """
 
 @final
 class HeartbeatClient:
-    """Tells a heartbeat server that this process is alive.
+    """A sender of heartbeats, which show a heartbeat server that this process is alive.
 
-    host: the server's address or name; if a name has addresses of both families, IPv4 is used.
+    host: the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used.
     port: the server's port, 1 to 65535.
-    also: up to 255 more servers, each a (host, port); every beat goes to all of them.
-    interval: the time from one beat to the next, in seconds.
-    spread: how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5.
-    name: the name that the server knows this client by, also from another address: 1 to 64 bytes
-        without blanks and ";".
-    stall_after: without `progress` for longer than this, in seconds, beats say "stalled"; never if None.
-    count: how many beats to send, including those that `busy` sends out of turn, at least 1; None
-        sends until `stop`.
-    fail_at: the number, from 1, of the beat at which a crash is simulated.
+    also: at most 255 more servers, each a (host, port); every beat goes to all of them.
+    interval: the time between beats, in seconds.
+    spread: the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
+        to 0.5.
+    name: the name that identifies this client to the server even if its address changes: 1 to 64
+        bytes without blanks and ";". None for no name.
+    stall_after: the time without `progress`, in seconds, after which beats report "stalled"; None for
+        never.
+    count: the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
+        no limit.
+    fail_at: the number, from 1, of the beat at which a crash is simulated; None for no crash.
     fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
-    loss: the probability, 0 to 1, that a beat is not sent, on purpose.
-    seed: repeats these random choices (xoshiro256++); drawn at random if None.
-    format: a message of your own, with {seq} for the beat's number and its time as {time} (seconds
-        since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
-        Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
-        each start, and the progress and silence that `progress` and `busy` reported:
-        "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+    loss: the probability, 0 to 1, that a beat is skipped on purpose.
+    seed: the seed of these random choices (xoshiro256++); drawn at random if None.
+    format: the text of a beat, with {seq} for its number and {time} (seconds since the Unix epoch),
+        {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as Python's
+        str(datetime.now())) for its time. With None a beat declares its interval, the name, a
+        boot id that changes with each start, and the progress and silence reported by
+        `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
+        format cannot be combined with `name` or `stall_after`.
 
-    Leaving the `with` block says goodbye, three times 20 ms apart; `stop` does not, like a crash. A
-    process forked from this one sends no beats: there the object is stopped.
+    Leaving the `with` block sends three goodbyes, 20 ms apart; `stop` sends none, like a crash. In
+    a process forked from this one the object is stopped and sends no beats.
 
-    `async with` watches the running event loop: while it turns, it marks progress once per interval, or
-    twice per `stall_after` if that is sooner. If it is blocked, the beats go on and say for how long. If
-    it ends before the block is left, the client stops.
+    `async with` watches the running event loop: while the loop runs, it marks progress once per
+    interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
+    and report for how long. If the loop ends before the block is left, the client stops.
 
-    Beats go out on an absolute schedule; after a stall comes one beat, not a burst. Iterating yields
-    each Beat as it is due and ends with the last.
+    Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
+    each Beat when it is due, and ends with the last.
 
-    Raises ValueError for an argument out of range.
+    Raises ValueError if an argument is out of range.
     """
 
     def __new__(
@@ -1786,7 +1831,9 @@ class HeartbeatClient:
     ) -> Self: ...
     @property
     def host(self) -> str:
-        """the server's address or name; if a name has addresses of both families, IPv4 is used."""
+        """the server's address or name. If a name has addresses of both families, the IPv4 address
+        is used.
+        """
 
     @property
     def port(self) -> int:
@@ -1794,35 +1841,39 @@ class HeartbeatClient:
 
     @property
     def also(self) -> tuple[_Address, ...]:
-        """up to 255 more servers, each a (host, port); every beat goes to all of them."""
+        """at most 255 more servers, each a (host, port); every beat goes to all of them."""
 
     @property
     def interval(self) -> float:
-        """the time from one beat to the next, in seconds."""
+        """the time between beats, in seconds."""
 
     @property
     def spread(self) -> float:
-        """how much earlier or later each beat is at random: a fraction of the interval, 0 to 0.5."""
+        """the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
+        to 0.5.
+        """
 
     @property
     def name(self) -> str | None:
-        """the name that the server knows this client by, also from another address: 1 to 64 bytes
-        without blanks and ";".
+        """the name that identifies this client to the server even if its address changes: 1 to 64
+        bytes without blanks and ";". None for no name.
         """
 
     @property
     def stall_after(self) -> float | None:
-        """without `progress` for longer than this, in seconds, beats say "stalled"; never if None."""
+        """the time without `progress`, in seconds, after which beats report "stalled"; None for
+        never.
+        """
 
     @property
     def count(self) -> int | None:
-        """how many beats to send, including those that `busy` sends out of turn, at least 1; None
-        sends until `stop`.
+        """the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
+        no limit.
         """
 
     @property
     def fail_at(self) -> int | None:
-        """the number, from 1, of the beat at which a crash is simulated."""
+        """the number, from 1, of the beat at which a crash is simulated; None for no crash."""
 
     @property
     def fail_chance(self) -> float:
@@ -1830,84 +1881,88 @@ class HeartbeatClient:
 
     @property
     def loss(self) -> float:
-        """the probability, 0 to 1, that a beat is not sent, on purpose."""
+        """the probability, 0 to 1, that a beat is skipped on purpose."""
 
     @property
     def seed(self) -> int:
-        """repeats these random choices (xoshiro256++); drawn at random if None."""
+        """the seed of these random choices (xoshiro256++); drawn at random if None."""
 
     @property
     def format(self) -> str | None:
-        """a message of your own, with {seq} for the beat's number and its time as {time} (seconds
-        since the Unix epoch), {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as
-        Python's str(datetime.now())). Without one a beat declares its interval, the name, a boot id that is new with
-        each start, and the progress and silence that `progress` and `busy` reported:
-        "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456".
+        """the text of a beat, with {seq} for its number and {time} (seconds since the Unix epoch),
+        {ms} (milliseconds), {ctime} (as C's ctime) or {datetime} (as Python's
+        str(datetime.now())) for its time. With None a beat declares its interval, the name, a
+        boot id that changes with each start, and the progress and silence reported by
+        `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
+        format cannot be combined with `name` or `stall_after`.
         """
 
     def progress(self) -> Progress:
-        """Mark progress of the application: beats carry the time since then. Any thread may call it.
+        """Marks progress of the application: beats carry the time since the last mark. Any thread may
+        call it.
 
-        The result is a context manager that marks progress at its end, and a decorator that marks it after
-        each call: `with beat.progress(): ...`, `@beat.progress()`. If the interpreter that calls it is
-        stuck, the beats go on and say for how long.
+        Returns a Progress, a context manager that marks progress at its end and a decorator that
+        marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
+        interpreter is stuck, the beats go on and report for how long.
 
         Raises RuntimeError if the client has a format: its beats carry no progress.
         """
 
     def busy(self, *, until: float) -> None:
-        """Announce silence immediately: the next beat does not wait for its turn.
+        """Announces a silence in an extra beat, sent immediately.
 
         until: the end of the silence, in seconds since the Unix epoch; `progress` ends it earlier.
 
-        The server holds its verdict until then and its timeout. Raises ValueError if `until` is not in the
-        future, and RuntimeError if the client has a format: its beats announce nothing.
+        The server waits until then, plus its timeout, before it marks the client down.
+
+        Raises ValueError if `until` is not in the future, and RuntimeError if the client has a
+        format: its beats announce nothing.
         """
 
     @property
     def server(self) -> _Address:
-        """The (host, port) that the beats go to.
+        """The (host, port) of the server; with several, of the first.
 
         Raises NotStartedError before the first start.
         """
 
     @property
     def counters(self) -> HeartbeatClientCounters:
-        """Counts of beats since the last start."""
+        """Beat counts since the last start."""
 
     def start(self) -> None:
-        """Start the object on a thread of its own; do nothing if it runs already.
+        """Starts the object on its own thread; does nothing if it is already running.
 
-        A start after a stop begins anew, with counters at zero.
+        A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        no address.
+        none.
         """
 
     def stop(self) -> None:
-        """Stop and close the socket; counters and events stay readable.
+        """Stops immediately and closes the socket; counters and results stay readable.
 
         Any thread may call it, any number of times.
         """
 
     @property
     def running(self) -> bool:
-        """Whether the object runs."""
+        """Whether the object is running."""
 
     @property
     def address(self) -> _Address:
-        """The (host, port) that the object's socket is bound to.
+        """The local (host, port) of the object's socket.
 
         Raises NotStartedError before the first start.
         """
 
     @property
     def events_dropped(self) -> int:
-        """How many events were dropped because nobody read them in time."""
+        """The number of events dropped from the bounded queue before they were read."""
 
     @property
     def last_send_error(self) -> OSError | None:
-        """The OSError of the last datagram that this host could not send; None if it sent all."""
+        """The OSError of the last datagram that this host could not send; None if none failed."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -1932,41 +1987,47 @@ class HeartbeatClient:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Beat: ...
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Beat]:
-        """Wait for an event and return all that are unread then, oldest first.
+        """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: how many to return at most, at least 1.
-        timeout: how long to wait for the first, in seconds; None waits without end.
+        limit: the maximum length of the list, 1 to 4294967295.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
 
-        The list is empty at the timeout, and once the object has stopped and all events were
-        read. `events_dropped` counts those that nobody read in time.
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
 
-        Raises NotStartedError before the first start.
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
         """
 
     def __aiter__(self) -> AsyncIterator[Beat]: ...
     @property
     def _tick_period(self) -> float:
-        """How often a watched event loop calls `_tick`, in seconds."""
+        """The period of `_tick` calls from a watched event loop, in seconds."""
 
     def _tick(self) -> None:
-        """Mark that the event loop turns; it does not end a silence that `busy` announced."""
+        """Marks progress of the event loop; an announced silence stays."""
 
     def _poll(self, waiter: _Waiter) -> Beat | None:
-        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
 
     def _has_names(self) -> bool:
-        """Whether a start waits for the system's resolver."""
+        """Returns whether a start waits for the system's resolver."""
 
     def _begin_leaving(self) -> None:
-        """Stop after the farewell; return immediately."""
+        """Makes the object say goodbye and stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
-        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
 
 @final
 class Progress:
-    """The result of `HeartbeatClient.progress`: marks progress at the end of a `with` block, or after each
-    call of a function or coroutine function that it decorates.
+    """A progress mark, the result of `HeartbeatClient.progress`: marks progress at the end of a `with`
+    block or, as a decorator, after each call of a function or coroutine function.
     """
 
     def __enter__(self) -> Self: ...
@@ -1981,7 +2042,7 @@ class Progress:
 
 @final
 class HeartbeatClientCounters:
-    """Counts of beats."""
+    """Beat counts of a HeartbeatClient."""
 
     __match_args__: Final = ("sent", "skipped", "send_failed", "refused", "received")
 
@@ -1996,7 +2057,7 @@ class HeartbeatClientCounters:
     ) -> Self: ...
     @property
     def sent(self) -> int:
-        """Beats sent, goodbyes included; one to several servers counts once for each."""
+        """Beats sent, goodbyes included; a beat to several servers counts once per server."""
 
     @property
     def skipped(self) -> int:
@@ -2008,11 +2069,11 @@ class HeartbeatClientCounters:
 
     @property
     def refused(self) -> int:
-        """Times the server's host said that nothing listens on the port (ICMP port unreachable)."""
+        """ICMP port-unreachable errors received: nothing listens on the server's port."""
 
     @property
     def received(self) -> int:
-        """Answers that arrived."""
+        """Answers received."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -2022,7 +2083,7 @@ class HeartbeatClientCounters:
 
 @final
 class Beat:
-    """A beat of a HeartbeatClient that was due."""
+    """A beat of a HeartbeatClient, due and handled."""
 
     __match_args__: Final = ("seq", "outcome", "time")
 
@@ -2035,13 +2096,13 @@ class Beat:
 
     @property
     def outcome(self) -> Literal["failed", "sent", "skipped"]:
-        """What was done: "sent", "skipped" (not sent, on purpose) or "failed" (a crash was
-        simulated: this beat and all that follow stay away).
+        """The outcome: "sent", "skipped" (not sent, on purpose) or "failed" (a simulated crash:
+        neither this beat nor a later one is sent).
         """
 
     @property
     def time(self) -> float:
-        """When it was due, in seconds since the Unix epoch."""
+        """The time at which the client acted on it, in seconds since the Unix epoch."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -2051,34 +2112,36 @@ class Beat:
 
 @final
 class HeartbeatServer:
-    """Follows clients by the heartbeats that they send and says which are alive.
+    """A server that follows clients by their heartbeats and reports which are alive.
 
-    host: the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6).
-    port: 0 to 65535; 0 is any free port, see `address`.
-    timeout: the silence, in seconds, after which a client counts as stopped, the same for all; in place of
-        a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
-        hold it back.
-    detector: how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
-        "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
-        (levels of phi), "fixed" (seconds).
-    suspect: the detector's level for Suspect; its default if None ("multiple": 3 intervals).
-    down: its level for Down; its default if None ("multiple": 5 intervals).
-    by_host: tell clients apart by their hosts alone, not by address and port.
-    reply: answer each beat with its text in upper case.
-    max_peers: how many clients to follow, at least 1; others are rejected and counted. Clients that have
-        stopped make room for new ones, and so do those heard once and then not for 60 s.
-    every_beat: make an event of each datagram (Heard, Ignored), not only of changes.
-    old_beats: how to judge a beat whose number or time is not newer than those before: "ignore" does not
-        count it as a sign of life if it is a copy or was sent long before, "accept" counts every
-        beat, whatever number or time it carries.
+    host: the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6).
+    port: the port, 0 to 65535; 0 for any free one, see `address`.
+    timeout: the silence, in seconds, after which any client is down, instead of a detector. It holds
+        exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
+        detector.
+    detector: the failure detector, applied to each client's own beats: "multiple" (the default;
+        levels in intervals), "chen" (Chen, Toueg, Aguilera 2002, NFD-E; intervals),
+        "two_window" (Tomsic et al. 2015, 2W-FD; intervals), "bertier" (Bertier, Marin, Sens
+        2002; levels of its phi), "phi" (Hayashibara et al. 2004; levels of phi), "phi_exp" (phi
+        over exponential gaps, as in Cassandra; levels of phi) or "fixed" (seconds).
+    suspect: the detector's level for Suspect; None for its default ("multiple": 3 intervals).
+    down: the detector's level for Down; None for its default ("multiple": 5 intervals).
+    by_host: whether to identify clients by their IP addresses alone, not by address and port.
+    reply: whether to answer each beat with its text in upper case.
+    max_peers: the maximum number of clients, 1 or more; others are rejected and counted. New clients
+        replace those that have stopped and those heard only once, more than 60 s ago.
+    every_beat: whether to report each datagram (Heard, Ignored), not only changes.
+    old_beats: the treatment of a beat with a number or time that is not newer than earlier ones:
+        "ignore" does not count it as a sign of life if it is a duplicate or was sent long
+        before, "accept" counts every beat, regardless of its number and time.
 
-    A beat is any datagram that holds a whole number, its sequence number, or a time: Unix time in
+    A beat is any datagram with a whole number, its sequence number, or a time: Unix time in
     seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 
     Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
     Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
 
-    Raises ValueError for an argument out of range.
+    Raises ValueError if an argument is out of range.
     """
 
     def __new__(
@@ -2099,117 +2162,120 @@ class HeartbeatServer:
     ) -> Self: ...
     @property
     def host(self) -> str:
-        """the address to bind; "" is all interfaces (IPv4), "::" is all (IPv6)."""
+        """the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6)."""
 
     @property
     def port(self) -> int:
-        """0 to 65535; 0 is any free port, see `address`."""
+        """the port, 0 to 65535; 0 for any free one, see `address`."""
 
     @property
     def timeout(self) -> float | None:
-        """the silence, in seconds, after which a client counts as stopped, the same for all; in place of
-        a detector. It is kept to the letter: without Suspect before it, and MassSilence does not
-        hold it back.
+        """the silence, in seconds, after which any client is down, instead of a detector. It holds
+        exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
+        detector.
         """
 
     @property
     def detector(
         self,
     ) -> Literal["fixed", "multiple", "chen", "two_window", "bertier", "phi", "phi_exp"] | None:
-        """how to judge each client by the arrival of its own beats: "multiple" (the default), "chen" or
-        "two_window" (levels in intervals), "bertier" (levels of its phi), "phi" or "phi_exp"
-        (levels of phi), "fixed" (seconds).
+        """the failure detector, applied to each client's own beats: "multiple" (the default;
+        levels in intervals), "chen" (Chen, Toueg, Aguilera 2002, NFD-E; intervals),
+        "two_window" (Tomsic et al. 2015, 2W-FD; intervals), "bertier" (Bertier, Marin, Sens
+        2002; levels of its phi), "phi" (Hayashibara et al. 2004; levels of phi), "phi_exp" (phi
+        over exponential gaps, as in Cassandra; levels of phi) or "fixed" (seconds).
         """
 
     @property
     def suspect(self) -> float | None:
-        """the detector's level for Suspect; its default if None ("multiple": 3 intervals)."""
+        """the detector's level for Suspect; None for its default ("multiple": 3 intervals)."""
 
     @property
     def down(self) -> float | None:
-        """its level for Down; its default if None ("multiple": 5 intervals)."""
+        """the detector's level for Down; None for its default ("multiple": 5 intervals)."""
 
     @property
     def by_host(self) -> bool:
-        """tell clients apart by their hosts alone, not by address and port."""
+        """whether to identify clients by their IP addresses alone, not by address and port."""
 
     @property
     def reply(self) -> bool:
-        """answer each beat with its text in upper case."""
+        """whether to answer each beat with its text in upper case."""
 
     @property
     def max_peers(self) -> int:
-        """how many clients to follow, at least 1; others are rejected and counted. Clients that have
-        stopped make room for new ones, and so do those heard once and then not for 60 s.
+        """the maximum number of clients, 1 or more; others are rejected and counted. New clients
+        replace those that have stopped and those heard only once, more than 60 s ago.
         """
 
     @property
     def every_beat(self) -> bool:
-        """make an event of each datagram (Heard, Ignored), not only of changes."""
+        """whether to report each datagram (Heard, Ignored), not only changes."""
 
     @property
     def old_beats(self) -> Literal["ignore", "accept"]:
-        """how to judge a beat whose number or time is not newer than those before: "ignore" does not
-        count it as a sign of life if it is a copy or was sent long before, "accept" counts every
-        beat, whatever number or time it carries.
+        """the treatment of a beat with a number or time that is not newer than earlier ones:
+        "ignore" does not count it as a sign of life if it is a duplicate or was sent long
+        before, "accept" counts every beat, regardless of its number and time.
         """
 
     @property
     def counters(self) -> HeartbeatServerCounters:
-        """Counts of datagrams since the last start."""
+        """Datagram counts since the last start."""
 
     def peers(self) -> list[Peer]:
-        """The clients that the server follows, in no order."""
+        """Returns a list of the clients heard since the last start and not replaced, in no order."""
 
     def columns(self) -> _Columns:
-        """The same as a dict of read-only NumPy arrays of equal length, one row per client.
+        """Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
 
         address, name, state: object (str; name None if the client declares none).
         port: uint16.
         last_received_at_ns: int64, nanoseconds since `started_at`.
         received, reordered, duplicates: uint64.
-        seq, expected, boot: float64, exact up to 2**53; nan if there is none.
-        timeout_ns: int64.
-        interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nan if there is none.
+        seq, expected, boot: float64, exact up to 2**53; NaN if there is none.
+        timeout_ns: int64, nanoseconds.
+        interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nanoseconds; NaN if there is
+        none.
         """
 
     @property
     def started_at(self) -> float | None:
-        """When it was last started, in seconds since the Unix epoch; None before the first start."""
+        """The time of the last start, in seconds since the Unix epoch; None before the first."""
 
     def start(self) -> None:
-        """Start the object on a thread of its own; do nothing if it runs already.
+        """Starts the object on its own thread; does nothing if it is already running.
 
-        A start after a stop begins anew, with counters at zero.
+        A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        no address.
+        none.
         """
 
     def stop(self) -> None:
-        """Stop and close the socket; counters and events stay readable.
+        """Stops immediately and closes the socket; counters and results stay readable.
 
         Any thread may call it, any number of times.
         """
 
     @property
     def running(self) -> bool:
-        """Whether the object runs."""
+        """Whether the object is running."""
 
     @property
     def address(self) -> _Address:
-        """The (host, port) that the object's socket is bound to.
+        """The local (host, port) of the object's socket.
 
         Raises NotStartedError before the first start.
         """
 
     @property
     def events_dropped(self) -> int:
-        """How many events were dropped because nobody read them in time."""
+        """The number of events dropped from the bounded queue before they were read."""
 
     @property
     def last_send_error(self) -> OSError | None:
-        """The OSError of the last datagram that this host could not send; None if it sent all."""
+        """The OSError of the last datagram that this host could not send; None if none failed."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -2234,33 +2300,39 @@ class HeartbeatServer:
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Event: ...
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_Event]:
-        """Wait for an event and return all that are unread then, oldest first.
+        """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: how many to return at most, at least 1.
-        timeout: how long to wait for the first, in seconds; None waits without end.
+        limit: the maximum length of the list, 1 to 4294967295.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
 
-        The list is empty at the timeout, and once the object has stopped and all events were
-        read. `events_dropped` counts those that nobody read in time.
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
 
-        Raises NotStartedError before the first start.
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
         """
 
     def __aiter__(self) -> AsyncIterator[_Event]: ...
     def _poll(self, waiter: _Waiter) -> _Event | None:
-        """The next event; if there is none yet, None, and `waiter` becomes readable once there may be."""
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
 
     def _has_names(self) -> bool:
-        """Whether a start waits for the system's resolver."""
+        """Returns whether a start waits for the system's resolver."""
 
     def _begin_leaving(self) -> None:
-        """Stop after the farewell; return immediately."""
+        """Makes the object say goodbye and stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
-        """Whether the work has ended; if not, `waiter` becomes readable once it may have."""
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
 
 @final
 class HeartbeatServerCounters:
-    """Counts of datagrams by their fate:
+    """Datagram counts of a HeartbeatServer:
     received = beats + goodbyes + duplicates + stale + ignored + rejected.
     """
 
@@ -2295,7 +2367,7 @@ class HeartbeatServerCounters:
     ) -> Self: ...
     @property
     def received(self) -> int:
-        """Datagrams that came in."""
+        """Datagrams received."""
 
     @property
     def beats(self) -> int:
@@ -2303,32 +2375,34 @@ class HeartbeatServerCounters:
 
     @property
     def late_beats(self) -> int:
-        """Of these, the ones that had been reported lost."""
+        """Heartbeats among `beats` that had been reported lost."""
 
     @property
     def goodbyes(self) -> int:
-        """Goodbyes; a client sends several, because any one may be lost."""
+        """Goodbyes; a client sends several, because one may be lost."""
 
     @property
     def duplicates(self) -> int:
-        """Heartbeats that had come before."""
+        """Heartbeats received before."""
 
     @property
     def stale(self) -> int:
-        """Heartbeats too old to say whether they had come before."""
+        """Heartbeats too old to tell whether they are duplicates, or from a client's previous
+        start.
+        """
 
     @property
     def ignored(self) -> int:
-        """Datagrams that are no heartbeat: neither a number nor a time is in them."""
+        """Datagrams that are not heartbeats: they carry neither a number nor a time."""
 
     @property
     def rejected(self) -> int:
-        """Datagrams of clients that found the table full."""
+        """Datagrams of new clients that found the table full."""
 
     @property
     def receive_drops(self) -> int:
-        """Datagrams that this host dropped because the server did not read them in time; not among the
-        received.
+        """Datagrams that this host dropped because the server did not read them in time; not
+        included in `received`.
         """
 
     @property
@@ -2347,7 +2421,7 @@ class HeartbeatServerCounters:
 
 @final
 class Peer:
-    """What a HeartbeatServer knows of a client."""
+    """The state of a client of a HeartbeatServer."""
 
     __match_args__: Final = (
         "address",
@@ -2392,7 +2466,7 @@ class Peer:
     ) -> Self: ...
     @property
     def address(self) -> _Address:
-        """The (host, port) that its last beat came from."""
+        """The (host, port) of its last beat."""
 
     @property
     def state(
@@ -2400,28 +2474,29 @@ class Peer:
     ) -> Literal[
         "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
     ]:
-        """ "unknown" (heard once), "learning" (its interval), "up", "overdue" (a beat is late by
-        half an interval), "suspect", "down", "stopped" (it said goodbye), "stalled" (it beats, but its
-        application gets nowhere) or "busy" (it announced silence).
+        """ "unknown" (heard once), "learning" (its interval is not known yet), "up", "overdue" (a
+        beat is overdue by half an interval), "suspect", "down", "stopped" (it said goodbye),
+        "stalled" (it beats, but its application makes no progress) or "busy" (it announced a
+        silence).
         """
 
     @property
     def last_received_at(self) -> float:
-        """When its last beat came that was news, in seconds since the Unix epoch."""
+        """The receive time of its last new beat, in seconds since the Unix epoch."""
 
     @property
     def seq(self) -> int | None:
-        """The highest number heard; None if its beats carry none."""
+        """The highest number received; None without numbers."""
 
     @property
     def received(self) -> int:
-        """How many of its beats came since it started, each counted once. If beats carry numbers, one
-        without a number does not count; nor does a goodbye.
+        """The number of beats received since it started, each counted once. Goodbyes do not count,
+        nor do beats without a number if others carry one.
         """
 
     @property
     def expected(self) -> int | None:
-        """How many should have come, from the first heard to the highest; None without numbers."""
+        """The number of beats due, from the first received to the highest; None without numbers."""
 
     @property
     def name(self) -> str | None:
@@ -2429,30 +2504,30 @@ class Peer:
 
     @property
     def reordered(self) -> int:
-        """How many of its beats came after one with a higher number (reordered, RFC 4737)."""
+        """The number of its beats that arrived after one with a higher number (RFC 4737)."""
 
     @property
     def duplicates(self) -> int:
-        """How many of its beats came again."""
+        """The number of duplicates of its beats."""
 
     @property
     def interval(self) -> float | None:
-        """Its interval in seconds, declared or learned; None if not known."""
+        """Its interval, declared or learned, in seconds; None if not known."""
 
     @property
     def timeout(self) -> float:
-        """The effective timeout: the silence after which it counts as down, in seconds."""
+        """The effective timeout: the silence after which it is down, in seconds."""
 
     @property
     def delay(self) -> float | None:
-        """How much longer its last beat was under way than its fastest, in seconds: a one-way delay
-        without the offset of the two clocks. None if its beats carry no times.
+        """The one-way delay of its last beat minus that of its fastest, in seconds, which cancels
+        the offset of the two clocks. None if its beats carry no times.
         """
 
     @property
     def difference(self) -> float | None:
-        """The receive time minus the send time of its last beat, in seconds; the offset of the two
-        clocks is in it.
+        """The receive time minus the send time of its last beat, in seconds; includes the offset
+        of the two clocks. None if it carries no time.
         """
 
     @property
@@ -2461,12 +2536,14 @@ class Peer:
 
     @property
     def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None:
-        """What it says of itself: "starting", "ok", "degraded", "stalled", "busy", "bye" or None."""
+        """Its declared status: "starting", "ok", "degraded", "stalled", "busy" or "bye"; None if
+        it declares none.
+        """
 
     @property
     def progress_age(self) -> float | None:
-        """How long before its last beat its application got somewhere, in seconds; None if it
-        does not say.
+        """The time from its application's last progress to its last beat, in seconds; None if not
+        reported.
         """
 
     def to_dict(self) -> dict[str, Any]:
