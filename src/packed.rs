@@ -31,7 +31,7 @@ pub fn unpack<T: Packed>(bytes: &[u8]) -> Option<T> {
 }
 
 /// Appends an unsigned integer.
-pub fn put_uint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_uint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -40,12 +40,12 @@ pub fn put_uint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends a signed integer.
-pub fn put_int(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn put_int(value: i64, out: &mut Vec<u8>) {
     put_uint(((value << 1) ^ (value >> 63)).cast_unsigned(), out);
 }
 
 /// Appends a float.
-pub fn put_float(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn put_float(value: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
@@ -54,19 +54,19 @@ pub struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     /// Reads the next value.
-    pub fn read<T: Packed>(&mut self) -> Option<T> {
+    pub(crate) fn read<T: Packed>(&mut self) -> Option<T> {
         T::unpack(self)
     }
 
     /// Reads the next byte.
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
     /// Reads an unsigned integer.
-    pub fn uint(&mut self) -> Option<u64> {
+    pub(crate) fn uint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -84,30 +84,30 @@ impl Reader<'_> {
     }
 
     /// Reads a signed integer.
-    pub fn int(&mut self) -> Option<i64> {
+    pub(crate) fn int(&mut self) -> Option<i64> {
         let value = self.uint()?;
         Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     /// Reads a count.
-    pub fn count(&mut self) -> Option<u64> {
+    pub(crate) fn count(&mut self) -> Option<u64> {
         self.uint().filter(|count| *count <= MAX_COUNT)
     }
 
     /// Reads a duration in nanoseconds, 0 or more.
-    pub fn duration(&mut self) -> Option<i64> {
+    pub(crate) fn duration(&mut self) -> Option<i64> {
         i64::try_from(self.uint()?).ok()
     }
 
     /// Reads a finite float.
-    pub fn float(&mut self) -> Option<f64> {
+    pub(crate) fn float(&mut self) -> Option<f64> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(f64::from_le_bytes(*bytes)).filter(|value| value.is_finite())
     }
 
     /// Reads a boolean.
-    pub fn bool(&mut self) -> Option<bool> {
+    pub(crate) fn bool(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
             1 => Some(true),

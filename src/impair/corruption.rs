@@ -17,7 +17,7 @@ impl Corruption {
     }
 
     /// Returns which bit of the next packet's `length` bytes to flip, if any.
-    pub fn bit(&self, length: usize, random: &mut Random) -> Option<u32> {
+    pub(super) fn bit(&self, length: usize, random: &mut Random) -> Option<u32> {
         if self.0 == 0.0 || !random.chance(self.0) || length == 0 {
             return None;
         }

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use crate::{Error, NS_PER_SECOND, Random, Result};
 
 /// The longest delay, one hour; longer draws are cut to it.
-pub const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;
+const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;
 
 /// A distribution of delays. Times are nanoseconds; negative draws become 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +63,7 @@ impl Delay {
     /// Draws the next packet's delay.
     ///
     /// Uses libm, since the math libraries of systems differ in the last bit.
-    pub fn draw_ns(&self, random: &mut Random) -> i64 {
+    pub(super) fn draw_ns(&self, random: &mut Random) -> i64 {
         // 1 - unit is never 0.
         let ns = match self {
             Self::None => return 0,

@@ -35,7 +35,7 @@ impl GilbertElliott {
     }
 
     /// Returns whether the next packet is lost.
-    pub fn loses(&mut self, random: &mut Random) -> bool {
+    pub(super) fn loses(&mut self, random: &mut Random) -> bool {
         let changes = random.chance(if self.bad { self.r } else { self.p });
         let lost = random.chance(if self.bad { self.bad_loss } else { self.good_loss });
         self.bad ^= changes;

@@ -12,7 +12,7 @@ mod rate;
 mod reordering;
 
 pub use corruption::Corruption;
-pub use delay::{Delay, MAX_DELAY_NS};
+pub use delay::Delay;
 pub use gilbert_elliott::GilbertElliott;
 pub use link::{CopyPlan, Flags, Link, LinkDraw};
 pub use loss::Loss;

@@ -35,7 +35,7 @@ impl Pattern {
     }
 
     /// Returns whether the next packet is lost.
-    pub fn loses(&mut self) -> bool {
+    pub(super) fn loses(&mut self) -> bool {
         let lost = self.lost[self.next];
         self.next = (self.next + 1) % self.lost.len();
         lost

@@ -31,7 +31,7 @@ impl Rate {
     /// Accepts a packet at `at_ns`. Returns when its last bit leaves, or `None` if the queue has no
     /// room. The packet in transmission counts with its unsent part; an idle link accepts any
     /// packet.
-    pub fn leaves(&mut self, at_ns: i64, length: usize) -> Option<i64> {
+    pub(super) fn leaves(&mut self, at_ns: i64, length: usize) -> Option<i64> {
         let transmission_ns = transmission_ns(length + HEADERS, self.bits_per_second);
         let start_ns = self.busy_until_ns.max(at_ns);
         // The queue holds all unsent bytes, and would hold this packet.

@@ -20,7 +20,7 @@ impl Reordering {
     }
 
     /// Returns how long to hold the next packet back, in nanoseconds, if at all.
-    pub fn holds(&self, random: &mut Random) -> Option<i64> {
+    pub(super) fn holds(&self, random: &mut Random) -> Option<i64> {
         (self.p > 0.0 && random.chance(self.p)).then_some(self.by_ns)
     }
 }

@@ -11,7 +11,7 @@ mod sweep;
 
 pub use flows::Flows;
 pub use message::MIN_TOKEN_SIZE;
-pub use probe_log::{Columns, ProbeLog, Row};
+pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};

@@ -107,7 +107,7 @@ struct Chunk {
 
 /// The last rows, or all. Clones share the full chunks.
 #[derive(Clone, Debug, Default)]
-pub struct ProbeLog {
+pub(super) struct ProbeLog {
     /// The number of rows to keep; all if `None`.
     limit: Option<usize>,
     chunks: VecDeque<Chunk>,
@@ -165,20 +165,12 @@ impl ProbeLog {
     }
 
     /// Returns the number of rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.rows.len() - chunk.from).sum()
     }
 
-    /// Returns whether there are no rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Returns the rows in send order; times count from `started_ns`.
-    #[must_use]
-    pub fn columns(&self, started_ns: i64) -> Columns {
+    pub(super) fn columns(&self, started_ns: i64) -> Columns {
         #[expect(clippy::cast_precision_loss, reason = "104 days fit to the nanosecond")]
         let float = |ns: i64| if ns == NONE { f64::NAN } else { ns as f64 };
         let order = self.order();

@@ -3,8 +3,8 @@
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
-use crate::ping::probe_log::Row;
-use crate::ping::{Columns, ProbeLog, Verdict, WallSteps};
+use crate::ping::probe_log::{Columns, ProbeLog, Row};
+use crate::ping::{Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation, wilson};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
@@ -39,8 +39,7 @@ pub struct Counters {
 
 impl Counters {
     /// Returns the number of probes with a verdict other than pending.
-    #[must_use]
-    pub fn decided(&self) -> u64 {
+    fn decided(&self) -> u64 {
         self.sent.saturating_sub(self.pending)
     }
 
@@ -155,7 +154,7 @@ pub struct Report {
     /// Whether the probes carried a token.
     pub token: bool,
     /// The kept probes.
-    pub log: ProbeLog,
+    pub(super) log: ProbeLog,
 }
 
 impl Report {

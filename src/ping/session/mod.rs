@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
 use crate::ping::message::{Claim, Message, Token};
+use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
-use crate::ping::{Counters, ProbeLog, Report, Schedule};
+use crate::ping::{Counters, Report, Schedule};
 use crate::wire::shown;
 use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
 
