@@ -50,7 +50,7 @@ macro_rules! ping_options {
         /// the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         /// is the bare message of the lab, to which a server may reply with other words.
         size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
-        /// the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        /// the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         /// `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
         keep: Keep = 10000,
         /// the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
