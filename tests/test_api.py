@@ -72,7 +72,7 @@ class TestCommon:
             stopper.join()
         assert thing.next_batch(timeout=1e300) == []
         for limit in (0, 1.5):
-            with pytest.raises((TypeError, ValueError), match="limit must be 1 to 4294967295"):
+            with pytest.raises((TypeError, ValueError), match=r"limit must be 1 to 2\*\*32 - 1"):
                 thing.next_batch(limit)
         for timeout in (-1, float("nan"), "x"):
             with pytest.raises((TypeError, ValueError), match="timeout must be 0 or more seconds"):
@@ -330,13 +330,13 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"loss": 1.5}, f"loss must be {LOSS}, not 1.5"),
     (EchoServer, {"loss": float("nan")}, f"loss must be {LOSS}, not nan"),
     (EchoServer, {"loss": "heavy"}, f"loss must be {LOSS}, not 'heavy'"),
-    (EchoServer, {"seed": -1}, "seed must be 0 to 18446744073709551615, not -1"),
+    (EchoServer, {"seed": -1}, "seed must be 0 to 2**64 - 1, not -1"),
     (EchoServer, {"max_size": 70000}, "max_size must be 0 to 65507, not 70000"),
-    (EchoServer, {"keep": -1}, "keep must be 0 to 4294967295 or 'all', not -1"),
-    (EchoServer, {"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),
+    (EchoServer, {"keep": -1}, "keep must be 0 to 2**32 - 1 or 'all', not -1"),
+    (EchoServer, {"keep": "some"}, "keep must be 0 to 2**32 - 1 or 'all', not 'some'"),
     (PingClient, {"host": ""}, "host must be an address or a name, not ''"),
     (PingClient, {"port": 0}, "port must be 1 to 65535, not 0"),
-    (PingClient, {"count": 0}, "count must be 1 to 18446744073709551615, not 0"),
+    (PingClient, {"count": 0}, "count must be 1 to 2**64 - 1, not 0"),
     (PingClient, {"timeout": 0}, "timeout must be above 0 and below 9.2e9 seconds, not 0"),
     (
         PingClient,
@@ -349,9 +349,9 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
         "timeout must be above 0 and below 9.2e9 seconds, not a very long int",
     ),
     (PingClient, {"port": 10**5000}, "port must be 1 to 65535, not a very long int"),
-    (udpulse.ping, {"count": -3}, "count must be 1 to 18446744073709551615, not -3"),
+    (udpulse.ping, {"count": -3}, "count must be 1 to 2**64 - 1, not -3"),
     (HeartbeatClient, {"interval": -1}, "interval must be above 0 and below 9.2e9 seconds, not -1"),
-    (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 18446744073709551615, not 0"),
+    (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 2**64 - 1, not 0"),
     (HeartbeatClient, {"fail_chance": 2}, "fail_chance must be a probability from 0 to 1, not 2"),
     (HeartbeatClient, {"format": "{name}"}, "format must be a text whose only braces are"),
     (HeartbeatClient, {"format": "{seq}", "name": "x"}, "format must be None beside name or stall"),
@@ -364,7 +364,7 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
         "timeout must be None beside detector, suspect or",
     ),
     (HeartbeatServer, {"timeout": -5}, "timeout must be above 0 and below 9.2e9 seconds, not -5"),
-    (HeartbeatServer, {"max_peers": 0}, "max_peers must be 1 to 4294967295, not 0"),
+    (HeartbeatServer, {"max_peers": 0}, "max_peers must be 1 to 2**32 - 1, not 0"),
 ]
 
 
@@ -373,7 +373,7 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
     make: Any, arguments: dict[str, Any], text: str
 ) -> None:
     needs_host = make in (PingClient, HeartbeatClient, udpulse.ping)
-    with pytest.raises(ValueError, match=f"^{text.translate({ord('.'): '[.]'})}"):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
         make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
 
 
@@ -386,24 +386,24 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "or a Pareto",
         "uplink": "a Link",
         "downlink": "a Link",
-        "seed": "0 to 18446744073709551615",
+        "seed": "0 to 2**64 - 1",
         "transform": "'upper' or 'echo'",
         "max_size": "0 to 65507",
         "max_rate": "a number",
         "threads": "1 to 256",
-        "keep": "0 to 4294967295 or 'all'",
+        "keep": "0 to 2**32 - 1 or 'all'",
     },
     PingClient: {
         "host": "an address or a name",
         "port": "1 to 65535",
-        "count": "1 to 18446744073709551615",
+        "count": "1 to 2**64 - 1",
         "timeout": "above 0 and below 9.2e9 seconds",
         "interval": "above 0 and below 9.2e9 seconds",
         "schedule": "'periodic' or 'poisson'",
         "duration": "above 0 and below 9.2e9 seconds",
-        "seed": "0 to 18446744073709551615",
+        "seed": "0 to 2**64 - 1",
         "size": "0 to 65507",
-        "keep": "0 to 4294967295 or 'all'",
+        "keep": "0 to 2**32 - 1 or 'all'",
         "timestamps": "'user', 'receive' or 'kernel'",
         "precise": "True or False",
         "source": "an (address, port) of this host",
@@ -415,7 +415,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
     },
     udpulse.ping_many: {
         "targets": "(host, port) pairs",
-        "count": "1 to 4294967295",
+        "count": "1 to 2**32 - 1",
         "rate": "a number per second above 0",
         "timeout": "above 0 and below 9.2e9 seconds",
         "size": "64 to 65507",
@@ -428,11 +428,11 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "spread": "a number",
         "name": "a str",
         "stall_after": "above 0 and below 9.2e9 seconds",
-        "count": "1 to 18446744073709551615",
-        "fail_at": "1 to 18446744073709551615",
+        "count": "1 to 2**64 - 1",
+        "fail_at": "1 to 2**64 - 1",
         "fail_chance": "a probability from 0 to 1",
         "loss": "a probability from 0 to 1",
-        "seed": "0 to 18446744073709551615",
+        "seed": "0 to 2**64 - 1",
         "format": "a str",
     },
     HeartbeatServer: {
@@ -444,7 +444,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "down": "a number",
         "by_host": "True or False",
         "reply": "True or False",
-        "max_peers": "1 to 4294967295",
+        "max_peers": "1 to 2**32 - 1",
         "every_beat": "True or False",
         "old_beats": "'ignore' or 'accept'",
     },

@@ -583,7 +583,7 @@ def test_a_source_in_use_is_an_os_error() -> None:
             {"timeout": -(10**400)},
             "timeout must be above 0 and below 9.2e9 seconds, not a very long int$",
         ),
-        ({"keep": -1}, "keep must be 0 to 4294967295 or 'all', not -1"),
+        ({"keep": -1}, "keep must be 0 to 2[*][*]32 - 1 or 'all', not -1"),
         ({"timestamps": "x"}, "timestamps must be 'user', 'receive' or 'kernel', not 'x'"),
         ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
         ({"flows": 0}, "flows must be 1 to 64, not 0"),
@@ -597,7 +597,7 @@ def test_a_source_in_use_is_an_os_error() -> None:
         ),
         ({"dscp": 64}, "dscp must be 0 to 63, not 64"),
         ({"source": ("x", 0)}, r"source must be an \(address, port\) of this host, not \('x', 0\)"),
-        ({"keep": "some"}, "keep must be 0 to 4294967295 or 'all', not 'some'"),
+        ({"keep": "some"}, "keep must be 0 to 2[*][*]32 - 1 or 'all', not 'some'"),
     ],
 )
 def test_a_bad_option_is_named(options: dict[str, Any], text: str) -> None:

@@ -314,7 +314,7 @@ class EchoServer:
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: the maximum length of the list, 1 to 4294967295.
+        limit: the maximum length of the list, 1 to 2**32 - 1.
         timeout: the time to wait for the first event, in seconds, 0 or more; None for no
             limit.
 
@@ -835,7 +835,7 @@ class RateLimit:
 
     bits_per_second: a whole number, 1 or more. A packet counts as its payload and 28 bytes of
         IPv4 and UDP headers.
-    queue: the capacity of the queue in bytes, 0 to 4294967295, for all unsent bytes: the unsent
+    queue: the capacity of the queue in bytes, 0 to 2**32 - 1, for all unsent bytes: the unsent
         part of the packet in transmission counts too. An idle link accepts any packet.
 
     Raises ValueError if an argument is out of range.
@@ -1186,7 +1186,7 @@ class PingClient:
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: the maximum length of the list, 1 to 4294967295.
+        limit: the maximum length of the list, 1 to 2**32 - 1.
         timeout: the time to wait for the first event, in seconds, 0 or more; None for no
             limit.
 
@@ -1989,7 +1989,7 @@ class HeartbeatClient:
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Beat]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: the maximum length of the list, 1 to 4294967295.
+        limit: the maximum length of the list, 1 to 2**32 - 1.
         timeout: the time to wait for the first event, in seconds, 0 or more; None for no
             limit.
 
@@ -2302,7 +2302,7 @@ class HeartbeatServer:
     def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_Event]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
-        limit: the maximum length of the list, 1 to 4294967295.
+        limit: the maximum length of the list, 1 to 2**32 - 1.
         timeout: the time to wait for the first event, in seconds, 0 or more; None for no
             limit.
 

@@ -165,6 +165,16 @@ pub(super) type RemotePort = Int<u16, 1, 65_535>;
 /// The maximum number of events to return.
 pub(super) type BatchLimit = Int<usize, 1, { u32::MAX as u64 }>;
 
+/// Returns a range of whole numbers in Python's words.
+pub(super) fn range(min: u64, max: u64) -> String {
+    // The limits of machine words say nothing to a reader of decimal digits.
+    match max.checked_add(1) {
+        None => format!("{min} to 2**64 - 1"),
+        Some(end) if end == 1 << 32 => format!("{min} to 2**32 - 1"),
+        Some(_) => format!("{min} to {max}"),
+    }
+}
+
 /// A count of at least 1.
 pub(super) type Count = Int<u64, 1, { u64::MAX }>;
 
@@ -173,7 +183,7 @@ where
     T: TryFrom<u64> + Copy + for<'py> IntoPyObject<'py>,
 {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = format!("{MIN} to {MAX}");
+        let allowed = range(MIN, MAX);
         let value = T::try_from(integer(name, given, MIN..=MAX, &allowed)?);
         value.map(Self).map_err(|_| wrong_value(name, given, &allowed))
     }
@@ -254,7 +264,7 @@ impl Argument for Seed {
             // 53 bits: exact as a JSON number.
             return Ok(Self(Random::new(None).below(1 << 53)));
         }
-        let allowed = format!("0 to {}", u64::MAX);
+        let allowed = range(0, u64::MAX);
         integer(name, given, 0..=u64::MAX, &allowed).map(Self)
     }
 
@@ -320,7 +330,7 @@ impl Argument for Keep {
         if given.extract::<String>().is_ok_and(|word| word == "all") {
             return Ok(Self::All);
         }
-        let allowed = format!("0 to {} or 'all'", u32::MAX);
+        let allowed = format!("{} or 'all'", range(0, u32::MAX.into()));
         if given.extract::<String>().is_ok() {
             return Err(wrong_value(name, given, &allowed));
         }

@@ -9,7 +9,7 @@ use crate::heartbeat::{self, Cause, State};
 use crate::impair::Flags;
 use crate::ping::Verdict;
 use crate::python::args::{
-    Argument, LocalHost, LocalPort, Word, Words, integer, items, pair, wrong_type,
+    Argument, LocalHost, LocalPort, Word, Words, integer, items, pair, range, wrong_type,
 };
 use crate::python::value::Address;
 use crate::wire::beat::Status;
@@ -49,8 +49,8 @@ macro_rules! integer_argument {
     ($($type:ty),*) => {
         $(impl Argument for $type {
             fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-                let allowed = format!("0 to {}", Self::MAX);
                 let max = u64::try_from(Self::MAX).unwrap_or(u64::MAX);
+                let allowed = range(0, max);
                 let value = integer(name, given, 0..=max, &allowed)?;
                 Ok(Self::try_from(value).unwrap_or(Self::MAX))
             }

@@ -342,7 +342,7 @@ macro_rules! running_object {
 
             /// Waits for an event and returns a list of all pending ones, oldest first.
             ///
-            /// limit: the maximum length of the list, 1 to 4294967295.
+            /// limit: the maximum length of the list, 1 to 2**32 - 1.
             /// timeout: the time to wait for the first event, in seconds, 0 or more; None for no
             ///     limit.
             ///

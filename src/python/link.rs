@@ -7,7 +7,8 @@ use pyo3::types::{PyFloat, PyString, PyTuple};
 use crate::Result;
 use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
 use crate::python::args::{
-    Argument, Int, Probability, Seconds, integer, items, number_within, wrong_type, wrong_value,
+    Argument, Int, Probability, Seconds, integer, items, number_within, range, wrong_type,
+    wrong_value,
 };
 use crate::python::value::value;
 
@@ -159,7 +160,7 @@ value! {
     ///
     /// bits_per_second: a whole number, 1 or more. A packet counts as its payload and 28 bytes of
     ///     IPv4 and UDP headers.
-    /// queue: the capacity of the queue in bytes, 0 to 4294967295, for all unsent bytes: the unsent
+    /// queue: the capacity of the queue in bytes, 0 to 2**32 - 1, for all unsent bytes: the unsent
     ///     part of the packet in transmission counts too. An idle link accepts any packet.
     ///
     /// Raises ValueError if an argument is out of range.
@@ -261,7 +262,7 @@ pub(super) struct BitsPerSecond(u64);
 
 impl Argument for BitsPerSecond {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = format!("a whole number from 1 to {}", u64::MAX);
+        let allowed = format!("a whole number from {}", range(1, u64::MAX));
         let whole = match given.cast::<PyFloat>() {
             Ok(rate) if rate.value().fract() == 0.0 => given.call_method0("__int__")?,
             Ok(_) => return Err(wrong_value(name, given, &allowed)),
