@@ -957,7 +957,7 @@ class PingClient:
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
-    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
@@ -1065,7 +1065,7 @@ class PingClient:
 
     @property
     def keep(self) -> int | Literal["all"]:
-        """the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+        """the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
         """
 
@@ -1566,9 +1566,8 @@ class PingReport:
         verdict: uint8, an index into `VERDICTS`.
         size: uint16, the length of the probe's payload in bytes.
 
-        A late reply has a round-trip time here, but not in `rtt`. Select the replies in time with
-
-            columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]
+        A late reply has a round-trip time here, but not in `rtt`. To select the replies in time:
+        `columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]`.
         """
 
     @property
@@ -1625,7 +1624,7 @@ async def async_ping(
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
-    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
@@ -1715,7 +1714,7 @@ def ping(
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
-    keep: the number of last probes that the report keeps as columns, or "all"; 35 bytes each.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.

@@ -361,9 +361,8 @@ impl PingReport {
     /// verdict: uint8, an index into `VERDICTS`.
     /// size: uint16, the length of the probe's payload in bytes.
     ///
-    /// A late reply has a round-trip time here, but not in `rtt`. Select the replies in time with
-    ///
-    ///     columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]
+    /// A late reply has a round-trip time here, but not in `rtt`. To select the replies in time:
+    /// `columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]`.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let columns = self.columns.get_or_try_init(py, || {
             let columns = self.report.columns();
