@@ -80,7 +80,7 @@ BAD_INPUT = [
         ["--count"],
         "option '--count' requires an argument; --help shows the usage",
     ),
-    ("UDPPingerClient", ["--count", "9" * 20], f"--count must be 1 to {2**64 - 1}, not {'9' * 20}"),
+    ("UDPPingerClient", ["--count", "9" * 20], f"--count must be 1 to 2**64 - 1, not {'9' * 20}"),
     ("UDPPingerClient", ["--timeout", "abc"], f"--timeout: 'abc' {SECONDS}"),
     ("UDPPingerClient", ["--timeout", "nan"], f"--timeout: 'nan' {SECONDS}"),
     (

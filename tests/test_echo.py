@@ -353,7 +353,7 @@ BAD_ARGUMENTS: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
         RateLimit,
         (0,),
         {},
-        "bits_per_second must be a whole number from 1 to 18446744073709551615, not 0",
+        "bits_per_second must be a whole number from 1 to 2\\*\\*64 - 1, not 0",
     ),
     (Link, (), {"duplication": 2}, "duplication must be a probability from 0 to 1, not 2"),
     (Link, (), {"corruption": -1}, "corruption must be a probability from 0 to 1, not -1"),
