@@ -84,8 +84,8 @@ impl Message {
     pub(super) fn claim(&self, reply: &[u8]) -> Claim {
         let beginning = &reply[..reply.len().min(SEARCHED)];
         let knows = |token: &Token| {
-            let mut places = beginning[..beginning.len().min(2 * MIN_TOKEN_SIZE)].windows(16);
-            places.any(|place| place == token)
+            let mut windows = beginning[..beginning.len().min(2 * MIN_TOKEN_SIZE)].windows(16);
+            windows.any(|window| window == token)
         };
         match (&self.token, echoed(beginning)) {
             (Some(token), _) if !knows(token) => Claim::Foreign,
@@ -173,11 +173,11 @@ mod tests {
     proptest! {
         #[test]
         fn damage_is_always_detected(
-            size in MIN_TOKEN_SIZE..300, place in any::<prop::sample::Index>(), bits in 1..=255_u8,
+            size in MIN_TOKEN_SIZE..300, at in any::<prop::sample::Index>(), bits in 1..=255_u8,
         ) {
             let (mut message, out) = message(size);
             let mut damaged = out.clone();
-            damaged[place.index(out.len())] ^= bits;
+            damaged[at.index(out.len())] ^= bits;
             prop_assume!(!damaged.eq_ignore_ascii_case(&out));
             let taken = match message.claim(&damaged) {
                 Claim::Echo(7) => message.fits(&damaged, 7, WALL_NS),

@@ -191,7 +191,7 @@ impl ProbeLog {
     fn order(&self) -> Option<Vec<usize>> {
         let sent_ns = self.column(None, |chunk, i| chunk.rows.sent_ns[i]);
         let mut order: Vec<_> = (0..sent_ns.len()).collect();
-        order.sort_by_key(|place| sent_ns[*place]);
+        order.sort_by_key(|index| sent_ns[*index]);
         (!sent_ns.is_sorted()).then_some(order)
     }
 
@@ -203,7 +203,7 @@ impl ProbeLog {
         }
         match order {
             None => column,
-            Some(order) => order.iter().map(|place| column[*place]).collect(),
+            Some(order) => order.iter().map(|index| column[*index]).collect(),
         }
     }
 }

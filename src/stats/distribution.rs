@@ -96,9 +96,9 @@ impl Values {
     fn of_rank(&self, rank: u64, percent: f64) -> Option<u64> {
         match self {
             Self::Few(values) => {
-                let place = usize::try_from(rank.checked_sub(1)?).ok()?;
+                let index = usize::try_from(rank.checked_sub(1)?).ok()?;
                 let mut values = values.clone();
-                (place < values.len()).then(|| *values.select_nth_unstable(place).1)
+                (index < values.len()).then(|| *values.select_nth_unstable(index).1)
             }
             Self::Many(histogram) => Some(histogram.value_at_percentile(percent)),
         }

@@ -21,18 +21,18 @@ pub struct Reordering {
 impl Reordering {
     /// Adds the next arrival; each packet at most once.
     pub fn add(&mut self, seq: u64) {
-        let place = self.arrivals;
+        let position = self.arrivals;
         self.arrivals += 1;
         let earlier = self.ahead.partition_point(|(_, ahead)| *ahead < seq);
         if let Some((overtaker, _)) = self.ahead.get(earlier) {
             self.reordered += 1;
-            self.max_extent = self.max_extent.max(Some(place - overtaker));
+            self.max_extent = self.max_extent.max(Some(position - overtaker));
             return;
         }
         if self.ahead.len() == REMEMBERED {
             self.ahead.pop_front();
         }
-        self.ahead.push_back((place, seq));
+        self.ahead.push_back((position, seq));
     }
 
     /// Returns how many packets arrived after one with a higher number (section 3.3).

@@ -327,8 +327,8 @@ impl Session {
     }
 
     fn remembered(&mut self, seq: u64) -> Option<&mut Record> {
-        let place = seq.checked_sub(self.forgotten() + 1)?;
-        self.probes.get_mut(usize::try_from(place).ok()?)
+        let index = seq.checked_sub(self.forgotten() + 1)?;
+        self.probes.get_mut(usize::try_from(index).ok()?)
     }
 
     fn row(&self, seq: u64, probe: &Record) -> Row {
@@ -462,7 +462,7 @@ impl Machine for Session {
     fn deadline(&self, _: usize) -> Option<i64> {
         let timeout_ns = usize::try_from(self.decided - self.forgotten())
             .ok()
-            .and_then(|place| self.probes.get(place))
+            .and_then(|index| self.probes.get(index))
             .map(|probe| probe.timed_from_ns().saturating_add(self.config.timeout_ns));
         let slot_ns = match &self.slots {
             _ if self.closed => None,

@@ -391,11 +391,11 @@ proptest! {
             };
             match event {
                 Happens::Echo { ago, changed, kernel_ms } => {
-                    let Some(place) = back(ago) else { continue };
-                    let mut text = texts[place].to_ascii_uppercase();
-                    if let Some(index) = changed {
-                        let place = index.index(text.len());
-                        text[place] ^= 0x11;
+                    let Some(index) = back(ago) else { continue };
+                    let mut text = texts[index].to_ascii_uppercase();
+                    if let Some(at) = changed {
+                        let at = at.index(text.len());
+                        text[at] ^= 0x11;
                     }
                     let kernel_ns = kernel_ms.map(|before| (ms - before) * MS);
                     stamped(&mut session, now, kernel_ns, target(), &text);
@@ -410,16 +410,16 @@ proptest! {
                 }
                 Happens::Refused { ago: None } => session.on_refused(0, None),
                 Happens::Refused { ago: Some(ago) } => {
-                    let Some(place) = back(ago) else { continue };
-                    session.on_refused(0, Some(&texts[place]));
+                    let Some(index) = back(ago) else { continue };
+                    session.on_refused(0, Some(&texts[index]));
                 }
                 Happens::Blocked { ago } => {
-                    let Some(place) = back(ago) else { continue };
-                    session.on_blocked(0, &texts[place]);
+                    let Some(index) = back(ago) else { continue };
+                    session.on_blocked(0, &texts[index]);
                 }
                 Happens::Unblocked { ago } => {
-                    let Some(place) = back(ago) else { continue };
-                    session.on_unblocked(0, now, &mut texts[place]);
+                    let Some(index) = back(ago) else { continue };
+                    session.on_unblocked(0, now, &mut texts[index]);
                 }
                 Happens::SendFailed => send_failed(&mut session),
                 Happens::WallStep(by_ms) => step_ms += by_ms,
@@ -494,8 +494,8 @@ proptest! {
                 replies.extend(delay.map(|delay| (slot * 10 + late + delay, texts.len() - 1)));
             }
             replies.sort_unstable();
-            for (ms, place) in &replies {
-                arrive(&mut session, at(*ms), target(), texts[*place].as_bytes());
+            for (ms, index) in &replies {
+                arrive(&mut session, at(*ms), target(), texts[*index].as_bytes());
             }
             session.on_receive_drops(0, story.len() as u64);
             tick(&mut session, at(5000));
