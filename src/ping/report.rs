@@ -185,7 +185,12 @@ impl Report {
         let mut arrivals: Vec<_> = rows.iter().filter(|row| row.rtt_ns.is_some()).collect();
         arrivals.sort_by_key(|row| row.sent_ns.saturating_add(row.rtt_ns.unwrap_or_default()));
         for row in arrivals {
-            report.arrive(row.seq, row.verdict, row.rtt_ns.unwrap_or_default(), row.kernel_rtt_ns);
+            report.add_reply(
+                row.seq,
+                row.verdict,
+                row.rtt_ns.unwrap_or_default(),
+                row.kernel_rtt_ns,
+            );
         }
         report.started_ns = rows.first().map(|row| row.sent_ns);
         report.end(flow);
@@ -193,7 +198,7 @@ impl Report {
     }
 
     /// Adds the first reply to a probe; calls are in order of arrival.
-    pub(super) fn arrive(
+    pub(super) fn add_reply(
         &mut self,
         seq: u64,
         verdict: Verdict,

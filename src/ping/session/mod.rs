@@ -273,7 +273,7 @@ impl Session {
             .map(|ns| ns - departed_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
         let verdict = if pending { Verdict::Answered } else { Verdict::Late };
-        self.report.arrive(seq, verdict, rtt_ns, kernel_rtt_ns);
+        self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns);
         if pending {
             self.decide(seq, verdict, Some(datagram));
             self.expire(i64::MIN);
