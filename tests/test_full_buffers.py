@@ -111,7 +111,7 @@ print("1", flush=True)
 
 LIVE_ON = """
 import json, sys, udpulse
-report = udpulse.ping(*json.loads(sys.argv[1]), count=200, interval=0.01, timeout=1.0)
+report = udpulse.ping(*json.loads(sys.argv[1]), count=200, interval=0.01, timeout=10.0)
 print(json.dumps([report.answered, report.rtt.max]))
 """
 
