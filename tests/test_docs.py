@@ -158,6 +158,14 @@ def test_all_numbers_are_explained(cls: type) -> None:
     assert set(attributes(cls)) <= explained
 
 
+def test_all_columns_are_explained() -> None:
+    with udpulse.EchoServer(port=0) as echo, udpulse.HeartbeatServer(port=0) as fleet:
+        report = udpulse.ping(*echo.address, count=1)
+        tables = [report.columns(), echo.columns(), echo.columns("copies"), fleet.columns()]
+    explained = code_in(text_of("numbers.md"))
+    assert {column for table in tables for column in table} <= explained
+
+
 def test_all_events_are_listed() -> None:
     listed = code_in(text_of("heartbeat.md").partition("## Events")[2])
     assert set(events.__all__) <= listed
