@@ -19,10 +19,10 @@ def line(event: Event) -> str | None:
             return "up"
         case Suspect(silence=silence):
             return f"suspect: silent for {silence:.1f} s"
-        case Down(cause=cause, received=received, expected=expected):
-            return f"DOWN ({cause}): {received} of {expected} beats received"
-        case Stalled(age=age):
-            return f"stalled: no progress for {age} s"
+        case Down(cause=cause, silence=silence):
+            return f"DOWN ({cause}): silent for {silence:.1f} s"
+        case Stalled():
+            return "stalled: it beats, but makes no progress"
         case Recovered(state=state, duration=duration):
             return f"back, was {state} for {duration:.1f} s"
         case Stopped():
