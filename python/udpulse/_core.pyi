@@ -1452,7 +1452,7 @@ class PingReport:
     def loss(self) -> float | None:
         """The share, 0 to 1, of decided probes without an answer in time; None before any is decided.
         This is round-trip loss (RFC 6673); a reply after the timeout counts as lost (RFC 2680
-        section 2.4).
+        section 2.6).
         """
 
     @property

@@ -48,7 +48,7 @@ impl Counters {
     }
 
     /// Returns the share of decided probes without an answer in time, 0 to 1. This is round-trip
-    /// loss (RFC 6673); a packet that arrives after the timeout is lost (RFC 2680 section 2.4).
+    /// loss (RFC 6673); a packet that arrives after the timeout is lost (RFC 2680 section 2.6).
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn loss(&self) -> Option<f64> {
