@@ -1,11 +1,15 @@
 """Fixtures and plugins for all tests."""
 
+import signal
 from collections.abc import Iterator
 
 import peers
 import pytest
 
 pytest_plugins = ["pytester"]
+
+# A job in the background of a shell ignores Ctrl-C, and the programs that it starts inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
