@@ -287,6 +287,9 @@ ours, clicks = (str(pathlib.Path(module.__file__).parent) for module in (udpulse
 first = open(script).read().partition("import sys")[0].count("\\n") + 1
 turn, count, done = 0, 0, False
 
+def blocked():
+    return sys.platform != "win32" and signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
 def trace(frame, event, _):
     global count, done, where
     name, line = frame.f_code.co_filename, frame.f_lineno
@@ -300,7 +303,7 @@ def trace(frame, event, _):
             done, count = True, turn
         if count == turn:
             where = f"{name}:{line}"
-            done |= signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            done |= signal.getsignal(signal.SIGINT) is signal.SIG_IGN or blocked()
             sys.settrace(None)
             signal.raise_signal(signal.SIGINT)
     return trace
@@ -308,6 +311,8 @@ def trace(frame, event, _):
 while not done:
     turn, count = turn + 1, 0
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sys.settrace(trace)
     try:
         runpy.run_path(script, run_name="__main__")

@@ -90,7 +90,10 @@ def run(
         return interrupted
     finally:
         if own_process:
-            # Python's own way out shows a traceback if it is interrupted.
+            # Python's own way out shows a traceback if it is interrupted, and so does `signal` if
+            # the signal comes while its handler is exchanged.
+            if sys.platform != "win32":
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
