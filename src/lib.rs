@@ -37,6 +37,6 @@ mod python;
 
 pub use error::{Error, Result};
 pub use events::Events;
-pub use machine::{Arrival, Local, Machine, Transmit};
+pub use machine::{Arrival, Icmp, Local, Machine, Transmit};
 pub use random::{Random, probability};
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};

@@ -49,11 +49,12 @@ pub trait Machine: Send + 'static {
         true
     }
 
-    /// Handles a datagram that this host could not send.
-    fn on_send_failed(&mut self, socket: usize, datagram: &[u8]);
+    /// Handles a datagram that this host could not send, with the system's error code; `None` if
+    /// the send buffer stayed full.
+    fn on_send_failed(&mut self, socket: usize, datagram: &[u8], error: Option<i32>);
 
-    /// Handles an ICMP unreachable, with the refused datagram if the platform reports it.
-    fn on_refused(&mut self, _socket: usize, _datagram: Option<&[u8]>) {}
+    /// Handles an ICMP error.
+    fn on_icmp(&mut self, _socket: usize, _error: &Icmp<'_>) {}
 
     /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0. There are
     /// none after a failed send.
@@ -107,6 +108,10 @@ pub struct Arrival<'a> {
     pub from: SocketAddr,
     /// The destination address, if the socket has several and the platform reports it.
     pub to: Option<Local>,
+    /// The IPv4 time to live or IPv6 hop limit on arrival, if the platform reports it.
+    pub ttl: Option<u8>,
+    /// The IPv4 type of service or IPv6 traffic class, if the platform reports it.
+    pub tos: Option<u8>,
     /// Set if it is a server's answer: an answer to it could start a loop.
     pub is_answer: bool,
     /// The payload.
@@ -118,7 +123,17 @@ pub struct Arrival<'a> {
 impl<'a> Arrival<'a> {
     /// Creates an arrival that was read immediately.
     pub fn new(at: Stamp, from: SocketAddr, datagram: &'a mut [u8]) -> Self {
-        Self { read: at, kernel: None, from, to: None, is_answer: false, datagram, offset: 0 }
+        Self {
+            read: at,
+            kernel: None,
+            from,
+            to: None,
+            ttl: None,
+            tos: None,
+            is_answer: false,
+            datagram,
+            offset: 0,
+        }
     }
 
     /// Returns the range of an immediate answer of this length in the receive buffer.
@@ -131,6 +146,34 @@ impl<'a> Arrival<'a> {
     #[must_use]
     pub fn at(&self) -> Stamp {
         self.kernel.unwrap_or(self.read)
+    }
+}
+
+/// An ICMP error about a datagram that was sent (RFC 792, RFC 4443).
+///
+/// No address in it is IPv4-mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp<'a> {
+    /// The type of the message, of the version of ICMP that belongs to the family of `to`.
+    pub kind: u8,
+    /// The code of the message.
+    pub code: u8,
+    /// The sender of the message; `None` if it is this host, which knows a path MTU that the
+    /// datagram exceeds.
+    pub router: Option<IpAddr>,
+    /// The destination of the datagram. If the error is this host's, the port may be 0.
+    pub to: SocketAddr,
+    /// The path MTU in bytes, if the datagram was too big.
+    pub mtu: Option<u32>,
+    /// The start of the datagram, as long as the message quotes it; possibly empty.
+    pub datagram: &'a [u8],
+}
+
+impl Icmp<'_> {
+    /// Returns whether nothing listens on the port.
+    #[must_use]
+    pub fn is_port_unreachable(&self) -> bool {
+        (self.kind, self.code) == if self.to.is_ipv4() { (3, 3) } else { (1, 4) }
     }
 }
 
@@ -183,9 +226,9 @@ impl Outgoing {
 /// Helpers that drive machines by hand.
 #[cfg(test)]
 pub(crate) mod by_hand {
-    use super::{Arrival, Machine};
+    use super::{Arrival, Icmp, Machine};
     use crate::Stamp;
-    use std::net::SocketAddr;
+    use std::net::{Ipv4Addr, SocketAddr};
 
     /// Hands over a datagram. Returns the immediate answer.
     pub(crate) fn arrive(
@@ -198,6 +241,12 @@ pub(crate) mod by_hand {
         let length = machine.on_datagram(0, &mut Arrival::new(at, from, &mut payload))?;
         payload.truncate(length);
         Some(payload)
+    }
+
+    /// Returns the error of a host that has nothing on the port of `datagram`.
+    pub(crate) fn port_unreachable(datagram: &[u8]) -> Icmp<'_> {
+        let (host, mtu) = (Ipv4Addr::LOCALHOST, None);
+        Icmp { kind: 3, code: 3, router: Some(host.into()), to: (host, 9).into(), mtu, datagram }
     }
 
     /// Sets the time to `now`, with nothing left to read.

@@ -117,8 +117,12 @@ fn naive() -> io::Result<Peer> {
 
 fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options =
-        Options { offload: true, kernel_stamps: config.keep > 0, answers: true, shared: false };
+    let options = Options {
+        offload: true,
+        kernel_stamps: config.keep > 0,
+        answers: true,
+        ..Options::default()
+    };
     let mut socket = BatchSocket::bind(any, options)?;
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut echo, mut servers) = (Echo::new(config), Servers::default());

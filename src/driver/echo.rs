@@ -25,6 +25,7 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         offload: true,
         shared: threads > 1,
         answers: true,
+        errors: false,
     };
     let first = BatchSocket::bind(address, options)?;
     let address = first.local_address();

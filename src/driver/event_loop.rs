@@ -48,7 +48,11 @@ pub(super) fn run<M: Machine, P: Port>(
                 });
             }
             Wake::Departed { index, kernel_ns } => machine.on_departed(socket, index, kernel_ns),
-            Wake::Refused => machine.on_refused(socket, batch.refused()),
+            Wake::Icmp => {
+                if let Some(error) = batch.icmp() {
+                    machine.on_icmp(socket, &error);
+                }
+            }
             Wake::Writable | Wake::Idle | Wake::Interrupted => {}
         }
         let now = now();
@@ -161,7 +165,7 @@ impl<M: Machine> Sender<'_, M> {
             if error.is_none() && self.backlog.push(waiting()) {
                 machine.on_blocked(self.socket, datagram);
             } else {
-                machine.on_send_failed(self.socket, datagram);
+                machine.on_send_failed(self.socket, datagram, error);
             }
         }
     }
@@ -200,7 +204,7 @@ impl<M: Machine> Sender<'_, M> {
                 self.backlog.put_back(Waiting { to, from, datagram: datagram.into() });
                 machine.on_blocked(self.socket, datagram);
             } else {
-                machine.on_send_failed(self.socket, datagram);
+                machine.on_send_failed(self.socket, datagram, error);
             }
         }
         has_room
@@ -210,7 +214,7 @@ impl<M: Machine> Sender<'_, M> {
     fn give_up(mut self) {
         let mut machine = self.shared.lock();
         while let Some(waiting) = self.backlog.pop() {
-            machine.on_send_failed(self.socket, &waiting.datagram);
+            machine.on_send_failed(self.socket, &waiting.datagram, None);
         }
     }
 }
@@ -251,7 +255,7 @@ mod tests {
             Some(Transmit { to, from: None, datagram: &self.datagram })
         }
 
-        fn on_send_failed(&mut self, _: usize, datagram: &[u8]) {
+        fn on_send_failed(&mut self, _: usize, datagram: &[u8], _: Option<i32>) {
             self.failed.push(datagram[0]);
         }
 

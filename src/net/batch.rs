@@ -1,9 +1,9 @@
 //! The datagrams of one receive call.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use crate::{Arrival, Local, Stamp};
+use crate::{Arrival, Icmp, Local, Stamp};
 
 /// The most bursts in a batch.
 pub const MAX_BATCH: usize = 256;
@@ -20,8 +20,8 @@ pub enum Wake {
         /// Monotonic nanoseconds.
         kernel_ns: i64,
     },
-    /// An ICMP error: [`Batch::refused`] is the datagram that was not delivered.
-    Refused,
+    /// An ICMP error: [`Batch::icmp`].
+    Icmp,
     /// The send buffer has room again.
     Writable,
     /// Nothing is left to read, and the deadline has come or the waker was used.
@@ -43,6 +43,8 @@ pub struct Options {
     /// The socket sends answers: from the address that was asked ([`Arrival::to`]), and marked so
     /// that another such socket does not answer them ([`Arrival::is_answer`]).
     pub answers: bool,
+    /// Report ICMP errors, if the platform can.
+    pub errors: bool,
 }
 
 /// Datagrams of one sender that arrived in one piece; usually one.
@@ -54,6 +56,8 @@ pub(super) struct Burst {
     pub(super) kernel: Option<Stamp>,
     pub(super) from: SocketAddr,
     pub(super) to: Option<Local>,
+    pub(super) ttl: Option<u8>,
+    pub(super) tos: Option<u8>,
     /// Set if they are a server's replies: one of this process, or another by their TTL (sampled: 1
     /// receive in 64).
     pub(super) is_answer: bool,
@@ -72,8 +76,18 @@ impl Burst {
         from: SocketAddr,
         length: usize,
     ) -> Self {
-        let (to, is_answer, start, segment) = (None, false, 0, length);
-        Self { read, kernel, from, to, is_answer, start, length, segment }
+        Self {
+            read,
+            kernel,
+            from,
+            to: None,
+            ttl: None,
+            tos: None,
+            is_answer: false,
+            start: 0,
+            length,
+            segment: length,
+        }
     }
 
     /// Returns the ranges of its datagrams in the batch's memory, in the order of sending.
@@ -85,15 +99,27 @@ impl Burst {
     }
 }
 
+/// An ICMP error; the datagram that it quotes is in the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IcmpError {
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) router: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+    pub(super) mtu: Option<u32>,
+    /// The length of the quoted datagram.
+    pub(super) length: usize,
+}
+
 /// The datagrams of one receive call, in reused memory.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) memory: Vec<u8>,
     /// Ordered by `start`.
     pub(super) bursts: Vec<Burst>,
-    /// A buffer for a refused datagram; `refused` is its length if there is one.
-    pub(super) error: Vec<u8>,
-    pub(super) refused: Option<usize>,
+    /// A buffer for the datagram that an ICMP error quotes.
+    pub(super) quoted: Vec<u8>,
+    pub(super) icmp: Option<IcmpError>,
 }
 
 impl Batch {
@@ -103,10 +129,17 @@ impl Batch {
         &self.memory
     }
 
-    /// Returns the datagram that was refused, if the platform reports it.
+    /// Returns the ICMP error.
     #[must_use]
-    pub fn refused(&self) -> Option<&[u8]> {
-        self.refused.map(|length| &self.error[..length])
+    pub fn icmp(&self) -> Option<Icmp<'_>> {
+        let IcmpError { kind, code, router, to, mtu, length } = self.icmp?;
+        Some(Icmp { kind, code, router, to, mtu, datagram: &self.quoted[..length] })
+    }
+
+    /// Removes the datagrams and the ICMP error.
+    pub(super) fn clear(&mut self) {
+        self.bursts.clear();
+        self.icmp = None;
     }
 
     /// Returns the number of bursts.
@@ -138,8 +171,8 @@ impl Batch {
                 let skipped = std::mem::take(&mut rest).split_at_mut(at.start - passed).1;
                 let (datagram, after) = skipped.split_at_mut(at.len());
                 (rest, passed) = (after, at.end);
-                let Burst { read, kernel, from, to, is_answer, .. } = *burst;
-                Arrival { read, kernel, from, to, is_answer, datagram, offset: at.start }
+                let Burst { read, kernel, from, to, ttl, tos, is_answer, .. } = *burst;
+                Arrival { read, kernel, from, to, ttl, tos, is_answer, datagram, offset: at.start }
             },
         )
     }

@@ -1,7 +1,7 @@
 //! The batch socket of Linux: `recvmmsg` and `sendmmsg`, with GRO, GSO and control messages.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_timerslack;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
-    SockaddrLike, SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt,
-    socket, sockopt,
+    SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
 };
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
+use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
+use crate::net::messages::{address, local_v4, local_v6};
 use crate::net::outbox::{Group, Plan};
 use crate::net::socket::obstacle;
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
@@ -48,6 +49,7 @@ pub struct BatchSocket {
     local: SocketAddr,
     opened: Stamp,
     interrupter: Interrupter,
+    errors: Option<ErrorQueue>,
     /// Whether to check TTLs for answers of other servers; `unwatched` counts receives since the
     /// last check.
     answers: bool,
@@ -76,6 +78,7 @@ impl BatchSocket {
                 let udp = Arc::new(udp);
                 Ok(Self {
                     interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
+                    errors: options.errors.then(|| ErrorQueue::new(&udp, local)),
                     udp,
                     local,
                     opened: now(),
@@ -150,6 +153,12 @@ impl BatchSocket {
         getsockopt(&self.udp, sockopt::SndBuf).unwrap_or(BUFFER)
     }
 
+    fn expect_errors(&mut self) {
+        if let Some(errors) = &mut self.errors {
+            errors.expect();
+        }
+    }
+
     /// Sets whether the kernel reports the TTL of each datagram.
     fn watch_hops(&self, wanted: bool) {
         // If this fails, a reply loop is not detected; nothing else depends on it.
@@ -208,10 +217,7 @@ impl BatchSocket {
                         burst.segment = usize::try_from(segment).unwrap_or(length);
                     }
                     ControlMessageOwned::RxqOvfl(count) => self.drops = count,
-                    ControlMessageOwned::Ipv4PacketInfo(info) => {
-                        let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-                        burst.to = Some(Local { ip: ip.into(), interface: 0 });
-                    }
+                    ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(&info)),
                     ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(&info),
                     ControlMessageOwned::Ipv4Ttl(left)
                     | ControlMessageOwned::Ipv6HopLimit(left) => {
@@ -293,14 +299,21 @@ impl Port for BatchSocket {
         let patience =
             if waits_in_call { MsgFlags::MSG_WAITFORONE } else { MsgFlags::MSG_DONTWAIT };
         loop {
+            batch.clear();
+            if let Some(errors) = &mut self.errors
+                && errors.find_icmp(&self.udp, batch)
+            {
+                return Wake::Icmp;
+            }
             let received = self.receive_watchfully(batch, patience);
             if self.interrupter.is_used() {
                 return Wake::Interrupted;
             }
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
-                // An error belongs to an earlier send, or a signal came.
-                Ok(()) | Err(_) => {}
+                Ok(()) | Err(Errno::EAGAIN) => {}
+                // The error belongs to an earlier send, or a signal came.
+                Err(_) => self.expect_errors(),
             }
             if waits_in_call {
                 continue;
@@ -317,7 +330,11 @@ impl Port for BatchSocket {
             let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN | room)];
             // The only error is a signal: look again.
             let _ = ppoll(&mut ready, left.map(timespec), None);
-            if ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLOUT)) {
+            let events = ready[0].revents().unwrap_or(PollFlags::empty());
+            if events.contains(PollFlags::POLLERR) {
+                self.expect_errors();
+            }
+            if events.contains(PollFlags::POLLOUT) {
                 return Wake::Writable;
             }
         }
@@ -418,22 +435,6 @@ impl Source {
             Self::V4(_) => cmsg_space!(libc::in_pktinfo).len(),
             Self::V6(_) => cmsg_space!(libc::in6_pktinfo).len(),
         }
-    }
-}
-
-fn local_v6(info: &libc::in6_pktinfo) -> Option<Local> {
-    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-    let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
-    // A multicast address cannot be a source.
-    (!ip.is_multicast()).then_some(Local { ip: ip.into(), interface })
-}
-
-fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    // A socket that was shut down returns a message without an address.
-    match address.family()? {
-        AddressFamily::Inet => address.as_sockaddr_in().map(|v4| (*v4).into()),
-        AddressFamily::Inet6 => address.as_sockaddr_in6().map(|v6| (*v6).into()),
-        _ => None,
     }
 }
 

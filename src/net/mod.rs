@@ -11,7 +11,15 @@ mod batch_socket;
 mod batch_tests;
 mod clock;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "errors_linux.rs"]
+mod errors;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+#[path = "errors_portable.rs"]
+mod errors;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod messages;
 mod notifier;
 mod outbox;
 mod port;

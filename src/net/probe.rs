@@ -223,8 +223,8 @@ mod tests {
         let mut batch = Batch::default();
         for text in [b"one", b"two"] {
             send(&mut client, text);
-            assert_eq!(client.receive(&mut batch, None, false), Wake::Refused);
-            assert!(batch.refused().is_none_or(|refused| refused == text));
+            assert_eq!(client.receive(&mut batch, None, false), Wake::Icmp);
+            assert!(batch.icmp().is_some_and(|error| error.datagram == text));
         }
     }
 

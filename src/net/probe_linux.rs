@@ -14,6 +14,7 @@ use nix::sys::time::TimeVal;
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
+use crate::net::errors::{ErrorQueue, News};
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::socket::{MAX_PAYLOAD, is_refusal};
 use crate::net::{
@@ -47,8 +48,7 @@ pub struct ProbeSocket {
     /// a number depends on the kernel, so the numbers of later departures mean nothing.
     tries: u32,
     numbered: u32,
-    /// Whether the error queue may hold something.
-    news: bool,
+    errors: ErrorQueue,
     /// How long before a deadline to end a sleep: the median wakeup delay. The rest is spun.
     lead_ns: i64,
     /// The socket's current receive timeout.
@@ -61,13 +61,6 @@ pub struct ProbeSocket {
     /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
     control: Vec<u8>,
-}
-
-/// An entry of the error queue.
-enum News {
-    Departed { id: u32, wall_ns: i64 },
-    Refused(usize),
-    Other,
 }
 
 impl ProbeSocket {
@@ -84,10 +77,7 @@ impl ProbeSocket {
         let udp = Arc::new(probe::connect(peer, options)?);
         // Each is used if the kernel has it; if not, its values stay absent.
         let _ = setsockopt(&udp, sockopt::RxqOvfl, &1);
-        let _ = match peer {
-            SocketAddr::V4(_) => setsockopt(&udp, sockopt::Ipv4RecvErr, &true),
-            SocketAddr::V6(_) => setsockopt(&udp, sockopt::Ipv6RecvErr, &true),
-        };
+        let errors = ErrorQueue::new(&udp, peer);
         if options.timestamps != Timestamps::User {
             let _ = setsockopt(&udp, sockopt::ReceiveTimestampns, &true);
         }
@@ -110,7 +100,7 @@ impl ProbeSocket {
             precise: options.precise,
             tries: 0,
             numbered: 0,
-            news: false,
+            errors,
             lead_ns: if options.precise { SPIN_NS } else { 0 },
             patience_ns: 0,
             drops: 0,
@@ -149,7 +139,9 @@ impl ProbeSocket {
         let mut sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
         // Read the error queue after an error: left there, entries take receive buffer from
         // replies.
-        self.news |= sent.is_err();
+        if sent.is_err() {
+            self.errors.expect();
+        }
         if sent.is_err_and(|errno| is_refusal(&errno.into())) {
             // The error belongs to an earlier datagram; the system sent nothing this time.
             self.tries = self.tries.saturating_add(1);
@@ -178,37 +170,6 @@ impl ProbeSocket {
             }
         }
         Ok((message.bytes, wall_ns))
-    }
-
-    /// Reads the oldest entry of the error queue; `payload` receives a refused datagram.
-    fn read_news(&mut self, payload: &mut Vec<u8>) -> Option<News> {
-        // Origins of an error, as Linux numbers them.
-        const ICMP: u8 = 2;
-        const ICMP6: u8 = 3;
-        const DEPARTURE: u8 = 4;
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let fd = self.udp.as_raw_fd();
-        payload.resize(MAX_PAYLOAD, 0);
-        let mut slices = [IoSliceMut::new(payload)];
-        let message = recvmsg::<()>(fd, &mut slices, Some(&mut self.control), flags).ok()?;
-        let (mut wall_ns, mut id, mut is_refusal) = (None, None, false);
-        for control in message.cmsgs().ok()? {
-            match control {
-                ControlMessageOwned::ScmTimestampsns(at) => wall_ns = Some(nanoseconds(at.system)),
-                ControlMessageOwned::Ipv4RecvErr(error, _)
-                | ControlMessageOwned::Ipv6RecvErr(error, _) => match error.ee_origin {
-                    DEPARTURE => id = Some(error.ee_data),
-                    ICMP | ICMP6 => is_refusal = is_unreachable(error.ee_errno),
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        Some(match (id, wall_ns) {
-            (Some(id), Some(wall_ns)) if id < self.numbered => News::Departed { id, wall_ns },
-            _ if is_refusal => News::Refused(message.bytes),
-            _ => News::Other,
-        })
     }
 
     /// Sets a receive timeout that ends a blocking receive before `left_ns` have passed. Returns
@@ -242,7 +203,9 @@ impl ProbeSocket {
         }
         let [polled] = polled;
         let has = |flag| polled.revents().is_some_and(|events| events.contains(flag));
-        self.news |= has(PollFlags::POLLERR);
+        if has(PollFlags::POLLERR) {
+            self.errors.expect();
+        }
         blocked && has(PollFlags::POLLOUT)
     }
 }
@@ -253,27 +216,20 @@ impl Port for ProbeSocket {
             let _ = nix::sys::prctl::set_timerslack(1);
             self.punctual = true;
         }
-        batch.bursts.clear();
-        batch.refused = None;
+        batch.clear();
         batch.memory.resize(MAX_PAYLOAD, 0);
         loop {
             if self.interrupter.is_used() {
                 return Wake::Interrupted;
             }
-            if self.news {
-                match self.read_news(&mut batch.error) {
-                    Some(News::Departed { id, wall_ns }) => {
-                        let kernel_ns = monotonic(now(), wall_ns);
-                        return Wake::Departed { index: id, kernel_ns };
-                    }
-                    Some(News::Refused(length)) => {
-                        batch.refused = Some(length);
-                        return Wake::Refused;
-                    }
-                    Some(News::Other) => {}
-                    None => self.news = false,
+            match self.errors.read(&self.udp, batch) {
+                Some(News::Departed { id, wall_ns }) if id < self.numbered => {
+                    let kernel_ns = monotonic(now(), wall_ns);
+                    return Wake::Departed { index: id, kernel_ns };
                 }
-                continue;
+                Some(News::Icmp) => return Wake::Icmp,
+                Some(News::Departed { .. } | News::Other) => continue,
+                None => {}
             }
             if let Some(held) = self.held.take() {
                 batch.bursts.push(held);
@@ -294,7 +250,9 @@ impl Port for ProbeSocket {
                     let read = now();
                     let stamp = |wall_ns| Stamp { mono_ns: monotonic(read, wall_ns), wall_ns };
                     // The transmit timestamp is queued by now and is reported before the reply.
-                    self.news = self.timestamps == Timestamps::Kernel;
+                    if self.timestamps == Timestamps::Kernel {
+                        self.errors.expect();
+                    }
                     self.held = Some(Burst::single(read, wall_ns.map(stamp), self.peer, length));
                 }
                 Err(Errno::EAGAIN) if blocks => {}
@@ -306,7 +264,7 @@ impl Port for ProbeSocket {
                     }
                 }
                 Err(Errno::EINTR) => {}
-                Err(_) => self.news = true,
+                Err(_) => self.errors.expect(),
             }
         }
     }
@@ -318,10 +276,4 @@ impl Port for ProbeSocket {
     fn receive_drops(&self) -> u64 {
         self.drops
     }
-}
-
-/// Returns whether an ICMP error means that the datagram was not delivered.
-fn is_unreachable(errno: u32) -> bool {
-    let errno = i32::try_from(errno).map(Errno::from_raw);
-    matches!(errno, Ok(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH))
 }

@@ -2,7 +2,7 @@
 //! port.
 
 use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
-use crate::{Arrival, Events, Machine, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Stamp, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
 #[derive(Debug)]
@@ -79,12 +79,12 @@ impl Machine for Flows {
         self.sessions[flow].on_unblocked(0, now, datagram)
     }
 
-    fn on_send_failed(&mut self, flow: usize, datagram: &[u8]) {
-        self.sessions[flow].on_send_failed(0, datagram);
+    fn on_send_failed(&mut self, flow: usize, datagram: &[u8], error: Option<i32>) {
+        self.sessions[flow].on_send_failed(0, datagram, error);
     }
 
-    fn on_refused(&mut self, flow: usize, datagram: Option<&[u8]>) {
-        self.sessions[flow].on_refused(0, datagram);
+    fn on_icmp(&mut self, flow: usize, error: &Icmp<'_>) {
+        self.sessions[flow].on_icmp(0, error);
     }
 
     fn on_departed(&mut self, flow: usize, index: u32, kernel_ns: i64) {

@@ -298,9 +298,9 @@ impl Machine for Sweep {
         self.shares[socket].on_unblocked(now, probe)
     }
 
-    fn on_send_failed(&mut self, socket: usize, probe: &[u8]) {
+    fn on_send_failed(&mut self, socket: usize, probe: &[u8], error: Option<i32>) {
         if let Some(session) = self.shares[socket].session_of(probe) {
-            session.on_send_failed(0, probe);
+            session.on_send_failed(0, probe, error);
         }
     }
 

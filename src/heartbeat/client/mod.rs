@@ -8,7 +8,7 @@ use crate::heartbeat::Progress;
 use crate::machine::Outgoing;
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
-use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
 /// Number of goodbyes, because any one may be lost, and the time between them.
 const GOODBYES: u32 = 3;
@@ -267,8 +267,8 @@ impl Machine for Client {
         None
     }
 
-    fn on_refused(&mut self, _: usize, _: Option<&[u8]>) {
-        self.counters.refused += 1;
+    fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
+        self.counters.refused += u64::from(error.is_port_unreachable());
     }
 
     fn on_time(&mut self, _: usize, now: Stamp, _heard_ns: i64) {
@@ -328,7 +328,7 @@ impl Machine for Client {
         (self.goodbyes < GOODBYES).then_some(APART)
     }
 
-    fn on_send_failed(&mut self, _: usize, _beat: &[u8]) {
+    fn on_send_failed(&mut self, _: usize, _beat: &[u8], _: Option<i32>) {
         self.count_failure();
     }
 

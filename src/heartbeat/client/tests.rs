@@ -171,7 +171,7 @@ proptest! {
         for ((mono_ns, wall_ns), datagram) in story {
             let now = Stamp { mono_ns, wall_ns };
             arrive(&mut client, now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
-            client.on_refused(0, None);
+            client.on_icmp(0, &by_hand::port_unreachable(&[]));
             by_hand::tick(&mut client, now);
             while transmit(&mut client).is_some() {}
             datagrams += 1;

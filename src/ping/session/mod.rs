@@ -10,7 +10,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::{Counters, Report, Schedule};
 use crate::wire::shown;
-use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
 /// How many recent probes a reply can match; more if more are pending.
 const REMEMBERED: usize = 16_384;
@@ -424,9 +424,12 @@ impl Machine for Session {
         None
     }
 
-    fn on_refused(&mut self, _: usize, datagram: Option<&[u8]>) {
-        if let Some(datagram) = datagram {
-            return self.explain_silence(datagram, Verdict::Refused);
+    fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
+        if error.mtu.is_some() {
+            return;
+        }
+        if !error.datagram.is_empty() {
+            return self.explain_silence(error.datagram, Verdict::Refused);
         }
         // Mark the oldest pending probe without an explanation.
         let pending = self.probes.iter_mut().filter(|probe| probe.verdict == Verdict::Pending);
@@ -495,7 +498,7 @@ impl Machine for Session {
         true
     }
 
-    fn on_send_failed(&mut self, _: usize, datagram: &[u8]) {
+    fn on_send_failed(&mut self, _: usize, datagram: &[u8], _: Option<i32>) {
         // It still times out: a host without a route must not send as fast as sends fail.
         self.explain_silence(datagram, Verdict::SendFailed);
     }

@@ -1,7 +1,7 @@
 //! Tests of the session, driven by hand.
 
 use super::*;
-use crate::machine::by_hand::{arrive, tick, transmit};
+use crate::machine::by_hand::{arrive, port_unreachable, tick, transmit};
 use crate::packed::{pack, unpack};
 use proptest::prelude::*;
 
@@ -54,7 +54,7 @@ fn stamped(
 /// Reports that the last probe could not be sent.
 fn send_failed(session: &mut Session) {
     let probe = session.outgoing.datagram().to_vec();
-    session.on_send_failed(0, &probe);
+    session.on_send_failed(0, &probe, None);
 }
 
 fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
@@ -110,7 +110,7 @@ fn duplicates_and_strangers_answer_nothing() {
 fn refused_and_unsent_probes_wait_for_the_timeout() {
     let mut session = session(2);
     sent(&mut session, 0);
-    session.on_refused(0, None);
+    session.on_icmp(0, &port_unreachable(&[]));
     assert_eq!(session.deadline(0), Some(1000 * MS));
     sent(&mut session, 1000);
     send_failed(&mut session);
@@ -223,7 +223,7 @@ fn a_refused_probe_is_identified_by_its_text() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
     let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
-    session.on_refused(0, Some(texts[1].as_bytes()));
+    session.on_icmp(0, &port_unreachable(texts[1].as_bytes()));
     tick(&mut session, at(2000));
     let verdicts: Vec<_> = verdicts(&mut session).into_iter().map(|(_, v)| v).collect();
     assert_eq!(verdicts, [Verdict::Lost, Verdict::Refused, Verdict::Lost]);
@@ -408,10 +408,10 @@ proptest! {
                     let text = format!("PONG {seq}");
                     arrive(&mut session, now, from(of_target), text.as_bytes());
                 }
-                Happens::Refused { ago: None } => session.on_refused(0, None),
+                Happens::Refused { ago: None } => session.on_icmp(0, &port_unreachable(&[])),
                 Happens::Refused { ago: Some(ago) } => {
                     let Some(index) = back(ago) else { continue };
-                    session.on_refused(0, Some(&texts[index]));
+                    session.on_icmp(0, &port_unreachable(&texts[index]));
                 }
                 Happens::Blocked { ago } => {
                     let Some(index) = back(ago) else { continue };

@@ -1,0 +1,123 @@
+//! The error queue of a Linux socket: ICMP errors and transmit timestamps.
+
+use std::io::IoSliceMut;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, setsockopt,
+    sockopt,
+};
+
+use crate::net::Batch;
+use crate::net::batch::IcmpError;
+use crate::net::kernel_time::nanoseconds;
+use crate::net::messages::address;
+use crate::net::socket::MAX_PAYLOAD;
+
+/// The reader of a socket's error queue.
+#[derive(Debug)]
+pub(super) struct ErrorQueue {
+    control: Vec<u8>,
+    /// Whether it may hold something.
+    expected: bool,
+}
+
+/// An entry of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// The kernel stamped the departure of the datagram with this number.
+    Departed { id: u32, wall_ns: i64 },
+    /// An ICMP error, in the batch.
+    Icmp,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorQueue {
+    /// Has the kernel queue the ICMP errors of a socket that is bound to `local`.
+    pub(super) fn new(socket: &impl AsFd, local: SocketAddr) -> Self {
+        // If this fails, nothing is queued. An IPv6 socket can send to IPv4 addresses, too.
+        let _ = setsockopt(socket, sockopt::Ipv4RecvErr, &true);
+        if local.is_ipv6() {
+            let _ = setsockopt(socket, sockopt::Ipv6RecvErr, &true);
+        }
+        Self { control: vec![0; 512], expected: false }
+    }
+
+    /// Makes the next [`read`](Self::read) look: the kernel may have queued something.
+    pub(super) fn expect(&mut self) {
+        self.expected = true;
+    }
+
+    /// Reads up to the next ICMP error. Returns whether there is one, in the batch.
+    pub(super) fn find_icmp(&mut self, socket: &impl AsRawFd, batch: &mut Batch) -> bool {
+        while let Some(news) = self.read(socket, batch) {
+            if matches!(news, News::Icmp) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads the oldest entry.
+    pub(super) fn read(&mut self, socket: &impl AsRawFd, batch: &mut Batch) -> Option<News> {
+        let news = self.expected.then(|| self.read_now(socket, batch)).flatten();
+        self.expected = news.is_some();
+        news
+    }
+
+    fn read_now(&mut self, socket: &impl AsRawFd, batch: &mut Batch) -> Option<News> {
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        batch.quoted.resize(MAX_PAYLOAD, 0);
+        let mut slices = [IoSliceMut::new(&mut batch.quoted)];
+        let control = Some(&mut self.control[..]);
+        let fd = socket.as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(fd, &mut slices, control, flags).ok()?;
+        let (mut wall_ns, mut found) = (None, None);
+        for control in message.cmsgs().ok()? {
+            match control {
+                ControlMessageOwned::ScmTimestampsns(at) => wall_ns = Some(nanoseconds(at.system)),
+                ControlMessageOwned::Ipv4RecvErr(error, from) => {
+                    let from = from.map(SockaddrIn::from).map(SocketAddr::from);
+                    found = Some((error, from.map(|from| from.ip())));
+                }
+                ControlMessageOwned::Ipv6RecvErr(error, from) => {
+                    let from = from.map(SockaddrIn6::from).map(SocketAddr::from);
+                    found = Some((error, from.map(|from| from.ip())));
+                }
+                _ => {}
+            }
+        }
+        let Some((error, from)) = found else { return Some(News::Other) };
+        if error.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING {
+            let departed = |wall_ns| News::Departed { id: error.ee_data, wall_ns };
+            return Some(wall_ns.map_or(News::Other, departed));
+        }
+        let to = message.address.as_ref().and_then(address);
+        batch.icmp = to.and_then(|to| icmp(&error, from, to, message.bytes));
+        Some(if batch.icmp.is_some() { News::Icmp } else { News::Other })
+    }
+}
+
+/// Converts an entry to an ICMP error, if it is one or says that a datagram exceeds the path MTU.
+fn icmp(
+    error: &libc::sock_extended_err,
+    from: Option<IpAddr>,
+    to: SocketAddr,
+    length: usize,
+) -> Option<IcmpError> {
+    let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+    let too_big = if to.is_ipv4() { (3, 4) } else { (2, 0) };
+    let is_too_big = error.ee_errno == libc::EMSGSIZE.cast_unsigned();
+    let mtu = is_too_big.then_some(error.ee_info);
+    let (kind, code, router) = match error.ee_origin {
+        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => {
+            (error.ee_type, error.ee_code, from.map(|from| from.to_canonical()))
+        }
+        libc::SO_EE_ORIGIN_LOCAL if is_too_big => (too_big.0, too_big.1, None),
+        _ => return None,
+    };
+    Some(IcmpError { kind, code, router, to, mtu, length })
+}
