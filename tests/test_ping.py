@@ -135,6 +135,7 @@ class TestUndefined:
                 it: udpulse.reports.Distribution = getattr(report, name)
                 assert {it.min, it.mean, it.median, it.p99, it.max, it.stddev} == {None}
                 assert it.percentile(0) is it.percentile(100) is None
+                assert it.percentile_interval(50) is None
             for runs in (report.loss_bursts, report.loss_gaps):
                 assert (runs.count, runs.mean, runs.max) == (0, None, None)
             assert {len(column) for column in report.columns().values()} == {0}

@@ -375,8 +375,15 @@ class TestDistributions:
         text = r"percent must be 0 or from 1 to 100 \(99 is the 99th percentile\), not"
         with pytest.raises(ValueError, match=f"^{text} {percent}$"):
             Distribution([0.1]).percentile(percent)
+        with pytest.raises(ValueError, match=f"^{text} {percent}$"):
+            Distribution([0.1]).percentile_interval(percent)
         with pytest.raises(TypeError, match=f"^{text} '99'$"):
             Distribution([0.1]).percentile("99")  # type: ignore[arg-type]
+
+    def test_an_interval_is_between_two_of_the_values(self) -> None:
+        few, more = Distribution(range(1, 6)), Distribution(range(1, 21))
+        assert few.percentile_interval(50) is None
+        assert more.percentile_interval(50) == (6.0, 15.0)
 
     def test_the_ends_are_the_extremes(self) -> None:
         distribution = Distribution([0.1, 0.2, 0.3])

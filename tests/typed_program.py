@@ -130,6 +130,7 @@ def use_report(report: udpulse.PingReport) -> None:
         assert_type(spread, reports.Distribution)
         show(spread.count, spread.min, spread.mean, spread.median, spread.p99, spread.max)
         assert_type(spread.percentile(99.9), float | None)
+        assert_type(spread.percentile_interval(99.9), tuple[float, float] | None)
         show(spread.stddev)
     show(report.ipdv_abs_mean, report.rfc3550_jitter, report.pdv_p95)
     show(report.reordered, report.reorder_ratio, report.reorder_extent)

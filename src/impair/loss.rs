@@ -29,7 +29,7 @@ impl Loss {
     }
 
     /// Returns whether the next packet is lost.
-    pub(super) fn loses(&mut self, random: &mut Random) -> bool {
+    pub(crate) fn loses(&mut self, random: &mut Random) -> bool {
         match self {
             Self::Bernoulli(p) => random.chance(*p),
             Self::Lab => random.below(11) < 4,

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use crate::packed::{Packed, Reader};
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
 use crate::ping::{Verdict, WallSteps};
-use crate::stats::{Distribution, LossRuns, Reordering, Variation, wilson};
+use crate::stats::{Distribution, LossRuns, Reordering, Variation};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
 /// pending` over probes and `received = answered + late + duplicates + corrupt + foreign` over
@@ -54,12 +54,6 @@ impl Counters {
     pub fn loss(&self) -> Option<f64> {
         let decided = self.decided();
         (decided > 0).then(|| self.unanswered() as f64 / decided as f64)
-    }
-
-    /// Returns the 95 % confidence interval of the loss (Wilson).
-    #[must_use]
-    pub fn loss_interval(&self) -> Option<(f64, f64)> {
-        wilson(self.unanswered(), self.decided())
     }
 
     pub(super) fn of(&mut self, verdict: Verdict) -> &mut u64 {
@@ -223,6 +217,12 @@ impl Report {
         self.variation.add_sent(rtt_ns.filter(|_| answered));
     }
 
+    /// Returns the 95 % confidence interval of the loss.
+    #[must_use]
+    pub fn loss_interval(&self) -> Option<(f64, f64)> {
+        self.loss_runs.loss_interval(self.counters.unanswered(), self.counters.decided())
+    }
+
     /// Returns the kept probes.
     #[must_use]
     pub fn columns(&self) -> Columns {
@@ -354,7 +354,7 @@ mod tests {
             bytes[at % length] = byte;
             if let Some(mut damaged) = unpack::<Report>(&bytes) {
                 damaged += &damaged.clone();
-                let _ = (damaged.columns(), damaged.counters.loss_interval());
+                let _ = (damaged.columns(), damaged.loss_interval());
             }
         }
     }

@@ -220,11 +220,17 @@ impl PingReport {
         self.report.counters.loss()
     }
 
-    /// The 95 % confidence interval of the loss, a (low, high) pair of shares (Wilson 1927, no
-    /// continuity correction); None before any probe is decided.
+    /// The 95 % confidence interval of the loss, a (low, high) pair of shares; None before any
+    /// probe is decided.
+    ///
+    /// It is Wilson's interval (1927, no continuity correction), unless a G test of the transitions
+    /// between neighbouring probes rejects independent losses at the 5 % level. Then losses are
+    /// modelled as a two-state Markov chain (Gilbert 1960) with correlation L: n probes count as
+    /// n (1 - L) / (1 + L) independent ones, and the quantile is Student's, with a degree of freedom
+    /// for each change between answered and not answered.
     #[getter]
     fn loss_interval(&self) -> Option<(f64, f64)> {
-        self.report.counters.loss_interval()
+        self.report.loss_interval()
     }
 
     /// Runs of consecutive probes without an answer in time (loss periods, RFC 3357).
@@ -487,7 +493,7 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     if verdicts.is_empty() {
         lines = vec!["no probes".to_owned()];
     }
-    if let (Some(loss), Some((low, high))) = (counters.loss(), counters.loss_interval()) {
+    if let (Some(loss), Some((low, high))) = (counters.loss(), report.loss_interval()) {
         let percent = |share: f64| (share * 1000.0).round() / 10.0;
         let [loss, low, high] = [loss, low, high].map(percent);
         lines.push(format!("loss {loss} %, with 95 % confidence {low} to {high} %"));

@@ -169,11 +169,56 @@ impl Distribution {
         if !is_median && beyond < 1.0 - 1e-9 {
             return None;
         }
+        self.of_rank((percent / 100.0 * self.count as f64 - 1e-9).ceil().max(1.0))
+    }
+
+    /// Returns the 95 % confidence interval of the `percent` percentile of the population that
+    /// independent values come from: two values of the sample, chosen by rank alone, so that it
+    /// holds for any population (David and Nagaraja, Order Statistics, 2003, section 7.1).
+    /// Undefined if the sample is too small: the median needs 6 values, p99 368.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 53 bits")]
+    pub fn percentile_interval_ns(&self, percent: f64) -> Option<(i64, i64)> {
+        let (n, share) = (self.count as f64, percent / 100.0);
+        let high = upper_rank(n, share)?;
+        let low = n + 1.0 - upper_rank(n, 1.0 - share)?;
+        Some((self.of_rank(low)?, self.of_rank(high)?))
+    }
+
+    /// Returns the value of this rank, from 1.
+    #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 53 bits")]
+    fn of_rank(&self, rank: f64) -> Option<i64> {
+        let (min, max) = self.range_ns?;
+        // A histogram rounds up to whole ranks; half a rank less withstands errors of a float.
+        let percent = (rank - 0.5) / self.count as f64 * 100.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        let rank = (percent / 100.0 * self.count as f64 - 1e-9).ceil() as u64;
-        let value = self.values.of_rank(rank.max(1), percent)?;
+        let value = self.values.of_rank(rank as u64, percent)?;
         Some(i64::try_from(value).unwrap_or(max).clamp(min, max))
     }
+}
+
+/// Returns the smallest k that a binomial number, of `n` draws with probability `p`, reaches with a
+/// probability of at most 2.5 %; `None` if it is above that for `n`, too.
+fn upper_rank(n: f64, p: f64) -> Option<f64> {
+    /// A term this small relative to the largest adds nothing.
+    const NEGLIGIBLE: f64 = 1e-18;
+    let odds = p / (1.0 - p);
+    // Terms relative to the one at `from`, near the largest: the largest alone may underflow.
+    let from = (n * p).floor();
+    let up = |(k, term): &(f64, f64)| Some((k + 1.0, term * (n - k) / (k + 1.0) * odds));
+    let down = |(k, term): &(f64, f64)| Some((k - 1.0, term * k / (n - k + 1.0) / odds));
+    let significant = |(_, term): &(f64, f64)| *term > NEGLIGIBLE;
+    let above = || std::iter::successors(Some((from, 1.0)), up).take_while(significant);
+    let below = std::iter::successors(Some((from, 1.0)), down).skip(1).take_while(significant);
+    let reached: f64 = above().map(|(_, term)| term).sum();
+    let total = reached + below.map(|(_, term)| term).sum::<f64>();
+    let mut left = reached;
+    let rank = above().find(|(_, term)| {
+        let found = left <= 0.025 * total;
+        left -= term;
+        found
+    });
+    rank.map(|(k, _)| k)
 }
 
 impl AddAssign<&Self> for Distribution {
@@ -255,6 +300,7 @@ impl Packed for Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Random;
     use crate::packed::{pack, unpack};
     use proptest::prelude::*;
 
@@ -295,6 +341,44 @@ mod tests {
         assert!(of(1..=1000).percentile_ns(99.9).is_some());
     }
 
+    #[test]
+    fn the_ranks_of_an_interval_are_binomial() {
+        // All values are above the median with a probability of 1/32 for 5, 1/64 for 6.
+        assert_eq!((upper_rank(5.0, 0.5), upper_rank(6.0, 0.5)), (None, Some(6.0)));
+        // 15 of 20 with 2.1 %, 14 with 5.8 %.
+        assert_eq!(upper_rank(20.0, 0.5), Some(15.0));
+        assert_eq!(of(1..=20).percentile_interval_ns(50.0), Some((6, 15)));
+        // 0.99^367 is above 2.5 %, 0.99^368 is not.
+        assert_eq!(of(1..=367).percentile_interval_ns(99.0), None);
+        assert_eq!(of(1..=368).percentile_interval_ns(99.0), Some((360, 368)));
+        for percent in [0.0, 100.0] {
+            assert_eq!(of(1..=368).percentile_interval_ns(percent), None);
+        }
+        assert_eq!(Distribution::default().percentile_interval_ns(50.0), None);
+        // For many values the binomial distribution is normal.
+        let rank = upper_rank(1e9, 0.99).unwrap();
+        let normal = 0.99e9 + 1.959_964 * (1e9 * 0.99 * 0.01_f64).sqrt();
+        assert!((rank - normal).abs() < 2.0, "{rank} {normal}");
+    }
+
+    #[test]
+    fn the_interval_holds_the_percentile_in_95_of_100_samples() {
+        for (n, percent) in [(100, 50.0), (500, 90.0), (1000, 99.0), (2000, 99.0)] {
+            #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+            let exponential = |share: f64| (-(1.0 - share).ln() * 1e7) as i64;
+            let quantile = exponential(percent / 100.0);
+            let holds = |seed| {
+                let mut random = Random::new(Some(seed));
+                let sample = of((0..n).map(|_| exponential(random.unit())));
+                let (low, high) = sample.percentile_interval_ns(percent).unwrap();
+                u32::from((low..=high).contains(&quantile))
+            };
+            let holds = (0..1000).map(holds).sum::<u32>();
+            // Ranks are whole, so the probability is a little above 95 %; 3 standard deviations.
+            assert!((930..=980).contains(&holds), "p{percent} of {n}: {holds} of 1000");
+        }
+    }
+
     proptest! {
         #[test]
         fn percentiles_match_the_sorted_sample(
@@ -308,6 +392,9 @@ mod tests {
             let exact = sample[rank.max(1) - 1];
             if let Some(given) = distribution.percentile_ns(percent) {
                 prop_assert!((given - exact).abs() <= exact / 1000 + 1, "{given} for {exact}");
+                if let Some((low, high)) = distribution.percentile_interval_ns(percent) {
+                    prop_assert!(low <= given && given <= high);
+                }
             }
         }
 
@@ -324,7 +411,7 @@ mod tests {
             bytes[at % length] = byte;
             if let Some(mut damaged) = unpack::<Distribution>(&bytes) {
                 damaged += &damaged.clone();
-                let _ = (damaged.percentile_ns(1.0), damaged.percentile_ns(99.0));
+                let _ = (damaged.percentile_ns(1.0), damaged.percentile_interval_ns(99.0));
             }
         }
 

@@ -7,6 +7,6 @@ mod reordering;
 mod variation;
 
 pub use distribution::Distribution;
-pub use loss::{LossRuns, Runs, wilson};
+pub use loss::{LossRuns, Runs};
 pub use reordering::Reordering;
 pub use variation::Variation;
