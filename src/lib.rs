@@ -39,4 +39,5 @@ pub use error::{Error, Result};
 pub use events::Events;
 pub use machine::{Arrival, Icmp, Local, Machine, Transmit};
 pub use random::{Random, probability};
+pub(crate) use time::PAUSE_NS;
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};

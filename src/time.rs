@@ -3,6 +3,9 @@
 /// Nanoseconds in a second.
 pub const NS_PER_SECOND: i64 = 1_000_000_000;
 
+/// Delay of a due event beyond which we assume that this process was paused.
+pub(crate) const PAUSE_NS: i64 = 250_000_000;
+
 /// One moment on two clocks: the monotonic one for durations, the wall clock for people and other
 /// hosts. Round-trip times never use the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -122,6 +122,36 @@ print(after.missed - before.missed, slots, passed)
     assert abs(passed - slots * 1_000_000) < 1_000_000
 
 
+@pytest.mark.skipif(not KERNEL_STAMPS, reason="needs the kernel's stamps")
+def test_a_pause_of_the_process_is_told_and_prolongs_no_round_trip() -> None:
+    script = """
+import sys, udpulse
+
+report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3)
+print(report.answered, report.rtt.max, report.overhead.max, report.paused, report.paused_total)
+"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(30)
+        host, port = server.getsockname()
+        command = [sys.executable, "-c", script, host, str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            probe, address = server.recvfrom(1024)
+            client.send_signal(signal.SIGSTOP)
+            os.waitpid(client.pid, os.WUNTRACED)
+            server.sendto(probe, address)
+            time.sleep(1.1)  # the pause itself, longer than the timeout
+            client.send_signal(signal.SIGCONT)
+            for _ in range(2):
+                server.sendto(*server.recvfrom(1024))
+            output, _ = client.communicate(timeout=30)
+    answered, longest, overhead, paused, total = map(float, output.split())
+    assert answered == 3
+    assert longest < 1.0 < overhead
+    assert paused >= 1
+    assert total > 1.0
+
+
 class TestUndefined:
     DISTRIBUTIONS = ("rtt", "kernel_rtt", "overhead", "schedule_error")
 

@@ -1490,7 +1490,8 @@ class PingReport:
     @property
     def rtt(self) -> Distribution:
         """Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in
-        seconds.
+        seconds. If this program was paused (see `paused`) when a reply came, that reply's time is the
+        kernel's; so it is in the delay variation, the columns and the Probe.
         """
 
     @property
@@ -1502,7 +1503,9 @@ class PingReport:
 
     @property
     def overhead(self) -> Distribution:
-        """The differences of `rtt` and `kernel_rtt`: the delay added by this host's scheduling."""
+        """The delay added by this host's scheduling: the round-trip time as this program saw it, pauses
+        included, minus `kernel_rtt`.
+        """
 
     @property
     def timestamps(self) -> Literal["kernel", "user"]:
@@ -1555,6 +1558,17 @@ class PingReport:
     @property
     def wall_step_total(self) -> float:
         """The sum of the wall-clock steps, in seconds; negative if the clock went back."""
+
+    @property
+    def paused(self) -> int:
+        """Pauses of this process of more than 250 ms: it was stopped, suspended or starved although a
+        probe was due or a reply had come. Replies that came in time meanwhile count as answered if
+        the kernel stamped them (Linux).
+        """
+
+    @property
+    def paused_total(self) -> float:
+        """The sum of the pauses, in seconds, each from the first probe or reply that had to wait."""
 
     @property
     def receive_drops(self) -> int:

@@ -41,8 +41,9 @@ impl Flows {
         for report in reports.iter().skip(1) {
             total += report;
         }
-        // All flows see the same clock, so a step counts once.
+        // All flows see the same clock and the same process, so a step or a pause counts once.
         total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
+        total.pauses = reports.iter().map(|report| report.pauses).max().unwrap_or_default();
         total
     }
 }

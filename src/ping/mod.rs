@@ -2,6 +2,7 @@
 
 mod flows;
 mod message;
+mod pauses;
 mod probe_log;
 mod report;
 mod schedule;
@@ -11,6 +12,7 @@ mod sweep;
 
 pub use flows::Flows;
 pub use message::MIN_TOKEN_SIZE;
+pub use pauses::Pauses;
 pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;

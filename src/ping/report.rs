@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
-use crate::ping::{Verdict, WallSteps};
+use crate::ping::{Pauses, Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
@@ -122,12 +122,13 @@ impl AddAssign<&Self> for Counters {
 pub struct Report {
     /// Counts of probes and datagrams.
     pub counters: Counters,
-    /// Round-trip times of probes answered in time, as the program saw them.
+    /// Round-trip times of probes answered in time, as the program saw them; to the kernel's
+    /// receive timestamp if a pause lay between.
     pub rtt: Distribution,
     /// The same by kernel timestamps: from the transmit timestamp, or the send time if there is
     /// none, to the receive timestamp.
     pub kernel_rtt: Distribution,
-    /// The delay that this host's scheduling adds: the difference of the two.
+    /// The delay that this host's scheduling adds: until the program saw the reply.
     pub overhead: Distribution,
     /// The lateness of each probe: actual minus intended send time.
     pub schedule_error: Distribution,
@@ -141,6 +142,8 @@ pub struct Report {
     pub reordering: Reordering,
     /// Steps of the wall clock.
     pub wall_steps: WallSteps,
+    /// Pauses of this process.
+    pub pauses: Pauses,
     /// Datagrams that the socket's full receive queue dropped.
     pub receive_drops: u64,
     /// The start of the first session, in nanoseconds since the Unix epoch.
@@ -159,6 +162,7 @@ impl Report {
         self.variation.end();
         self.reordering.end();
         self.wall_steps.end();
+        self.pauses.end();
         self.log.end(flow);
     }
 
@@ -183,7 +187,7 @@ impl Report {
                 row.seq,
                 row.verdict,
                 row.rtt_ns.unwrap_or_default(),
-                row.kernel_rtt_ns,
+                row.kernel_rtt_ns.zip(row.rtt_ns).map(|(kernel, rtt)| (kernel, rtt - kernel)),
             );
         }
         report.started_ns = rows.first().map(|row| row.sent_ns);
@@ -191,21 +195,22 @@ impl Report {
         report
     }
 
-    /// Adds the first reply to a probe; calls are in order of arrival.
+    /// Adds the first reply to a probe; calls are in order of arrival. `kernel` is the round-trip
+    /// time by kernel timestamps and the delay until the program saw the reply.
     pub(super) fn add_reply(
         &mut self,
         seq: u64,
         verdict: Verdict,
         rtt_ns: i64,
-        kernel_rtt_ns: Option<i64>,
+        kernel: Option<(i64, i64)>,
     ) {
         self.reordering.add(seq);
         if verdict == Verdict::Answered {
             self.rtt.add(rtt_ns);
             self.variation.add_arrived(rtt_ns);
-            if let Some(kernel_rtt_ns) = kernel_rtt_ns {
+            if let Some((kernel_rtt_ns, overhead_ns)) = kernel {
                 self.kernel_rtt.add(kernel_rtt_ns);
-                self.overhead.add(rtt_ns - kernel_rtt_ns);
+                self.overhead.add(overhead_ns);
             }
         }
     }
@@ -255,6 +260,7 @@ impl Packed for Report {
         self.variation.pack(out);
         self.reordering.pack(out);
         self.wall_steps.pack(out);
+        self.pauses.pack(out);
         self.receive_drops.pack(out);
         self.started_ns.pack(out);
         out.push(u8::from(self.token));
@@ -273,6 +279,7 @@ impl Packed for Report {
             variation: from.read()?,
             reordering: from.read()?,
             wall_steps: from.read()?,
+            pauses: from.read()?,
             receive_drops: from.read()?,
             started_ns: from.read()?,
             token: from.bool()?,
@@ -299,6 +306,7 @@ impl AddAssign<&Self> for Report {
         self.variation += &other.variation;
         self.reordering += &other.reordering;
         self.wall_steps += &other.wall_steps;
+        self.pauses += &other.pauses;
         self.receive_drops = self.receive_drops.saturating_add(other.receive_drops);
         self.started_ns = match (self.started_ns, other.started_ns) {
             (Some(mine), Some(theirs)) => Some(mine.min(theirs)),

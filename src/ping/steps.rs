@@ -20,10 +20,19 @@ pub struct WallSteps {
     suspect_ns: Option<i64>,
 }
 
+/// Returns whether the wall clock stepped between two moments.
+pub(super) fn stepped(one: Stamp, other: Stamp) -> bool {
+    ahead_ns(one).abs_diff(ahead_ns(other)) >= TOLERANCE_NS
+}
+
+fn ahead_ns(at: Stamp) -> i64 {
+    at.wall_ns.wrapping_sub(at.mono_ns)
+}
+
 impl WallSteps {
     /// Adds a reading of both clocks.
     pub(super) fn observe(&mut self, at: Stamp) {
-        let ahead_ns = at.wall_ns.wrapping_sub(at.mono_ns);
+        let ahead_ns = ahead_ns(at);
         let near = |other: i64| ahead_ns.abs_diff(other) < TOLERANCE_NS;
         match (self.ahead_ns, self.suspect_ns) {
             (Some(known), _) if !near(known) => {

@@ -37,7 +37,7 @@ pub(super) struct PingReport {
 }
 
 impl PingReport {
-    const ATTRIBUTES: [&str; 34] = [
+    const ATTRIBUTES: [&str; 36] = [
         "sent",
         "answered",
         "late",
@@ -67,6 +67,8 @@ impl PingReport {
         "reorder_extent",
         "wall_steps",
         "wall_step_total",
+        "paused",
+        "paused_total",
         "receive_drops",
         "started_at",
         "rows_dropped",
@@ -246,7 +248,8 @@ impl PingReport {
     }
 
     /// Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in
-    /// seconds.
+    /// seconds. If this program was paused (see `paused`) when a reply came, that reply's time is the
+    /// kernel's; so it is in the delay variation, the columns and the Probe.
     #[getter]
     fn rtt(&self) -> Distribution {
         Distribution(self.report.rtt.clone())
@@ -260,7 +263,8 @@ impl PingReport {
         Distribution(self.report.kernel_rtt.clone())
     }
 
-    /// The differences of `rtt` and `kernel_rtt`: the delay added by this host's scheduling.
+    /// The delay added by this host's scheduling: the round-trip time as this program saw it, pauses
+    /// included, minus `kernel_rtt`.
     #[getter]
     fn overhead(&self) -> Distribution {
         Distribution(self.report.overhead.clone())
@@ -334,6 +338,20 @@ impl PingReport {
     #[getter]
     fn wall_step_total(&self) -> f64 {
         seconds(self.report.wall_steps.total_ns)
+    }
+
+    /// Pauses of this process of more than 250 ms: it was stopped, suspended or starved although a
+    /// probe was due or a reply had come. Replies that came in time meanwhile count as answered if
+    /// the kernel stamped them (Linux).
+    #[getter]
+    fn paused(&self) -> u64 {
+        self.report.pauses.count
+    }
+
+    /// The sum of the pauses, in seconds, each from the first probe or reply that had to wait.
+    #[getter]
+    fn paused_total(&self) -> f64 {
+        seconds(self.report.pauses.total_ns)
     }
 
     /// Datagrams that this host dropped because the socket's receive queue was full; 0 if the

@@ -3,7 +3,7 @@
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
 use crate::heartbeat::{Cause, Change, State};
-use crate::{NS_PER_SECOND, Stamp};
+use crate::{NS_PER_SECOND, PAUSE_NS, Stamp};
 
 /// Minimum time between sweeps of the deadlines, and its increase per client. A sweep takes a
 /// nanosecond or two per client, so that this stays at a few hundredths of a core; a million
@@ -12,8 +12,6 @@ const SWEEP_NS: i64 = 10_000_000;
 const SWEEP_PER_CLIENT_NS: i64 = 50;
 /// Maximum time between sweeps, so that the server notices when it was paused.
 const WATCH_NS: i64 = NS_PER_SECOND;
-/// Wake-up delay beyond which we assume this process was paused.
-const PAUSE_NS: i64 = 250_000_000;
 /// A mass silence needs this many silent clients, and this fraction of those alive.
 const MANY: usize = 5;
 const OF_ALIVE: (usize, usize) = (3, 10);

@@ -8,6 +8,7 @@ use crate::ping::message::{Claim, Message, Token};
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
+use crate::ping::steps::stepped;
 use crate::ping::{Counters, Report, Schedule};
 use crate::wire::shown;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
@@ -258,22 +259,22 @@ impl Session {
     }
 
     fn reply(&mut self, seq: u64, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
+        let paused = kernel_ns.is_some_and(|ns| self.report.pauses.observe(ns, at.mono_ns));
         let Some(probe) = self.remembered(seq) else { return };
         if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
             self.report.counters.duplicates += 1;
             return;
         }
         let pending = probe.verdict == Verdict::Pending;
-        let rtt_ns = at.mono_ns - probe.at.mono_ns;
         let since_ns = |ns: i64| ns - probe.at.mono_ns;
+        let read_ns = since_ns(at.mono_ns);
         let departed_ns = probe.departed_ns.map(since_ns).filter(|ns| *ns >= 0).unwrap_or(0);
-        let kernel_rtt_ns = kernel_ns
-            .map(since_ns)
-            .filter(|ns| (departed_ns..=rtt_ns).contains(ns))
-            .map(|ns| ns - departed_ns);
+        let arrived_ns = kernel_ns.map(since_ns).filter(|ns| (departed_ns..=read_ns).contains(ns));
+        let kernel_rtt_ns = arrived_ns.map(|ns| ns - departed_ns);
+        let rtt_ns = arrived_ns.filter(|_| paused).unwrap_or(read_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
         let verdict = if pending { Verdict::Answered } else { Verdict::Late };
-        self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns);
+        self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns.map(|ns| (ns, read_ns - ns)));
         if pending {
             self.decide(seq, verdict, Some(datagram));
             self.expire(i64::MIN);
@@ -411,8 +412,9 @@ impl Machine for Session {
         self.report.counters.received += 1;
         match self.judge(from, datagram) {
             Match::Reply(seq) => {
-                let since = self.remembered(seq).map(|probe| probe.at.mono_ns);
-                let kernel_ns = kernel_ns.filter(|ns| since.is_some_and(|since| *ns >= since));
+                let sent = self.remembered(seq).map(|probe| probe.at);
+                let sent = sent.filter(|sent| !stepped(*sent, read));
+                let kernel_ns = kernel_ns.filter(|ns| sent.is_some_and(|sent| *ns >= sent.mono_ns));
                 if kernel_ns.is_none() {
                     self.expire(read.mono_ns);
                 }
@@ -452,6 +454,10 @@ impl Machine for Session {
 
     fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
         self.report.wall_steps.observe(now);
+        // Work that is due immediately has no time.
+        if let Some(due_ns) = self.deadline(0).filter(|ns| *ns > i64::MIN) {
+            self.report.pauses.observe(due_ns, now.mono_ns);
+        }
         if self.started.is_none() {
             let start = self.config.start.unwrap_or(now);
             self.started = Some(start);

@@ -163,6 +163,27 @@ fn a_reply_that_arrived_in_time_counts_even_if_read_late() {
 }
 
 #[test]
+fn a_pause_of_this_process_is_told_and_prolongs_no_round_trip() {
+    let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+    let mut session = Session::new(Config { schedule, size: 64, ..config(4) });
+    let texts: Vec<_> = [0, 10].map(|ms| sent(&mut session, ms).unwrap()).into();
+    stamped(&mut session, at(25), Some(20 * MS), target(), texts[0].as_bytes());
+    // Stopped from now on: a slot is due at 20 ms, a reply arrives at 30 ms.
+    let [read, again] = [at(3020), at(3021)];
+    session.on_time(0, read, i64::MIN);
+    stamped(&mut session, again, Some(30 * MS), target(), texts[1].as_bytes());
+    let text = transmit(&mut session).map(|(_, datagram)| datagram.to_vec()).unwrap();
+    stamped(&mut session, at(3030), Some(3025 * MS), target(), &text);
+    tick(&mut session, at(3030));
+    let report = session.report();
+    assert_eq!((report.counters.answered, report.counters.late), (3, 0));
+    assert_eq!((report.pauses.count, report.pauses.total_ns), (1, 3001 * MS));
+    assert_eq!(report.rtt.max_ns(), Some(25 * MS), "the first was read 5 ms late");
+    assert_eq!(report.columns().rtt_ns[..3], [25e6, 20e6, 10e6]);
+    assert_eq!(report.overhead.max_ns(), Some(2991 * MS), "what it took to read the second");
+}
+
+#[test]
 fn a_kernel_stamp_spoiled_by_a_clock_step_is_ignored() {
     let mut session = session(1);
     sent(&mut session, 500);
