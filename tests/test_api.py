@@ -1,4 +1,4 @@
-"""The four classes: their common behaviour, and the behaviour of each."""
+"""The five running objects: their common behaviour, and the behaviour of each."""
 
 import errno
 import inspect
@@ -18,7 +18,7 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingSweep
 
 LOOPBACKS = ["127.0.0.1", "::1"]
 
@@ -27,6 +27,7 @@ OBJECTS: dict[str, Callable[[peers.Address], Any]] = {
     "EchoServer": lambda _: EchoServer(port=0),
     "HeartbeatServer": lambda _: HeartbeatServer(port=0),
     "PingClient": lambda silent: PingClient(*silent, count=None, timeout=30),
+    "PingSweep": lambda silent: PingSweep([silent], timeout=30),
     "HeartbeatClient": lambda silent: HeartbeatClient(*silent, interval=30),
 }
 
@@ -44,7 +45,7 @@ class TestCommon:
                 assert thing.running
                 thing.start()
                 host, port = thing.address
-                assert host == "127.0.0.1"
+                assert host == ("0.0.0.0" if isinstance(thing, PingSweep) else "127.0.0.1")
                 assert 0 < port < 65536
             assert not thing.running
             thing.stop()
@@ -377,6 +378,18 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
         make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
 
 
+SWEEP = {
+    "targets": "(host, port) pairs",
+    "count": "1 to 2**32 - 1",
+    "rate": "a number per second above 0",
+    "interval": "above 0 and below 9.2e9 seconds",
+    "timeout": "above 0 and below 9.2e9 seconds",
+    "size": "64 to 65507",
+    "keep": "0 to 2**32 - 1 or 'all'",
+    "flows": "1 to 64",
+    "family": "4 or 6",
+}
+
 ALLOWED: dict[Any, dict[str, str]] = {
     EchoServer: {
         "host": "an address or a name",
@@ -413,13 +426,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "flows": "1 to 64",
         "family": "4 or 6",
     },
-    udpulse.ping_many: {
-        "targets": "(host, port) pairs",
-        "count": "1 to 2**32 - 1",
-        "rate": "a number per second above 0",
-        "timeout": "above 0 and below 9.2e9 seconds",
-        "size": "64 to 65507",
-    },
+    udpulse.ping_many: SWEEP,
+    PingSweep: {**SWEEP, "rounds": "1 to 2**32 - 1"},
     HeartbeatClient: {
         "host": "an address or a name",
         "port": "1 to 65535",
@@ -497,15 +505,21 @@ def test_settings_are_attributes_and_shown_if_they_are_not_the_defaults() -> Non
     assert (client.schedule, client.keep) == ("poisson", "all")
     assert client.source == ("0.0.0.0", 0)
     assert "count=None, interval=1.0, schedule='poisson', duration=2.0, seed=" in repr(client)
+    sweep = PingSweep(iter([("localhost", 9), ("::1", 10)]), rounds=None, interval=0.5, keep=0)
+    assert sweep.targets == (("localhost", 9), ("::1", 10))
+    assert (sweep.rounds, sweep.interval, sweep.rate, sweep.keep) == (None, 0.5, 4.0, 0)
+    assert repr(sweep) == (
+        "PingSweep(not started, targets=2, rounds=None, rate=4.0, interval=0.5, keep=0)"
+    )
     beats = HeartbeatClient("localhost", 9, also=iter([("::1", 10)]), name="n", loss=0.5)
     assert (beats.also, beats.name, beats.loss) == ((("::1", 10),), "n", 0.5)
     judge = HeartbeatServer(detector="phi", reply=True)
     assert (judge.detector, judge.reply, judge.timeout) == ("phi", True, None)
     for make, options in ALLOWED.items():
         if isinstance(make, type):
-            thing = make("127.0.0.1")
+            thing = make([] if make is PingSweep else "127.0.0.1")
             for option, parameter in inspect.signature(make).parameters.items():
-                if option not in ("host", "seed"):
+                if option not in ("host", "targets", "seed"):
                     assert getattr(thing, option) == parameter.default, (make, option)
             assert options
 

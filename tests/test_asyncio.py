@@ -12,7 +12,7 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
+from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingSweep
 
 
 async def all_of(thing: Any) -> list[Any]:
@@ -27,15 +27,25 @@ def test_probes_come_as_they_are_decided() -> None:
     assert {probe.verdict for probe in probes} == {"answered", "lost"}
 
 
+def test_reports_come_as_targets_finish() -> None:
+    async def numbers(sweep: PingSweep) -> list[int]:
+        return [report.sent async for report in sweep]
+
+    with EchoServer(port=0) as server:
+        sweep = PingSweep([server.address] * 100, count=2, rounds=3, rate=100_000)
+        assert asyncio.run(numbers(sweep)) == [2] * 300
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda _: EchoServer(port=0),
         lambda _: HeartbeatServer(port=0),
         lambda silent: PingClient(*silent, count=None, timeout=30),
+        lambda silent: PingSweep([silent], timeout=30),
         lambda silent: HeartbeatClient(*silent, interval=30, fail_at=2),
     ],
-    ids=["EchoServer", "HeartbeatServer", "PingClient", "HeartbeatClient"],
+    ids=["EchoServer", "HeartbeatServer", "PingClient", "PingSweep", "HeartbeatClient"],
 )
 def test_stop_from_another_thread_ends_the_iteration(
     make: Callable[[peers.Address], Any], silent: peers.Address
@@ -56,9 +66,10 @@ def test_stop_from_another_thread_ends_the_iteration(
         lambda: EchoServer("localhost", 0),
         lambda: HeartbeatServer("localhost", 0),
         lambda: PingClient("localhost", 9, count=None, timeout=30),
+        lambda: PingSweep([("localhost", 9)], timeout=30),
         lambda: HeartbeatClient("localhost", 9, interval=30),
     ],
-    ids=["EchoServer", "HeartbeatServer", "PingClient", "HeartbeatClient"],
+    ids=["EchoServer", "HeartbeatServer", "PingClient", "PingSweep", "HeartbeatClient"],
 )
 def test_each_is_an_asynchronous_context(make: Callable[[], Any]) -> None:
     async def enter(thing: Any) -> None:

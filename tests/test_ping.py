@@ -17,7 +17,7 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import VERDICTS, EchoServer, PingClient
+from udpulse import VERDICTS, EchoServer, PingClient, PingReport, PingSweep
 
 # Whether kernel timestamps are available; the portable path has none.
 KERNEL_STAMPS = sys.platform == "linux" and "UDPULSE_PORTABLE" not in os.environ
@@ -427,13 +427,50 @@ class TestMany:
         assert reports[0].rtt.median is not None
         assert list(reports[0].columns()["seq"]) == list(range(1, 21))
 
-    def test_a_reply_may_come_from_another_address(self) -> None:
-        # If bound to all interfaces, the server answers from the address that the route selects.
-        with EchoServer("", 0) as server:
-            port = server.address[1]
-            targets = [(f"127.0.1.{n}", port) for n in range(1, 101)]
-            reports = udpulse.ping_many(targets, count=2, rate=10_000)
-        assert [report.answered for report in reports] == [2] * 100
+    def test_a_reply_from_another_address_is_foreign(self) -> None:
+        with peers.open_socket() as server, peers.open_socket("127.0.0.2") as other:
+            targets = [server.getsockname(), ("127.0.0.3", 9)]
+
+            def answer() -> None:
+                for answering in (other, server):
+                    probe, address = server.recvfrom(1024)
+                    answering.sendto(probe, address)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            reports = udpulse.ping_many(targets, count=2, timeout=0.2)
+            thread.join()
+        report = reports[0]
+        assert (report.received, report.foreign, report.answered, report.lost) == (2, 1, 1, 1)
+        assert reports[1].received == 0
+
+    def test_answers_in_other_words_are_foreign(self) -> None:
+        with peers.Server(lambda _: [b"pong"]) as server:
+            (report,) = udpulse.ping_many([("127.0.0.1", server.port)], count=2, timeout=0.1)
+        assert (report.foreign, report.lost) == (2, 2)
+        assert report.hint is not None
+
+    def test_each_flow_has_a_port(self) -> None:
+        with EchoServer(port=0, keep=100) as server, EchoServer(port=0) as other:
+            targets = [server.address, other.address]
+            reports = udpulse.ping_many(targets, count=7, flows=3, rate=100_000)
+            ports = [next(server).client[1] for _ in range(7)]
+        assert len(set(ports)) == 3
+        for report in reports:
+            assert (report.answered, [flow.sent for flow in report.flows]) == (7, [3, 2, 2])
+            assert sorted(report.columns()["flow"]) == [0, 0, 0, 1, 1, 2, 2]
+
+    def test_only_the_last_rows_are_kept_if_asked_for(self) -> None:
+        with EchoServer(port=0) as server:
+            (report,) = udpulse.ping_many([server.address], count=10, keep=4, rate=100_000)
+        assert (list(report.columns()["seq"]), report.rows_dropped) == ([7, 8, 9, 10], 6)
+
+    def test_an_interval_separates_the_probes_to_each_target(self) -> None:
+        with EchoServer(port=0) as server:
+            reports = udpulse.ping_many([server.address] * 20, count=3, interval=0.05)
+        for report in reports:
+            # A pause of this host delays a probe by up to 10 ms, and the schedule by the rest.
+            assert (np.diff(report.columns()["sent_at_ns"]) > 39_000_000).all()
 
     @pytest.mark.parametrize("rate", [1000, 100_000])
     def test_both_families_are_pinged_in_one_call(self, rate: float, silent: peers.Address) -> None:
@@ -480,6 +517,19 @@ class TestMany:
             ([("127.0.0.1", 0)], {}, "port must be 1 to 65535, not 0"),
             ([("127.0.0.1", 9)], {"rate": 0}, "rate must be a number per second above 0, not 0"),
             ([("127.0.0.1", 9)], {"size": 63}, "size must be 64 to 65507, not 63"),
+            (
+                [("127.0.0.1", 9)],
+                {"rate": 5, "interval": 1},
+                "rate must be left out if interval is given, not 5",
+            ),
+            ([("127.0.0.1", 9)], {"interval": 0}, "interval must be above 0 and below 9.2e9"),
+            ([("127.0.0.1", 9)], {"flows": 4}, "flows must be 1 to 3, not 4"),
+            (
+                [("127.0.0.1", 9)] * 300_000,
+                {"flows": 4, "count": 9},
+                "flows must be 1 to 3, not 4",
+            ),
+            ([("127.0.0.1", 9)], {"family": 5}, "family must be 4 or 6, not 5"),
         ],
     )
     def test_a_bad_argument_is_named(
@@ -487,6 +537,59 @@ class TestMany:
     ) -> None:
         with pytest.raises(ValueError, match=f"^{text}"):
             udpulse.ping_many(targets, **options)
+
+
+class TestSweep:
+    def test_targets_are_reported_as_they_finish(self, silent: peers.Address) -> None:
+        with EchoServer(port=0) as server:
+            sweep = PingSweep([silent, server.address], rate=100_000, timeout=0.2)
+            reports = list(sweep)
+        assert [report.answered for report in reports] == [3, 0]
+        assert sweep.reports() == reports[::-1]
+
+    def test_a_round_reports_each_target_once(self) -> None:
+        with EchoServer(port=0, loss=0.3, seed=5) as server:
+            sweep = PingSweep(
+                [server.address] * 7, count=5, rounds=4, flows=2, rate=20_000, timeout=0.05
+            )
+            reports = list(sweep)
+            counters = server.counters
+        assert [report.sent for report in reports] == [5] * 28
+        assert all(adds_up(report) for report in reports)
+        total = sum(reports)
+        assert isinstance(total, PingReport)
+        assert (total.sent, total.lost) == (counters.received, counters.dropped)
+        assert total.received == total.answered == counters.replied
+        assert sweep.events_dropped == 0
+
+    def test_rounds_without_end_go_on_until_stopped(self, silent: peers.Address) -> None:
+        with EchoServer(port=0) as server:
+            targets = [server.address, silent]
+            with PingSweep(targets, count=1, rounds=None, rate=2000, timeout=0.01) as sweep:
+                reports = [next(sweep) for _ in range(200)]
+                assert sweep.running
+                assert len(sweep.reports()) == 2
+            assert not sweep.running
+            assert [report.sent for report in sweep.reports()] == [1, 1]
+        assert {(report.answered, report.lost) for report in reports} == {(1, 0), (0, 1)}
+
+    def test_a_late_reply_is_foreign_in_the_next_round(self) -> None:
+        with peers.open_socket() as server:
+            targets = [server.getsockname()]
+            with PingSweep(targets, count=1, rounds=2, interval=0.2, timeout=0.2) as sweep:
+                first, address = server.recvfrom(1024)
+                server.recvfrom(1024)
+                server.sendto(first, address)
+                reports = list(sweep)
+        assert [(r.sent, r.lost, r.late, r.foreign) for r in reports] == [
+            (1, 1, 0, 0),
+            (1, 1, 0, 1),
+        ]
+
+    def test_nothing_was_measured_before_the_start(self) -> None:
+        sweep = PingSweep([("127.0.0.1", 9)] * 3)
+        assert sweep.reports() == [PingReport()] * 3
+        assert list(PingSweep([], rounds=None)) == []
 
 
 @pytest.mark.parametrize("timestamps", ["user", "receive", "kernel"])

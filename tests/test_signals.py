@@ -12,6 +12,7 @@ OBJECTS = {
     "HeartbeatClient": "udpulse.HeartbeatClient(*silent, interval=100)",
     "HeartbeatServer": "udpulse.HeartbeatServer(port=0)",
     "PingClient": "udpulse.PingClient(*silent, timeout=100)",
+    "PingSweep": "udpulse.PingSweep([silent], timeout=100)",
 }
 
 CALLS = [
@@ -83,6 +84,7 @@ def test_a_running_object_does_not_delay_the_end_of_the_process(tmp_path: Path) 
     program.write_text(
         SILENT + "things = [udpulse.EchoServer(port=0), udpulse.HeartbeatServer(port=0),\n"
         "          udpulse.PingClient(*silent, count=None, timeout=1000),\n"
+        "          udpulse.PingSweep([silent], timeout=1000),\n"
         "          udpulse.HeartbeatClient(*silent)]\n"
         "for thing in things: thing.start()\n"
     )

@@ -108,6 +108,20 @@ def use_ping(address: Address) -> None:
     use_report(udpulse.ping(*address, count=2) + udpulse.ping(*address, count=2, size=64))
     many = udpulse.ping_many([address], count=2, rate=1000.0, timeout=1.0, size=64)
     assert_type(many, list[udpulse.PingReport])
+    more = udpulse.ping_many([address], interval=0.01, keep="all", flows=2, family=4)
+    show(sum(more), more[0].flows)
+
+
+def use_sweep(address: Address) -> None:
+    """A sweep of two rounds."""
+    with udpulse.PingSweep([address], count=2, rounds=2, rate=1000.0, keep=10) as sweep:
+        for report in sweep:
+            assert_type(report, udpulse.PingReport)
+        assert_type(sweep.next_batch(10, timeout=0.0), list[udpulse.PingReport])
+    assert_type(sweep.reports(), list[udpulse.PingReport])
+    assert_type(sweep.targets, tuple[Address, ...])
+    show(sweep.count, sweep.rounds, sweep.rate, sweep.interval, sweep.timeout, sweep.size)
+    show(sweep.keep, sweep.flows, sweep.family, sweep.address, sweep.running)
 
 
 def use_report(report: udpulse.PingReport) -> None:
@@ -307,6 +321,8 @@ async def use_asyncio(address: Address) -> None:
     async with udpulse.PingClient(*address, count=2) as client:
         async for probe in client:
             assert_type(probe, udpulse.Probe)
+    async for report in udpulse.PingSweep([address], count=1):
+        assert_type(report, udpulse.PingReport)
     async with udpulse.EchoServer(port=0) as echo, udpulse.HeartbeatServer(port=0) as server:
         assert_type(echo, udpulse.EchoServer)
         async with udpulse.HeartbeatClient(*server.address) as beats:
@@ -349,6 +365,7 @@ def main() -> None:
         keep=100,
     ) as server:
         use_ping(server.address)
+        use_sweep(server.address)
         use_echo_server(server)
         asyncio.run(use_asyncio(server.address))
     use_heartbeat()

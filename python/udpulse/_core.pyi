@@ -39,6 +39,7 @@ __all__ = [
     "Peer",
     "PingClient",
     "PingReport",
+    "PingSweep",
     "Probe",
     "Progress",
     "RateLimit",
@@ -1687,18 +1688,30 @@ async def async_ping_many(
     *,
     count: int = 3,
     rate: float = 1000.0,
+    interval: float | None = None,
     timeout: float = 1.0,
     size: int = 64,
+    keep: int | Literal["all"] = 10000,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
 ) -> list[PingReport]:
     """Pings many UDP echo servers through the running event loop. Returns a list of one PingReport
     per target, like `ping_many`.
 
     targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
-    count: the number of probes to each target, 1 or more. The targets take turns.
-    rate: the number of probes per second, to all targets together, above 0. Probes delayed by
-        more than 10 ms by a pause of this host are sent later, not in a burst.
+    count: the number of probes to each target in a round, 1 or more. The targets take turns.
+    rate: the number of probes per second, to all targets together, above 0 (default: 1000, or the
+        number of targets divided by `interval`). Probes delayed by more than 10 ms by a pause
+        of this host are sent later, not in a burst.
+    interval: the time between two probes to the same target, in seconds, instead of `rate`.
     timeout: the time to wait for each reply, in seconds.
     size: the length of a probe's payload in bytes, 64 to 65507.
+    keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
+        call keeps all by default. Flows share the number.
+    flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
+        paths by port. The probes to a target take turns over them, and each flow numbers its
+        own probes from 1. Flows times targets are at most 1,048,576.
+    family: the only address family to use, 4 or 6; None for any.
 
     No Python thread waits, except while names are resolved. Cancelling stops the probes. Raises
     the same errors as `ping_many`.
@@ -1777,30 +1790,232 @@ def ping_many(
     *,
     count: int = 3,
     rate: float = 1000.0,
+    interval: float | None = None,
     timeout: float = 1.0,
     size: int = 64,
+    keep: int | Literal["all"] = 10000,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
 ) -> list[PingReport]:
-    """Pings many UDP echo servers from one socket and one thread. Returns a list of one PingReport
-    per target, in their order.
+    """Pings many UDP echo servers, like PingSweep, and returns a list of one PingReport per target,
+    in their order.
 
     targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
-    count: the number of probes to each target, 1 or more. The targets take turns.
-    rate: the number of probes per second, to all targets together, above 0. Probes delayed by
-        more than 10 ms by a pause of this host are sent later, not in a burst.
+    count: the number of probes to each target in a round, 1 or more. The targets take turns.
+    rate: the number of probes per second, to all targets together, above 0 (default: 1000, or the
+        number of targets divided by `interval`). Probes delayed by more than 10 ms by a pause
+        of this host are sent later, not in a burst.
+    interval: the time between two probes to the same target, in seconds, instead of `rate`.
     timeout: the time to wait for each reply, in seconds.
     size: the length of a probe's payload in bytes, 64 to 65507.
+    keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
+        call keeps all by default. Flows share the number.
+    flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
+        paths by port. The probes to a target take turns over them, and each flow numbers its
+        own probes from 1. Flows times targets are at most 1,048,576.
+    family: the only address family to use, 4 or 6; None for any.
 
     Blocks until the last probe is decided. Ctrl-C ends the call: the `reports` attribute of the
     KeyboardInterrupt has the results so far.
 
-    A reply is matched by the token of its target's session, even if it comes from another
-    address. Refused probes count as lost, because an unconnected socket does not learn of ICMP
-    errors. Above 2000 probes per second, probes and replies are handled in batches, one per
-    half millisecond: `rtt` includes that wait, `kernel_rtt` (Linux) does not.
-
-    Raises TypeError if a target is not a pair, ValueError if an argument is out of range,
-    OSError if the system refuses the socket and socket.gaierror if a host has no address.
+    Raises TypeError if a target is not a pair, ValueError if an argument is out of range or if
+    both rate and interval are given, OSError if the system refuses the socket and
+    socket.gaierror if a host has no address.
     """
+
+@final
+class PingSweep:
+    """Pings many UDP echo servers at one common rate, in rounds, from one socket and one thread.
+
+    targets: up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order.
+    count: the number of probes to each target in a round, 1 or more. The targets take turns.
+    rounds: the number of rounds, 1 or more; None for no limit. The rate is the same within a round
+        and between two.
+    rate: the number of probes per second, to all targets together, above 0 (default: 1000, or the
+        number of targets divided by `interval`). Probes delayed by more than 10 ms by a pause
+        of this host are sent later, not in a burst.
+    interval: the time between two probes to the same target, in seconds, instead of `rate`.
+    timeout: the time to wait for each reply, in seconds.
+    size: the length of a probe's payload in bytes, 64 to 65507.
+    keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
+        call keeps all by default. Flows share the number.
+    flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
+        paths by port. The probes to a target take turns over them, and each flow numbers its
+        own probes from 1. Flows times targets are at most 1,048,576.
+    family: the only address family to use, 4 or 6; None for any.
+
+    Iterating yields a PingReport as each target finishes its round: when all `count` probes are
+    decided. It ends with the last. A round covers only its own probes, numbered from 1: a reply
+    that comes when the target's next round has started and its own round is decided is foreign in
+    the later one. A round may start before the last one of the same target is decided.
+
+    A reply must have the token of its target's round and come from the target's address: with the
+    token from another address, or without it from this address, it is foreign. Above 2000 probes
+    per second, probes and replies are handled in batches, one per half millisecond: `rtt` includes
+    that wait, `kernel_rtt` (Linux) does not.
+
+    Raises ValueError if an argument is out of range, or if both rate and interval are given.
+    """
+
+    def __new__(
+        cls,
+        targets: Iterable[tuple[str, int]],
+        *,
+        count: int = 3,
+        rounds: int | None = 1,
+        rate: float = 1000.0,
+        interval: float | None = None,
+        timeout: float = 1.0,
+        size: int = 64,
+        keep: int | Literal["all"] = 10000,
+        flows: int = 1,
+        family: Literal[4, 6] | None = None,
+    ) -> Self: ...
+    @property
+    def targets(self) -> tuple[_Address, ...]:
+        """up to 1,048,576 (host, port) pairs, IPv4 and IPv6 in any order."""
+
+    @property
+    def count(self) -> int:
+        """the number of probes to each target in a round, 1 or more. The targets take turns."""
+
+    @property
+    def rounds(self) -> int | None:
+        """the number of rounds, 1 or more; None for no limit. The rate is the same within a round
+        and between two.
+        """
+
+    @property
+    def rate(self) -> float:
+        """the number of probes per second, to all targets together, above 0 (default: 1000, or the
+        number of targets divided by `interval`). Probes delayed by more than 10 ms by a pause
+        of this host are sent later, not in a burst.
+        """
+
+    @property
+    def interval(self) -> float | None:
+        """the time between two probes to the same target, in seconds, instead of `rate`."""
+
+    @property
+    def timeout(self) -> float:
+        """the time to wait for each reply, in seconds."""
+
+    @property
+    def size(self) -> int:
+        """the length of a probe's payload in bytes, 64 to 65507."""
+
+    @property
+    def keep(self) -> int | Literal["all"]:
+        """the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
+        call keeps all by default. Flows share the number.
+        """
+
+    @property
+    def flows(self) -> int:
+        """the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
+        paths by port. The probes to a target take turns over them, and each flow numbers its
+        own probes from 1. Flows times targets are at most 1,048,576.
+        """
+
+    @property
+    def family(self) -> Literal[4, 6] | None:
+        """the only address family to use, 4 or 6; None for any."""
+
+    def reports(self) -> list[PingReport]:
+        """Returns one PingReport per target, in their order, of its last round, which may be in
+        progress. Each is consistent even while the sweep runs; that of a target that was not pinged
+        yet is empty.
+        """
+
+    def start(self) -> None:
+        """Starts the object on its own thread; does nothing if it is already running.
+
+        A start after a stop resets all counters.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        none.
+        """
+
+    def stop(self) -> None:
+        """Stops immediately and closes the socket; counters and results stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
+    @property
+    def running(self) -> bool:
+        """Whether the object is running."""
+
+    @property
+    def address(self) -> _Address:
+        """The local (host, port) of the object's socket.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def events_dropped(self) -> int:
+        """The number of events dropped from the bounded queue before they were read."""
+
+    @property
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if none failed."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> PingReport: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[PingReport]:
+        """Waits for an event and returns a list of all pending ones, oldest first.
+
+        limit: the maximum length of the list, 1 to 2**32 - 1.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
+
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
+
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
+        """
+
+    def __aiter__(self) -> AsyncIterator[PingReport]: ...
+    def _finish(self) -> list[PingReport]:
+        """Waits for the last probe and returns the reports."""
+
+    def _poll(self, waiter: _Waiter) -> PingReport | None:
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
+
+    def _has_names(self) -> bool:
+        """Returns whether a start waits for the system's resolver."""
+
+    def _begin_leaving(self) -> None:
+        """Makes the object say goodbye and stop; returns immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
 
 @final
 class HeartbeatClient:

@@ -15,13 +15,13 @@ const UNRESOLVED_SECONDS: f64 = 3.0;
 /// The bytes that the kernel charges a send buffer for a packet, besides its payload.
 const PACKET_OVERHEAD: usize = 768;
 
-/// The most sockets, and threads, of a sweep.
+/// The most sockets, and threads, of a sweep, unless it has more flows.
 const MAX_SOCKETS: usize = 16;
 
-/// Starts a sweep from any free ports.
+/// Starts a sweep from any free ports, one for each flow.
 ///
-/// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the sweep
-/// is spread over more sockets, so that living targets are not starved.
+/// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the targets
+/// are spread over groups with sockets of their own, so that living ones are not starved.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
@@ -34,8 +34,8 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
     }
     let bind = || BatchSocket::bind(any, Options { kernel_stamps: true, ..Options::default() });
     let mut sockets = vec![bind()?];
-    let needed = sockets_needed(&config, sockets[0].send_buffer());
-    while sockets.len() < needed {
+    let groups = groups_needed(&config, sockets[0].send_buffer());
+    for _ in 1..groups * config.flows as usize {
         sockets.push(bind()?);
     }
     let address = sockets[0].local_address();
@@ -43,22 +43,26 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
         let interrupter = socket.interrupter();
         (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false))
     });
-    Worker::spawn(Sweep::new(&config, needed), (address, address), runs)
+    Worker::spawn(Sweep::new(config, groups), (address, address), runs)
 }
 
-/// Returns how many sockets with send buffers of this size hold all probes to dead neighbours.
+/// Returns how many groups of targets have enough sockets, with send buffers of this size, to hold
+/// all probes to dead neighbours.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "an estimate; casts saturate"
 )]
-fn sockets_needed(config: &SweepConfig, send_buffer: usize) -> usize {
-    let total = config.targets.len() as f64 * config.count as f64;
-    let held = total.min(config.rate * UNRESOLVED_SECONDS);
-    let bytes = held * (PACKET_OVERHEAD + config.size) as f64;
+fn groups_needed(config: &SweepConfig, send_buffer: usize) -> usize {
+    let SweepConfig { count, rounds, rate, size, .. } = *config;
+    let (targets, flows) = (config.targets.len(), config.flows as usize);
+    let total =
+        targets as f64 * count as f64 * rounds.map_or(f64::INFINITY, |rounds| rounds as f64);
+    let held = total.min(rate * UNRESOLVED_SECONDS);
+    let bytes = held * (PACKET_OVERHEAD + size) as f64;
     let sockets = (bytes / send_buffer as f64).ceil() as usize;
-    sockets.min(config.targets.len()).clamp(1, MAX_SOCKETS)
+    sockets.min(MAX_SOCKETS).div_ceil(flows).min(targets).max(1)
 }
 
 #[cfg(test)]
@@ -70,16 +74,25 @@ mod tests {
         let config = |targets, rate| SweepConfig {
             targets: vec![SocketAddr::from(([127, 0, 0, 1], 7)); targets],
             count: 1,
+            rounds: Some(1),
             rate,
             timeout_ns: 1,
             size: 64,
+            flows: 1,
+            keep: None,
+            events: 0,
         };
-        assert_eq!(sockets_needed(&config(400, 1000.0), 8 << 20), 1);
-        assert_eq!(sockets_needed(&config(400, 1000.0), 212_992), 2);
-        assert_eq!(sockets_needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
-        assert_eq!(sockets_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
-        assert_eq!(sockets_needed(&config(1, 1e-9), 212_992), 1);
+        assert_eq!(groups_needed(&config(400, 1000.0), 8 << 20), 1);
+        assert_eq!(groups_needed(&config(400, 1000.0), 212_992), 2);
+        assert_eq!(groups_needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
+        assert_eq!(groups_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
+        assert_eq!(groups_needed(&config(1, 1e-9), 212_992), 1);
         let many = SweepConfig { count: 10_000, ..config(3, 1000.0) };
-        assert_eq!(sockets_needed(&many, 212_992), 3, "no more than targets");
+        assert_eq!(groups_needed(&many, 212_992), 3, "no more than targets");
+        let endless = SweepConfig { rounds: None, ..config(400, 1000.0) };
+        assert_eq!(groups_needed(&endless, 212_992), 12);
+        let flows = SweepConfig { flows: 8, ..endless };
+        assert_eq!(groups_needed(&flows, 212_992), 2, "each flow has a socket");
+        assert_eq!(groups_needed(&config(0, 1.0), 212_992), 1);
     }
 }

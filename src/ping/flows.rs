@@ -105,8 +105,13 @@ impl Machine for Flows {
     }
 }
 
+/// Returns one flow's share of the probes of a session.
+pub(super) fn count_of(count: u64, flows: u32, flow: u32) -> u64 {
+    (count + u64::from(flows - 1 - flow)) / u64::from(flows)
+}
+
 /// Returns one flow's share of a session.
-fn share(config: Config, flows: u32, flow: u32) -> Config {
+pub(super) fn share(config: Config, flows: u32, flow: u32) -> Config {
     let (all, this) = (i64::from(flows), i64::from(flow));
     let (schedule, offset_ns) = match config.schedule {
         Schedule::StopAndWait => (config.schedule, 0),
@@ -123,7 +128,7 @@ fn share(config: Config, flows: u32, flow: u32) -> Config {
             mean_ns.saturating_mul(this),
         ),
     };
-    let count = config.count.map(|count| (count + u64::from(flows - 1 - flow)) / u64::from(flows));
+    let count = config.count.map(|count| count_of(count, flows, flow));
     let keep = config.keep.map(|keep| keep.div_ceil(flows as usize));
     Config { count, schedule, offset_ns, keep, ..config }
 }

@@ -18,4 +18,4 @@ pub use report::{Counters, Report};
 pub use schedule::Schedule;
 pub use session::{Config, Probe, Session, Verdict};
 pub use steps::WallSteps;
-pub use sweep::{Sweep, SweepConfig};
+pub use sweep::{Finished, Sweep, SweepConfig};

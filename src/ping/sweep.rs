@@ -1,15 +1,17 @@
-//! Many targets at one common rate, with a session for each.
+//! Many targets at one common rate, with a session for each of their rounds.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use foldhash::HashMap;
+use slab::Slab;
 
+use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
-use crate::{Arrival, Events, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
 /// The most probes that may leave in a row once all replies are read.
 const BURST: u32 = 64;
@@ -21,299 +23,425 @@ const GATHER: Duration = Duration::from_micros(500);
 /// instead of sending a burst.
 const MAX_BEHIND_NS: i64 = 10_000_000;
 
+/// The most probes of one socket that wait for a reply; the schedule shifts until one is decided.
+const MAX_WAITING: usize = 1 << 20;
+
+/// How many secrets to draw from the system together.
+const SECRETS: usize = 1024;
+
 /// The settings of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepConfig {
     /// The destinations.
     pub targets: Vec<SocketAddr>,
-    /// The number of probes to each.
+    /// The number of probes to each target in a round.
     pub count: u64,
+    /// The number of rounds; unlimited if `None`.
+    pub rounds: Option<u64>,
     /// The number of probes per second, over all targets.
     pub rate: f64,
     /// How long to wait for a reply.
     pub timeout_ns: i64,
     /// The payload of a probe in bytes, at least [`MIN_TOKEN_SIZE`].
     pub size: usize,
+    /// The number of flows of each target, at most `count`.
+    pub flows: u32,
+    /// How many of the last probes of a round to keep as columns; all if `None`.
+    pub keep: Option<usize>,
+    /// How many finished rounds to keep for a reader.
+    pub events: usize,
 }
 
-/// Many targets, spread over sockets, at one common rate.
+/// Many targets at one common rate, in rounds.
+///
+/// Each target belongs to a group, and a group has a socket for each flow. A round of a target has a
+/// session for each flow, with a token of its own: a reply to an earlier round answers nothing in a
+/// later one. A round may start before the last one is decided.
 #[derive(Debug)]
 pub struct Sweep {
+    config: SweepConfig,
+    groups: usize,
+    /// The last round that each target has started.
+    latest: Vec<Option<usize>>,
+    rounds: Slab<Round>,
+    /// Rounds that are not decided although the next one has started, by target and number.
+    overdue: HashMap<(usize, u64), usize>,
+    /// The round and flow of each token.
+    of_token: HashMap<Token, (usize, usize)>,
+    /// The target at an address: the first, if several have it.
+    of_address: HashMap<(IpAddr, u16), usize>,
     shares: Vec<Share>,
-    rate: f64,
-    events: Events<()>,
+    started_ns: Option<i64>,
+    secrets: Vec<u64>,
+    events: Events<Finished>,
 }
 
-/// The targets of one socket: a session for each, matched by token, because a host may answer from
-/// another address than it was asked at.
+/// The decided round of a target.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The number of the target, from 0.
+    pub target: usize,
+    /// The report of each flow.
+    pub reports: Vec<Report>,
+}
+
+/// The probes of one round to one target.
+#[derive(Debug)]
+struct Round {
+    target: usize,
+    /// From 0.
+    number: u64,
+    /// A session for each flow.
+    sessions: Vec<Session>,
+    /// Whether all probes were sent and decided.
+    finished: bool,
+}
+
+/// The share of one socket: the targets of its group, in one flow.
 #[derive(Debug)]
 struct Share {
-    targets: Vec<SocketAddr>,
-    sessions: Vec<Session>,
-    of_token: HashMap<Token, usize>,
-    turns: Turns,
-    timeout_ns: i64,
-    total: u64,
-    sent: u64,
-    started_ns: Option<i64>,
-    /// Sends in order (time, session), as long as a reply may be in time.
+    group: usize,
+    flow: usize,
+    /// The number of targets.
+    targets: usize,
+    /// The number of its probes to each target in a round.
+    count: u64,
+    next: Turn,
+    /// Sends in order (time, round), as long as a reply may be in time.
     waiting: VecDeque<(i64, usize)>,
     /// How many probes may leave before more replies are read.
     burst: u32,
     now: Stamp,
-    foreign: u64,
 }
 
-/// The place of a socket in the schedule of all.
-#[derive(Debug)]
-struct Turns {
-    socket: usize,
-    sockets: usize,
-    /// The number of targets of all sockets.
-    targets: usize,
-    /// Probes per second over all sockets.
-    rate: f64,
+/// The next probe of a socket.
+#[derive(Debug, Default)]
+struct Turn {
+    round: u64,
+    /// The number of the probe in its round and flow, from 0.
+    probe: u64,
+    /// The number of the target in its group.
+    target: usize,
+    /// When it is due, from the start of the sweep.
+    since_ns: i64,
 }
 
-impl Turns {
-    /// Returns when the socket, which has `targets` targets, sends the probe after `sent`, from the
-    /// start of the sweep.
+impl Sweep {
+    /// Creates a sweep that has sent nothing, over `groups` times as many sockets as flows. Socket
+    /// `flow * groups + group` is the one for this flow of this group.
+    #[must_use]
+    pub fn new(config: SweepConfig, groups: usize) -> Self {
+        let targets = config.targets.len();
+        let share = |flow, group| Share {
+            group,
+            flow: flow as usize,
+            targets: (targets + groups - 1 - group) / groups,
+            count: count_of(config.count, config.flows, flow),
+            next: Turn::default(),
+            waiting: VecDeque::new(),
+            burst: 0,
+            now: Stamp::default(),
+        };
+        let shares = (0..config.flows).flat_map(|flow| (0..groups).map(move |group| (flow, group)));
+        let mut sweep = Self {
+            shares: shares.map(|(flow, group)| share(flow, group)).collect(),
+            groups,
+            latest: vec![None; targets],
+            rounds: Slab::new(),
+            overdue: HashMap::default(),
+            of_token: HashMap::default(),
+            of_address: HashMap::default(),
+            started_ns: None,
+            secrets: Vec::new(),
+            events: Events::new(config.events),
+            config,
+        };
+        for (number, target) in sweep.config.targets.iter().enumerate() {
+            sweep.of_address.entry(canonical(*target)).or_insert(number);
+        }
+        (0..sweep.shares.len()).for_each(|socket| sweep.schedule(socket));
+        sweep
+    }
+
+    /// Returns the reports of a target's last round, one for each flow; none before it has started.
+    #[must_use]
+    pub fn reports(&self, target: usize) -> Vec<Report> {
+        self.latest[target].map_or_else(Vec::new, |round| self.rounds[round].reports())
+    }
+
+    /// Ends the sweep. Returns the [`reports`](Self::reports) of each target, in their order.
+    pub fn take_reports(&mut self) -> Vec<Vec<Report>> {
+        self.config.rounds = Some(0);
+        self.of_token.clear();
+        let latest = self.latest.iter_mut().map(Option::take);
+        latest
+            .map(|last| last.map_or_else(Vec::new, |last| self.rounds.remove(last).end()))
+            .collect()
+    }
+
+    /// Sets when the next probe of a socket is due.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "casts saturate"
     )]
-    fn since_ns(&self, sent: u64, targets: usize) -> i64 {
-        let (round, turn) = (sent / targets as u64, sent % targets as u64);
-        let before = round as f64 * self.targets as f64;
-        let number = before + (turn as f64 * self.sockets as f64 + self.socket as f64);
-        (number / self.rate * NS_PER_SECOND as f64) as i64
-    }
-}
-
-impl Sweep {
-    /// Creates a sweep that has sent nothing, over `sockets` sockets that take turns.
-    #[must_use]
-    pub fn new(config: &SweepConfig, sockets: usize) -> Self {
-        let share = |socket: usize| {
-            let targets = config.targets.iter().copied().skip(socket).step_by(sockets).collect();
-            let all = config.targets.len();
-            let turns = Turns { socket, sockets, targets: all, rate: config.rate };
-            Share::new(&SweepConfig { targets, ..config.clone() }, turns)
-        };
-        let shares = (0..sockets).map(share).collect();
-        Self { shares, rate: config.rate, events: Events::new(0) }
+    fn schedule(&mut self, socket: usize) {
+        let Share { group, flow, next, .. } = &mut self.shares[socket];
+        let flows = f64::from(self.config.flows);
+        let lap = next.round as f64 * self.config.count as f64 + next.probe as f64 * flows;
+        let turn = next.target * self.groups + *group;
+        let number = (lap + *flow as f64) * self.latest.len() as f64 + turn as f64;
+        next.since_ns = (number / self.config.rate * NS_PER_SECOND as f64) as i64;
     }
 
-    /// Ends the sweep. Returns the report of each target, in their order.
-    pub fn take_reports(&mut self) -> Vec<Report> {
-        let mut of_socket: Vec<_> =
-            self.shares.iter_mut().map(|share| share.take_reports().into_iter()).collect();
-        let mut reports = Vec::new();
-        for socket in (0..of_socket.len()).cycle() {
-            match of_socket[socket].next() {
-                Some(report) => reports.push(report),
-                None => break,
-            }
-        }
-        reports
+    /// Returns when the next probe of a socket is due; `None` if it has sent all.
+    fn due_ns(&self, socket: usize) -> Option<i64> {
+        let Share { next, targets, .. } = &self.shares[socket];
+        let ended = self.config.rounds.is_some_and(|rounds| next.round >= rounds);
+        (!ended && *targets > 0)
+            .then(|| self.started_ns.map_or(i64::MIN, |at| at.saturating_add(next.since_ns)))
     }
 
-    /// Returns the number of datagrams that match no session.
-    #[must_use]
-    pub fn foreign(&self) -> u64 {
-        self.shares.iter().map(|share| share.foreign).sum()
-    }
-}
-
-impl Share {
-    fn new(config: &SweepConfig, turns: Turns) -> Self {
-        let session = |(&target, secret)| {
-            let config = Config {
-                target,
-                count: Some(config.count),
-                duration_ns: None,
-                schedule: Schedule::StopAndWait,
-                start: None,
-                offset_ns: 0,
-                timeout_ns: config.timeout_ns,
-                size: config.size.max(MIN_TOKEN_SIZE),
-                keep: None,
-                events: 0,
-            };
-            Session::with_secret(config, secret)
-        };
-        let secrets = Random::secrets(config.targets.len());
-        let sessions: Vec<_> = config.targets.iter().zip(secrets).map(session).collect();
-        let tokens = sessions.iter().map(Session::token).zip(0..);
-        Self {
-            of_token: tokens.filter_map(|(token, index)| Some((token?, index))).collect(),
-            total: config.count.saturating_mul(sessions.len() as u64),
-            targets: config.targets.clone(),
-            sessions,
-            turns,
-            timeout_ns: config.timeout_ns,
-            sent: 0,
-            started_ns: None,
-            waiting: VecDeque::new(),
-            burst: 0,
-            now: Stamp::default(),
-            foreign: 0,
-        }
-    }
-
-    fn take_reports(&mut self) -> Vec<Report> {
-        self.total = self.sent;
-        self.waiting.clear();
-        self.of_token.clear();
-        std::mem::take(&mut self.sessions).into_iter().map(Session::into_report).collect()
-    }
-
-    /// Returns when the next probe is due.
-    fn due_ns(&self) -> Option<i64> {
-        (self.sent < self.total).then(|| {
-            let since_ns = || self.turns.since_ns(self.sent, self.targets.len());
-            self.started_ns.map_or(i64::MIN, |at| at.saturating_add(since_ns()))
-        })
-    }
-
-    /// Returns the session whose token a datagram carries.
-    fn index_of(&self, datagram: &[u8]) -> Option<usize> {
-        self.of_token.get(&token_of(datagram)?).copied()
-    }
-
-    fn session_of(&mut self, probe: &[u8]) -> Option<&mut Session> {
-        let index = self.index_of(probe)?;
-        self.sessions.get_mut(index)
-    }
-
-    /// Sets the time; shifts the schedule if it is too far behind.
-    fn come_to(&mut self, now: Stamp) {
-        self.now = now;
-        if let (Some(started_ns), Some(due_ns)) = (self.started_ns, self.due_ns()) {
+    /// Sets the time; shifts the schedule of all sockets if this one is too far behind.
+    fn come_to(&mut self, socket: usize, now: Stamp) {
+        self.shares[socket].now = now;
+        if let (Some(started_ns), Some(due_ns)) = (self.started_ns, self.due_ns(socket)) {
             let behind_ns = now.mono_ns.saturating_sub(due_ns);
             self.started_ns = Some(started_ns + behind_ns.saturating_sub(MAX_BEHIND_NS).max(0));
         }
     }
 
+    /// Returns the round of a target, which starts now if it is new.
+    fn round(&mut self, target: usize, number: u64) -> usize {
+        let Some(last) = self.latest[target] else { return self.start_round(target, number) };
+        let Round { number: started, finished, .. } = self.rounds[last];
+        if started == number {
+            return last;
+        }
+        // The socket of another flow may be ahead.
+        if let Some(round) = self.overdue.get(&(target, number)) {
+            return *round;
+        }
+        if finished {
+            self.forget(last);
+        } else {
+            self.overdue.insert((target, started), last);
+        }
+        self.start_round(target, number)
+    }
+
+    fn start_round(&mut self, target: usize, number: u64) -> usize {
+        let config = Config {
+            target: self.config.targets[target],
+            count: Some(self.config.count),
+            duration_ns: None,
+            schedule: Schedule::StopAndWait,
+            start: None,
+            offset_ns: 0,
+            timeout_ns: self.config.timeout_ns,
+            size: self.config.size.max(MIN_TOKEN_SIZE),
+            keep: self.config.keep,
+            events: 0,
+        };
+        let (round, flows) = (self.rounds.vacant_key(), self.config.flows);
+        let mut session = |flow| {
+            if self.secrets.is_empty() {
+                self.secrets = Random::secrets(SECRETS);
+            }
+            let secret = self.secrets.pop().unwrap_or_default();
+            let session = Session::with_secret(share(config, flows, flow), secret);
+            self.of_token.extend(session.token().map(|token| (token, (round, flow as usize))));
+            session
+        };
+        let sessions = (0..flows).map(&mut session).collect();
+        self.rounds.insert(Round { target, number, sessions, finished: false });
+        self.latest[target] = Some(round);
+        round
+    }
+
+    fn forget(&mut self, round: usize) {
+        for token in self.rounds.remove(round).sessions.iter().filter_map(Session::token) {
+            self.of_token.remove(&token);
+        }
+    }
+
+    /// Reports a round if it is finished, and forgets it if the next one has started.
+    fn check(&mut self, round: usize) {
+        let Round { target, number, sessions, finished } = &mut self.rounds[round];
+        if *finished || !sessions.iter().all(|session| session.is_done(0)) {
+            return;
+        }
+        *finished = true;
+        let (target, number) = (*target, *number);
+        if self.events.wanted() {
+            self.events.push(Finished { target, reports: self.rounds[round].reports() });
+        }
+        if self.overdue.remove(&(target, number)).is_some() {
+            self.forget(round);
+        }
+    }
+
+    /// Returns the round that a datagram belongs to, by the token or the other host's address.
+    fn round_of(&self, socket: usize, datagram: &[u8], other: SocketAddr) -> Option<usize> {
+        let Share { group, flow, .. } = self.shares[socket];
+        let ours = |target: usize| target % self.groups == group;
+        let of_token = token_of(datagram).and_then(|token| self.of_token.get(&token));
+        let of_token = of_token.map(|&(round, flow)| (round, flow));
+        of_token
+            .filter(|(round, of)| *of == flow && ours(self.rounds[*round].target))
+            .map(|(round, _)| round)
+            .or_else(|| {
+                let target = self.of_address.get(&canonical(other)).filter(|target| ours(**target));
+                self.latest[*target?]
+            })
+    }
+
+    /// Returns the session that a probe of ours belongs to, with its round.
+    fn session_of(&mut self, probe: &[u8]) -> Option<(usize, &mut Session)> {
+        let (round, flow) = *self.of_token.get(&token_of(probe)?)?;
+        Some((round, &mut self.rounds[round].sessions[flow]))
+    }
+
     /// Expires overdue probes and drops entries that were answered.
-    fn expire(&mut self, now_ns: i64) {
-        while let Some((sent_ns, index)) = self.waiting.front().copied()
-            && now_ns >= sent_ns.saturating_add(self.timeout_ns)
-        {
-            self.sessions[index].expire(now_ns);
-            self.waiting.pop_front();
+    fn expire(&mut self, socket: usize, now_ns: i64) {
+        let (timeout_ns, flow) = (self.config.timeout_ns, self.shares[socket].flow);
+        while let Some((sent_ns, round)) = self.shares[socket].waiting.front().copied() {
+            // The number of a forgotten round may be used again.
+            let session = self.rounds.get_mut(round).map(|round| &mut round.sessions[flow]);
+            if let Some(session) = session
+                && session.counters().pending > 0
+            {
+                if now_ns < sent_ns.saturating_add(timeout_ns) {
+                    return;
+                }
+                session.expire(now_ns);
+                self.check(round);
+            }
+            self.shares[socket].waiting.pop_front();
         }
-        while let Some((_, index)) = self.waiting.front()
-            && self.sessions[*index].counters().pending == 0
-        {
-            self.waiting.pop_front();
-        }
+    }
+}
+
+impl Round {
+    fn reports(&self) -> Vec<Report> {
+        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow)).collect()
+    }
+
+    fn end(self) -> Vec<Report> {
+        (0..).zip(self.sessions).map(|(flow, session)| session.into_report(flow)).collect()
     }
 }
 
 impl Share {
-    fn on_datagram(&mut self, arrival: &mut Arrival<'_>) {
-        self.come_to(arrival.read);
-        // One in, one out: read replies before provoking many more.
-        self.burst = (self.burst + 1).min(BURST);
-        match self.index_of(arrival.datagram) {
-            Some(index) => {
-                arrival.from = self.targets[index];
-                self.sessions[index].on_datagram(0, arrival);
-            }
-            None => self.foreign += 1,
+    /// Advances to the next probe.
+    fn advance(&mut self) {
+        let Turn { round, probe, target, .. } = &mut self.next;
+        *target += 1;
+        if *target == self.targets {
+            (*target, *probe) = (0, *probe + 1);
         }
-    }
-
-    fn on_time(&mut self, now: Stamp, heard_ns: i64) {
-        self.started_ns.get_or_insert(now.mono_ns);
-        self.come_to(now);
-        if heard_ns >= now.mono_ns {
-            self.burst = BURST;
+        if *probe == self.count {
+            (*probe, *round) = (0, *round + 1);
         }
-        self.expire(heard_ns);
-    }
-
-    fn deadline(&self) -> Option<i64> {
-        let timeout_ns = self.waiting.front().map(|(ns, _)| ns.saturating_add(self.timeout_ns));
-        [self.due_ns(), timeout_ns].into_iter().flatten().min()
-    }
-
-    fn transmit(&mut self) -> Option<Transmit<'_>> {
-        let started = self.started_ns.is_some();
-        if !started || self.burst == 0 || self.due_ns().is_none_or(|ns| self.now.mono_ns < ns) {
-            return None;
-        }
-        self.burst -= 1;
-        let index = usize::try_from(self.sent % self.sessions.len() as u64).ok()?;
-        self.sent += 1;
-        self.waiting.push_back((self.now.mono_ns, index));
-        let session = &mut self.sessions[index];
-        session.send(self.now);
-        session.transmit(0)
-    }
-
-    fn on_unblocked(&mut self, now: Stamp, probe: &mut Vec<u8>) -> bool {
-        let Some(index) = self.index_of(probe) else { return false };
-        let leaves = self.sessions[index].on_unblocked(0, now, probe);
-        if leaves {
-            self.waiting.push_back((now.mono_ns, index));
-        }
-        leaves
-    }
-
-    fn is_done(&self) -> bool {
-        self.sent >= self.total && self.waiting.is_empty()
     }
 }
 
+/// Returns the address by which a host is known: not IPv4-mapped, without a scope.
+fn canonical(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip().to_canonical(), address.port())
+}
+
 impl Machine for Sweep {
-    type Event = ();
+    type Event = Finished;
 
     fn on_datagram(&mut self, socket: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
-        self.shares[socket].on_datagram(arrival);
+        self.come_to(socket, arrival.read);
+        // One in, one out: read replies before provoking many more.
+        let Share { burst, flow, .. } = &mut self.shares[socket];
+        *burst = (*burst + 1).min(BURST);
+        let flow = *flow;
+        if let Some(round) = self.round_of(socket, arrival.datagram, arrival.from) {
+            self.rounds[round].sessions[flow].on_datagram(0, arrival);
+            self.check(round);
+        }
         None
     }
 
     fn on_time(&mut self, socket: usize, now: Stamp, heard_ns: i64) {
-        self.shares[socket].on_time(now, heard_ns);
+        self.started_ns.get_or_insert(now.mono_ns);
+        self.come_to(socket, now);
+        if heard_ns >= now.mono_ns {
+            self.shares[socket].burst = BURST;
+        }
+        self.expire(socket, heard_ns);
     }
 
     fn deadline(&self, socket: usize) -> Option<i64> {
-        self.shares[socket].deadline()
+        let waiting = &self.shares[socket].waiting;
+        let timeout_ns = waiting.front().map(|(ns, _)| ns.saturating_add(self.config.timeout_ns));
+        let due_ns = if waiting.len() < MAX_WAITING { self.due_ns(socket) } else { None };
+        // With neither, the socket is done: without targets from the beginning.
+        [due_ns, timeout_ns].into_iter().flatten().min().or(Some(i64::MIN))
     }
 
     fn transmit(&mut self, socket: usize) -> Option<Transmit<'_>> {
-        self.shares[socket].transmit()
+        let due_ns = self.due_ns(socket)?;
+        let Share { group, flow, ref mut burst, ref mut next, ref waiting, now, .. } =
+            self.shares[socket];
+        let held = self.started_ns.is_none() || *burst == 0 || waiting.len() >= MAX_WAITING;
+        if held || now.mono_ns < due_ns {
+            return None;
+        }
+        *burst -= 1;
+        let (target, number) = (next.target * self.groups + group, next.round);
+        self.shares[socket].advance();
+        self.schedule(socket);
+        let round = self.round(target, number);
+        self.shares[socket].waiting.push_back((now.mono_ns, round));
+        let session = &mut self.rounds[round].sessions[flow];
+        session.send(now);
+        session.transmit(0)
     }
 
-    fn on_blocked(&mut self, socket: usize, probe: &[u8]) {
-        if let Some(session) = self.shares[socket].session_of(probe) {
+    fn on_blocked(&mut self, _: usize, probe: &[u8]) {
+        if let Some((_, session)) = self.session_of(probe) {
             session.on_blocked(0, probe);
         }
     }
 
     fn on_unblocked(&mut self, socket: usize, now: Stamp, probe: &mut Vec<u8>) -> bool {
-        self.shares[socket].on_unblocked(now, probe)
+        let Some((round, session)) = self.session_of(probe) else { return false };
+        let leaves = session.on_unblocked(0, now, probe);
+        if leaves {
+            self.shares[socket].waiting.push_back((now.mono_ns, round));
+        }
+        leaves
     }
 
-    fn on_send_failed(&mut self, socket: usize, probe: &[u8], error: Option<i32>) {
-        if let Some(session) = self.shares[socket].session_of(probe) {
+    fn on_send_failed(&mut self, _: usize, probe: &[u8], error: Option<i32>) {
+        if let Some((_, session)) = self.session_of(probe) {
             session.on_send_failed(0, probe, error);
+        }
+    }
+
+    fn on_icmp(&mut self, socket: usize, error: &Icmp<'_>) {
+        if let Some(round) = self.round_of(socket, error.datagram, error.to) {
+            let flow = self.shares[socket].flow;
+            self.rounds[round].sessions[flow].on_icmp(0, error);
+            self.check(round);
         }
     }
 
     fn patience(&self) -> Duration {
         // Gather only if several probes are due in that time.
-        if self.rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
+        if self.config.rate * GATHER.as_secs_f64() > 1.0 { GATHER } else { Duration::ZERO }
     }
 
     fn is_done(&self, socket: usize) -> bool {
-        self.shares[socket].is_done()
+        self.due_ns(socket).is_none() && self.shares[socket].waiting.is_empty()
     }
 
-    fn events(&mut self) -> &mut Events<()> {
+    fn events(&mut self) -> &mut Events<Finished> {
         &mut self.events
     }
 }
@@ -322,6 +450,8 @@ impl Machine for Sweep {
 mod tests {
     use super::*;
     use crate::machine::by_hand::{arrive, tick, transmit};
+    use crate::ping::Counters;
+    use proptest::prelude::*;
 
     const MS: i64 = 1_000_000;
 
@@ -331,12 +461,21 @@ mod tests {
 
     fn config(targets: usize, rate: f64) -> SweepConfig {
         let target = |n| SocketAddr::from(([127, 0, 1, u8::try_from(n).unwrap()], 7));
-        let targets = (0..targets).map(target).collect();
-        SweepConfig { targets, count: 2, rate, timeout_ns: 100 * MS, size: 0 }
+        SweepConfig {
+            targets: (0..targets).map(target).collect(),
+            count: 2,
+            rounds: Some(1),
+            rate,
+            timeout_ns: 100 * MS,
+            size: 0,
+            flows: 1,
+            keep: None,
+            events: 1000,
+        }
     }
 
     fn sweep(targets: usize, rate: f64) -> Sweep {
-        Sweep::new(&config(targets, rate), 1)
+        Sweep::new(config(targets, rate), 1)
     }
 
     fn sent(sweep: &mut Sweep, ms: i64) -> Vec<(SocketAddr, Vec<u8>)> {
@@ -348,6 +487,17 @@ mod tests {
         all
     }
 
+    /// Returns the counters of all targets, which have one flow.
+    fn counters(sweep: &mut Sweep) -> Vec<Counters> {
+        sweep.take_reports().iter().map(|flows| flows[0].counters).collect()
+    }
+
+    fn finished(sweep: &mut Sweep) -> Vec<(usize, Counters)> {
+        std::iter::from_fn(|| sweep.events.pop())
+            .map(|Finished { target, reports }| (target, reports[0].counters))
+            .collect()
+    }
+
     #[test]
     fn the_rate_covers_all_targets_and_they_take_turns() {
         let mut sweep = sweep(3, 1000.0);
@@ -357,7 +507,7 @@ mod tests {
         assert_eq!((hosts.len(), &hosts[..3]), (6, &hosts[3..]));
         assert_eq!(sweep.deadline(0), Some(100 * MS));
         assert!(sent(&mut sweep, 300).is_empty() && sweep.is_done(0));
-        assert!(sweep.take_reports().iter().all(|report| report.counters.lost == 2));
+        assert!(counters(&mut sweep).iter().all(|counters| counters.lost == 2));
     }
 
     #[test]
@@ -365,52 +515,15 @@ mod tests {
         let mut sweep = sweep(1, 1e-12);
         assert_eq!(sent(&mut sweep, 0).len(), 1);
         assert!(sent(&mut sweep, 5).is_empty());
-        assert_eq!(sweep.shares[0].due_ns(), Some(i64::MAX));
+        assert_eq!(sweep.due_ns(0), Some(i64::MAX));
     }
 
     #[test]
-    fn sockets_take_turns_at_one_rate() {
-        let mut sweep = Sweep::new(&config(5, 1000.0), 3);
-        let mut hosts = Vec::new();
-        for ms in 0..12 {
-            for socket in 0..3 {
-                sweep.on_time(socket, at(ms), ms * MS);
-                while let Some(probe) = sweep.transmit(socket) {
-                    hosts.push((ms, probe.to.ip().to_string()));
-                    if probe.to.ip().to_string() == "127.0.1.3" {
-                        let mut echo = probe.datagram.to_vec();
-                        let from = probe.to;
-                        sweep.on_datagram(socket, &mut Arrival::new(at(ms), from, &mut echo));
-                    }
-                }
-            }
-        }
-        let first: Vec<_> = (0..5).map(|host| (host, format!("127.0.1.{host}"))).collect();
-        assert_eq!(hosts[..5], first);
-        assert_eq!(hosts.len(), 10);
-        let counts: Vec<_> =
-            sweep.take_reports().iter().map(|report| report.counters.answered).collect();
-        assert_eq!(counts, [0, 0, 0, 2, 0]);
-    }
-
-    #[test]
-    fn any_number_of_targets_takes_turns_over_any_number_of_sockets() {
-        for targets in [1, 2, 4, 5] {
-            let mut sweep = Sweep::new(&config(targets, 1000.0), 3);
-            let mut sends = Vec::new();
-            for ms in 0..12 {
-                for socket in 0..3 {
-                    sweep.on_time(socket, at(ms), ms * MS);
-                    while let Some(probe) = sweep.transmit(socket) {
-                        sends.push((ms, probe.to.ip().to_string()));
-                    }
-                }
-            }
-            let turns = (0..targets).cycle().take(2 * targets);
-            let expected: Vec<_> =
-                (0..).zip(turns.map(|target| format!("127.0.1.{target}"))).collect();
-            assert_eq!(sends, expected);
-        }
+    fn no_targets_are_done_immediately() {
+        let mut sweep = Sweep::new(SweepConfig { rounds: None, ..config(0, 1.0) }, 1);
+        assert_eq!(sweep.deadline(0), Some(i64::MIN));
+        assert!(sent(&mut sweep, 0).is_empty() && sweep.is_done(0));
+        assert!(sweep.take_reports().is_empty());
     }
 
     #[test]
@@ -423,7 +536,68 @@ mod tests {
         }
         tick(&mut sweep, at(9));
         assert!(sweep.is_done(0));
-        assert!(sweep.take_reports().iter().all(|report| report.counters.answered == 2));
+        assert!(counters(&mut sweep).iter().all(|counters| counters.answered == 2));
+    }
+
+    #[test]
+    fn targets_are_reported_as_they_finish() {
+        let mut sweep = sweep(3, 1e9);
+        let probes: Vec<_> = (0..6).flat_map(|ms| sent(&mut sweep, ms)).collect();
+        for index in [2, 1, 5, 4, 4] {
+            let (to, echo) = &probes[index];
+            arrive(&mut sweep, at(9), *to, echo);
+        }
+        let answered = |target| (target, Counters { answered: 2, sent: 2, ..Counters::default() });
+        let of = |events: Vec<(usize, Counters)>| -> Vec<_> {
+            let each = |(target, counters)| (target, Counters { received: 0, ..counters });
+            events.into_iter().map(each).collect()
+        };
+        assert_eq!(of(finished(&mut sweep)), [answered(2), answered(1)]);
+        tick(&mut sweep, at(300));
+        let lost = Counters { lost: 2, sent: 2, ..Counters::default() };
+        assert_eq!(of(finished(&mut sweep)), [(0, lost)]);
+        assert_eq!(counters(&mut sweep)[1].duplicates, 1, "it still belongs to the last round");
+    }
+
+    #[test]
+    fn a_late_reply_does_not_count_for_the_next_round() {
+        let each = SweepConfig { rounds: None, count: 1, timeout_ns: 15 * MS, ..config(1, 100.0) };
+        let mut sweep = Sweep::new(each, 1);
+        let (to, first) = sent(&mut sweep, 0).remove(0);
+        let (_, second) = sent(&mut sweep, 10).remove(0);
+        // The first round is not decided yet.
+        assert_eq!((sweep.rounds.len(), sweep.overdue.len()), (2, 1));
+        arrive(&mut sweep, at(12), to, &second);
+        sent(&mut sweep, 16);
+        assert_eq!((sweep.rounds.len(), sweep.overdue.len(), sweep.of_token.len()), (1, 0, 1));
+        arrive(&mut sweep, at(17), to, &first);
+        arrive(&mut sweep, at(17), "127.0.1.9:7".parse().unwrap(), &first);
+        let (_, third) = sent(&mut sweep, 20).remove(0);
+        arrive(&mut sweep, at(21), to, &first);
+        arrive(&mut sweep, at(22), to, &third);
+        let counts = finished(&mut sweep).into_iter().map(|(_, counters)| {
+            let Counters { answered, lost, foreign, .. } = counters;
+            (answered, lost, foreign)
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), [(1, 0, 0), (0, 1, 0), (1, 0, 1)]);
+        assert_eq!(sweep.rounds.len(), 1);
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_rounds() {
+        let each = SweepConfig { rounds: None, count: 1, events: 4, ..config(3, 1000.0) };
+        let mut sweep = Sweep::new(each, 1);
+        for ms in 0..3000 {
+            for (to, echo) in sent(&mut sweep, ms) {
+                if ms % 2 > 0 {
+                    arrive(&mut sweep, at(ms), to, &echo);
+                }
+            }
+            // As many as can be sent within the timeout.
+            assert!(sweep.rounds.len() <= 103 && sweep.shares[0].waiting.len() <= 101);
+            assert_eq!(sweep.of_token.len(), sweep.rounds.len());
+        }
+        assert_eq!((sweep.events.dropped(), finished(&mut sweep).len()), (2946, 4));
     }
 
     #[test]
@@ -441,7 +615,7 @@ mod tests {
         assert!(!sweep.is_done(0), "a reply that came in time may still be read");
         sweep.on_time(0, at(400), 399 * MS);
         assert!(sweep.is_done(0));
-        assert_eq!(sweep.take_reports()[0].counters.lost, 2);
+        assert_eq!(counters(&mut sweep)[0].lost, 2);
     }
 
     #[test]
@@ -456,24 +630,111 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_matched_by_its_token_from_any_address() {
+    fn a_reply_has_the_token_and_the_address_of_its_target() {
         let mut sweep = sweep(3, 1e9);
-        assert_eq!(sent(&mut sweep, 0).len(), 1);
-        let probes = sent(&mut sweep, 1);
-        let elsewhere = "192.0.2.1:9".parse().unwrap();
-        let (_, mut echo) = probes[0].clone();
-        arrive(&mut sweep, at(5), elsewhere, &echo);
-        arrive(&mut sweep, at(6), elsewhere, &echo);
-        arrive(&mut sweep, at(6), elsewhere, b"PING 1 1486420330.837133");
+        let probes: Vec<_> = (0..3).flat_map(|ms| sent(&mut sweep, ms)).collect();
+        let (to, mut echo) = probes[1].clone();
+        let (other, stranger) = (probes[2].0, "192.0.2.1:9".parse().unwrap());
+        arrive(&mut sweep, at(5), stranger, &echo);
+        arrive(&mut sweep, at(5), other, &echo);
+        arrive(&mut sweep, at(5), stranger, b"PING 1 1486420330.837133");
+        arrive(&mut sweep, at(5), to, b"PING 1 1486420330.837133");
+        arrive(&mut sweep, at(6), to, &echo);
         echo[62] ^= 1;
-        arrive(&mut sweep, at(7), elsewhere, &echo);
-        let counters: Vec<_> = sweep.take_reports().iter().map(|report| report.counters).collect();
-        assert_eq!((counters[1].answered, counters[1].duplicates), (1, 1));
-        assert_eq!((counters[1].corrupt, sweep.foreign()), (1, 1));
+        arrive(&mut sweep, at(7), to, &echo);
+        let counters = counters(&mut sweep);
+        let Counters { answered, foreign, corrupt, .. } = counters[1];
+        assert_eq!((answered, foreign, corrupt), (1, 3, 1));
         assert_eq!(
             (counters[0].received, counters[2].received),
             (0, 0),
             "sessions are independent"
         );
+    }
+
+    #[test]
+    fn a_mapped_address_is_its_ipv4_address() {
+        let ip = std::net::Ipv4Addr::new(127, 0, 1, 1);
+        let mapped = SocketAddr::from((ip.to_ipv6_mapped(), 7));
+        let mut sweep = Sweep::new(SweepConfig { targets: vec![mapped], ..config(1, 1e9) }, 1);
+        let (to, echo) = sent(&mut sweep, 0).remove(0);
+        assert_eq!(to, mapped);
+        arrive(&mut sweep, at(1), to, &echo);
+        arrive(&mut sweep, at(1), to, b"noise");
+        let Counters { answered, foreign, .. } = counters(&mut sweep)[0];
+        assert_eq!((answered, foreign), (1, 1));
+    }
+
+    /// A reply that is on its way.
+    struct Reply {
+        ms: i64,
+        socket: usize,
+        from: SocketAddr,
+        echo: Vec<u8>,
+    }
+
+    proptest! {
+        /// Whatever the rounds, flows and sockets, probes leave in one order at one rate, every
+        /// target gets its count in each round, and reports add up.
+        #[test]
+        fn any_targets_take_turns_over_any_sockets(
+            targets in 1..6_usize,
+            count in 1..6_u64,
+            rounds in 1..4_u64,
+            flows in 1..4_u32,
+            groups in 1..4_usize,
+            timeout_ms in 1..40_i64,
+            fates in prop::collection::vec(0..60_i64, 1..50),
+        ) {
+            prop_assume!(u64::from(flows) <= count && groups <= targets);
+            let each = SweepConfig {
+                count,
+                rounds: Some(rounds),
+                flows,
+                timeout_ns: timeout_ms * MS,
+                ..config(targets, 1000.0)
+            };
+            let (all, mut sends) = (each.targets.clone(), Vec::new());
+            let mut replies = Vec::<Reply>::new();
+            let sockets = groups * flows as usize;
+            let mut sweep = Sweep::new(each, groups);
+            let total = targets as u64 * count * rounds;
+            let end = i64::try_from(total).unwrap() + 100;
+            for ms in 0..end {
+                for socket in 0..sockets {
+                    let now = |reply: &Reply| (reply.ms, reply.socket) == (ms, socket);
+                    let (arriving, later) = replies.into_iter().partition::<Vec<_>, _>(now);
+                    replies = later;
+                    for Reply { from, mut echo, .. } in arriving {
+                        sweep.on_datagram(socket, &mut Arrival::new(at(ms), from, &mut echo));
+                    }
+                    sweep.on_time(socket, at(ms), ms * MS);
+                    while let Some(Transmit { to, datagram, .. }) = sweep.transmit(socket) {
+                        let fate = fates[sends.len() % fates.len()];
+                        let echo = datagram.to_vec();
+                        replies.push(Reply { ms: ms + 1 + fate, socket, from: to, echo });
+                        sends.push((ms, to, (socket / groups) as u64));
+                    }
+                }
+            }
+            let laps = (0..rounds).flat_map(|_| (0..count).map(|probe| probe % u64::from(flows)));
+            let turns = laps.flat_map(|flow| all.iter().map(move |to| (*to, flow)));
+            let expected: Vec<_> = (0..).zip(turns).map(|(ms, (to, flow))| (ms, to, flow)).collect();
+            prop_assert_eq!(sends, expected);
+            prop_assert!((0..sockets).all(|socket| sweep.is_done(socket)));
+            let mut reported = vec![0; targets];
+            while let Some(Finished { target, reports }) = sweep.events.pop() {
+                let total = crate::ping::Flows::total(&reports);
+                let Counters { sent, answered, late, lost, received, duplicates, foreign, .. } =
+                    total.counters;
+                prop_assert_eq!((sent, answered + late + lost), (count, count));
+                prop_assert_eq!(received, answered + late + duplicates + foreign);
+                prop_assert_eq!(total.columns().seq.len() as u64, count);
+                reported[target] += 1;
+            }
+            prop_assert_eq!(reported, vec![rounds; targets]);
+            prop_assert_eq!((sweep.rounds.len(), sweep.overdue.len()), (targets, 0));
+            prop_assert_eq!(sweep.of_token.len(), targets * flows as usize);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Common part of the four running objects: a worker that starts and stops.
+//! Common part of the five running objects: a worker that starts and stops.
 
 use std::net::SocketAddr;
 use std::process;

@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use super::ping_client::{PingClient, async_ping, ping};
     #[pymodule_export]
-    use super::ping_many::{async_ping_many, ping_many};
+    use super::ping_many::{PingSweep, async_ping_many, ping_many};
     #[pymodule_export]
     use super::ping_report::PingReport;
     #[pymodule_export]

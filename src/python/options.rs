@@ -267,9 +267,11 @@ macro_rules! options {
         }
     };
 
-    // A function that reads the settings and runs `$run` with them.
+    // A function that reads the settings and runs `$run` with them; a class may have more settings,
+    // whose values follow.
     (
-        @ $(#[$doc:meta])* function $function:ident = $run:ident -> $return:ty;
+        @ $(#[$doc:meta])* function $function:ident = $run:ident -> $return:ty
+            $(, $fixed:ident = $value:expr)*;
         $(($positional:ident $_pk:tt [$($positional_default:tt)?] $($_p:literal)+))*;
         $(($name:ident $_k:tt [$default:tt] $($_n:literal)+))*
     ) => {
@@ -291,6 +293,7 @@ macro_rules! options {
             $run(py, Settings {
                 $($positional: $positional.read(py, stringify!($positional))?,)*
                 $($name: $name.read(py, stringify!($name))?,)*
+                $($fixed: $value,)*
             })
         }
     };

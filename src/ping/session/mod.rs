@@ -174,10 +174,10 @@ impl Session {
         self.completed(self.report.clone(), flow)
     }
 
-    /// Returns the final report.
-    pub(super) fn into_report(mut self) -> Report {
+    /// Returns the final report, as that of one of several flows.
+    pub(super) fn into_report(mut self, flow: u8) -> Report {
         let report = std::mem::take(&mut self.report);
-        self.completed(report, 0)
+        self.completed(report, flow)
     }
 
     /// Adds the values that other parts hold to `report`.
