@@ -450,6 +450,16 @@ class TestMany:
         assert (report.foreign, report.lost) == (2, 2)
         assert report.hint is not None
 
+    @pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux tells")
+    @pytest.mark.parametrize("flows", [1, 2])
+    def test_a_closed_port_refuses_its_own_probes(self, flows: int) -> None:
+        with EchoServer("::1", 0) as v6, peers.nobody() as closed, peers.nobody() as other:
+            v4 = [("127.0.0.1", closed), ("127.0.0.2", other)]
+            reports = udpulse.ping_many([*v4, v6.address], count=4, flows=flows, timeout=0.2)
+            only_v4 = udpulse.ping_many(v4, count=4, flows=flows, timeout=0.2)
+        assert [report.refused for report in reports + only_v4] == [4, 4, 0, 4, 4]
+        assert (reports[2].answered, sum(report.lost for report in reports)) == (4, 0)
+
     def test_each_flow_has_a_port(self) -> None:
         with EchoServer(port=0, keep=100) as server, EchoServer(port=0) as other:
             targets = [server.address, other.address]

@@ -32,7 +32,8 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
         any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         config.targets.iter_mut().for_each(|target| *target = on_ipv6(*target));
     }
-    let bind = || BatchSocket::bind(any, Options { kernel_stamps: true, ..Options::default() });
+    let options = Options { kernel_stamps: true, errors: true, ..Options::default() };
+    let bind = || BatchSocket::bind(any, options);
     let mut sockets = vec![bind()?];
     let groups = groups_needed(&config, sockets[0].send_buffer());
     for _ in 1..groups * config.flows as usize {
