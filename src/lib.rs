@@ -29,6 +29,7 @@ pub mod packed;
 pub mod ping;
 mod random;
 pub mod stats;
+mod target;
 mod time;
 pub mod wire;
 
@@ -39,5 +40,6 @@ pub use error::{Error, Result};
 pub use events::Events;
 pub use machine::{Arrival, Icmp, Local, Machine, Transmit};
 pub use random::{Random, probability};
+pub use target::Target;
 pub(crate) use time::PAUSE_NS;
 pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};

@@ -63,6 +63,14 @@ pub trait Machine: Send + 'static {
     /// Sets the total of datagrams that the socket's full receive queue has dropped.
     fn on_receive_drops(&mut self, _socket: usize, _total: u64) {}
 
+    /// Returns the numbers of the servers whose names must be looked up now.
+    fn lookups(&mut self, _now: Stamp) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Handles the result of a lookup: the addresses of a server or the resolver's reason.
+    fn on_resolved(&mut self, _server: usize, _now: Stamp, _found: Result<&[SocketAddr], &str>) {}
+
     /// The owner is shutting down: queues a farewell. Returns the delay until the next call, or
     /// `None` when done.
     fn farewell(&mut self, _now: Stamp) -> Option<Duration> {

@@ -3,6 +3,9 @@
 //! Unsigned integers take as many bytes as they need (LEB128), signed ones are zigzag-coded, floats
 //! take eight bytes.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
 /// The largest count accepted; sums of thousands of reports stay far from an overflow.
 const MAX_COUNT: u64 = 1 << 48;
 
@@ -165,6 +168,113 @@ impl<T: Packed> Packed for Vec<T> {
     }
 }
 
+/// The keys in order, each with its value.
+impl<K: Packed + Ord, V: Packed> Packed for BTreeMap<K, V> {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint(self.len() as u64, out);
+        for (key, value) in self {
+            key.pack(out);
+            value.pack(out);
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        (0..from.count()?).map(|_| Some((from.read()?, from.read()?))).collect()
+    }
+}
+
+impl Packed for u8 {
+    fn pack(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        from.byte()
+    }
+}
+
+impl Packed for i32 {
+    fn pack(&self, out: &mut Vec<u8>) {
+        i64::from(*self).pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Self::try_from(from.int()?).ok()
+    }
+}
+
+impl Packed for String {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint(self.len() as u64, out);
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let bytes: Vec<u8> = from.read()?;
+        Self::from_utf8(bytes).ok()
+    }
+}
+
+/// The octets, after their number.
+impl Packed for IpAddr {
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::V4(ip) => ip.octets().to_vec().pack(out),
+            Self::V6(ip) => ip.octets().to_vec().pack(out),
+        }
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        let octets: Vec<u8> = from.read()?;
+        let v4 = <[u8; 4]>::try_from(&octets[..]).map(Self::from).ok();
+        v4.or_else(|| <[u8; 16]>::try_from(&octets[..]).map(Self::from).ok())
+    }
+}
+
+impl Packed for SocketAddr {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.ip().pack(out);
+        self.port().pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self::new(from.read()?, from.read()?))
+    }
+}
+
+impl Packed for u16 {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_uint((*self).into(), out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Self::try_from(from.uint()?).ok()
+    }
+}
+
+impl<A: Packed, B: Packed> Packed for (A, B) {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.0.pack(out);
+        self.1.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Some((from.read()?, from.read()?))
+    }
+}
+
+impl<A: Packed, B: Packed, C: Packed> Packed for (A, B, C) {
+    fn pack(&self, out: &mut Vec<u8>) {
+        self.0.pack(out);
+        self.1.pack(out);
+        self.2.pack(out);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        Some((from.read()?, from.read()?, from.read()?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +291,18 @@ mod tests {
             prop_assert_eq!((reader.uint(), reader.int()), (Some(uint), Some(int)));
             prop_assert_eq!(reader.float(), Some(float).filter(|float| float.is_finite()));
             prop_assert_eq!(reader.byte(), None);
+        }
+
+        #[test]
+        fn addresses_and_maps_survive_packing(
+            addresses: Vec<(IpAddr, u16)>, words: Vec<String>,
+        ) {
+            let addresses: BTreeMap<_, _> = addresses
+                .into_iter()
+                .zip(words)
+                .map(|((ip, port), word)| (SocketAddr::new(ip, port), word))
+                .collect();
+            prop_assert_eq!(unpack(&pack(&addresses)), Some(addresses));
         }
 
         #[test]

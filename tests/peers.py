@@ -218,7 +218,8 @@ def number(datagram: bytes) -> int:
 
 def open_socket(host: str = "127.0.0.1") -> socket.socket:
     """Return a UDP socket on a free port whose waits are bounded."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    udp = socket.socket(family, socket.SOCK_DGRAM)
     udp.bind((host, 0))
     udp.settimeout(PATIENCE)
     return udp
@@ -237,9 +238,9 @@ def port_of(udp: socket.socket) -> int:
 
 
 @contextmanager
-def nobody() -> Iterator[int]:
+def nobody(host: str = "127.0.0.1") -> Iterator[int]:
     """Reserve a port that is closed to us and that no other program can take."""
-    with open_socket() as taken:
+    with open_socket(host) as taken:
         # A connected socket receives only from its peer, here itself; to others its port is closed.
         taken.connect(taken.getsockname())
         yield port_of(taken)

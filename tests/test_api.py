@@ -288,7 +288,13 @@ def test_counters_can_be_read_from_many_threads_while_it_runs() -> None:
             def look() -> None:
                 for _ in range(300):
                     report, counters = client.report(), server.counters
-                    decided = report.answered + report.late + report.lost + report.refused
+                    decided = (
+                        report.answered
+                        + report.late
+                        + report.lost
+                        + report.refused
+                        + report.unreachable
+                    )
                     if report.sent != decided + report.send_failed + report.pending:
                         wrong.append(report)
                     if counters.received != counters.replied + counters.dropped:
@@ -425,6 +431,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "dont_fragment": "True or False",
         "flows": "1 to 64",
         "family": "4 or 6",
+        "resolve_every": "above 0 and below 9.2e9 seconds",
+        "wait_out": "True or False",
     },
     udpulse.ping_many: SWEEP,
     PingSweep: {**SWEEP, "rounds": "1 to 2**32 - 1"},

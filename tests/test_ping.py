@@ -694,6 +694,19 @@ def test_refusals_belong_to_their_own_probes() -> None:
     assert (report.refused, report.lost, report.send_failed) == (20, 0, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports ICMP errors")
+@pytest.mark.parametrize(
+    ("host", "reason", "words"),
+    [("127.0.0.1", (3, 3), "port unreachable"), ("::1", (1, 4), "port unreachable")],
+)
+def test_a_refusal_has_its_reason(host: str, reason: tuple[int, int], words: str) -> None:
+    with peers.nobody(host) as port:
+        report = udpulse.ping(host, port, count=2, timeout=30)
+    assert (report.refused, report.unreachable) == (2, 0)
+    assert report.reasons == {(*reason, host): 2}
+    assert f"ICMP errors: 2 x {words} from {host}" in str(report)
+
+
 def test_it_sends_from_the_source_asked_for() -> None:
     with EchoServer(port=0, keep=1) as server:
         with PingClient(*server.address, count=1, source=("127.0.0.2", 0)) as client:
@@ -732,6 +745,7 @@ def test_a_source_in_use_is_an_os_error() -> None:
         ({"ttl": 0}, "ttl must be 1 to 255, not 0"),
         ({"flows": 0}, "flows must be 1 to 64, not 0"),
         ({"flows": 65, "count": None}, "flows must be 1 to 64, not 65"),
+        ({"resolve_every": 0}, "resolve_every must be above 0 and below 9.2e9 seconds, not 0"),
         ({"family": 5}, "family must be 4 or 6, not 5"),
         ({"family": 0}, "family must be 4 or 6, not 0"),
         ({"family": 10**40}, "family must be 4 or 6, not 1000"),

@@ -61,6 +61,8 @@ VALUES: list[Any] = [
     EchoTruth(uplink=LinkCounters(lost=1), replies=2),
     reports.HeartbeatClientCounters(sent=7),
     reports.HeartbeatServerCounters(received=7, beats=7),
+    reports.AddressChange(time=1.0, end="target", before="192.0.2.1", after="192.0.2.2"),
+    reports.HeaderField(min=63, max=64, changes=1),
     Runs(count=1, mean=2.0, max=2),
     Distribution([0.1, 0.2, 0.3]),
     Distribution(i * 1e-5 for i in range(5000)),
@@ -440,4 +442,12 @@ class TestModels:
 
 
 def test_verdicts_are_a_tuple_in_the_order_of_stored_columns() -> None:
-    assert udpulse.VERDICTS == ("answered", "late", "lost", "pending", "refused", "send_failed")
+    assert udpulse.VERDICTS == (
+        "answered",
+        "late",
+        "lost",
+        "pending",
+        "refused",
+        "send_failed",
+        "unreachable",
+    )

@@ -85,6 +85,8 @@ def use_ping(address: Address) -> None:
         dont_fragment=False,
         flows=2,
         family=4,
+        resolve_every=60.0,
+        wait_out=False,
     )
     with client as same:
         assert_type(same, udpulse.PingClient)
@@ -93,7 +95,9 @@ def use_ping(address: Address) -> None:
             assert_type(probe, udpulse.Probe)
             assert_type(
                 probe.verdict,
-                Literal["answered", "late", "lost", "pending", "refused", "send_failed"],
+                Literal[
+                    "answered", "late", "lost", "pending", "refused", "send_failed", "unreachable"
+                ],
             )
             show(probe.seq, probe.rtt, probe.reply, probe.sent_at, probe.kernel_rtt, probe.flow)
         assert_type(client.next_batch(10, timeout=0.0), list[udpulse.Probe])
@@ -102,6 +106,7 @@ def use_ping(address: Address) -> None:
     show(client.count, client.timeout, client.interval, client.schedule, client.duration)
     show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
     show(client.ttl, client.dscp, client.dont_fragment, client.flows, client.family)
+    show(client.resolve_every, client.wait_out)
     use_report(client.report())
     client.start()
     client.stop()
@@ -134,6 +139,15 @@ def use_report(report: udpulse.PingReport) -> None:
     assert_type(udpulse.PingReport.from_probes([built], size=64), udpulse.PingReport)
     show(reports.Distribution([0.1, 0.2]), built.to_dict())
     show(report.sent, report.answered, report.late, report.lost, report.refused)
+    assert_type(report.reasons, dict[tuple[int, int, str | None], int])
+    show(report.unreachable, report.send_errors, report.foreign_sources, report.path_mtu)
+    show(report.target, report.address, report.unresolved, report.change_count)
+    for field in (report.reply_ttl, report.reply_tos):
+        assert_type(field, reports.HeaderField | None)
+        show(field and (field.min, field.max, field.changes))
+    for change in report.changes:
+        assert_type(change, reports.AddressChange)
+        show(change.time, change.end, change.before, change.after)
     show(report.send_failed, report.pending, report.received, report.duplicates, report.corrupt)
     show(report.foreign, report.loss, report.missed, report.timestamps, report.receive_drops)
     assert_type(report.loss_interval, tuple[float, float] | None)

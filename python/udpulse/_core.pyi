@@ -8,6 +8,7 @@ from typing_extensions import Self
 
 __all__ = [
     "VERDICTS",
+    "AddressChange",
     "Beat",
     "Busy",
     "ClockStepped",
@@ -20,6 +21,7 @@ __all__ = [
     "Exponential",
     "Fate",
     "GilbertElliott",
+    "HeaderField",
     "Heard",
     "HeartbeatClient",
     "HeartbeatClientCounters",
@@ -979,6 +981,11 @@ class PingClient:
         from 1; without an interval each flow waits for its own replies. If `source` has a port,
         the flows use consecutive ports from it on.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
 
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
     bytes
@@ -1014,6 +1021,8 @@ class PingClient:
         dont_fragment: bool = False,
         flows: int = 1,
         family: Literal[4, 6] | None = None,
+        resolve_every: float | None = 60.0,
+        wait_out: bool = False,
     ) -> Self: ...
     @property
     def host(self) -> str:
@@ -1119,8 +1128,21 @@ class PingClient:
         """the only address family to use, 4 or 6; None for any."""
 
     @property
+    def resolve_every(self) -> float | None:
+        """the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+        """
+
+    @property
+    def wait_out(self) -> bool:
+        """whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
+        """
+
+    @property
     def server(self) -> _Address:
-        """The (host, port) of the server.
+        """The (address, port) of the server, the current one if its name has changed its address.
 
         Raises NotStartedError before the first start.
         """
@@ -1228,7 +1250,9 @@ class Probe:
         cls,
         *,
         seq: int,
-        verdict: Literal["answered", "late", "lost", "pending", "refused", "send_failed"],
+        verdict: Literal[
+            "answered", "late", "lost", "pending", "refused", "send_failed", "unreachable"
+        ],
         rtt: float | None = None,
         reply: bytes | None = None,
         sent_at: float,
@@ -1240,11 +1264,13 @@ class Probe:
         """Its number in its flow, from 1."""
 
     @property
-    def verdict(self) -> Literal["answered", "late", "lost", "pending", "refused", "send_failed"]:
-        """The verdict: "answered" in time, "lost" (no reply in time), "refused" (no reply after an
-        ICMP port unreachable; on Linux after a host or network unreachable, too) or
-        "send_failed" (this host could not send it). Only a report's columns also use "pending"
-        (not decided yet) and "late" (a reply arrived after the timeout).
+    def verdict(
+        self,
+    ) -> Literal["answered", "late", "lost", "pending", "refused", "send_failed", "unreachable"]:
+        """The verdict: "answered" in time, "lost" (no reply in time), "refused" (an ICMP port
+        unreachable), "unreachable" (another ICMP error) or "send_failed" (this host could not
+        send it). Only a report's columns also use "pending" (not decided yet) and "late" (a
+        reply arrived after the timeout).
         """
 
     @property
@@ -1374,9 +1400,72 @@ class Distribution:
     def _load(state: bytes) -> Distribution: ...
 
 @final
+class AddressChange:
+    """A change of an address during a ping session."""
+
+    __match_args__: Final = ("time", "end", "before", "after")
+
+    def __new__(
+        cls,
+        *,
+        time: float,
+        end: Literal["source", "target"],
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Self: ...
+    @property
+    def time(self) -> float:
+        """When it was noticed, in seconds since the Unix epoch."""
+
+    @property
+    def end(self) -> Literal["source", "target"]:
+        """Whose address changed: "source" (this host) or "target" (the server's name has another
+        address).
+        """
+
+    @property
+    def before(self) -> str | None:
+        """The address before; None if this host had none from which the server can be reached."""
+
+    @property
+    def after(self) -> str | None:
+        """The address after; None if this host has none left from which the server can be reached."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class HeaderField:
+    """The values of a header field of the replies."""
+
+    __match_args__: Final = ("min", "max", "changes")
+
+    def __new__(cls, *, min: int, max: int, changes: int = 0) -> Self: ...
+    @property
+    def min(self) -> int:
+        """The smallest value."""
+
+    @property
+    def max(self) -> int:
+        """The largest value."""
+
+    @property
+    def changes(self) -> int:
+        """How often the value differed from that of the reply before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class PingReport:
     """The results of a ping session. At every moment
-    sent = answered + late + lost + refused + send_failed + pending (probes) and
+    sent = answered + late + lost + refused + unreachable + send_failed + pending (probes) and
     received = answered + late + duplicates + corrupt + foreign (datagrams).
 
     Reports add: `a + b` covers both sessions, `sum(reports)` all of them. `print(report)` shows a
@@ -1390,6 +1479,7 @@ class PingReport:
         "late",
         "lost",
         "refused",
+        "unreachable",
         "send_failed",
         "pending",
     )
@@ -1431,8 +1521,14 @@ class PingReport:
 
     @property
     def refused(self) -> int:
-        """Probes not answered after an ICMP port unreachable; on Linux after a host or network
-        unreachable, too.
+        """Probes not answered after an ICMP port unreachable: nothing listens there. Linux only; 0
+        elsewhere.
+        """
+
+    @property
+    def unreachable(self) -> int:
+        """Probes not answered after another ICMP error, such as host unreachable, time exceeded or too
+        big; `reasons` has the details. Linux only; 0 elsewhere.
         """
 
     @property
@@ -1584,6 +1680,66 @@ class PingReport:
         """
 
     @property
+    def target(self) -> _Address | None:
+        """The target's (host, port) as given; None for the sum of sessions with different targets."""
+
+    @property
+    def address(self) -> _Address | None:
+        """The (address, port) that was used, the last one if the target's name has changed its
+        address; None for the sum of sessions with different addresses, and if the name has none.
+        """
+
+    @property
+    def unresolved(self) -> str | None:
+        """The resolver's reason if the last lookup of the target's name failed; None otherwise."""
+
+    @property
+    def reasons(self) -> dict[tuple[int, int, str | None], int]:
+        """The number of ICMP errors for each (type, code, address of the router that sent it); types
+        and codes are those of ICMPv6 (RFC 4443) if the address is IPv6, otherwise of ICMP
+        (RFC 792). Beyond 64 entries the address is None. Linux only.
+        """
+
+    @property
+    def send_errors(self) -> dict[str, int]:
+        """The number of failed sends for each reason in the system's words, such as "Network is
+        unreachable".
+        """
+
+    @property
+    def foreign_sources(self) -> dict[_Address, int]:
+        """The number of foreign datagrams from each (address, port), for the first 16 of them."""
+
+    @property
+    def path_mtu(self) -> int | None:
+        """The smallest path MTU that this host or a router reported for an unfragmented probe, in
+        bytes: a payload has 28 bytes less over IPv4 and 48 over IPv6. None without a report (see
+        `dont_fragment`). Linux only.
+        """
+
+    @property
+    def reply_ttl(self) -> HeaderField | None:
+        """The TTL (hop limit) of the replies, a HeaderField; None if the platform does not report it.
+        A change hints at a change of path. Linux only.
+        """
+
+    @property
+    def reply_tos(self) -> HeaderField | None:
+        """The ToS octet (traffic class) of the replies, a HeaderField: the DSCP (RFC 2474) times 4
+        plus the ECN bits (RFC 3168). None if the platform does not report it. Linux only.
+        """
+
+    @property
+    def changes(self) -> tuple[AddressChange, ...]:
+        """The last 100 changes of address, a tuple of AddressChange: of the target's name, and of this
+        host (Linux only) as replies and failed sends show them.
+        """
+
+    @property
+    def change_count(self) -> int:
+        """The number of all changes of address."""
+
+    @property
     def rows_dropped(self) -> int:
         """The number of probes without a row in `columns()` (see `keep`)."""
 
@@ -1605,7 +1761,9 @@ class PingReport:
 
     @property
     def hint(self) -> str | None:
-        """Advice if every reply is foreign although probes carry a token; None otherwise."""
+        """Advice if the replies or errors have a known cause, such as a server that answers from
+        another address or never returns the token; None otherwise.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the attributes as a dict; reports and distributions become dicts, too."""
@@ -1637,6 +1795,8 @@ async def async_ping(
     dont_fragment: bool = False,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
+    wait_out: bool = False,
 ) -> PingReport:
     """Pings a UDP echo server through the running event loop and returns the PingReport, like
     `ping`.
@@ -1678,6 +1838,11 @@ async def async_ping(
         from 1; without an interval each flow waits for its own replies. If `source` has a port,
         the flows use consecutive ports from it on.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
 
     No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
     the same errors as `ping`.
@@ -1737,6 +1902,8 @@ def ping(
     dont_fragment: bool = False,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
+    wait_out: bool = False,
 ) -> PingReport:
     """Pings a UDP echo server and returns the PingReport.
 
@@ -1780,6 +1947,11 @@ def ping(
         from 1; without an interval each flow waits for its own replies. If `source` has a port,
         the flows use consecutive ports from it on.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
 
     Raises ValueError if an argument is out of range or if neither count nor duration limits the
     session, OSError if the system refuses the address and socket.gaierror if the host has none.

@@ -1,9 +1,11 @@
 """Parts of reports: distributions, runs and counters; the truth about an `EchoServer`."""
 
 from udpulse._core import (
+    AddressChange,
     Distribution,
     EchoCounters,
     EchoTruth,
+    HeaderField,
     HeartbeatClientCounters,
     HeartbeatServerCounters,
     LinkCounters,
@@ -13,9 +15,11 @@ from udpulse._core import (
 )
 
 __all__ = [
+    "AddressChange",
     "Distribution",
     "EchoCounters",
     "EchoTruth",
+    "HeaderField",
     "HeartbeatClientCounters",
     "HeartbeatServerCounters",
     "LinkCounters",

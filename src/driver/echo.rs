@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
+use crate::driver::{Names, Worker};
 use crate::echo::{Config, Echo};
 use crate::net::{BatchSocket, Options, Registered};
 
@@ -43,5 +43,5 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         };
         (interrupter, run)
     });
-    Worker::spawn(Echo::shared(config, threads), (address, address), runs)
+    Worker::spawn(Echo::shared(config, threads), Names::default(), (address, address), runs)
 }

@@ -65,6 +65,7 @@ pub(super) fn run<M: Machine, P: Port>(
         row %= ROW;
         machine.on_receive_drops(socket, port.receive_drops());
         machine.on_time(socket, now, heard_ns);
+        let lookups = machine.lookups(now);
         own.collect(&mut *machine, socket);
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
@@ -72,6 +73,9 @@ pub(super) fn run<M: Machine, P: Port>(
         drop(machine);
         if has_news {
             shared.wake();
+        }
+        if !lookups.is_empty() {
+            shared.look_up(lookups);
         }
 
         sender.send(&mut port, &mut replies, batch.memory());
@@ -222,6 +226,7 @@ impl<M: Machine> Sender<'_, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Names;
     use crate::{Arrival, Events, Stamp};
 
     /// A machine that sends a number each time.
@@ -291,7 +296,7 @@ mod tests {
     fn a_backlog_leaves_in_order_even_under_a_flood() {
         let (to_send, failed, events) = (None, Vec::new(), Events::new(0));
         let machine = Numbers { next: 0, to_send, datagram: [0], failed, events };
-        let (shared, mut sent) = (Shared::new(machine, 1), Vec::new());
+        let (shared, mut sent) = (Shared::new(machine, Names::default(), 1), Vec::new());
         run(&shared, 0, Flooded { rounds: 0, period: 4, sent: &mut sent }, false);
         assert_eq!(sent, (0..28).collect::<Vec<_>>());
         assert_eq!(shared.lock().failed, [28, 29]);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::Result;
-use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
+use crate::driver::{Names, Worker};
 use crate::heartbeat::{Server, ServerConfig};
 use crate::net::{BatchSocket, Options, Registered};
 
@@ -23,5 +23,5 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
         run(shared, 0, socket, registered.is_some());
         drop(registered);
     };
-    Worker::spawn(Server::new(config), (address, address), [(interrupter, run)])
+    Worker::spawn(Server::new(config), Names::default(), (address, address), [(interrupter, run)])
 }

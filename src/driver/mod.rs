@@ -4,8 +4,10 @@ mod backlog;
 pub mod echo;
 mod event_loop;
 pub mod heartbeat;
+mod lookup;
 pub mod ping;
 pub mod sweep;
 mod worker;
 
+pub use lookup::{Names, why};
 pub use worker::{Next, Worker};

@@ -2,20 +2,22 @@
 
 use std::net::SocketAddr;
 
-use crate::Result;
-use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
-use crate::net::{ProbeOptions, ProbeSocket, now};
+use crate::driver::{Names, Worker};
+use crate::net::{Endpoint, ProbeOptions, ProbeSocket, now};
 use crate::ping::{Config, Flows};
+use crate::{Result, Target};
 
-/// Starts a session with `target` over `flows` sockets. If `options` name a source port, the
-/// sockets use consecutive ports from it.
+/// Starts a session with `endpoint`, whose address is `target`, over `flows` sockets. If `options`
+/// name a source port, the sockets use consecutive ports from it. A name is looked up again every
+/// `resolve_every_ns` and while nothing answers.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
 pub fn start(
-    target: SocketAddr,
+    (endpoint, target): (&Endpoint, SocketAddr),
+    resolve_every_ns: Option<i64>,
     options: &ProbeOptions,
     config: Config,
     flows: u32,
@@ -23,12 +25,20 @@ pub fn start(
     let connect = |flow| ProbeSocket::connect(target, &of_flow(options, flow));
     let sockets = (0..flows).map(connect).collect::<Result<Vec<_>>>()?;
     let ends = (sockets[0].local_address(), sockets[0].peer_address());
-    let flows = Flows::new(Config { target: ends.1, ..config }, flows, now());
+    let (target, start) = (ends.1, now());
+    let server = match endpoint.literal() {
+        Some(_) => Target::from(target),
+        None => Target::named(Ok(target), resolve_every_ns, start.mono_ns),
+    };
+    // The sockets have one family.
+    let endpoint = Endpoint { family: Some(target.into()), ..endpoint.clone() };
+    let names = Names { endpoints: vec![endpoint], dual: false };
+    let flows = Flows::new(server, Config { target, ..config }, flows, start);
     let runs = sockets.into_iter().enumerate().map(|(flow, socket)| {
         let interrupter = socket.interrupter();
         (interrupter, move |shared: &Shared<Flows>| run(shared, flow, socket, false))
     });
-    Worker::spawn(flows, ends, runs)
+    Worker::spawn(flows, names, ends, runs)
 }
 
 fn of_flow(options: &ProbeOptions, flow: u32) -> ProbeOptions {

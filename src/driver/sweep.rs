@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::Result;
-use crate::driver::Worker;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
+use crate::driver::{Names, Worker};
 use crate::net::{BatchSocket, Options, on_ipv6};
 use crate::ping::{Sweep, SweepConfig};
 
@@ -44,7 +44,7 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
         let interrupter = socket.interrupter();
         (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false))
     });
-    Worker::spawn(Sweep::new(config, groups), (address, address), runs)
+    Worker::spawn(Sweep::new(config, groups), Names::default(), (address, address), runs)
 }
 
 /// Returns how many groups of targets have enough sockets, with send buffers of this size, to hold

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::driver::event_loop::run;
+use crate::driver::lookup::{Names, look_up};
 use crate::net::{Interrupter, Notifier, Socket, Waker, now};
 use crate::{Error, Machine, Result, Stamp};
 
@@ -54,18 +55,21 @@ pub(crate) struct Shared<M> {
     leaving: AtomicBool,
     /// The error code of the last send that failed; 0 if none did.
     send_error: AtomicI32,
+    /// The machine's servers, for lookups by threads that may outlive it.
+    names: Arc<Names>,
+    this: Weak<Self>,
 }
 
 impl<M: Machine> Worker<M> {
-    /// Serves `machine` through one socket that can be woken.
+    /// Serves `machine` through one socket that can be woken; `names` are its servers.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses a thread.
-    pub fn start(socket: Socket, machine: M) -> Result<Self> {
+    pub fn start(socket: Socket, machine: M, names: Names) -> Result<Self> {
         let ends = (socket.local_address(), socket.peer_address());
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
         let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
-        let mut worker = Self::spawn(machine, ends, [(interrupter, run)])?;
+        let mut worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
         worker.waker = Some(waker);
         Ok(worker)
     }
@@ -79,15 +83,16 @@ impl<M: Machine> Worker<M> {
 }
 
 impl<M: Machine> Worker<M> {
-    /// Spawns one thread per entry of `runs`, all sharing `machine`; `ends` are the addresses of
-    /// its first socket.
+    /// Spawns one thread per entry of `runs`, all sharing `machine`; `names` are its servers, and
+    /// `ends` the addresses of its first socket.
     pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
         machine: M,
+        names: Names,
         (address, peer): (SocketAddr, SocketAddr),
         runs: impl IntoIterator<Item = (Interrupter, R)>,
     ) -> Result<Self> {
         let runs: Vec<_> = runs.into_iter().collect();
-        let shared = Arc::new(Shared::new(machine, runs.len()));
+        let shared = Shared::new(machine, names, runs.len());
         let ours = Arc::clone(&shared);
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
@@ -251,8 +256,8 @@ impl<M: Machine> Drop for Worker<M> {
 
 impl<M> Shared<M> {
     /// Shares `machine` between `threads` threads and its readers.
-    pub(super) fn new(machine: M, threads: usize) -> Self {
-        Self {
+    pub(super) fn new(machine: M, names: Names, threads: usize) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
             waiting: Mutex::default(),
@@ -260,7 +265,9 @@ impl<M> Shared<M> {
             failed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             send_error: AtomicI32::new(0),
-        }
+            names: Arc::new(names),
+            this: Weak::clone(this),
+        })
     }
 
     /// Locks the machine.
@@ -290,6 +297,14 @@ impl<M> Shared<M> {
     /// Returns whether the machine may say farewell.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Starts lookups of the names of these servers.
+    pub(super) fn look_up(&self, servers: Vec<usize>)
+    where
+        M: Machine,
+    {
+        look_up(&self.this, &self.names, servers);
     }
 
     /// Wakes all waiting threads and event loops.
@@ -342,7 +357,8 @@ mod tests {
         };
         let ends = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));
         let no_runs = std::iter::empty::<(Interrupter, fn(&Shared<Client>))>();
-        let mut worker = Worker::spawn(Client::new(config), ends, no_runs).unwrap();
+        let mut worker =
+            Worker::spawn(Client::new(config), Names::default(), ends, no_runs).unwrap();
         worker.process += 1;
         let stopping = worker.threads();
         worker.stop();

@@ -16,6 +16,12 @@ pub enum Family {
     V6,
 }
 
+impl From<SocketAddr> for Family {
+    fn from(address: SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
 /// A host and a port as the user wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -54,7 +60,7 @@ impl Endpoint {
             // A link-local address with its scope as a number (RFC 4007 section 11).
             format!("[{host}]:{port}").parse().ok()?
         };
-        let fits = self.family.is_none_or(|family| address.is_ipv4() == (family == Family::V4));
+        let fits = self.family.is_none_or(|family| family == address.into());
         fits.then_some(address)
     }
 }
@@ -69,31 +75,40 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Returns the address of `endpoint`. Blocks while the system's resolver does.
+/// Returns the addresses of `endpoint`, the preferred one first. Blocks while the system's resolver
+/// does.
 ///
 /// If a name has both families, IPv4 is preferred: the lab's programs speak IPv4 even if
 /// `localhost` is `::1` first. If a family is given, no other is used.
 ///
 /// # Errors
 /// [`Error::Resolve`] if the name has no address.
-pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
+pub fn resolve_all(endpoint: &Endpoint) -> Result<Vec<SocketAddr>> {
     let Endpoint { host, port, family } = endpoint;
     if let Some(address) = endpoint.literal() {
-        return Ok(address);
+        return Ok(vec![address]);
     }
     let failed = |code, reason| Error::Resolve { host: host.clone(), code, reason };
-    let found: Vec<SocketAddr> = getaddrinfo(Some(host), None, family.map(hints))
+    let mut found: Vec<SocketAddr> = getaddrinfo(Some(host), None, family.map(hints))
         .map_err(|error| failed(error.error_num(), explain(&error.to_string())))?
         .filter_map(|answer| answer.ok().map(|info| info.sockaddr))
         .collect();
-    let mut address = found
-        .iter()
-        .copied()
-        .find(SocketAddr::is_ipv4)
-        .or_else(|| found.first().copied())
-        .ok_or_else(|| failed(0, "it has no address".to_owned()))?;
-    address.set_port(*port);
-    Ok(address)
+    if found.is_empty() {
+        return Err(failed(0, "it has no address".to_owned()));
+    }
+    found.sort_by_key(SocketAddr::is_ipv6);
+    for address in &mut found {
+        address.set_port(*port);
+    }
+    Ok(found)
+}
+
+/// Returns the preferred address of `endpoint`, like [`resolve_all`].
+///
+/// # Errors
+/// [`Error::Resolve`] if the name has no address.
+pub fn resolve(endpoint: &Endpoint) -> Result<SocketAddr> {
+    resolve_all(endpoint).map(|found| found[0])
 }
 
 /// Returns whether the last label of `host` is a number. No name ends in one: top-level domains are

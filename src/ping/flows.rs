@@ -1,29 +1,44 @@
 //! One session spread over several source ports, since routers choose among equal-cost paths by
 //! port.
 
-use crate::ping::{Config, Counters, Probe, Report, Schedule, Session};
-use crate::{Arrival, Events, Icmp, Machine, Stamp, Transmit};
+use std::net::SocketAddr;
+
+use crate::ping::{Config, Counters, Probe, Report, Schedule, Session, Verdict};
+use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
 #[derive(Debug)]
 pub struct Flows {
+    target: Target,
     sessions: Vec<Session>,
     events: Events<(usize, Probe)>,
 }
 
 impl Flows {
-    /// Spreads a session over `flows` flows that start at `start`.
+    /// Spreads a session with `target` over `flows` flows that start at `start`.
     #[must_use]
-    pub fn new(config: Config, flows: u32, start: Stamp) -> Self {
+    pub fn new(target: Target, config: Config, flows: u32, start: Stamp) -> Self {
         let session =
             |flow| Session::new(Config { start: Some(start), ..share(config, flows, flow) });
-        Self { sessions: (0..flows).map(session).collect(), events: Events::new(config.events) }
+        let sessions = (0..flows).map(session).collect();
+        Self { target, sessions, events: Events::new(config.events) }
     }
 
     /// Returns the report of each flow.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow)).collect()
+        let unresolved = self.target.unresolved().map(str::to_owned);
+        let report = |(flow, session): (u8, &Session)| Report {
+            unresolved: unresolved.clone(),
+            ..session.flow_report(flow)
+        };
+        (0..).zip(&self.sessions).map(report).collect()
+    }
+
+    /// Returns the target's current address.
+    #[must_use]
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.target.address()
     }
 
     /// Returns the sum of all flows' counters.
@@ -41,7 +56,12 @@ impl Flows {
         for report in reports.iter().skip(1) {
             total += report;
         }
-        // All flows see the same clock and the same process, so a step or a pause counts once.
+        // All flows see the same clock, process and addresses, so a step, a pause or a change counts
+        // once.
+        let changes = reports.iter().map(|report| &report.path.changes);
+        if let Some(most) = changes.max_by_key(|changes| changes.count) {
+            total.path.changes = most.clone();
+        }
         total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
         total.pauses = reports.iter().map(|report| report.pauses).max().unwrap_or_default();
         total
@@ -62,10 +82,28 @@ impl Machine for Flows {
         while let Some(probe) = session.events().pop() {
             self.events.push((flow, probe));
         }
+        match session.take_last_verdict() {
+            Some(Verdict::Answered) => self.target.on_answer(),
+            Some(_) => self.target.on_silence(),
+            None => {}
+        }
     }
 
     fn deadline(&self, flow: usize) -> Option<i64> {
-        self.sessions[flow].deadline(0)
+        let lookup_ns = if flow == 0 { self.target.deadline() } else { None };
+        self.sessions[flow].deadline(0).into_iter().chain(lookup_ns).min()
+    }
+
+    fn lookups(&mut self, now: Stamp) -> Vec<usize> {
+        if self.target.is_due(now.mono_ns) { vec![0] } else { Vec::new() }
+    }
+
+    fn on_resolved(&mut self, _: usize, now: Stamp, found: Result<&[SocketAddr], &str>) {
+        if self.target.on_resolved(now.mono_ns, found)
+            && let Some(address) = self.target.address()
+        {
+            self.sessions.iter_mut().for_each(|session| session.redirect(address, now));
+        }
     }
 
     fn transmit(&mut self, flow: usize) -> Option<Transmit<'_>> {
@@ -154,16 +192,21 @@ mod tests {
             start: None,
             offset_ns: 0,
             timeout_ns: 10 * MS,
+            wait_out: false,
             size: 0,
             keep: None,
             events: 9,
         }
     }
 
+    fn flows(config: Config, flows: u32, start: Stamp) -> Flows {
+        Flows::new(config.target.into(), config, flows, start)
+    }
+
     #[test]
     fn the_slots_of_a_grid_take_turns() {
         let every = Schedule::Periodic { interval_ns: MS };
-        let mut flows = Flows::new(config(every, Some(8)), 3, at(5));
+        let mut flows = flows(config(every, Some(8)), 3, at(5));
         let mut turns = Vec::new();
         for ms in 5..30 {
             for flow in 0..3 {
@@ -188,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_clock_step_seen_by_all_flows_counts_once() {
-        let mut flows = Flows::new(config(Schedule::StopAndWait, Some(9)), 2, at(0));
+        let mut flows = flows(config(Schedule::StopAndWait, Some(9)), 2, at(0));
         for ms in [0, 1, 2] {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
             (0..2).for_each(|flow| flows.on_time(flow, stepped, ms * MS));

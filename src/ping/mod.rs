@@ -2,6 +2,7 @@
 
 mod flows;
 mod message;
+mod path;
 mod pauses;
 mod probe_log;
 mod report;
@@ -12,6 +13,7 @@ mod sweep;
 
 pub use flows::Flows;
 pub use message::MIN_TOKEN_SIZE;
+pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
 pub use pauses::Pauses;
 pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};

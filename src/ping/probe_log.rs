@@ -257,7 +257,8 @@ impl Packed for Chunk {
             rows.sent_ns.push(sent_ns);
             rows.rtt_ns.push(from.duration()? - 1);
             rows.kernel_rtt_ns.push(from.duration()? - 1);
-            rows.verdict.push(from.byte().filter(|verdict| *verdict <= Verdict::SendFailed as u8)?);
+            rows.verdict
+                .push(from.byte().filter(|verdict| usize::from(*verdict) < Verdict::ALL.len())?);
             rows.size.push(u16::try_from(from.uint()?).ok()?);
         }
         Some(Self { flow, from: 0, rows: Arc::new(rows) })

@@ -1,14 +1,16 @@
 //! The report of a ping session.
 
+use std::net::SocketAddr;
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
+use crate::ping::path::Path;
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
 use crate::ping::{Pauses, Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation};
 
-/// Counts that add up at every moment: `sent = answered + late + lost + refused + send_failed +
-/// pending` over probes and `received = answered + late + duplicates + corrupt + foreign` over
+/// Counts that add up at every moment: `sent = answered + late + lost + refused + unreachable +
+/// send_failed + pending` over probes and `received = answered + late + duplicates + corrupt + foreign` over
 /// datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -20,8 +22,10 @@ pub struct Counters {
     pub late: u64,
     /// Probes not answered, for no known reason.
     pub lost: u64,
-    /// Probes not answered after an ICMP port, host or network unreachable.
+    /// Probes not answered after an ICMP port unreachable.
     pub refused: u64,
+    /// Probes not answered after another ICMP error.
+    pub unreachable: u64,
     /// Probes that this host could not send.
     pub send_failed: u64,
     /// Probes still waiting for a reply.
@@ -64,17 +68,19 @@ impl Counters {
             Verdict::Pending => &mut self.pending,
             Verdict::Refused => &mut self.refused,
             Verdict::SendFailed => &mut self.send_failed,
+            Verdict::Unreachable => &mut self.unreachable,
         }
     }
 
     /// Returns all counters: probes, their verdicts, datagrams, their kinds.
-    fn all(&mut self) -> [&mut u64; 11] {
+    fn all(&mut self) -> [&mut u64; 12] {
         [
             &mut self.sent,
             &mut self.answered,
             &mut self.late,
             &mut self.lost,
             &mut self.refused,
+            &mut self.unreachable,
             &mut self.send_failed,
             &mut self.pending,
             &mut self.received,
@@ -86,10 +92,10 @@ impl Counters {
 
     /// Returns whether probes and datagrams add up.
     fn add_up(&self) -> bool {
-        let verdicts =
-            [self.answered, self.late, self.lost, self.refused, self.send_failed, self.pending];
+        let failed = [self.lost, self.refused, self.unreachable, self.send_failed];
+        let verdicts = failed.into_iter().chain([self.answered, self.late, self.pending]);
         let kinds = [self.answered, self.late, self.duplicates, self.corrupt, self.foreign];
-        self.sent == verdicts.iter().sum::<u64>() && self.received == kinds.iter().sum::<u64>()
+        self.sent == verdicts.sum::<u64>() && self.received == kinds.iter().sum::<u64>()
     }
 }
 
@@ -150,6 +156,14 @@ pub struct Report {
     pub started_ns: Option<i64>,
     /// Whether the probes carried a token.
     pub token: bool,
+    /// Host and port of the target as the user gave them; `None` if sessions differ.
+    pub target: Option<(String, u16)>,
+    /// The address that was used last; `None` if sessions differ or the name has none.
+    pub address: Option<SocketAddr>,
+    /// The resolver's reason if the last lookup of the target's name failed.
+    pub unresolved: Option<String>,
+    /// What the session learned about its path.
+    pub path: Path,
     /// The kept probes.
     pub(super) log: ProbeLog,
 }
@@ -163,6 +177,7 @@ impl Report {
         self.reordering.end();
         self.wall_steps.end();
         self.pauses.end();
+        self.path.end();
         self.log.end(flow);
     }
 
@@ -264,6 +279,10 @@ impl Packed for Report {
         self.receive_drops.pack(out);
         self.started_ns.pack(out);
         out.push(u8::from(self.token));
+        self.target.pack(out);
+        self.address.pack(out);
+        self.unresolved.pack(out);
+        self.path.pack(out);
         self.log.pack(out);
     }
 
@@ -283,6 +302,10 @@ impl Packed for Report {
             receive_drops: from.read()?,
             started_ns: from.read()?,
             token: from.bool()?,
+            target: from.read()?,
+            address: from.read()?,
+            unresolved: from.read()?,
+            path: from.read()?,
             log: from.read()?,
         };
         let stamped = report.kernel_rtt.count();
@@ -313,6 +336,11 @@ impl AddAssign<&Self> for Report {
             (mine, theirs) => mine.or(theirs),
         };
         self.token |= other.token;
+        self.target = self.target.take().filter(|mine| Some(mine) == other.target.as_ref());
+        self.address = self.address.filter(|mine| Some(*mine) == other.address);
+        self.unresolved =
+            self.unresolved.take().filter(|mine| Some(mine) == other.unresolved.as_ref());
+        self.path += &other.path;
         self.log.append(&other.log);
     }
 }

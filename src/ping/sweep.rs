@@ -239,6 +239,7 @@ impl Sweep {
             start: None,
             offset_ns: 0,
             timeout_ns: self.config.timeout_ns,
+            wait_out: false,
             size: self.config.size.max(MIN_TOKEN_SIZE),
             keep: self.config.keep,
             events: 0,

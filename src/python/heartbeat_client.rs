@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::driver::Worker;
+use crate::driver::{Names, Worker};
 use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
 use crate::net::{Endpoint, Socket, now, on_ipv6};
 use crate::python::args::{
@@ -248,7 +248,7 @@ impl HeartbeatClient {
                 }
                 several => bind_any(several[0])?,
             };
-            Worker::start(socket, Client::new(ClientConfig { servers, ..config }))
+            Worker::start(socket, Client::new(ClientConfig { servers, ..config }), Names::default())
         })
     }
 }

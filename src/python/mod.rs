@@ -15,6 +15,7 @@ mod heartbeat_client;
 mod heartbeat_server;
 mod link;
 mod options;
+mod path;
 mod ping_client;
 mod ping_many;
 mod ping_report;
@@ -47,6 +48,8 @@ mod _core {
         Uniform,
     };
     #[pymodule_export]
+    use super::path::{AddressChange, HeaderField};
+    #[pymodule_export]
     use super::ping_client::{PingClient, async_ping, ping};
     #[pymodule_export]
     use super::ping_many::{PingSweep, async_ping_many, ping_many};
@@ -59,9 +62,9 @@ mod _core {
     use super::value::restore;
 
     #[pymodule_export]
-    const VERDICTS: (&str, &str, &str, &str, &str, &str) = {
-        let [first, second, third, fourth, fifth, sixth] = crate::ping::Verdict::ALL;
-        (first.0, second.0, third.0, fourth.0, fifth.0, sixth.0)
+    const VERDICTS: (&str, &str, &str, &str, &str, &str, &str) = {
+        let [a, b, c, d, e, f, g] = crate::ping::Verdict::ALL;
+        (a.0, b.0, c.0, d.0, e.0, f.0, g.0)
     };
 
     #[pymodule_export]

@@ -14,7 +14,7 @@ use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
 use crate::python::ping_report::PingReport;
 use crate::python::probe::Probe;
-use crate::python::value::Address;
+use crate::python::value::{Address, address};
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
@@ -80,6 +80,13 @@ macro_rules! ping_options {
         flows: Int<u32, 1, 64> = 1,
         /// the only address family to use, 4 or 6; None for any.
         family: Option<Family> = None,
+        /// the time after which the server's name is looked up again, in seconds; None for only
+        /// while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        /// no longer has the address in use, probes go to its new one, of the same family.
+        resolve_every: Option<Seconds> = 60.0,
+        /// whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        /// decides it, and without an interval the next probe leaves 0.1 s later.
+        wait_out: bool = False,
     } };
 }
 
@@ -179,6 +186,7 @@ impl Settings {
             start: None, // set for all flows together
             offset_ns: 0,
             timeout_ns: self.timeout.ns(),
+            wait_out: self.wait_out,
             size: self.size.0,
             keep: self.keep.rows(),
             events: UNREAD,
@@ -269,25 +277,33 @@ impl PingClient {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let (socket, flows) = (self.settings.socket(), self.settings.flows.0);
+        let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         self.handle.launch(py, self.endpoints(), |targets| {
-            driver::ping::start(targets[0], &socket, self.config, flows)
+            let server = (&self.endpoint, targets[0]);
+            driver::ping::start(server, resolve_every_ns, &socket, self.config, flows)
         })
     }
 }
 
 #[pymethods]
 impl PingClient {
-    /// The (host, port) of the server.
+    /// The (address, port) of the server, the current one if its name has changed its address.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
-    fn server(&self) -> PyResult<Address> {
-        self.handle.peer()
+    fn server(&self, py: Python<'_>) -> PyResult<Address> {
+        let current = self.handle.look(py, |flows| flows.target());
+        current.map_or_else(|| self.handle.peer(), |current| Ok(address(current)))
     }
 
     /// Returns the PingReport since the last start; consistent even while the client runs.
     fn report(&self, py: Python<'_>) -> PingReport {
-        PingReport::of_flows(self.handle.look(py, |flows| flows.reports()))
+        let mut flows = self.handle.look(py, |flows| flows.reports());
+        let Endpoint { host, port, .. } = &self.endpoint;
+        for flow in &mut flows {
+            flow.target = Some((host.clone(), *port));
+        }
+        PingReport::of_flows(flows)
     }
 
     /// Waits for the last probe and returns the report.

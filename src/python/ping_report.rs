@@ -1,28 +1,35 @@
 //! `PingReport`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::net::IpAddr;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
+use crate::error::reason;
 use crate::packed::{pack, unpack};
-use crate::ping::{Counters, Flows, Report, Row};
+use crate::ping::{Counters, Flows, Report, Row, describe};
 use crate::python::args::{Int, items, wrong_type};
 use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::options::{Given, given};
+use crate::python::path::{AddressChange, HeaderField};
 use crate::python::probe::Probe;
-use crate::python::value::{Pickle, attributes, pickle};
+use crate::python::value::{Address, Pickle, address, attributes, pickle};
 use crate::seconds;
 use crate::wire::MAX_DATAGRAM;
 
 /// Maximum number of probes of `from_probes`.
 const MAX_PROBES: usize = 1 << 24;
 
+/// The most reasons of a kind in a summary.
+const SHOWN_REASONS: usize = 3;
+
 /// The results of a ping session. At every moment
-/// sent = answered + late + lost + refused + send_failed + pending (probes) and
+/// sent = answered + late + lost + refused + unreachable + send_failed + pending (probes) and
 /// received = answered + late + duplicates + corrupt + foreign (datagrams).
 ///
 /// Reports add: `a + b` covers both sessions, `sum(reports)` all of them. `print(report)` shows a
@@ -37,12 +44,13 @@ pub(super) struct PingReport {
 }
 
 impl PingReport {
-    const ATTRIBUTES: [&str; 36] = [
+    const ATTRIBUTES: &[&str] = &[
         "sent",
         "answered",
         "late",
         "lost",
         "refused",
+        "unreachable",
         "send_failed",
         "pending",
         "received",
@@ -72,6 +80,17 @@ impl PingReport {
         "receive_drops",
         "started_at",
         "rows_dropped",
+        "target",
+        "address",
+        "unresolved",
+        "reasons",
+        "send_errors",
+        "foreign_sources",
+        "path_mtu",
+        "reply_ttl",
+        "reply_tos",
+        "changes",
+        "change_count",
         "hint",
         "flows",
     ];
@@ -170,11 +189,18 @@ impl PingReport {
         self.report.counters.lost
     }
 
-    /// Probes not answered after an ICMP port unreachable; on Linux after a host or network
-    /// unreachable, too.
+    /// Probes not answered after an ICMP port unreachable: nothing listens there. Linux only; 0
+    /// elsewhere.
     #[getter]
     fn refused(&self) -> u64 {
         self.report.counters.refused
+    }
+
+    /// Probes not answered after another ICMP error, such as host unreachable, time exceeded or too
+    /// big; `reasons` has the details. Linux only; 0 elsewhere.
+    #[getter]
+    fn unreachable(&self) -> u64 {
+        self.report.counters.unreachable
     }
 
     /// Probes that this host could not send.
@@ -368,6 +394,84 @@ impl PingReport {
         self.report.started_ns.map(seconds)
     }
 
+    /// The target's (host, port) as given; None for the sum of sessions with different targets.
+    #[getter]
+    fn target(&self) -> Option<Address> {
+        self.report.target.clone()
+    }
+
+    /// The (address, port) that was used, the last one if the target's name has changed its
+    /// address; None for the sum of sessions with different addresses, and if the name has none.
+    #[getter]
+    fn address(&self) -> Option<Address> {
+        self.report.address.map(address)
+    }
+
+    /// The resolver's reason if the last lookup of the target's name failed; None otherwise.
+    #[getter]
+    fn unresolved(&self) -> Option<&str> {
+        self.report.unresolved.as_deref()
+    }
+
+    /// The number of ICMP errors for each (type, code, address of the router that sent it); types
+    /// and codes are those of ICMPv6 (RFC 4443) if the address is IPv6, otherwise of ICMP
+    /// (RFC 792). Beyond 64 entries the address is None. Linux only.
+    #[getter]
+    fn reasons(&self) -> BTreeMap<(u8, u8, Option<String>), u64> {
+        let text = |router: Option<IpAddr>| router.map(|ip| ip.to_string());
+        let reasons = self.report.path.reasons.iter();
+        reasons.map(|(&(kind, code, router), count)| ((kind, code, text(router)), *count)).collect()
+    }
+
+    /// The number of failed sends for each reason in the system's words, such as "Network is
+    /// unreachable".
+    #[getter]
+    fn send_errors(&self) -> BTreeMap<String, u64> {
+        send_errors(&self.report)
+    }
+
+    /// The number of foreign datagrams from each (address, port), for the first 16 of them.
+    #[getter]
+    fn foreign_sources(&self) -> BTreeMap<Address, u64> {
+        let sources = self.report.path.foreign_sources.iter();
+        sources.map(|(from, count)| (address(*from), *count)).collect()
+    }
+
+    /// The smallest path MTU that this host or a router reported for an unfragmented probe, in
+    /// bytes: a payload has 28 bytes less over IPv4 and 48 over IPv6. None without a report (see
+    /// `dont_fragment`). Linux only.
+    #[getter]
+    fn path_mtu(&self) -> Option<u32> {
+        self.report.path.mtu
+    }
+
+    /// The TTL (hop limit) of the replies, a HeaderField; None if the platform does not report it.
+    /// A change hints at a change of path. Linux only.
+    #[getter]
+    fn reply_ttl(&self) -> Option<HeaderField> {
+        self.report.path.reply_ttl.map(HeaderField::from)
+    }
+
+    /// The ToS octet (traffic class) of the replies, a HeaderField: the DSCP (RFC 2474) times 4
+    /// plus the ECN bits (RFC 3168). None if the platform does not report it. Linux only.
+    #[getter]
+    fn reply_tos(&self) -> Option<HeaderField> {
+        self.report.path.reply_tos.map(HeaderField::from)
+    }
+
+    /// The last 100 changes of address, a tuple of AddressChange: of the target's name, and of this
+    /// host (Linux only) as replies and failed sends show them.
+    #[getter]
+    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.report.path.changes.last.iter().map(AddressChange::from))
+    }
+
+    /// The number of all changes of address.
+    #[getter]
+    fn change_count(&self) -> u64 {
+        self.report.path.changes.count
+    }
+
     /// The number of probes without a row in `columns()` (see `keep`).
     #[getter]
     fn rows_dropped(&self) -> u64 {
@@ -403,20 +507,37 @@ impl PingReport {
         columns.bind(py).copy()
     }
 
-    /// Advice if every reply is foreign although probes carry a token; None otherwise.
+    /// Advice if the replies or errors have a known cause, such as a server that answers from
+    /// another address or never returns the token; None otherwise.
     #[getter]
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<String> {
         let Counters { received, foreign, .. } = self.report.counters;
-        let refused = self.report.token && received > 0 && foreign == received;
-        refused.then_some(
-            "no reply has the token that each probe carries from 64 bytes on; a server that answers in \
-             its own words never returns it: use size=0",
-        )
+        let path = &self.report.path;
+        if path.replies_elsewhere > 0 {
+            let sources: Vec<_> =
+                path.foreign_sources.keys().take(3).map(ToString::to_string).collect();
+            return Some(format!(
+                "replies with the session's token came from another address than was pinged \
+                 ({}): ping that one, or have the server answer from the address that was asked",
+                sources.join(", ")
+            ));
+        }
+        if self.report.token && received > 0 && foreign == received {
+            return Some(
+                "no reply has the token that each probe carries from 64 bytes on; a server that \
+                 answers in its own words never returns it: use size=0"
+                    .to_owned(),
+            );
+        }
+        let headers = if self.report.address?.is_ipv4() { 28 } else { 48 };
+        let mtu = path.mtu?;
+        let payload = mtu.saturating_sub(headers);
+        Some(format!("the path takes packets of {mtu} bytes: use a size of at most {payload}"))
     }
 
     /// Returns the attributes as a dict; reports and distributions become dicts, too.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        attributes(slf.as_any(), &Self::ATTRIBUTES)
+        attributes(slf.as_any(), Self::ATTRIBUTES)
     }
 
     fn __add__(&self, other: &Self) -> Self {
@@ -461,25 +582,38 @@ impl PingReport {
     }
 
     fn __str__(&self) -> String {
-        summary(&self.report, self.hint())
+        summary(&self.report, self.hint().as_deref())
     }
 
     #[classattr]
     fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
-        PyTuple::new(py, ["sent", "answered", "late", "lost", "refused", "send_failed", "pending"])
+        PyTuple::new(
+            py,
+            [
+                "sent",
+                "answered",
+                "late",
+                "lost",
+                "refused",
+                "unreachable",
+                "send_failed",
+                "pending",
+            ],
+        )
     }
 
     fn __repr__(&self) -> String {
         let counters = self.report.counters;
         let loss = counters.loss().map_or("None".to_owned(), |loss| format!("{loss:?}"));
         format!(
-            "PingReport(sent={}, answered={}, late={}, lost={}, refused={}, send_failed={}, \
-             pending={}, received={}, duplicates={}, corrupt={}, foreign={}, loss={loss}, rtt={})",
+            "PingReport(sent={}, answered={}, late={}, lost={}, refused={}, unreachable={}, \
+             send_failed={}, pending={}, received={}, duplicates={}, corrupt={}, foreign={}, loss={loss}, rtt={})",
             counters.sent,
             counters.answered,
             counters.late,
             counters.lost,
             counters.refused,
+            counters.unreachable,
             counters.send_failed,
             counters.pending,
             counters.received,
@@ -489,6 +623,15 @@ impl PingReport {
             self.rtt().__repr__(),
         )
     }
+}
+
+/// Returns the reasons of failed sends, with their counts.
+fn send_errors(report: &Report) -> BTreeMap<String, u64> {
+    let text = |code| match code {
+        0 => "The send buffer stayed full".to_owned(),
+        _ => reason(&io::Error::from_raw_os_error(code)),
+    };
+    report.path.send_errors.iter().map(|(code, count)| (text(*code), *count)).collect()
 }
 
 /// Returns a readable summary of a few lines.
@@ -503,6 +646,7 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
         (counters.late, "late"),
         (counters.lost, "lost"),
         (counters.refused, "refused"),
+        (counters.unreachable, "unreachable"),
         (counters.send_failed, "could not be sent"),
         (counters.pending, "pending"),
     ]);
@@ -539,6 +683,20 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     if !others.is_empty() {
         lines.push(format!("of {} datagrams received: {others}", counters.received));
     }
+    let counted = |count: &u64, text: String| format!("{count} x {text}");
+    let errors =
+        report.path.reasons.iter().map(|(reason, count)| counted(count, describe(*reason)));
+    let unsent = send_errors(report);
+    let unsent = unsent.iter().map(|(text, count)| counted(count, text.clone()));
+    for (what, reasons) in [
+        ("ICMP errors", errors.take(SHOWN_REASONS).collect::<Vec<_>>()),
+        ("not sent", unsent.take(SHOWN_REASONS).collect()),
+    ] {
+        if !reasons.is_empty() {
+            lines.push(format!("{what}: {}", reasons.join(", ")));
+        }
+    }
+    lines.extend(report.unresolved.as_ref().map(|reason| format!("name: {reason}")));
     lines.extend(hint.map(|hint| format!("hint: {hint}")));
     lines.join("\n")
 }

@@ -14,10 +14,10 @@ value! {
         *,
         /// Its number in its flow, from 1.
         seq: u64,
-        /// The verdict: "answered" in time, "lost" (no reply in time), "refused" (no reply after an
-        /// ICMP port unreachable; on Linux after a host or network unreachable, too) or
-        /// "send_failed" (this host could not send it). Only a report's columns also use "pending"
-        /// (not decided yet) and "late" (a reply arrived after the timeout).
+        /// The verdict: "answered" in time, "lost" (no reply in time), "refused" (an ICMP port
+        /// unreachable), "unreachable" (another ICMP error) or "send_failed" (this host could not
+        /// send it). Only a report's columns also use "pending" (not decided yet) and "late" (a
+        /// reply arrived after the timeout).
         verdict: Word<Verdict>,
         /// The round-trip time, in seconds (RFC 2681), by a clock that never steps; None without a
         /// reply in time.

@@ -19,6 +19,9 @@ const REMEMBERED: usize = 16_384;
 /// The most pending probes; a slot beyond that is missed.
 const MAX_PENDING: usize = 1 << 20;
 
+/// The pause of stop-and-wait after an ICMP error, so that errors do not cause a flood.
+const PAUSE_NS: i64 = 100_000_000;
+
 /// The settings of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -36,6 +39,8 @@ pub struct Config {
     pub offset_ns: i64,
     /// How long to wait for a reply.
     pub timeout_ns: i64,
+    /// Whether to wait for the timeout after an ICMP error.
+    pub wait_out: bool,
     /// The payload of a probe in bytes; more if the lab's message is longer.
     pub size: usize,
     /// How many of the last probes to keep as columns; all if `None`.
@@ -56,21 +61,24 @@ pub enum Verdict {
     Lost,
     /// Still waiting for a reply.
     Pending,
-    /// No reply arrived, and ICMP reported that the port, the host or its network is unreachable.
+    /// No reply arrived, and ICMP reported that nothing listens on the port.
     Refused,
     /// This host could not send it.
     SendFailed,
+    /// No reply arrived, and another ICMP error reported why.
+    Unreachable,
 }
 
 impl Verdict {
     /// All of them by name, in the order of their numbers in stored columns: new ones are appended.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("answered", Self::Answered),
         ("late", Self::Late),
         ("lost", Self::Lost),
         ("pending", Self::Pending),
         ("refused", Self::Refused),
         ("send_failed", Self::SendFailed),
+        ("unreachable", Self::Unreachable),
     ];
 }
 
@@ -104,10 +112,20 @@ pub struct Session {
     closed: bool,
     /// The remembered probes, in order of their numbers.
     probes: VecDeque<Record>,
-    /// Probes up to this number are decided and accounted for.
+    /// Probes up to this number were answered or have timed out, and are accounted for.
     decided: u64,
     outgoing: Outgoing,
     events: Events<Probe>,
+    target: SocketAddr,
+    /// The target before its name had another address: replies may still come from there.
+    former: Option<SocketAddr>,
+    /// The verdict decided last, until it is taken.
+    last_verdict: Option<Verdict>,
+    /// Whether an ICMP error has decided a probe since the last step.
+    failed: bool,
+    /// Stop-and-wait sends nothing earlier.
+    not_before_ns: i64,
+    now: Stamp,
 }
 
 /// A remembered probe.
@@ -159,6 +177,12 @@ impl Session {
             decided: 0,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
+            target: config.target,
+            former: None,
+            last_verdict: None,
+            failed: false,
+            not_before_ns: i64::MIN,
+            now: Stamp::default(),
             config,
         }
     }
@@ -177,6 +201,7 @@ impl Session {
     /// Returns the final report, as that of one of several flows.
     pub(super) fn into_report(mut self, flow: u8) -> Report {
         let report = std::mem::take(&mut self.report);
+        self.report.counters = report.counters;
         self.completed(report, flow)
     }
 
@@ -184,6 +209,12 @@ impl Session {
     fn completed(&self, mut report: Report, flow: u8) -> Report {
         report.started_ns = self.started.map(|started| started.wall_ns);
         report.token = self.token().is_some();
+        report.address = Some(self.target);
+        // A reply may still revise them, so they are not accounted for.
+        let rest = self.probes.iter().skip(self.first_undecided());
+        for probe in rest.take_while(|probe| probe.verdict != Verdict::Pending) {
+            report.add_decided(probe.verdict, probe.rtt_ns);
+        }
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.log.wanted() {
             let forgotten = report.counters.sent - self.probes.len() as u64;
@@ -193,6 +224,18 @@ impl Session {
         }
         report.end(flow);
         report
+    }
+
+    /// Sends further probes to `address`: the target's name has another address.
+    pub(super) fn redirect(&mut self, address: SocketAddr, now: Stamp) {
+        let before = std::mem::replace(&mut self.target, address);
+        self.former = Some(before);
+        self.report.path.changes.add_target(now, Some(before.ip()), address.ip());
+    }
+
+    /// Returns the verdict decided last, once.
+    pub(super) fn take_last_verdict(&mut self) -> Option<Verdict> {
+        self.last_verdict.take()
     }
 
     /// Returns the counters so far.
@@ -232,15 +275,26 @@ impl Session {
         self.message.token()
     }
 
+    /// Returns whether replies may come from this address; an IPv6 scope or flow label does not
+    /// count.
+    fn is_target(&self, from: SocketAddr) -> bool {
+        [Some(self.target), self.former]
+            .into_iter()
+            .flatten()
+            .any(|target| (target.ip(), target.port()) == (from.ip(), from.port()))
+    }
+
     fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Match {
-        if !same_host_and_port(from, self.config.target) {
+        if !self.is_target(from) {
             return Match::Foreign;
         }
         let (seq, echo) = match self.message.claim(datagram) {
             Claim::Echo(seq) => (seq, true),
             Claim::Answer(seq) => (seq, false),
             // A reply without a number can only match a single pending probe.
-            Claim::Unnumbered if self.report.counters.pending == 1 => (self.decided + 1, false),
+            Claim::Unnumbered if self.report.counters.pending == 1 => {
+                (self.first_pending(|_| true).unwrap_or_default(), false)
+            }
             Claim::Damaged => return Match::Corrupt,
             Claim::Unnumbered | Claim::Foreign => return Match::Foreign,
         };
@@ -260,6 +314,7 @@ impl Session {
 
     fn reply(&mut self, seq: u64, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
         let paused = kernel_ns.is_some_and(|ns| self.report.pauses.observe(ns, at.mono_ns));
+        let in_time = seq > self.decided;
         let Some(probe) = self.remembered(seq) else { return };
         if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
             self.report.counters.duplicates += 1;
@@ -273,14 +328,14 @@ impl Session {
         let kernel_rtt_ns = arrived_ns.map(|ns| ns - departed_ns);
         let rtt_ns = arrived_ns.filter(|_| paused).unwrap_or(read_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
-        let verdict = if pending { Verdict::Answered } else { Verdict::Late };
+        let verdict = if in_time { Verdict::Answered } else { Verdict::Late };
         self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns.map(|ns| (ns, read_ns - ns)));
         if pending {
             self.decide(seq, verdict, Some(datagram));
-            self.expire(i64::MIN);
         } else {
-            self.revise(seq);
+            self.revise(seq, verdict);
         }
+        self.expire(i64::MIN);
     }
 
     /// Sets the verdict of a pending probe and reports it.
@@ -288,6 +343,7 @@ impl Session {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
         let Record { at: sent_at, rtt_ns, kernel_rtt_ns, .. } = *probe;
+        self.last_verdict = Some(verdict);
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
@@ -296,24 +352,25 @@ impl Session {
         }
     }
 
-    /// Revises the verdict of a probe that was given up: it was answered late.
-    fn revise(&mut self, seq: u64) {
+    /// Revises the verdict of a probe that was given up: it was answered.
+    fn revise(&mut self, seq: u64, verdict: Verdict) {
         let Some(probe) = self.remembered(seq) else { return };
-        let before = std::mem::replace(&mut probe.verdict, Verdict::Late);
+        let before = std::mem::replace(&mut probe.verdict, verdict);
         *self.report.counters.of(before) -= 1;
-        self.report.counters.late += 1;
+        *self.report.counters.of(verdict) += 1;
     }
 
-    /// Expires probes that had timed out at `now_ns`, and adds decided ones to the report in send
-    /// order.
+    /// Expires probes that had timed out at `now_ns`, and adds those that no reply in time can
+    /// revise to the report, in send order.
     pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut probe) = self.remembered(self.decided + 1) {
-            if probe.verdict == Verdict::Pending {
-                if now_ns < probe.timed_from_ns().saturating_add(timeout_ns) {
-                    return;
-                }
-                self.decide(self.decided + 1, probe.silence, None);
+            let timed_out = now_ns >= probe.timed_from_ns().saturating_add(timeout_ns);
+            match probe.verdict {
+                Verdict::Answered => {}
+                _ if !timed_out => return,
+                Verdict::Pending => self.decide(self.decided + 1, probe.silence, None),
+                _ => {}
             }
             self.decided += 1;
             if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.decided) {
@@ -325,6 +382,18 @@ impl Session {
     /// Returns the number of the last probe that is no longer remembered.
     fn forgotten(&self) -> u64 {
         self.report.counters.sent - self.probes.len() as u64
+    }
+
+    /// Returns the index of the first remembered probe that is not accounted for.
+    fn first_undecided(&self) -> usize {
+        usize::try_from(self.decided - self.forgotten()).unwrap_or(usize::MAX)
+    }
+
+    /// Returns the number of the first pending probe that is `wanted`.
+    fn first_pending(&self, wanted: impl Fn(&Record) -> bool) -> Option<u64> {
+        let pending = |probe: &Record| probe.verdict == Verdict::Pending && wanted(probe);
+        let later = (self.decided + 1..).zip(self.probes.iter().skip(self.first_undecided()));
+        later.into_iter().find(|(_, probe)| pending(probe)).map(|(seq, _)| seq)
     }
 
     fn remembered(&mut self, seq: u64) -> Option<&mut Record> {
@@ -353,7 +422,7 @@ impl Session {
                 Some(slot_ns) => slot_ns,
                 None => return,
             },
-            None if counters.pending > 0 => return,
+            None if counters.pending > 0 || now.mono_ns < self.not_before_ns => return,
             None => now.mono_ns,
         };
         if self.slots.is_some() {
@@ -374,7 +443,7 @@ impl Session {
         }
         let seq = self.report.counters.sent + 1;
         let (message, mut size) = (&self.message, 0);
-        self.outgoing.put(self.config.target, |out| {
+        self.outgoing.put(self.target, |out| {
             message.write(seq, now.wall_ns, out);
             size = u16::try_from(out.len()).unwrap_or(u16::MAX);
         });
@@ -418,25 +487,47 @@ impl Machine for Session {
                 if kernel_ns.is_none() {
                     self.expire(read.mono_ns);
                 }
+                self.report.path.add_reply(arrival.ttl, arrival.tos);
+                if let Some(local) = arrival.to {
+                    self.report.path.changes.set_source(read, Some(local.ip));
+                }
                 self.reply(seq, read, kernel_ns, datagram);
             }
             Match::Corrupt => self.report.counters.corrupt += 1,
-            Match::Foreign => self.report.counters.foreign += 1,
+            Match::Foreign => {
+                let elsewhere = self.token().is_some()
+                    && !self.is_target(from)
+                    && self.message.claim(datagram) != Claim::Foreign;
+                self.report.counters.foreign += 1;
+                self.report.path.add_foreign(from, elsewhere);
+            }
         }
         None
     }
 
     fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
-        if error.mtu.is_some() {
+        self.report.path.add_icmp(error);
+        if error.router.is_none() {
+            // The send itself fails, too.
             return;
         }
-        if !error.datagram.is_empty() {
-            return self.explain_silence(error.datagram, Verdict::Refused);
+        let seq = match self.message.claim(error.datagram) {
+            Claim::Echo(seq) => Some(seq),
+            // It quotes too little to tell.
+            _ => self.first_pending(|probe| probe.silence == Verdict::Lost),
+        };
+        let refused = error.is_port_unreachable();
+        let verdict = if refused { Verdict::Refused } else { Verdict::Unreachable };
+        let wait_out = self.config.wait_out;
+        let Some(seq) = seq else { return };
+        let Some(probe) = self.remembered(seq) else { return };
+        if probe.verdict != Verdict::Pending {
+            return;
         }
-        // Mark the oldest pending probe without an explanation.
-        let pending = self.probes.iter_mut().filter(|probe| probe.verdict == Verdict::Pending);
-        if let Some(probe) = pending.into_iter().find(|probe| probe.silence == Verdict::Lost) {
-            probe.silence = Verdict::Refused;
+        probe.silence = verdict;
+        if !wait_out {
+            self.failed = true;
+            self.decide(seq, verdict, None);
         }
     }
 
@@ -453,6 +544,7 @@ impl Machine for Session {
     }
 
     fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
+        self.now = now;
         self.report.wall_steps.observe(now);
         // Work that is due immediately has no time.
         if let Some(due_ns) = self.deadline(0).filter(|ns| *ns > i64::MIN) {
@@ -464,20 +556,22 @@ impl Machine for Session {
             let first_ns = start.mono_ns.saturating_add(self.config.offset_ns);
             self.slots = Slots::new(self.config.schedule, first_ns);
         }
+        if std::mem::take(&mut self.failed) {
+            let pause_ns = PAUSE_NS.min(self.config.timeout_ns);
+            self.not_before_ns = now.mono_ns.saturating_add(pause_ns);
+        }
         self.expire(heard_ns);
         self.on_slot(now);
     }
 
     fn deadline(&self, _: usize) -> Option<i64> {
-        let timeout_ns = usize::try_from(self.decided - self.forgotten())
-            .ok()
-            .and_then(|index| self.probes.get(index))
-            .map(|probe| probe.timed_from_ns().saturating_add(self.config.timeout_ns));
+        let undecided = self.probes.get(self.first_undecided());
+        let timeout_ns =
+            undecided.map(|probe| probe.timed_from_ns().saturating_add(self.config.timeout_ns));
         let slot_ns = match &self.slots {
             _ if self.closed => None,
             Some(slots) => Some(slots.next_ns()),
-            // If no probe is pending, the next one is due immediately.
-            None => timeout_ns.is_none().then_some(i64::MIN),
+            None => (self.report.counters.pending == 0).then_some(self.not_before_ns),
         };
         let end_ns = if self.closed { None } else { self.end_ns() };
         [timeout_ns, slot_ns, end_ns].into_iter().flatten().min()
@@ -504,7 +598,8 @@ impl Machine for Session {
         true
     }
 
-    fn on_send_failed(&mut self, _: usize, datagram: &[u8], _: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, datagram: &[u8], error: Option<i32>) {
+        self.report.path.add_send_error(self.now, error);
         // It still times out: a host without a route must not send as fast as sends fail.
         self.explain_silence(datagram, Verdict::SendFailed);
     }
@@ -516,11 +611,6 @@ impl Machine for Session {
     fn events(&mut self) -> &mut Events<Probe> {
         &mut self.events
     }
-}
-
-/// Returns whether two addresses are the same socket; an IPv6 scope or flow label does not count.
-fn same_host_and_port(one: SocketAddr, other: SocketAddr) -> bool {
-    (one.ip(), one.port()) == (other.ip(), other.port())
 }
 
 #[cfg(test)]

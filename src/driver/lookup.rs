@@ -1,0 +1,86 @@
+//! Lookups of names while a machine runs.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use crate::driver::worker::Shared;
+use crate::error::reason;
+use crate::net::{Endpoint, now, on_ipv6, resolve_all};
+use crate::{Error, Machine, Result};
+
+/// The most threads that look up the names of one machine.
+const MAX_THREADS: usize = 16;
+
+/// The servers of a machine as the user named them, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The names, with the family of the machine's socket.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether the machine has an IPv6 socket for both families.
+    pub dual: bool,
+}
+
+impl Names {
+    fn resolve(&self, server: usize) -> Result<Vec<SocketAddr>> {
+        let mut found = resolve_all(&self.endpoints[server])?;
+        if self.dual {
+            for address in &mut found {
+                *address = on_ipv6(*address);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Looks up the names of `servers` on threads of their own: the system's resolver may take minutes
+/// and cannot be interrupted.
+pub(super) fn look_up<M: Machine>(
+    shared: &Weak<Shared<M>>,
+    names: &Arc<Names>,
+    mut servers: Vec<usize>,
+) {
+    let share = servers.len().div_ceil(MAX_THREADS);
+    while !servers.is_empty() {
+        let part = servers.split_off(servers.len().saturating_sub(share));
+        let (owner, names, ours) = (shared.clone(), Arc::clone(names), part.clone());
+        let run = move || {
+            for server in ours {
+                let found = names.resolve(server);
+                let Some(shared) = owner.upgrade() else { return };
+                tell(&shared, server, &found);
+            }
+        };
+        let spawned = thread::Builder::new().name("udpulse".to_owned()).spawn(run);
+        if let (Err(error), Some(shared)) = (spawned, shared.upgrade()) {
+            let failed = Err(Error::io("start a thread to resolve", "a name")(error));
+            for server in part {
+                tell(&shared, server, &failed);
+            }
+        }
+    }
+}
+
+/// Tells the machine the result of a lookup.
+fn tell<M: Machine>(shared: &Shared<M>, server: usize, found: &Result<Vec<SocketAddr>>) {
+    let mut machine = shared.lock();
+    match found {
+        Ok(addresses) => machine.on_resolved(server, now(), Ok(addresses)),
+        Err(error) => machine.on_resolved(server, now(), Err(&why(error))),
+    }
+    let has_news = !machine.events().is_empty();
+    drop(machine);
+    if has_news {
+        shared.wake();
+    }
+}
+
+/// Returns the reason of a failed lookup without the name.
+#[must_use]
+pub fn why(error: &Error) -> String {
+    match error {
+        Error::Resolve { reason, .. } => reason.clone(),
+        Error::Io { source, .. } => reason(source),
+        Error::Argument { .. } => error.to_string(),
+    }
+}

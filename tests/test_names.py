@@ -1,0 +1,139 @@
+"""Names that change their address, in a hosts file of the test's own."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import udpulse
+from udpulse import EchoServer, PingClient
+
+# Reads /etc/hosts from a file: in a mount namespace of its own.
+OWN_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
+
+
+@contextmanager
+def within(hosts: Path, script: str, *args: object) -> "Iterator[subprocess.Popen[str]]":
+    """Run a Python script that finds names in the file `hosts`; kill it at the end."""
+    own = ["unshare", "--mount", "sh", "-c", OWN_HOSTS, "sh", str(hosts)]
+    if not shutil.which("unshare") or subprocess.run([*own, "true"], check=False).returncode:
+        pytest.skip("no right to make a mount namespace")
+    command = [*own, sys.executable, "-c", script, json.dumps(args)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_json(process: "subprocess.Popen[str]") -> Any:
+    """Return the next line of a script."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+@contextmanager
+def two_servers() -> Iterator[tuple[EchoServer, EchoServer]]:
+    """Run a server each on 127.0.0.2 and 127.0.0.3, on one port."""
+    for _ in range(9):
+        with EchoServer("127.0.0.2", 0) as one:
+            try:
+                with EchoServer("127.0.0.3", one.address[1]) as other:
+                    yield one, other
+                    return
+            except OSError:
+                continue
+
+
+FOLLOW = """
+import json, sys, udpulse
+port, = json.loads(sys.argv[1])
+client = udpulse.PingClient(
+    "server.test", port, count=None, interval=0.01, timeout=0.1, resolve_every=0.05
+)
+with client:
+    for probe in client:
+        if probe.verdict == "answered":
+            print(json.dumps(client.server), flush=True)
+            break
+    for probe in client:
+        if client.report().changes and probe.verdict == "answered":
+            break
+    report = client.report()
+print(json.dumps([client.server, report.target, report.address, report.change_count]))
+change, = report.changes
+print(json.dumps([change.end, change.before, change.after]))
+print(json.dumps(report.sent - report.answered - report.pending))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
+def test_a_session_follows_its_servers_name(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.2 server.test\n")
+    with two_servers() as (one, other):
+        port = one.address[1]
+        with within(hosts, FOLLOW, port) as client:
+            assert read_json(client) == list(one.address)
+            hosts.write_text("127.0.0.3 server.test\n")
+            new = list(other.address)
+            assert read_json(client) == [new, ["server.test", port], new, 1]
+            assert read_json(client) == ["target", "127.0.0.2", "127.0.0.3"]
+            assert read_json(client) == 0, "both servers answer, so nothing is lost"
+
+
+LOSE = """
+import json, sys, udpulse
+port, = json.loads(sys.argv[1])
+client = udpulse.PingClient(
+    "server.test", port, count=None, interval=0.01, timeout=0.1, resolve_every=0.05
+)
+with client:
+    for probe in client:
+        if probe.verdict == "answered":
+            print(json.dumps(probe.verdict), flush=True)
+            break
+    for probe in client:
+        if client.report().unresolved:
+            break
+    for probe in client:
+        if probe.verdict == "answered":
+            break
+    report = client.report()
+print(json.dumps([report.change_count, bool(report.unresolved), "name: " in str(report)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
+def test_a_name_that_is_lost_keeps_its_last_address(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 server.test\n")
+    with EchoServer(port=0) as server, within(hosts, LOSE, server.address[1]) as client:
+        assert read_json(client) == "answered"
+        hosts.write_text("")
+        assert read_json(client) == [0, True, True]
+
+
+def test_a_name_that_does_not_resolve_at_the_start_is_an_error() -> None:
+    with pytest.raises(socket.gaierror):
+        udpulse.ping("no-such-host.invalid", count=1)
+    with pytest.raises(socket.gaierror):
+        PingClient("no-such-host.invalid").start()
+
+
+def test_a_report_knows_its_target() -> None:
+    with EchoServer(port=0) as server:
+        port = server.address[1]
+        report = udpulse.ping("localhost", port, count=1, family=4)
+    assert report.target == ("localhost", port)
+    assert report.address == ("127.0.0.1", port)
+    assert (report + report).target == report.target
+    assert (report + udpulse.PingReport()).target is None
