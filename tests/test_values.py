@@ -101,7 +101,13 @@ VALUES: list[Any] = [
 def public_values() -> set[type]:
     modules = (udpulse, events, impair, reports)
     public = {getattr(module, name) for module in modules for name in module.__all__}
-    running = {EchoServer, udpulse.PingClient, udpulse.HeartbeatClient, udpulse.HeartbeatServer}
+    running = {
+        EchoServer,
+        udpulse.PingClient,
+        udpulse.PingSweep,
+        udpulse.HeartbeatClient,
+        udpulse.HeartbeatServer,
+    }
     classes = {thing for thing in public if isinstance(thing, type)}
     return {
         thing
