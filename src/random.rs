@@ -40,6 +40,11 @@ impl Random {
         Self::new(Some(seed))
     }
 
+    /// Overwrites `bytes` with uniform ones.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+
     /// Draws a uniform number from 0 (included) to 1 (excluded).
     pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]

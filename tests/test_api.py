@@ -422,6 +422,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "duration": "above 0 and below 9.2e9 seconds",
         "seed": "0 to 2**64 - 1",
         "size": "0 to 65507",
+        "fill": "1 to 65507 bytes or 'random'",
         "keep": "0 to 2**32 - 1 or 'all'",
         "timestamps": "'user', 'receive' or 'kernel'",
         "precise": "True or False",

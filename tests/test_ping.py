@@ -18,6 +18,7 @@ import pytest
 
 import udpulse
 from udpulse import VERDICTS, EchoServer, PingClient, PingReport, PingSweep
+from udpulse.impair import Link
 
 # Whether kernel timestamps are available; the portable path has none.
 KERNEL_STAMPS = sys.platform == "linux" and "UDPULSE_PORTABLE" not in os.environ
@@ -220,6 +221,42 @@ def test_duplicates_corruption_and_foreign_datagrams_are_distinguished() -> None
     assert report.duplicates == 4
 
 
+@pytest.mark.parametrize("size", [0, 50, 64, 1400])
+@pytest.mark.parametrize("fill", [b".", b"abc", "random"])
+def test_no_damaged_reply_counts_as_an_answer(size: int, fill: Any) -> None:
+    with EchoServer(port=0, downlink=Link(corruption=1), seed=size) as server:
+        report = udpulse.ping(
+            *server.address, count=200, interval=0.001, timeout=0.5, size=size, fill=fill
+        )
+    assert (report.answered, report.late, report.foreign) == (0, 0, 0)
+    assert report.corrupt == report.received == 200
+
+
+@pytest.mark.parametrize("transform", ["upper", "echo"])
+def test_padding_comes_back(transform: Any) -> None:
+    padding = []
+
+    def answer(datagram: bytes) -> list[bytes]:
+        padding.append(datagram.split(b" ", 4)[4])
+        return [datagram.upper() if transform == "upper" else datagram]
+
+    for fill in (b".", bytes(range(256)), "random"):
+        with answering(answer) as address:
+            report = udpulse.ping(*address, count=2, size=400, fill=fill)
+        assert report.answered == 2
+    dots, pattern, one, other = padding[0], padding[2], *padding[4:]
+    assert dots == b"." * len(dots)
+    assert pattern == (2 * bytes(range(256)))[: len(pattern)]
+    assert len(set(one)) > 100
+    assert one[:300] != other[:300]
+
+
+@pytest.mark.parametrize("fill", [b"", "dots", bytes(65508)])
+def test_padding_is_bytes_or_random(fill: Any) -> None:
+    with pytest.raises(ValueError, match=r"^fill must be 1 to 65507 bytes or 'random', not "):
+        PingClient("127.0.0.1", fill=fill)
+
+
 @pytest.mark.parametrize("size", [0, 64, 1400, 65507])
 def test_a_payload_has_the_size_asked_for(size: int) -> None:
     sizes = []
@@ -244,6 +281,29 @@ def test_a_teachers_server_may_answer_anything(reply: bytes) -> None:
 
     with answering(answer) as address:
         assert udpulse.ping(*address, count=3, size=0).answered == 3
+
+
+def test_a_late_answer_without_a_number_shows_as_a_guess() -> None:
+    probes = 0
+
+    def answer(_: bytes) -> list[bytes]:
+        nonlocal probes
+        probes += 1
+        if probes == 2:
+            return []  # the answer to the second leaves when the third arrives
+        if probes != 3:
+            time.sleep(0.02)  # the server's own delay
+        return [b"Hello client 1"]
+
+    with answering(answer) as address:
+        client = PingClient(*address, count=4, timeout=0.5, size=0)
+        decided = [(probe.verdict, probe.guessed) for probe in client]
+        report = client.report()
+    # The first number is believed: it was right.
+    assert decided == [("answered", False), ("lost", False), ("answered", True), ("answered", True)]
+    assert adds_up(report)
+    assert (report.answered, report.guessed) == (3, 2)
+    assert "attributed by guess: 2" in str(report)
 
 
 def test_reordered_replies_are_counted() -> None:

@@ -76,6 +76,7 @@ def use_ping(address: Address) -> None:
         duration=None,
         seed=7,
         size=64,
+        fill=b"abc",
         keep="all",
         timestamps="receive",
         precise=False,
@@ -100,11 +101,13 @@ def use_ping(address: Address) -> None:
                 ],
             )
             show(probe.seq, probe.rtt, probe.reply, probe.sent_at, probe.kernel_rtt, probe.flow)
+            show(probe.guessed)
         assert_type(client.next_batch(10, timeout=0.0), list[udpulse.Probe])
     show(client.host, client.port, client.server, client.running, client.events_dropped)
     assert_type(client.last_send_error, OSError | None)
     show(client.count, client.timeout, client.interval, client.schedule, client.duration)
     show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
+    assert_type(client.fill, bytes | Literal["random"])
     show(client.ttl, client.dscp, client.dont_fragment, client.flows, client.family)
     show(client.resolve_every, client.wait_out)
     use_report(client.report())
@@ -149,6 +152,7 @@ def use_report(report: udpulse.PingReport) -> None:
         assert_type(change, reports.AddressChange)
         show(change.time, change.end, change.before, change.after)
     show(report.send_failed, report.pending, report.received, report.duplicates, report.corrupt)
+    show(report.guessed)
     show(report.foreign, report.loss, report.missed, report.timestamps, report.receive_drops)
     assert_type(report.loss_interval, tuple[float, float] | None)
     for runs in (report.loss_bursts, report.loss_gaps):

@@ -960,6 +960,8 @@ class PingClient:
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
+    fill: the padding up to that size, after the token: bytes to repeat, or "random" for
+        pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
@@ -988,12 +990,20 @@ class PingClient:
         decides it, and without an interval the next probe leaves 0.1 s later.
 
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
-    bytes
-    on a random token follows, known only to this session: a datagram without the token is foreign,
-    and a reply with the token that otherwise differs from the probe (other than by upper case) is
-    corrupt. Without a token the source address and the number are the only evidence: a reply with a
-    number belongs to the probe with that number, a reply without one to the waiting probe, and a
-    reply that resembles the probe, has its length and differs from it is corrupt.
+    bytes on a random token follows, known only to this session. A reply is accepted if it is the
+    probe as sent or all in upper case; any other datagram with the token is corrupt, one without
+    it foreign.
+
+    Below 64 bytes there is no token, and a server may use words of its own:
+
+    1. A reply of a probe's length belongs to it if it is the probe as sent or all in upper case. If
+       it differs from that in at most an eighth of its bytes, it is corrupt.
+    2. A longer reply that contains the text "Ping seq time" in any case belongs to that probe.
+    3. A number after the word "Ping" or "Pong" is that of the probe. Other numbers are believed if
+       the first two that the server sends are those of unanswered probes; otherwise they are
+       ignored.
+    4. A reply without a number is attributed to the only pending probe and counted as guessed. If
+       several are pending, it is foreign.
 
     Iterating yields each Probe when it is decided, and ends with the last.
 
@@ -1012,6 +1022,7 @@ class PingClient:
         duration: float | None = None,
         seed: int | None = None,
         size: int = 64,
+        fill: bytes | Literal["random"] = b".",
         keep: int | Literal["all"] = 10000,
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
@@ -1071,6 +1082,12 @@ class PingClient:
     def size(self) -> int:
         """the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
+        """
+
+    @property
+    def fill(self) -> bytes | Literal["random"]:
+        """the padding up to that size, after the token: bytes to repeat, or "random" for
+        pseudo-random bytes, others in each probe.
         """
 
     @property
@@ -1244,7 +1261,16 @@ class PingClient:
 class Probe:
     """A probe that was decided."""
 
-    __match_args__: Final = ("seq", "verdict", "rtt", "reply", "sent_at", "kernel_rtt", "flow")
+    __match_args__: Final = (
+        "seq",
+        "verdict",
+        "rtt",
+        "reply",
+        "sent_at",
+        "kernel_rtt",
+        "flow",
+        "guessed",
+    )
 
     def __new__(
         cls,
@@ -1258,6 +1284,7 @@ class Probe:
         sent_at: float,
         kernel_rtt: float | None = None,
         flow: int = 0,
+        guessed: bool = False,
     ) -> Self: ...
     @property
     def seq(self) -> int:
@@ -1296,6 +1323,12 @@ class Probe:
     @property
     def flow(self) -> int:
         """The number of its flow in the session, from 0."""
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the reply has no number, so that it was attributed to the only pending probe: it
+        may be the late reply to an earlier one.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -1512,6 +1545,12 @@ class PingReport:
         """Probes answered within the timeout."""
 
     @property
+    def guessed(self) -> int:
+        """Those of the answered probes whose reply has no number, so that it was attributed to the only
+        pending probe: each may be the late reply to an earlier one.
+        """
+
+    @property
     def late(self) -> int:
         """Probes answered after the timeout."""
 
@@ -1549,8 +1588,8 @@ class PingReport:
 
     @property
     def corrupt(self) -> int:
-        """Damaged replies: the content differs from the probe's, or the session's token comes with an
-        unknown number.
+        """Damaged replies: they carry the session's token or resemble a probe, and are not the probe as
+        sent or all in upper case.
         """
 
     @property
@@ -1786,6 +1825,7 @@ async def async_ping(
     duration: float | None = None,
     seed: int | None = None,
     size: int = 64,
+    fill: bytes | Literal["random"] = b".",
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -1817,6 +1857,8 @@ async def async_ping(
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
+    fill: the padding up to that size, after the token: bytes to repeat, or "random" for
+        pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
@@ -1893,6 +1935,7 @@ def ping(
     duration: float | None = None,
     seed: int | None = None,
     size: int = 64,
+    fill: bytes | Literal["random"] = b".",
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -1926,6 +1969,8 @@ def ping(
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         is the bare message of the lab, to which a server may reply with other words.
+    fill: the padding up to that size, after the token: bytes to repeat, or "random" for
+        pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the

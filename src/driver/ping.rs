@@ -33,7 +33,7 @@ pub fn start(
     // The sockets have one family.
     let endpoint = Endpoint { family: Some(target.into()), ..endpoint.clone() };
     let names = Names { endpoints: vec![endpoint], dual: false };
-    let flows = Flows::new(server, Config { target, ..config }, flows, start);
+    let flows = Flows::new(server, &Config { target, ..config }, flows, start);
     let runs = sockets.into_iter().enumerate().map(|(flow, socket)| {
         let interrupter = socket.interrupter();
         (interrupter, move |shared: &Shared<Flows>| run(shared, flow, socket, false))

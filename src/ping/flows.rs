@@ -17,7 +17,7 @@ pub struct Flows {
 impl Flows {
     /// Spreads a session with `target` over `flows` flows that start at `start`.
     #[must_use]
-    pub fn new(target: Target, config: Config, flows: u32, start: Stamp) -> Self {
+    pub fn new(target: Target, config: &Config, flows: u32, start: Stamp) -> Self {
         let session =
             |flow| Session::new(Config { start: Some(start), ..share(config, flows, flow) });
         let sessions = (0..flows).map(session).collect();
@@ -149,7 +149,7 @@ pub(super) fn count_of(count: u64, flows: u32, flow: u32) -> u64 {
 }
 
 /// Returns one flow's share of a session.
-pub(super) fn share(config: Config, flows: u32, flow: u32) -> Config {
+pub(super) fn share(config: &Config, flows: u32, flow: u32) -> Config {
     let (all, this) = (i64::from(flows), i64::from(flow));
     let (schedule, offset_ns) = match config.schedule {
         Schedule::StopAndWait => (config.schedule, 0),
@@ -168,7 +168,7 @@ pub(super) fn share(config: Config, flows: u32, flow: u32) -> Config {
     };
     let count = config.count.map(|count| count_of(count, flows, flow));
     let keep = config.keep.map(|keep| keep.div_ceil(flows as usize));
-    Config { count, schedule, offset_ns, keep, ..config }
+    Config { count, schedule, offset_ns, keep, ..config.clone() }
 }
 
 #[cfg(test)]
@@ -176,6 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ping::Fill;
 
     const MS: i64 = 1_000_000;
 
@@ -194,19 +195,20 @@ mod tests {
             timeout_ns: 10 * MS,
             wait_out: false,
             size: 0,
+            fill: Fill::default(),
             keep: None,
             events: 9,
         }
     }
 
-    fn flows(config: Config, flows: u32, start: Stamp) -> Flows {
+    fn flows(config: &Config, flows: u32, start: Stamp) -> Flows {
         Flows::new(config.target.into(), config, flows, start)
     }
 
     #[test]
     fn the_slots_of_a_grid_take_turns() {
         let every = Schedule::Periodic { interval_ns: MS };
-        let mut flows = flows(config(every, Some(8)), 3, at(5));
+        let mut flows = flows(&config(every, Some(8)), 3, at(5));
         let mut turns = Vec::new();
         for ms in 5..30 {
             for flow in 0..3 {
@@ -224,14 +226,14 @@ mod tests {
     fn flows_of_poisson_probes_differ_and_keep_their_mean() {
         let poisson = Schedule::Poisson { mean_ns: MS, seed: Some(1) };
         let shares: Vec<_> =
-            (0..2).map(|flow| share(config(poisson, None), 2, flow).schedule).collect();
+            (0..2).map(|flow| share(&config(poisson, None), 2, flow).schedule).collect();
         assert_eq!(shares[0], Schedule::Poisson { mean_ns: 2 * MS, seed: Some(1) });
         assert_eq!(shares[1], Schedule::Poisson { mean_ns: 2 * MS, seed: Some(2) });
     }
 
     #[test]
     fn a_clock_step_seen_by_all_flows_counts_once() {
-        let mut flows = flows(config(Schedule::StopAndWait, Some(9)), 2, at(0));
+        let mut flows = flows(&config(Schedule::StopAndWait, Some(9)), 2, at(0));
         for ms in [0, 1, 2] {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
             (0..2).for_each(|flow| flows.on_time(flow, stepped, ms * MS));
@@ -244,7 +246,7 @@ mod tests {
         fn each_probe_has_one_flow(count in 1..1000_u64, flows in 1..64_u32) {
             let all = config(Schedule::StopAndWait, Some(count));
             let counts: Vec<_> =
-                (0..flows).filter_map(|flow| share(all, flows, flow).count).collect();
+                (0..flows).filter_map(|flow| share(&all, flows, flow).count).collect();
             prop_assert_eq!(counts.iter().sum::<u64>(), count);
             prop_assert!(counts[0] - counts[counts.len() - 1] <= 1);
         }

@@ -1,9 +1,11 @@
-//! The text of a probe, and the claims of a reply.
+//! The text of a probe, and the likeness of a reply.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::LazyLock;
 
-use crate::wire::{self, Template};
+use crate::Random;
+use crate::wire::Template;
 
 /// The smallest payload that carries a token; it leaves room for the lab's message with any number.
 pub const MIN_TOKEN_SIZE: usize = 64;
@@ -11,14 +13,54 @@ pub const MIN_TOKEN_SIZE: usize = 64;
 /// How many bytes of a reply are searched.
 const SEARCHED: usize = 1024;
 
-/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token and dots up to the
-/// size follow.
+/// How many occurrences of a word in a reply are read.
+const MAX_WORDS: usize = 4;
+
+/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token follows. Padding
+/// up to the size comes last.
 #[derive(Debug)]
 pub(super) struct Message {
+    secret: u64,
     token: Option<Token>,
     size: usize,
+    fill: Fill,
     /// A buffer for the text of a probe.
     said: Vec<u8>,
+}
+
+/// The content of the padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// These bytes, over and over; at least one.
+    Pattern(Cow<'static, [u8]>),
+    /// Pseudo-random bytes, others in each probe.
+    Random,
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        Self::Pattern(Cow::Borrowed(b"."))
+    }
+}
+
+impl Fill {
+    /// Appends padding to `out` up to `size` bytes.
+    fn pad(&self, size: usize, random: impl FnOnce() -> Random, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self {
+            Self::Random => {
+                out.resize(size, 0);
+                random().fill(&mut out[start..]);
+            }
+            Self::Pattern(pattern) => {
+                out.extend_from_slice(&pattern[..pattern.len().min(size - start)]);
+                while (start + 1..size).contains(&out.len()) {
+                    let more = (out.len() - start).min(size - out.len());
+                    out.extend_from_within(start..start + more);
+                }
+            }
+        }
+    }
 }
 
 /// The beginning of every message.
@@ -33,32 +75,49 @@ pub(super) fn token_of(reply: &[u8]) -> Option<Token> {
     beginning.splitn(5, |byte| *byte == b' ').nth(3)?.try_into().ok()
 }
 
-/// A reply's own account of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// An echo of the probe with this number.
-    Echo(u64),
-    /// Another answer to the probe with this number.
-    Answer(u64),
-    /// A reply without a number.
-    Unnumbered,
-    /// Carries our token, but the header is damaged.
-    Damaged,
-    /// Lacks our token.
-    Foreign,
+/// Returns the numbers after the first few occurrences of `word` in `text`, in any case, each with
+/// the index of the word.
+pub(super) fn numbers_after(
+    word: &'static [u8],
+    text: &[u8],
+) -> impl Iterator<Item = (usize, u64)> {
+    let text = searched(text);
+    let words = text.windows(word.len()).enumerate();
+    let found = words.filter(|(_, window)| window.eq_ignore_ascii_case(word)).take(MAX_WORDS);
+    found.filter_map(|(index, _)| Some((index, whole_number(&text[index + word.len()..])?)))
+}
+
+/// Returns the part of a reply that is searched.
+pub(super) fn searched(reply: &[u8]) -> &[u8] {
+    &reply[..reply.len().min(SEARCHED)]
+}
+
+/// Returns the whole number that `text` begins with.
+fn whole_number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_fraction = text.get(digits) == Some(&b'.');
+    if is_fraction { None } else { std::str::from_utf8(&text[..digits]).ok()?.parse().ok() }
+}
+
+/// Returns whether two texts of the same length differ, apart from case, in at most an eighth of
+/// their bytes, or in one.
+fn nearly_same(one: &[u8], other: &[u8]) -> bool {
+    let differ = |(one, other): &(&u8, &u8)| !one.eq_ignore_ascii_case(other);
+    one.len() == other.len()
+        && one.iter().zip(other).filter(differ).count() <= (one.len() / 8).max(1)
 }
 
 impl Message {
     /// Creates messages of `size` bytes, or more if the lab's message is longer. `secret` becomes
     /// the token.
-    pub(super) fn new(size: usize, secret: u64) -> Self {
+    pub(super) fn new(size: usize, fill: Fill, secret: u64) -> Self {
         let token = (size >= MIN_TOKEN_SIZE).then(|| {
             let mut token = [0; 16];
             // Upper case, because the lab's server raises letters. The 16 digits fit exactly.
             let _ = write!(&mut token[..], "{secret:016X}");
             token
         });
-        Self { token, size, said: Vec::new() }
+        Self { secret, token, size, fill, said: Vec::new() }
     }
 
     /// Returns the token, if there is one.
@@ -76,45 +135,53 @@ impl Message {
         }
         if out.len() < self.size {
             out.push(b' ');
-            out.resize(self.size, b'.');
+            self.fill.pad(self.size, || Random::stream(self.secret, &[seq]), out);
         }
     }
 
-    /// Returns the claim of a reply.
-    pub(super) fn claim(&self, reply: &[u8]) -> Claim {
-        let beginning = &reply[..reply.len().min(SEARCHED)];
-        let knows = |token: &Token| {
-            let mut windows = beginning[..beginning.len().min(2 * MIN_TOKEN_SIZE)].windows(16);
-            windows.any(|window| window == token)
-        };
-        match (&self.token, echoed(beginning)) {
-            (Some(token), _) if !knows(token) => Claim::Foreign,
-            (_, Some(seq)) => Claim::Echo(seq),
-            (Some(_), None) => Claim::Damaged,
-            (None, None) => wire::read(beginning).seq.map_or(Claim::Unnumbered, Claim::Answer),
-        }
+    /// Returns the number of a probe whose end may be missing.
+    pub(super) fn number_of(&self, probe: &[u8]) -> Option<u64> {
+        let rest = probe.strip_prefix(b"Ping ")?;
+        let number = &rest[..rest.iter().position(|byte| *byte == b' ')?];
+        let is_ours = self.token.is_none_or(|token| token_of(probe) == Some(token));
+        if is_ours { whole_number(number) } else { None }
     }
 
-    /// Returns whether `reply` is the probe as sent, ignoring case. Without a token, only a reply
-    /// of the same length must match: teachers' servers put their own words around a number.
-    pub(super) fn fits(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
+    /// Returns whether a reply carries our token, or nearly.
+    pub(super) fn is_ours(&self, reply: &[u8]) -> bool {
+        let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
+        let is_in = |token| beginning.windows(16).any(|window| nearly_same(window, token));
+        self.token.as_ref().is_some_and(|token| is_in(token))
+    }
+
+    /// Returns whether `reply` is the probe as sent or all in upper case. Without a token, a reply
+    /// of another length may have the lab's message in any case at `index`: some servers put words
+    /// of their own around it.
+    pub(super) fn is_echo(&mut self, reply: &[u8], index: usize, seq: u64, wall_ns: i64) -> bool {
         let mut said = std::mem::take(&mut self.said);
         self.write(seq, wall_ns, &mut said);
-        let fits =
-            said.eq_ignore_ascii_case(reply) || (self.token.is_none() && said.len() != reply.len());
+        let is_echo = if said.len() == reply.len() {
+            said == reply || {
+                said.make_ascii_uppercase();
+                said == reply
+            }
+        } else {
+            LAB.write(seq, wall_ns, 0, &mut said);
+            let quoted = reply.get(index..index + said.len());
+            self.token.is_none() && quoted.is_some_and(|quoted| quoted.eq_ignore_ascii_case(&said))
+        };
         self.said = said;
-        fits
+        is_echo
     }
-}
 
-/// Returns the number of the probe if `text` begins like one, in any case.
-fn echoed(text: &[u8]) -> Option<u64> {
-    let (word, rest) = text.split_at_checked(5)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !word.eq_ignore_ascii_case(b"Ping ") || digits == 0 || rest.get(digits) != Some(&b' ') {
-        return None;
+    /// Returns whether `reply` has the length of the probe and differs from it in a few bytes.
+    pub(super) fn is_nearly(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
+        let mut said = std::mem::take(&mut self.said);
+        self.write(seq, wall_ns, &mut said);
+        let is_nearly = nearly_same(&said, reply);
+        self.said = said;
+        is_nearly
     }
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -124,23 +191,40 @@ mod tests {
     use proptest::prelude::*;
 
     const WALL_NS: i64 = 1_486_420_330_837_133_000;
+    const SECRET: u64 = 0x1234_5678_9ABC_DEF0;
 
-    fn message(size: usize) -> (Message, Vec<u8>) {
-        let message = Message::new(size, 0x1234_5678_9ABC_DEF0);
+    fn fills() -> [Fill; 4] {
+        let pattern = |bytes: &'static [u8]| Fill::Pattern(Cow::Borrowed(bytes));
+        [Fill::default(), pattern(b"abc"), pattern(&[7; 100]), Fill::Random]
+    }
+
+    fn filled(size: usize, fill: Fill) -> (Message, Vec<u8>) {
+        let message = Message::new(size, fill, SECRET);
         let mut out = Vec::new();
         message.write(7, WALL_NS, &mut out);
         (message, out)
     }
 
+    fn message(size: usize) -> (Message, Vec<u8>) {
+        filled(size, Fill::default())
+    }
+
+    fn is_echo(message: &mut Message, reply: &[u8]) -> bool {
+        let mut numbers = numbers_after(b"Ping ", reply);
+        numbers.any(|(index, seq)| message.is_echo(reply, index, seq, WALL_NS))
+    }
+
     #[test]
     fn the_labs_message_comes_first_and_the_size_is_kept() {
-        for size in [0, 30, MIN_TOKEN_SIZE, 100, MAX_DATAGRAM] {
-            let (mut message, out) = message(size);
-            assert!(out.starts_with(b"Ping 7 1486420330.837133"));
-            assert_eq!(out.len(), size.max(24));
-            assert_eq!(message.claim(&out.to_ascii_uppercase()), Claim::Echo(7));
-            assert!(message.fits(&out.to_ascii_uppercase(), 7, WALL_NS));
-            assert_eq!(token_of(&out.to_ascii_uppercase()), message.token());
+        for size in [0, 25, 26, 30, MIN_TOKEN_SIZE, 100, MAX_DATAGRAM] {
+            for fill in fills() {
+                let (mut message, out) = filled(size, fill);
+                assert!(out.starts_with(b"Ping 7 1486420330.837133"));
+                assert_eq!((out.len(), message.number_of(&out)), (size.max(24), Some(7)));
+                let upper = out.to_ascii_uppercase();
+                assert!(is_echo(&mut message, &out) && is_echo(&mut message, &upper));
+                assert_eq!(token_of(&upper), message.token());
+            }
         }
         let mut out = Vec::new();
         message(MIN_TOKEN_SIZE).0.write(u64::MAX, WALL_NS, &mut out);
@@ -148,52 +232,96 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_reply_lacks_the_token() {
-        let (message, out) = message(64);
-        assert_eq!(message.claim(&out[..24]), Claim::Foreign);
-        let other = Message::new(64, 2);
-        assert_eq!(other.claim(&out), Claim::Foreign);
+    fn padding_repeats_a_pattern_or_is_random() {
+        let padding = |size, fill| filled(size, fill).1.split_off(25);
+        assert_eq!(padding(33, Fill::Pattern(b"abc".into())), b"abcabcab");
+        assert_eq!(padding(27, Fill::Pattern(b"abc".into())), b"ab");
+        let random = Message::new(60, Fill::Random, SECRET);
+        let [mut one, mut other] = [Vec::new(), Vec::new()];
+        random.write(1, WALL_NS, &mut one);
+        random.write(2, WALL_NS, &mut other);
+        assert_ne!(one[25..], other[25..]);
+        assert_eq!(random.number_of(&one[..8]), Some(1));
+        assert_eq!(random.number_of(b"Ping 12"), None, "the end of the number is missing");
     }
 
     #[test]
-    fn replies_in_other_words_are_matched_by_number() {
-        let (mut message, _) = message(0);
-        for (reply, claim) in [
-            ("pong", Claim::Unnumbered),
-            ("Pong 7", Claim::Answer(7)),
-            ("Reply to 7 at 1486420331.2", Claim::Answer(7)),
+    fn a_forged_reply_lacks_the_token() {
+        let (mut message, out) = message(64);
+        assert!(!message.is_ours(&out[..24]) && message.is_ours(&out[..41]));
+        let mut other = Message::new(64, Fill::default(), 2);
+        assert!(!other.is_ours(&out) && !is_echo(&mut other, &out));
+        assert_eq!((other.number_of(&out), message.number_of(&out)), (None, Some(7)));
+        assert!(is_echo(&mut message, &out));
+    }
+
+    #[test]
+    fn without_a_token_words_may_stand_around_the_message() {
+        let (mut message, out) = message(0);
+        let text = String::from_utf8(out).unwrap();
+        for reply in [
+            format!("You said {text}"),
+            format!("{}!\n", text.to_lowercase()),
+            format!("Reply to ping 3: ping x: PING 9 {text} at 1486420331.2"),
         ] {
-            assert_eq!(message.claim(reply.as_bytes()), claim, "{reply}");
+            assert!(is_echo(&mut message, reply.as_bytes()), "{reply}");
+            assert!(!message.is_nearly(reply.as_bytes(), 7, WALL_NS));
         }
-        assert_eq!(message.claim(b"Ping 7 received"), Claim::Echo(7));
-        assert!(message.fits(b"Ping 7 received", 7, WALL_NS));
-        assert!(!message.fits(b"Ping 7 1486420330.837134", 7, WALL_NS));
+        for reply in ["", "pong", "Pong 7", "Ping 7 received", "Ping 7 1486420330.837134"] {
+            assert!(!is_echo(&mut message, reply.as_bytes()), "{reply}");
+        }
+        let (mut message, out) = self::message(30);
+        assert!(is_echo(&mut message, &out[..24]), "the lab's message is the whole of its text");
+        assert!(!is_echo(&mut message, b"Ping 7 1486420330.837133 ....,"));
+    }
+
+    #[test]
+    fn numbers_stand_after_their_word() {
+        let numbers = |text: &str| {
+            numbers_after(b"Pong ", text.as_bytes()).map(|(_, seq)| seq).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("pong 7"), [7]);
+        assert_eq!(numbers("PONG 7 and Pong 8, pong"), [7, 8]);
+        assert!(numbers("pong 0.5 ms, pong x, ping 4, pong 99999999999999999999").is_empty());
+        assert_eq!(numbers(&"pong 1 ".repeat(9)).len(), MAX_WORDS);
     }
 
     proptest! {
         #[test]
         fn damage_is_always_detected(
-            size in MIN_TOKEN_SIZE..300, at in any::<prop::sample::Index>(), bits in 1..=255_u8,
+            size in prop_oneof![Just(0), MIN_TOKEN_SIZE..300],
+            fill in prop::sample::select(fills().to_vec()),
+            upper: bool,
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..40),
         ) {
-            let (mut message, out) = message(size);
-            let mut damaged = out.clone();
-            damaged[at.index(out.len())] ^= bits;
-            prop_assume!(!damaged.eq_ignore_ascii_case(&out));
-            let taken = match message.claim(&damaged) {
-                Claim::Echo(7) => message.fits(&damaged, 7, WALL_NS),
-                Claim::Echo(_) | Claim::Damaged | Claim::Foreign => false,
-                Claim::Answer(_) | Claim::Unnumbered => true,
-            };
-            prop_assert!(!taken);
+            let (mut message, mut out) = filled(size, fill);
+            let sent = out.clone();
+            if upper {
+                out.make_ascii_uppercase();
+            }
+            // Without a token the lab's message must not be another one.
+            let flips = if size == 0 { &flips[..1] } else { &flips };
+            for (index, bit) in flips {
+                let index = index.index(out.len());
+                out[index] ^= 1_u8 << bit;
+            }
+            prop_assume!(out != sent && out != sent.to_ascii_uppercase());
+            prop_assert!(!message.is_echo(&out, 0, 7, WALL_NS));
+            if flips.len() == 1 {
+                prop_assert!(message.is_nearly(&out, 7, WALL_NS));
+                prop_assert_eq!(message.is_ours(&out), size > 0);
+            }
         }
 
         #[test]
         fn any_bytes_can_be_read(
-            size in 0..100_usize, reply in prop::collection::vec(any::<u8>(), 0..100),
+            size in 0..100_usize, reply in prop::collection::vec(any::<u8>(), 0..100), index: u8,
         ) {
             let (mut message, _) = message(size);
-            let _ = message.claim(&reply);
-            let _ = message.fits(&reply, 7, WALL_NS);
+            let _ = (message.number_of(&reply), message.is_ours(&reply));
+            let _ = is_echo(&mut message, &reply);
+            let _ = message.is_echo(&reply, index.into(), 7, WALL_NS);
+            let _ = message.is_nearly(&reply, 7, WALL_NS);
         }
     }
 }

@@ -12,7 +12,7 @@ mod steps;
 mod sweep;
 
 pub use flows::Flows;
-pub use message::MIN_TOKEN_SIZE;
+pub use message::{Fill, MIN_TOKEN_SIZE};
 pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
 pub use pauses::Pauses;
 pub use probe_log::{Columns, Row};

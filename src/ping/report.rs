@@ -18,6 +18,9 @@ pub struct Counters {
     pub sent: u64,
     /// Probes answered within the timeout.
     pub answered: u64,
+    /// Those of them whose reply has no number, so that it was attributed to the only pending
+    /// probe.
+    pub guessed: u64,
     /// Probes answered after the timeout.
     pub late: u64,
     /// Probes not answered, for no known reason.
@@ -34,8 +37,8 @@ pub struct Counters {
     pub received: u64,
     /// Replies to a probe that already had one (RFC 5560).
     pub duplicates: u64,
-    /// Damaged replies: the content differs from the probe's, or our token comes with an unknown
-    /// number.
+    /// Damaged replies: they carry our token or resemble a probe, and are not the probe as sent or
+    /// in upper case.
     pub corrupt: u64,
     /// All other datagrams: without our token, or replies to forgotten probes.
     pub foreign: u64,
@@ -72,8 +75,8 @@ impl Counters {
         }
     }
 
-    /// Returns all counters: probes, their verdicts, datagrams, their kinds.
-    fn all(&mut self) -> [&mut u64; 12] {
+    /// Returns all counters: probes, their verdicts, datagrams, their kinds, guesses.
+    fn all(&mut self) -> [&mut u64; 13] {
         [
             &mut self.sent,
             &mut self.answered,
@@ -87,6 +90,7 @@ impl Counters {
             &mut self.duplicates,
             &mut self.corrupt,
             &mut self.foreign,
+            &mut self.guessed,
         ]
     }
 
@@ -95,7 +99,9 @@ impl Counters {
         let failed = [self.lost, self.refused, self.unreachable, self.send_failed];
         let verdicts = failed.into_iter().chain([self.answered, self.late, self.pending]);
         let kinds = [self.answered, self.late, self.duplicates, self.corrupt, self.foreign];
-        self.sent == verdicts.sum::<u64>() && self.received == kinds.iter().sum::<u64>()
+        self.sent == verdicts.sum::<u64>()
+            && self.received == kinds.iter().sum::<u64>()
+            && self.guessed <= self.answered
     }
 }
 

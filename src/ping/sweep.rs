@@ -9,7 +9,7 @@ use slab::Slab;
 
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
-use crate::ping::{Config, MIN_TOKEN_SIZE, Report, Schedule, Session};
+use crate::ping::{Config, Fill, MIN_TOKEN_SIZE, Report, Schedule, Session};
 use crate::time::NS_PER_SECOND;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -241,6 +241,7 @@ impl Sweep {
             timeout_ns: self.config.timeout_ns,
             wait_out: false,
             size: self.config.size.max(MIN_TOKEN_SIZE),
+            fill: Fill::default(),
             keep: self.config.keep,
             events: 0,
         };
@@ -250,7 +251,7 @@ impl Sweep {
                 self.secrets = Random::secrets(SECRETS);
             }
             let secret = self.secrets.pop().unwrap_or_default();
-            let session = Session::with_secret(share(config, flows, flow), secret);
+            let session = Session::with_secret(share(&config, flows, flow), secret);
             self.of_token.extend(session.token().map(|token| (token, (round, flow as usize))));
             session
         };

@@ -38,7 +38,7 @@
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::python::args::Argument;
 
@@ -74,6 +74,7 @@ pub(super) enum Literal {
     Int(u32),
     Float(f64),
     Text(&'static str),
+    Bytes(&'static [u8]),
     EmptyTuple,
 }
 
@@ -85,6 +86,7 @@ impl Literal {
             Self::Int(value) => value.into_bound_py_any(py),
             Self::Float(value) => value.into_bound_py_any(py),
             Self::Text(value) => value.into_bound_py_any(py),
+            Self::Bytes(value) => Ok(PyBytes::new(py, value).into_any()),
             Self::EmptyTuple => Ok(PyTuple::empty(py).into_any()),
         }
     }
@@ -105,6 +107,12 @@ impl From<f64> for Literal {
 impl From<&'static str> for Literal {
     fn from(value: &'static str) -> Self {
         Self::Text(value)
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Literal {
+    fn from(value: &'static [u8; N]) -> Self {
+        Self::Bytes(value)
     }
 }
 

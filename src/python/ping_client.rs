@@ -2,13 +2,14 @@
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
-use crate::ping::{Config, Flows, Schedule};
+use crate::ping::{Config, Fill, Flows, Schedule};
 use crate::python::args::{
     Argument, Count, Int, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word, Words,
-    integer, wrong_value,
+    integer, wrong_type, wrong_value,
 };
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
@@ -50,6 +51,9 @@ macro_rules! ping_options {
         /// the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
         /// is the bare message of the lab, to which a server may reply with other words.
         size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
+        /// the padding up to that size, after the token: bytes to repeat, or "random" for
+        /// pseudo-random bytes, others in each probe.
+        fill: Fill = b".",
         /// the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         /// `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
         keep: Keep = 10000,
@@ -131,6 +135,30 @@ impl Words for Pattern {
         &[("periodic", Self::Periodic), ("poisson", Self::Poisson)];
 }
 
+impl Argument for Fill {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = format!("1 to {MAX_DATAGRAM} bytes or 'random'");
+        if let Ok(bytes) = given.cast::<PyBytes>() {
+            let bytes = bytes.as_bytes();
+            let possible = (1..=MAX_DATAGRAM).contains(&bytes.len());
+            return if possible {
+                Ok(Self::Pattern(bytes.to_vec().into()))
+            } else {
+                Err(wrong_value(name, given, &allowed))
+            };
+        }
+        let word: String = given.extract().map_err(|_| wrong_type(name, given, &allowed))?;
+        if word == "random" { Ok(Self::Random) } else { Err(wrong_value(name, given, &allowed)) }
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Pattern(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
+            Self::Random => "random".into_bound_py_any(py),
+        }
+    }
+}
+
 impl Words for Timestamps {
     const WORDS: &'static [(&'static str, Self)] =
         &[("user", Self::User), ("receive", Self::Receive), ("kernel", Self::Kernel)];
@@ -188,6 +216,7 @@ impl Settings {
             timeout_ns: self.timeout.ns(),
             wait_out: self.wait_out,
             size: self.size.0,
+            fill: self.fill.clone(),
             keep: self.keep.rows(),
             events: UNREAD,
         })
@@ -225,12 +254,20 @@ impl Settings {
 ///
 #[doc = ping_options!(docs)]
 /// A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
-/// bytes
-/// on a random token follows, known only to this session: a datagram without the token is foreign,
-/// and a reply with the token that otherwise differs from the probe (other than by upper case) is
-/// corrupt. Without a token the source address and the number are the only evidence: a reply with a
-/// number belongs to the probe with that number, a reply without one to the waiting probe, and a
-/// reply that resembles the probe, has its length and differs from it is corrupt.
+/// bytes on a random token follows, known only to this session. A reply is accepted if it is the
+/// probe as sent or all in upper case; any other datagram with the token is corrupt, one without
+/// it foreign.
+///
+/// Below 64 bytes there is no token, and a server may use words of its own:
+///
+/// 1. A reply of a probe's length belongs to it if it is the probe as sent or all in upper case. If
+///    it differs from that in at most an eighth of its bytes, it is corrupt.
+/// 2. A longer reply that contains the text "Ping seq time" in any case belongs to that probe.
+/// 3. A number after the word "Ping" or "Pong" is that of the probe. Other numbers are believed if
+///    the first two that the server sends are those of unanswered probes; otherwise they are
+///    ignored.
+/// 4. A reply without a number is attributed to the only pending probe and counted as guessed. If
+///    several are pending, it is foreign.
 ///
 /// Iterating yields each Probe when it is decided, and ends with the last.
 ///
@@ -280,7 +317,7 @@ impl PingClient {
         let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         self.handle.launch(py, self.endpoints(), |targets| {
             let server = (&self.endpoint, targets[0]);
-            driver::ping::start(server, resolve_every_ns, &socket, self.config, flows)
+            driver::ping::start(server, resolve_every_ns, &socket, self.config.clone(), flows)
         })
     }
 }

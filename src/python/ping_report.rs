@@ -57,6 +57,7 @@ impl PingReport {
         "duplicates",
         "corrupt",
         "foreign",
+        "guessed",
         "loss",
         "loss_interval",
         "loss_bursts",
@@ -139,21 +140,26 @@ impl PingReport {
         let (name, allowed) = ("probes", "Probe objects");
         let rows = items(name, probes, MAX_PROBES, allowed, |probe| {
             let probe = probe.cast::<Probe>().map_err(|_| wrong_type(name, probe, allowed))?;
-            probe.get().row(size)
+            let (flow, row) = probe.get().row(size)?;
+            Ok((flow, row, probe.get().guessed))
         })?;
-        let mut flows = BTreeMap::<_, Vec<Row>>::new();
-        for (flow, row) in rows {
-            flows.entry(flow).or_default().push(row);
+        let mut flows = BTreeMap::<_, (Vec<Row>, u64)>::new();
+        for (flow, row, guessed) in rows {
+            let (rows, guesses) = flows.entry(flow).or_default();
+            rows.push(row);
+            *guesses += u64::from(guessed);
         }
         let mut reports = Vec::new();
-        for (flow, mut rows) in flows {
+        for (flow, (mut rows, guessed)) in flows {
             rows.sort_by_key(|row| (row.sent_ns, row.seq));
             let numbers: HashSet<_> = rows.iter().map(|row| row.seq).collect();
             if numbers.len() < rows.len() {
                 let text = format!("each number of flow {flow} must occur once");
                 return Err(PyValueError::new_err(text));
             }
-            reports.push(Report::of_probes(flow, &rows));
+            let mut report = Report::of_probes(flow, &rows);
+            report.counters.guessed = guessed;
+            reports.push(report);
         }
         Ok(Self::of_flows(reports))
     }
@@ -175,6 +181,13 @@ impl PingReport {
     #[getter]
     fn answered(&self) -> u64 {
         self.report.counters.answered
+    }
+
+    /// Those of the answered probes whose reply has no number, so that it was attributed to the only
+    /// pending probe: each may be the late reply to an earlier one.
+    #[getter]
+    fn guessed(&self) -> u64 {
+        self.report.counters.guessed
     }
 
     /// Probes answered after the timeout.
@@ -227,8 +240,8 @@ impl PingReport {
         self.report.counters.duplicates
     }
 
-    /// Damaged replies: the content differs from the probe's, or the session's token comes with an
-    /// unknown number.
+    /// Damaged replies: they carry the session's token or resemble a probe, and are not the probe as
+    /// sent or all in upper case.
     #[getter]
     fn corrupt(&self) -> u64 {
         self.report.counters.corrupt
@@ -654,6 +667,12 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     let mut lines = vec![format!("{} {probes}: {verdicts}", counters.sent)];
     if verdicts.is_empty() {
         lines = vec!["no probes".to_owned()];
+    }
+    if counters.guessed > 0 {
+        lines.push(format!(
+            "answered without a number, so attributed by guess: {}",
+            counters.guessed
+        ));
     }
     if let (Some(loss), Some((low, high))) = (counters.loss(), report.loss_interval()) {
         let percent = |share: f64| (share * 1000.0).round() / 10.0;

@@ -31,6 +31,9 @@ value! {
         kernel_rtt: Option<f64> = None,
         /// The number of its flow in the session, from 0.
         flow: u64 = 0,
+        /// Whether the reply has no number, so that it was attributed to the only pending probe: it
+        /// may be the late reply to an earlier one.
+        guessed: bool = False,
     }
 }
 
@@ -44,6 +47,7 @@ impl From<(usize, ping::Probe)> for Probe {
             sent_at: seconds(probe.sent_at.wall_ns),
             kernel_rtt: probe.kernel_rtt_ns.map(seconds),
             flow: flow as u64,
+            guessed: probe.guessed,
         }
     }
 }
@@ -68,6 +72,9 @@ impl Probe {
             }
             (rtt_ns, kernel_rtt_ns) => (rtt_ns.flatten(), kernel_rtt_ns.flatten()),
         };
+        if self.guessed && verdict != Verdict::Answered {
+            return Err(wrong("must not be guessed"));
+        }
         let sent_ns = nanoseconds(self.sent_at);
         let sent_ns = sent_ns.ok_or_else(|| wrong("must have a sent_at that is a Unix time"))?;
         Ok((flow, Row { seq: self.seq, sent_ns, rtt_ns, kernel_rtt_ns, verdict, size }))

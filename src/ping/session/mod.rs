@@ -1,15 +1,18 @@
 //! One ping session: sends probes on schedule and decides the verdict of each.
 
+mod judge;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
-use crate::ping::message::{Claim, Message, Token};
+use crate::ping::message::{Message, Token};
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
+use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
-use crate::ping::{Counters, Report, Schedule};
+use crate::ping::{Counters, Fill, Report, Schedule};
 use crate::wire::shown;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -23,7 +26,7 @@ const MAX_PENDING: usize = 1 << 20;
 const PAUSE_NS: i64 = 100_000_000;
 
 /// The settings of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The destination.
     pub target: SocketAddr,
@@ -43,6 +46,8 @@ pub struct Config {
     pub wait_out: bool,
     /// The payload of a probe in bytes; more if the lab's message is longer.
     pub size: usize,
+    /// The content of the padding up to that size.
+    pub fill: Fill,
     /// How many of the last probes to keep as columns; all if `None`.
     pub keep: Option<usize>,
     /// How many decided probes to keep for a reader.
@@ -97,6 +102,8 @@ pub struct Probe {
     pub kernel_rtt_ns: Option<i64>,
     /// The payload of the reply, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
     pub reply: Option<Box<[u8]>>,
+    /// Whether the reply has no number: it was attributed to the only pending probe.
+    pub guessed: bool,
 }
 
 /// A ping session as a state machine.
@@ -126,6 +133,8 @@ pub struct Session {
     /// Stop-and-wait sends nothing earlier.
     not_before_ns: i64,
     now: Stamp,
+    /// Whether the server's own numbers are ours.
+    numbers: Numbers,
 }
 
 /// A remembered probe.
@@ -142,6 +151,8 @@ struct Record {
     verdict: Verdict,
     /// The verdict if no reply arrives.
     silence: Verdict,
+    /// Whether its reply was attributed by guess.
+    guessed: bool,
 }
 
 impl Record {
@@ -149,13 +160,6 @@ impl Record {
     fn timed_from_ns(&self) -> i64 {
         if self.silence == Verdict::SendFailed { self.due_ns } else { self.at.mono_ns }
     }
-}
-
-/// The match of a received datagram.
-enum Match {
-    Reply(u64),
-    Corrupt,
-    Foreign,
 }
 
 impl Session {
@@ -168,7 +172,7 @@ impl Session {
     /// Creates a session whose token is made of `secret`, which nobody must be able to guess.
     pub(super) fn with_secret(config: Config, secret: u64) -> Self {
         Self {
-            message: Message::new(config.size, secret),
+            message: Message::new(config.size, config.fill.clone(), secret),
             report: Report { log: ProbeLog::new(config.keep), ..Report::default() },
             slots: None,
             started: None,
@@ -183,6 +187,7 @@ impl Session {
             failed: false,
             not_before_ns: i64::MIN,
             now: Stamp::default(),
+            numbers: Numbers::default(),
             config,
         }
     }
@@ -263,7 +268,7 @@ impl Session {
     }
 
     fn explain_silence(&mut self, datagram: &[u8], why: Verdict) {
-        if let Claim::Echo(seq) = self.message.claim(datagram)
+        if let Some(seq) = self.message.number_of(datagram)
             && let Some(probe) = self.remembered(seq)
         {
             probe.silence = why;
@@ -284,35 +289,14 @@ impl Session {
             .any(|target| (target.ip(), target.port()) == (from.ip(), from.port()))
     }
 
-    fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Match {
-        if !self.is_target(from) {
-            return Match::Foreign;
-        }
-        let (seq, echo) = match self.message.claim(datagram) {
-            Claim::Echo(seq) => (seq, true),
-            Claim::Answer(seq) => (seq, false),
-            // A reply without a number can only match a single pending probe.
-            Claim::Unnumbered if self.report.counters.pending == 1 => {
-                (self.first_pending(|_| true).unwrap_or_default(), false)
-            }
-            Claim::Damaged => return Match::Corrupt,
-            Claim::Unnumbered | Claim::Foreign => return Match::Foreign,
-        };
-        let damaged = self.token().is_some() && !(1..=self.report.counters.sent).contains(&seq);
-        match self.remembered(seq) {
-            Some(&mut Record { at, verdict, .. }) if verdict != Verdict::SendFailed => {
-                if echo && !self.message.fits(datagram, seq, at.wall_ns) {
-                    return Match::Corrupt;
-                }
-                Match::Reply(seq)
-            }
-            // It carries our token, so it is ours, with a damaged number.
-            None if damaged => Match::Corrupt,
-            _ => Match::Foreign,
-        }
-    }
-
-    fn reply(&mut self, seq: u64, at: Stamp, kernel_ns: Option<i64>, datagram: &[u8]) {
+    fn reply(
+        &mut self,
+        seq: u64,
+        at: Stamp,
+        kernel_ns: Option<i64>,
+        datagram: &[u8],
+        guessed: bool,
+    ) {
         let paused = kernel_ns.is_some_and(|ns| self.report.pauses.observe(ns, at.mono_ns));
         let in_time = seq > self.decided;
         let Some(probe) = self.remembered(seq) else { return };
@@ -328,9 +312,11 @@ impl Session {
         let kernel_rtt_ns = arrived_ns.map(|ns| ns - departed_ns);
         let rtt_ns = arrived_ns.filter(|_| paused).unwrap_or(read_ns);
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
+        probe.guessed = guessed && pending;
         let verdict = if in_time { Verdict::Answered } else { Verdict::Late };
         self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns.map(|ns| (ns, read_ns - ns)));
         if pending {
+            self.report.counters.guessed += u64::from(guessed);
             self.decide(seq, verdict, Some(datagram));
         } else {
             self.revise(seq, verdict);
@@ -342,13 +328,21 @@ impl Session {
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
-        let Record { at: sent_at, rtt_ns, kernel_rtt_ns, .. } = *probe;
+        let Record { at: sent_at, rtt_ns, kernel_rtt_ns, guessed, .. } = *probe;
         self.last_verdict = Some(verdict);
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
             let reply = reply.map(shown);
-            self.events.push(Probe { seq, sent_at, verdict, rtt_ns, kernel_rtt_ns, reply });
+            self.events.push(Probe {
+                seq,
+                sent_at,
+                verdict,
+                rtt_ns,
+                kernel_rtt_ns,
+                reply,
+                guessed,
+            });
         }
     }
 
@@ -456,6 +450,7 @@ impl Session {
             size,
             verdict: Verdict::Pending,
             silence: Verdict::Lost,
+            guessed: false,
         });
         self.report.counters.sent = seq;
         self.report.counters.pending += 1;
@@ -479,8 +474,9 @@ impl Machine for Session {
         // A reply that arrived in time counts as answered even if it is read late.
         self.expire(kernel_ns.unwrap_or(read.mono_ns));
         self.report.counters.received += 1;
-        match self.judge(from, datagram) {
-            Match::Reply(seq) => {
+        let found = self.judge(from, datagram);
+        match found {
+            Match::Reply(seq) | Match::Guess(seq) => {
                 let sent = self.remembered(seq).map(|probe| probe.at);
                 let sent = sent.filter(|sent| !stepped(*sent, read));
                 let kernel_ns = kernel_ns.filter(|ns| sent.is_some_and(|sent| *ns >= sent.mono_ns));
@@ -491,13 +487,11 @@ impl Machine for Session {
                 if let Some(local) = arrival.to {
                     self.report.path.changes.set_source(read, Some(local.ip));
                 }
-                self.reply(seq, read, kernel_ns, datagram);
+                self.reply(seq, read, kernel_ns, datagram, found == Match::Guess(seq));
             }
             Match::Corrupt => self.report.counters.corrupt += 1,
             Match::Foreign => {
-                let elsewhere = self.token().is_some()
-                    && !self.is_target(from)
-                    && self.message.claim(datagram) != Claim::Foreign;
+                let elsewhere = !self.is_target(from) && self.message.is_ours(datagram);
                 self.report.counters.foreign += 1;
                 self.report.path.add_foreign(from, elsewhere);
             }
@@ -511,11 +505,9 @@ impl Machine for Session {
             // The send itself fails, too.
             return;
         }
-        let seq = match self.message.claim(error.datagram) {
-            Claim::Echo(seq) => Some(seq),
-            // It quotes too little to tell.
-            _ => self.first_pending(|probe| probe.silence == Verdict::Lost),
-        };
+        let seq = self.message.number_of(error.datagram);
+        // If it quotes too little to tell, it is about the first pending probe without an error.
+        let seq = seq.or_else(|| self.first_pending(|probe| probe.silence == Verdict::Lost));
         let refused = error.is_port_unreachable();
         let verdict = if refused { Verdict::Refused } else { Verdict::Unreachable };
         let wait_out = self.config.wait_out;
@@ -586,7 +578,7 @@ impl Machine for Session {
     }
 
     fn on_unblocked(&mut self, _: usize, now: Stamp, datagram: &mut Vec<u8>) -> bool {
-        let Claim::Echo(seq) = self.message.claim(datagram) else { return false };
+        let Some(seq) = self.message.number_of(datagram) else { return false };
         let timeout_ns = self.config.timeout_ns;
         let Some(probe) = self.remembered(seq) else { return false };
         let in_time = now.mono_ns < probe.due_ns.saturating_add(timeout_ns);

@@ -26,6 +26,7 @@ fn config(count: u64) -> Config {
         timeout_ns: 1000 * MS,
         wait_out: false,
         size: 0,
+        fill: Fill::default(),
         keep: None,
         events: 9,
     }
@@ -243,7 +244,7 @@ fn a_step_of_the_clock_changes_no_verdict() {
         (-3_600_000, 10, Verdict::Answered),
         (-3_600_000, 1500, Verdict::Late),
     ] {
-        let mut session = Session::new(wide);
+        let mut session = Session::new(wide.clone());
         let texts: Vec<_> = (0..2).filter_map(|ms| sent(&mut session, ms)).collect();
         stamped(&mut session, at(read_ms), Some(stamp_ms * MS), target(), texts[1].as_bytes());
         let mut report = session.report();
@@ -278,6 +279,112 @@ fn a_wrong_text_is_corrupt_and_answers_nothing() {
     echo[90] ^= 1;
     arrive(&mut session, at(2), target(), &echo);
     assert_eq!(session.report().counters.answered, 1);
+}
+
+#[test]
+fn only_upper_case_of_the_whole_is_accepted() {
+    for size in [0, 64] {
+        let mut session = Session::new(Config { size, ..config(2) });
+        let echo = sent(&mut session, 0).unwrap();
+        for wrong in [echo.to_lowercase(), echo.replace("Ping", "PinG"), echo.replace('.', ",")] {
+            arrive(&mut session, at(1), target(), wrong.as_bytes());
+        }
+        let counters = session.report().counters;
+        assert_eq!((counters.corrupt, counters.pending), (3, 1), "{size}");
+        arrive(&mut session, at(1), target(), echo.to_uppercase().as_bytes());
+        let echo = sent(&mut session, 1).unwrap();
+        arrive(&mut session, at(2), target(), echo.as_bytes());
+        assert_eq!(session.report().counters.answered, 2);
+    }
+}
+
+#[test]
+fn words_around_the_message_do_not_matter() {
+    let schedule = Schedule::Periodic { interval_ns: MS };
+    let mut session = Session::new(Config { schedule, ..config(3) });
+    let echoes: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
+    arrive(&mut session, at(4), target(), format!("1: you said '{}'", echoes[2]).as_bytes());
+    arrive(&mut session, at(5), target(), format!("{} ok", echoes[0].to_lowercase()).as_bytes());
+    arrive(&mut session, at(6), target(), format!("Ping 3: {}", echoes[1]).as_bytes());
+    let columns = session.report().columns();
+    assert_eq!(columns.rtt_ns, [5e6, 5e6, 2e6]);
+    assert_eq!(session.report().counters.guessed, 0);
+}
+
+/// Sends three probes and answers each before the next with `reply`.
+fn answers(reply: impl Fn(u64) -> String) -> (Session, Counters) {
+    let mut session = session(3);
+    for seq in 1..=3 {
+        let ms = i64::try_from(seq).unwrap() * 100;
+        sent(&mut session, ms);
+        arrive(&mut session, at(ms + 20), target(), reply(seq).as_bytes());
+    }
+    let counters = session.report().counters;
+    (session, counters)
+}
+
+#[test]
+fn a_number_is_believed_if_it_could_be_right() {
+    for reply in ["Ping # received", "Pong #", "ACK #", "Reply # 1486420331.2 1486420331.3"] {
+        let (_, counters) = answers(|seq| reply.replace('#', &seq.to_string()));
+        assert_eq!((counters.answered, counters.guessed), (3, 0), "{reply}");
+    }
+    for reply in ["", "pong", "received 24 bytes", "HTTP/1.1 200 OK", "0", "pong 0.5 ms"] {
+        let (mut session, counters) = answers(|_| reply.to_owned());
+        assert_eq!((counters.answered, counters.guessed), (3, 3), "{reply}");
+        assert!(std::iter::from_fn(|| session.events.pop()).all(|probe| probe.guessed));
+    }
+    let (_, counters) = answers(|seq| format!("ACK {}", seq + 1));
+    assert_eq!((counters.answered, counters.guessed), (3, 3));
+    let (_, counters) = answers(|_| "Hello client 1".to_owned());
+    assert_eq!((counters.answered, counters.guessed), (3, 2), "the first number was right");
+}
+
+#[test]
+fn two_right_numbers_make_all_later_ones_credible() {
+    let mut session = session(9);
+    for (ms, reply) in [(0, "ACK 1"), (10, "ACK 2"), (20, "ACK 2"), (21, "ACK 7"), (22, "ACK 3")] {
+        sent(&mut session, ms);
+        arrive(&mut session, at(ms + 1), target(), reply.as_bytes());
+    }
+    let counters = session.report().counters;
+    assert_eq!((counters.answered, counters.guessed), (3, 0));
+    assert_eq!((counters.duplicates, counters.foreign), (1, 1));
+}
+
+#[test]
+fn the_number_of_another_ping_is_no_reply() {
+    let mut session = session(2);
+    sent(&mut session, 0);
+    arrive(&mut session, at(1), target(), b"Pong 2");
+    sent(&mut session, 1000);
+    arrive(&mut session, at(1001), target(), b"Pong 3");
+    arrive(&mut session, at(1002), target(), b"Pong 1");
+    let counters = session.report().counters;
+    assert_eq!((counters.foreign, counters.late, counters.pending), (2, 1, 1));
+}
+
+#[test]
+fn a_server_may_say_pong_instead_of_ping() {
+    let mut session = session(1);
+    let probe = sent(&mut session, 0).unwrap();
+    arrive(&mut session, at(1), target(), probe.replace("Ping", "Pong").as_bytes());
+    assert_eq!(session.report().counters.answered, 1);
+}
+
+#[test]
+fn a_late_answer_without_a_number_shows_as_a_guess() {
+    let mut session = session(3);
+    for (ms, replies) in [(0, &[20][..]), (100, &[]), (1100, &[1112, 1120])] {
+        sent(&mut session, ms);
+        for reply_ms in replies {
+            arrive(&mut session, at(*reply_ms), target(), b"pong");
+        }
+    }
+    let report = session.report();
+    assert_eq!((report.counters.answered, report.counters.guessed), (2, 2));
+    assert_eq!((report.counters.lost, report.counters.foreign), (1, 1));
+    assert_eq!(report.rtt.min_ns(), Some(12 * MS));
 }
 
 #[test]
@@ -355,16 +462,20 @@ fn memory_is_bounded() {
 
 #[derive(Clone, Debug)]
 enum Happens {
+    /// The echo of a probe, maybe with a flipped bit, maybe among words of the server.
     Echo {
         ago: u64,
-        changed: Option<prop::sample::Index>,
+        flipped: Option<prop::sample::Index>,
+        quoted: bool,
         kernel_ms: Option<i64>,
     },
     Datagram {
         text: Vec<u8>,
         of_target: bool,
     },
-    Numbered {
+    /// An answer in the server's own words. `#` is the number of a probe.
+    Words {
+        text: &'static str,
         ago: u64,
         of_target: bool,
     },
@@ -390,16 +501,28 @@ enum Happens {
     Stop,
 }
 
+const WORDS: [&str; 9] = [
+    "PONG #",
+    "Pong # 1486420330.837133",
+    "ping # x",
+    "ACK #",
+    "Hello client 1",
+    "received 24 bytes",
+    "HTTP/1.1 200 OK",
+    "pong",
+    "",
+];
+
 fn happens() -> impl Strategy<Value = Happens> {
     let index = prop::option::weighted(0.2, any::<prop::sample::Index>());
     prop_oneof![
-        8 => (0..8_u64, index, prop::option::of(-5..700_i64)).prop_map(
-            |(ago, changed, kernel_ms)| Happens::Echo { ago, changed, kernel_ms }
+        8 => (0..8_u64, index, prop::bool::weighted(0.1), prop::option::of(-5..700_i64)).prop_map(
+            |(ago, flipped, quoted, kernel_ms)| Happens::Echo { ago, flipped, quoted, kernel_ms }
         ),
         2 => (prop::collection::vec(any::<u8>(), 0..40), any::<bool>())
             .prop_map(|(text, of_target)| Happens::Datagram { text, of_target }),
-        2 => (0..8_u64, any::<bool>())
-            .prop_map(|(ago, of_target)| Happens::Numbered { ago, of_target }),
+        4 => (prop::sample::select(WORDS.to_vec()), 0..8_u64, any::<bool>())
+            .prop_map(|(text, ago, of_target)| Happens::Words { text, ago, of_target }),
         1 => (prop::option::of(0..8_u64), prop::sample::select(vec![3, 11]))
             .prop_map(|(ago, kind)| Happens::Icmp { ago, kind }),
         1 => Just(Happens::SendFailed),
@@ -441,7 +564,7 @@ proptest! {
     ) {
         let duration_ns = duration_ms.map(|ms| ms * MS);
         let limits = Config { schedule, size, duration_ns, events: 1000, ..config(60) };
-        let mut session = Session::new(limits);
+        let mut session = Session::new(limits.clone());
         // The sum of the stopped sessions, and the number of probes that they sent.
         let (mut before, mut stopped_at) = (Report::default(), 0);
         let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
@@ -454,22 +577,32 @@ proptest! {
                 if of_target { target() } else { "127.0.0.1:1".parse().unwrap() }
             };
             match event {
-                Happens::Echo { ago, changed, kernel_ms } => {
+                Happens::Echo { ago, flipped, quoted, kernel_ms } => {
                     let Some(index) = back(ago) else { continue };
                     let mut text = texts[index].to_ascii_uppercase();
-                    if let Some(at) = changed {
-                        let at = at.index(text.len());
-                        text[at] ^= 0x11;
+                    if let Some(bit) = flipped {
+                        let bit = bit.index(8 * text.len());
+                        text[bit / 8] ^= 1 << (bit % 8);
+                    }
+                    if quoted {
+                        text = [b"You said: ", &text[..], b"!"].concat();
                     }
                     let kernel_ns = kernel_ms.map(|before| (ms - before) * MS);
+                    let answers = |session: &Session| {
+                        let Counters { answered, late, .. } = session.report.counters;
+                        answered + late
+                    };
+                    let before = answers(&session);
                     stamped(&mut session, now, kernel_ns, target(), &text);
+                    let damaged = flipped.is_some() && !quoted && index >= stopped_at;
+                    prop_assert!(!damaged || answers(&session) == before);
                 }
                 Happens::Datagram { text, of_target } => {
                     arrive(&mut session, now, from(of_target), &text);
                 }
-                Happens::Numbered { ago, of_target } => {
+                Happens::Words { text, ago, of_target } => {
                     let seq = session.report.counters.sent.saturating_sub(ago);
-                    let text = format!("PONG {seq}");
+                    let text = text.replace('#', &seq.to_string());
                     arrive(&mut session, now, from(of_target), text.as_bytes());
                 }
                 Happens::Icmp { ago, kind } => {
@@ -481,7 +614,9 @@ proptest! {
                     session.on_blocked(0, &texts[index]);
                 }
                 Happens::Unblocked { ago } => {
-                    let Some(index) = back(ago) else { continue };
+                    let Some(index) = back(ago).filter(|index| *index >= stopped_at) else {
+                        continue;
+                    };
                     session.on_unblocked(0, now, &mut texts[index]);
                 }
                 Happens::SendFailed => send_failed(&mut session),
@@ -496,7 +631,7 @@ proptest! {
                 Happens::Stop => {
                     before += &session.report();
                     prop_assert!(reported_once(&mut session));
-                    session = Session::new(limits);
+                    session = Session::new(limits.clone());
                     // Replies to the old probes may still arrive.
                     stopped_at = texts.len();
                 }
@@ -516,6 +651,7 @@ proptest! {
                 prop_assert_eq!(c.sent, sent as u64);
                 let known = c.answered + c.late + c.duplicates + c.corrupt;
                 prop_assert_eq!(c.received, known + c.foreign);
+                prop_assert!(c.guessed <= c.answered && (size == 0 || c.guessed == 0));
             }
             prop_assert_eq!(total.counters.answered, total.rtt.count());
             let c = report.counters;
