@@ -2245,7 +2245,7 @@ class HeartbeatClient:
     interval: the time between beats, in seconds.
     spread: the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
         to 0.5.
-    name: the name that identifies this client to the server even if its address changes: 1 to 64
+    name: the name that identifies this client to the server even if its address changes: 1 to 255
         bytes without blanks and ";". None for no name.
     stall_after: the time without `progress`, in seconds, after which beats report "stalled"; None for
         never.
@@ -2318,7 +2318,7 @@ class HeartbeatClient:
 
     @property
     def name(self) -> str | None:
-        """the name that identifies this client to the server even if its address changes: 1 to 64
+        """the name that identifies this client to the server even if its address changes: 1 to 255
         bytes without blanks and ";". None for no name.
         """
 
@@ -2924,7 +2924,8 @@ class Peer:
         delay: float | None = None,
         difference: float | None = None,
         boot: int | None = None,
-        status: Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None = None,
+        status: Literal["starting", "ok", "degraded", "stalled", "busy", "bye", "failed"]
+        | None = None,
         progress_age: float | None = None,
     ) -> Self: ...
     @property
@@ -2998,9 +2999,11 @@ class Peer:
         """Its boot id; None if it declares none."""
 
     @property
-    def status(self) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye"] | None:
-        """Its declared status: "starting", "ok", "degraded", "stalled", "busy" or "bye"; None if
-        it declares none.
+    def status(
+        self,
+    ) -> Literal["starting", "ok", "degraded", "stalled", "busy", "bye", "failed"] | None:
+        """Its declared status: "starting", "ok", "degraded", "stalled", "busy", "bye" or
+        "failed"; None if it declares none.
         """
 
     @property

@@ -68,7 +68,7 @@ macro_rules! client_options {
         /// the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
         /// to 0.5.
         spread: f64 = 0.0,
-        /// the name that identifies this client to the server even if its address changes: 1 to 64
+        /// the name that identifies this client to the server even if its address changes: 1 to 255
         /// bytes without blanks and ";". None for no name.
         name: Option<String> = None,
         /// the time without `progress`, in seconds, after which beats report "stalled"; None for

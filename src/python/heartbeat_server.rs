@@ -90,8 +90,8 @@ value! {
         difference: Option<f64> = None,
         /// Its boot id; None if it declares none.
         boot: Option<u64> = None,
-        /// Its declared status: "starting", "ok", "degraded", "stalled", "busy" or "bye"; None if
-        /// it declares none.
+        /// Its declared status: "starting", "ok", "degraded", "stalled", "busy", "bye" or
+        /// "failed"; None if it declares none.
         status: Option<Word<Status>> = None,
         /// The time from its application's last progress to its last beat, in seconds; None if not
         /// reported.

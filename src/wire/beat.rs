@@ -9,12 +9,18 @@
 //! | `i` | the interval between beats, in milliseconds, optionally with a fraction |
 //! | `b` | the boot id, hexadecimal; new at each start of the sender |
 //! | `id` | the sender's name, at most [`MAX_NAME`] bytes |
-//! | `s` | the sender's [`Status`]: `starting`, `ok`, `degraded`, `stalled`, `busy`, `bye` |
-//! | `a` | the age of the application's last progress, in milliseconds |
+//! | `s` | the sender's [`Status`]: `starting`, `ok`, `degraded`, `stalled`, `busy`, `bye`, `failed` |
+//! | `e` | with `failed`: the type of the exception, an ASCII identifier of at most [`MAX_WORD`] bytes |
+//! | `a` | the age of the application's oldest progress mark, in milliseconds |
+//! | `t` | the task of that mark, if tasks are named, at most [`MAX_WORD`] bytes |
+//! | `f` | the application's failures since the sender's start |
+//! | `d` | the beats since the sender's start that its own host refused to send |
 //! | `u` | with `busy`: how long the silence may last, in milliseconds |
+//! | `x` | the sender's level for the down timeout, with at most six decimals |
+//! | `g` | the sender's grace before it is down, in milliseconds |
 //!
-//! Keys and statuses are case-insensitive; unknown keys and invalid values are skipped. The words
-//! after the first are read like those of any lab program.
+//! `k` and `m` are reserved for keys. Keys and statuses are case-insensitive; unknown keys and
+//! invalid values are skipped. The words after the first are read like those of any lab program.
 
 use std::io::Write;
 
@@ -22,7 +28,10 @@ use crate::wire::template::write_seconds;
 use crate::wire::text::{self, Reading, SentAt};
 
 /// Maximum length of a sender's name, in bytes.
-pub const MAX_NAME: usize = 64;
+pub const MAX_NAME: usize = 255;
+
+/// Maximum length of an exception's type and of a task's name, in bytes.
+pub const MAX_WORD: usize = 64;
 
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -35,12 +44,26 @@ pub struct Beat<'a> {
     pub boot: Option<u64>,
     /// The sender's name.
     pub name: Option<&'a [u8]>,
+    /// Whether the sender's name is longer than [`MAX_NAME`] and was therefore skipped.
+    pub overlong: bool,
     /// The status that the sender declares.
     pub status: Option<Status>,
-    /// Time since the application's last progress.
+    /// The type of the exception that ended the application.
+    pub error: Option<&'a [u8]>,
+    /// Time since the application's oldest progress mark.
     pub age_ns: Option<i64>,
+    /// The task of that mark, if tasks are named.
+    pub task: Option<&'a [u8]>,
+    /// The application's failures since the sender's start.
+    pub failures: Option<u64>,
+    /// The beats since the sender's start that its own host refused to send.
+    pub send_failed: Option<u64>,
     /// How long a busy sender may be silent.
     pub busy_ns: Option<i64>,
+    /// The sender's level for the down timeout, in millionths.
+    pub down_millionths: Option<i64>,
+    /// The sender's grace before it is down.
+    pub grace_ns: Option<i64>,
     /// The number and the time.
     pub reading: Reading,
 }
@@ -60,17 +83,20 @@ pub enum Status {
     Busy,
     /// Shutting down: a goodbye, with the number that the next beat would have had.
     Bye,
+    /// Ended by an exception; otherwise like `Bye`.
+    Failed,
 }
 
 impl Status {
     /// All of them by their word on the wire.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("starting", Self::Starting),
         ("ok", Self::Ok),
         ("degraded", Self::Degraded),
         ("stalled", Self::Stalled),
         ("busy", Self::Busy),
         ("bye", Self::Bye),
+        ("failed", Self::Failed),
     ];
 
     /// Returns the word on the wire.
@@ -121,18 +147,23 @@ impl<'a> Beat<'a> {
             let Some(equals) = part.iter().position(|byte| *byte == b'=') else { continue };
             declares = true;
             let (key, value) = (&part[..equals], &part[equals + 1..]);
-            if key.eq_ignore_ascii_case(b"i") {
-                self.interval_ns = milliseconds(value).filter(|ns| *ns > 0);
-            } else if key.eq_ignore_ascii_case(b"b") {
-                self.boot = hexadecimal(value);
-            } else if key.eq_ignore_ascii_case(b"id") {
-                self.name = Some(value).filter(|name| is_name(name));
-            } else if key.eq_ignore_ascii_case(b"s") {
-                self.status = Status::read(value);
-            } else if key.eq_ignore_ascii_case(b"a") {
-                self.age_ns = milliseconds(value);
-            } else if key.eq_ignore_ascii_case(b"u") {
-                self.busy_ns = milliseconds(value);
+            match key {
+                b"i" | b"I" => self.interval_ns = milliseconds(value).filter(|ns| *ns > 0),
+                b"b" | b"B" => self.boot = hexadecimal(value),
+                [b'i' | b'I', b'd' | b'D'] => {
+                    self.name = Some(value).filter(|name| is_name(name));
+                    self.overlong = value.len() > MAX_NAME;
+                }
+                b"s" | b"S" => self.status = Status::read(value),
+                b"e" | b"E" => self.error = Some(value).filter(|error| is_error(error)),
+                b"a" | b"A" => self.age_ns = milliseconds(value),
+                b"t" | b"T" => self.task = Some(value).filter(|task| is_task(task)),
+                b"f" | b"F" => self.failures = count(value),
+                b"d" | b"D" => self.send_failed = count(value),
+                b"u" | b"U" => self.busy_ns = milliseconds(value),
+                b"x" | b"X" => self.down_millionths = milliseconds(value).filter(|x| *x > 0),
+                b"g" | b"G" => self.grace_ns = milliseconds(value),
+                _ => {}
             }
         }
         if declares { rest } else { text }
@@ -151,17 +182,30 @@ impl<'a> Beat<'a> {
         if let Some(boot) = self.boot {
             let _ = write!(out, ";b={boot:x}");
         }
-        if let Some(name) = self.name {
-            out.extend_from_slice(b";id=");
-            out.extend_from_slice(name);
+        let status = self.status.map(|status| status.word().as_bytes());
+        let words = [("id", self.name), ("s", status), ("e", self.error), ("t", self.task)];
+        for (key, word) in words {
+            if let Some(word) = word {
+                let _ = write!(out, ";{key}=");
+                out.extend_from_slice(word);
+            }
         }
-        if let Some(status) = self.status {
-            let _ = write!(out, ";s={}", status.word());
-        }
-        for (key, ns) in [("a", self.age_ns), ("u", self.busy_ns)] {
+        // A number with six decimals is written like milliseconds to the nanosecond.
+        let times = [
+            ("a", self.age_ns),
+            ("u", self.busy_ns),
+            ("x", self.down_millionths),
+            ("g", self.grace_ns),
+        ];
+        for (key, ns) in times {
             if let Some(ns) = ns {
                 let _ = write!(out, ";{key}=");
                 write_milliseconds(ns, out);
+            }
+        }
+        for (key, count) in [("f", self.failures), ("d", self.send_failed)] {
+            if let Some(count) = count {
+                let _ = write!(out, ";{key}={count}");
             }
         }
         let _ = write!(out, " {seq} ");
@@ -176,6 +220,19 @@ pub fn is_name(name: &[u8]) -> bool {
     let allowed =
         |byte: &u8| !byte.is_ascii_whitespace() && !byte.is_ascii_control() && *byte != b';';
     (1..=MAX_NAME).contains(&name.len()) && name.iter().all(allowed)
+}
+
+/// Returns whether `task` is valid in a beat: like a name, but of at most [`MAX_WORD`] bytes.
+#[must_use]
+pub fn is_task(task: &[u8]) -> bool {
+    task.len() <= MAX_WORD && is_name(task)
+}
+
+/// Returns whether `error` is valid in a beat: an ASCII identifier of at most [`MAX_WORD`] bytes.
+#[must_use]
+pub fn is_error(error: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    (1..=MAX_WORD).contains(&error.len()) && error.iter().all(allowed) && !error[0].is_ascii_digit()
 }
 
 /// Parses the usual form after the first word, ` seq seconds.fraction`, on a fast path.
@@ -275,6 +332,12 @@ fn write_milliseconds(ns: i64, out: &mut Vec<u8>) {
     }
 }
 
+/// Parses a count of at most 18 digits.
+fn count(text: &[u8]) -> Option<u64> {
+    let (number, length) = digits(text);
+    (length == text.len() && (1..=18).contains(&length)).then_some(number)
+}
+
 fn hexadecimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 16 {
         return None;
@@ -299,20 +362,29 @@ mod tests {
 
     #[test]
     fn a_beat_carries_declarations() {
-        let text =
-            b"Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=busy;a=20.5;u=30000 17 1760000000.123456";
+        let text = b"Heartbeat;i=1000;b=18f3a2c0d1e;id=api-1;s=busy;a=20.5;t=poll;f=3;d=2;u=30000;\
+            x=2.5;g=90000;e=OSError 17 1760000000.123456";
         let beat = Beat {
             interval_ns: Some(1_000_000_000),
             boot: Some(0x18f_3a2c_0d1e),
             name: Some(b"api-1"),
             status: Some(Status::Busy),
+            error: Some(b"OSError"),
             age_ns: Some(20_500_000),
+            task: Some(b"poll"),
+            failures: Some(3),
+            send_failed: Some(2),
             busy_ns: Some(30_000_000_000),
+            down_millionths: Some(2_500_000),
+            grace_ns: Some(90_000_000_000),
             reading: reading(17),
+            ..Beat::default()
         };
         assert_eq!(Beat::read(text), beat);
         let upper = text.to_ascii_uppercase();
-        assert_eq!(Beat::read(&upper), Beat { name: Some(b"API-1"), ..beat });
+        let words =
+            Beat { name: Some(b"API-1"), error: Some(b"OSERROR"), task: Some(b"POLL"), ..beat };
+        assert_eq!(Beat::read(&upper), words);
     }
 
     #[test]
@@ -320,18 +392,27 @@ mod tests {
         let read = |text: &'static str| Beat::read(text.as_bytes());
         let plain = Beat { reading: reading(17), ..Beat::default() };
         for text in [
-            "HB;x=1;i=-5;b=xyz;id=;s=great;a=1e3;u=.5 17 1760000000.123456",
+            "HB;y=1;i=-5;b=xyz;id=;s=great;a=1e3;u=.5;k=1;m=2 17 1760000000.123456",
             "HB;i=0;b=00000000000000001;a=99999999999999999999;noise 17 1760000000.123456",
+            "HB;e=a.b;e=1a;e=;t=;f=-1;f=1.5;d=;d=9999999999999999999;x=0;g=-1 17 1760000000.123456",
             "HB;i=1; 17 1760000000.123456\n",
         ] {
             assert_eq!(Beat { interval_ns: None, ..read(text) }, plain, "{text}");
         }
         assert_eq!(read("hb;i=1 4 17").interval_ns, Some(1_000_000));
-        let long = format!("hb;id={}", "x".repeat(MAX_NAME + 1));
-        assert!(
-            !Beat::read(long.as_bytes()).is_beat(),
-            "a truncated name could be another client's"
-        );
+    }
+
+    #[test]
+    fn long_words_are_skipped_and_an_overlong_name_is_noticed() {
+        let x = "x".repeat(MAX_NAME + 1);
+        let text = format!("hb;id={};t={};e={} 4", &x[1..], &x[..MAX_WORD], &x[..MAX_WORD]);
+        let longest = Beat::read(text.as_bytes());
+        let lengths = [longest.name, longest.task, longest.error].map(|word| word.map(<[u8]>::len));
+        assert_eq!(lengths, [MAX_NAME, MAX_WORD, MAX_WORD].map(Some));
+        let text = format!("hb;id={x};t={};e={} 4", &x[..=MAX_WORD], &x[..=MAX_WORD]);
+        let reading = Reading { seq: Some(4), time: None };
+        let longer = Beat { overlong: true, reading, ..Beat::default() };
+        assert_eq!(Beat::read(text.as_bytes()), longer, "a part of a name could be another's");
     }
 
     #[test]
@@ -368,17 +449,40 @@ mod tests {
         assert!(!Beat::read(&[0xff; 16]).is_beat());
     }
 
-    fn beats() -> impl Strategy<Value = (Beat<'static>, String)> {
-        let ns = || prop::option::of(0..i64::MAX);
-        let status =
-            prop::option::of(prop::sample::select(Status::ALL.map(|(_, status)| status).to_vec()));
-        let name = prop::option::of("[!-:<-~]{1,64}");
-        (prop::option::of(1..i64::MAX), any::<Option<u64>>(), name, status, ns(), ns()).prop_map(
-            |(interval_ns, boot, name, status, age_ns, busy_ns)| {
-                let beat = Beat { interval_ns, boot, status, age_ns, busy_ns, ..Beat::default() };
-                (beat, name.unwrap_or_default())
-            },
-        )
+    /// The texts of a beat: name, error and task.
+    type Words = [Option<String>; 3];
+
+    prop_compose! {
+        fn beats()(
+            times in prop::array::uniform5(0..i64::MAX),
+            counts in prop::array::uniform2(0..10_u64.pow(18)),
+            given: [bool; 7],
+            boot: Option<u64>,
+            status in prop::option::of(prop::sample::select(Status::ALL.map(|(_, status)| status).to_vec())),
+            name in prop::option::of("[!-:<-~]{1,255}"),
+            error in prop::option::of("[A-Za-z_][A-Za-z0-9_]{0,63}"),
+            task in prop::option::of("[!-:<-~]{1,64}"),
+        ) -> (Beat<'static>, Words) {
+            let time = |at: usize| given[at].then_some(times[at]);
+            let beat = Beat {
+                interval_ns: time(0).map(|ns| ns.max(1)),
+                boot,
+                status,
+                age_ns: time(1),
+                busy_ns: time(2),
+                down_millionths: time(3).map(|x| x.max(1)),
+                grace_ns: time(4),
+                failures: given[5].then_some(counts[0]),
+                send_failed: given[6].then_some(counts[1]),
+                ..Beat::default()
+            };
+            (beat, [name, error, task])
+        }
+    }
+
+    fn with_words<'a>(beat: Beat<'static>, words: &'a Words) -> Beat<'a> {
+        let [name, error, task] = words.each_ref().map(|word| word.as_deref().map(str::as_bytes));
+        Beat { name, error, task, ..beat }
     }
 
     #[test]
@@ -392,10 +496,9 @@ mod tests {
     proptest! {
         #[test]
         fn written_beats_are_read_back(
-            (beat, name) in beats(), seq in 0..1_000_000_000_u64, second in 1_000_000_000..9_000_000_000_i64,
+            (beat, words) in beats(), seq in 0..1_000_000_000_u64, second in 1_000_000_000..9_000_000_000_i64,
         ) {
-            let name = (!name.is_empty()).then_some(name.as_bytes());
-            let written = Beat { name, ..beat };
+            let written = with_words(beat, &words);
             let mut out = b"old".to_vec();
             let wall_ns = second * crate::NS_PER_SECOND + 1000;
             written.write(seq, wall_ns, &mut out);
@@ -407,11 +510,11 @@ mod tests {
         /// A beat damaged by the network or by an adversary is read without a panic.
         #[test]
         fn a_mutated_beat_is_read(
-            (beat, name) in beats(), cut: prop::sample::Index,
+            (beat, words) in beats(), cut: prop::sample::Index,
             flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         ) {
             let mut out = Vec::new();
-            Beat { name: Some(name.as_bytes()), ..beat }.write(17, T, &mut out);
+            with_words(beat, &words).write(17, T, &mut out);
             for (at, byte) in flips {
                 let at = at.index(out.len());
                 out[at] = byte;
@@ -419,6 +522,9 @@ mod tests {
             out.truncate(cut.index(out.len() + 1));
             let read = Beat::read(&out);
             prop_assert!(read.name.is_none_or(is_name));
+            prop_assert!(read.task.is_none_or(is_task));
+            prop_assert!(read.error.is_none_or(is_error));
+            prop_assert!(read.down_millionths.is_none_or(|x| x > 0));
             prop_assert!(read.interval_ns.is_none_or(|ns| ns > 0));
         }
 
