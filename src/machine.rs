@@ -56,9 +56,8 @@ pub trait Machine: Send + 'static {
     /// Handles an ICMP error.
     fn on_icmp(&mut self, _socket: usize, _error: &Icmp<'_>) {}
 
-    /// Handles the kernel's transmit timestamp of the socket's `index`th datagram, from 0. There are
-    /// none after a failed send.
-    fn on_departed(&mut self, _socket: usize, _index: u32, _kernel_ns: i64) {}
+    /// Handles the kernel's transmit timestamp of a datagram, in monotonic nanoseconds.
+    fn on_departed(&mut self, _socket: usize, _datagram: &[u8], _kernel_ns: i64) {}
 
     /// Sets the total of datagrams that the socket's full receive queue has dropped.
     fn on_receive_drops(&mut self, _socket: usize, _total: u64) {}

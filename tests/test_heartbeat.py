@@ -64,7 +64,7 @@ def test_leaving_says_goodbye_and_stopping_does_not(server: HeartbeatServer) -> 
     with HeartbeatClient(*server.address, interval=0.02) as client:
         wait_for(server, udpulse.events.Heard)
     stopped = wait_for(server, udpulse.events.Stopped)
-    assert stopped.address == client.address
+    assert stopped.address[1] == client.address[1]
     with HeartbeatClient(*server.address, interval=0.1, name="crashes") as client:
         while wait_for(server, udpulse.events.Heard).seq != 2:
             pass

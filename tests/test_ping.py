@@ -484,6 +484,7 @@ class TestMany:
         assert all(adds_up(report) for report in reports)
         assert [report.sent for report in reports] == [20] * 4
         assert [report.answered for report in reports] == [20, 0, 20 - reports[2].lost, 0]
+        assert reports[3].refused == (20 if KERNEL_STAMPS else 0)
         assert reports[0].rtt.median is not None
         assert list(reports[0].columns()["seq"]) == list(range(1, 21))
 
@@ -620,7 +621,7 @@ class TestSweep:
     def test_a_round_reports_each_target_once(self) -> None:
         with EchoServer(port=0, loss=0.3, seed=5) as server:
             sweep = PingSweep(
-                [server.address] * 7, count=5, rounds=4, flows=2, rate=20_000, timeout=0.05
+                [server.address] * 7, count=5, rounds=4, flows=2, rate=20_000, timeout=1.0
             )
             reports = list(sweep)
             counters = server.counters
@@ -748,6 +749,7 @@ print(report.sent, report.received, report.receive_drops)
     assert drops > 0
 
 
+@pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux reports ICMP errors")
 def test_refusals_belong_to_their_own_probes() -> None:
     with peers.nobody() as port:
         report = udpulse.ping("127.0.0.1", port, count=20, interval=0.001, timeout=0.05)
@@ -779,6 +781,18 @@ def test_it_sends_from_the_source_asked_for() -> None:
 def test_a_source_may_be_a_port_of_any_address(host: str) -> None:
     with EchoServer(host, 0) as server:
         assert udpulse.ping(*server.address, count=1, source=("", 0)).answered == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can")
+def test_an_unknown_interface_is_named() -> None:
+    with pytest.raises(OSError, match="cannot use interface no-such-device: No such device"):
+        udpulse.ping("127.0.0.1", interface="no-such-device")
+
+
+@pytest.mark.skipif(sys.platform == "linux", reason="it can")
+def test_an_interface_is_refused_on_other_platforms() -> None:
+    with pytest.raises(OSError, match="interface is not supported on this platform"):
+        udpulse.ping("127.0.0.1", interface="lo")
 
 
 def test_a_source_in_use_is_an_os_error() -> None:
@@ -814,6 +828,12 @@ def test_a_source_in_use_is_an_os_error() -> None:
             "source must be a port that 2 more can follow, not 65534",
         ),
         ({"dscp": 64}, "dscp must be 0 to 63, not 64"),
+        (
+            {"interface": "a name of 16 byt"},
+            "interface must be the name of a network interface, 1 to 15 bytes, not",
+        ),
+        ({"interface": ""}, "interface must be the name of a network interface"),
+        ({"interface": "a\0b"}, "interface must be the name of a network interface"),
         ({"source": ("x", 0)}, r"source must be an \(address, port\) of this host, not \('x', 0\)"),
         ({"keep": "some"}, "keep must be 0 to 2[*][*]32 - 1 or 'all', not 'some'"),
     ],

@@ -81,6 +81,7 @@ def use_ping(address: Address) -> None:
         timestamps="receive",
         precise=False,
         source=("127.0.0.1", 0),
+        interface=None,
         ttl=64,
         dscp=0,
         dont_fragment=False,
@@ -108,8 +109,8 @@ def use_ping(address: Address) -> None:
     show(client.count, client.timeout, client.interval, client.schedule, client.duration)
     show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
     assert_type(client.fill, bytes | Literal["random"])
-    show(client.ttl, client.dscp, client.dont_fragment, client.flows, client.family)
-    show(client.resolve_every, client.wait_out)
+    show(client.interface, client.ttl, client.dscp, client.dont_fragment, client.flows)
+    show(client.family, client.resolve_every, client.wait_out)
     use_report(client.report())
     client.start()
     client.stop()

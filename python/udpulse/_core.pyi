@@ -969,7 +969,12 @@ class PingClient:
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. Start raises OSError if there is none of that name
+        or if the platform does not support it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
@@ -1027,6 +1032,7 @@ class PingClient:
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
         source: tuple[str, int] | None = None,
+        interface: str | None = None,
         ttl: int | None = None,
         dscp: int | None = None,
         dont_fragment: bool = False,
@@ -1111,7 +1117,17 @@ class PingClient:
 
     @property
     def source(self) -> _Address | None:
-        """the (address, port) to send from; port 0 for any free port, "" for any address."""
+        """the (address, port) to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+        """
+
+    @property
+    def interface(self) -> str | None:
+        """the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. Start raises OSError if there is none of that name
+        or if the platform does not support it.
+        """
 
     @property
     def ttl(self) -> int | None:
@@ -1830,6 +1846,7 @@ async def async_ping(
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
     source: tuple[str, int] | None = None,
+    interface: str | None = None,
     ttl: int | None = None,
     dscp: int | None = None,
     dont_fragment: bool = False,
@@ -1866,7 +1883,12 @@ async def async_ping(
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. Start raises OSError if there is none of that name
+        or if the platform does not support it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
@@ -1940,6 +1962,7 @@ def ping(
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
     source: tuple[str, int] | None = None,
+    interface: str | None = None,
     ttl: int | None = None,
     dscp: int | None = None,
     dont_fragment: bool = False,
@@ -1978,7 +2001,12 @@ def ping(
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address.
+    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. Start raises OSError if there is none of that name
+        or if the platform does not support it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.

@@ -23,10 +23,10 @@ pub(super) fn run<M: Machine, P: Port>(
     mut port: P,
     answers: bool,
 ) {
-    let (mut batch, mut replies) = (Batch::default(), Outbox::default());
+    let (mut batch, mut replies) = (Batch::default(), port.outbox());
     let mut servers = Servers::default();
     let mut sender = Sender { shared, socket, backlog: Backlog::default(), unsent: Vec::new() };
-    let mut own = Own::default();
+    let mut own = Own { outbox: port.outbox(), memory: Vec::new(), count: 0 };
     let (mut deadline, mut row) = (shared.lock().deadline(socket), 0);
     loop {
         let wake = port.receive(&mut batch, deadline, !sender.backlog.is_empty());
@@ -47,7 +47,9 @@ pub(super) fn run<M: Machine, P: Port>(
                     replies.push(arrival.from, arrival.to, arrival.answer(length));
                 });
             }
-            Wake::Departed { index, kernel_ns } => machine.on_departed(socket, index, kernel_ns),
+            Wake::Departed { kernel_ns } => {
+                machine.on_departed(socket, batch.departed(), kernel_ns);
+            }
             Wake::Icmp => {
                 if let Some(error) = batch.icmp() {
                     machine.on_icmp(socket, &error);
@@ -106,7 +108,6 @@ fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &
 }
 
 /// The datagrams of one round other than immediate answers.
-#[derive(Default)]
 struct Own {
     outbox: Outbox,
     memory: Vec<u8>,

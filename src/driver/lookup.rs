@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::driver::worker::Shared;
 use crate::error::reason;
-use crate::net::{Endpoint, now, on_ipv6, resolve_all};
+use crate::net::{Endpoint, destination, now, on_ipv6, resolve_all};
 use crate::{Error, Machine, Result};
 
 /// The most threads that look up the names of one machine.
@@ -23,13 +23,8 @@ pub struct Names {
 
 impl Names {
     fn resolve(&self, server: usize) -> Result<Vec<SocketAddr>> {
-        let mut found = resolve_all(&self.endpoints[server])?;
-        if self.dual {
-            for address in &mut found {
-                *address = on_ipv6(*address);
-            }
-        }
-        Ok(found)
+        let found = resolve_all(&self.endpoints[server])?.into_iter().map(destination);
+        Ok(if self.dual { found.map(on_ipv6).collect() } else { found.collect() })
     }
 }
 

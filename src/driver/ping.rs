@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::driver::{Names, Worker};
-use crate::net::{Endpoint, ProbeOptions, ProbeSocket, now};
+use crate::net::{Endpoint, ProbeOptions, ProbeSocket, destination, now};
 use crate::ping::{Config, Flows};
 use crate::{Result, Target};
 
@@ -22,10 +22,10 @@ pub fn start(
     config: Config,
     flows: u32,
 ) -> Result<Worker<Flows>> {
-    let connect = |flow| ProbeSocket::connect(target, &of_flow(options, flow));
-    let sockets = (0..flows).map(connect).collect::<Result<Vec<_>>>()?;
-    let ends = (sockets[0].local_address(), sockets[0].peer_address());
-    let (target, start) = (ends.1, now());
+    let target = destination(target);
+    let bind = |flow| ProbeSocket::bind(target.into(), &of_flow(options, flow));
+    let sockets = (0..flows).map(bind).collect::<Result<Vec<_>>>()?;
+    let (ends, start) = ((sockets[0].local_address(), target), now());
     let server = match endpoint.literal() {
         Some(_) => Target::from(target),
         None => Target::named(Ok(target), resolve_every_ns, start.mono_ns),

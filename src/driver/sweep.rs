@@ -6,7 +6,7 @@ use crate::Result;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::driver::{Names, Worker};
-use crate::net::{BatchSocket, Options, on_ipv6};
+use crate::net::{BatchSocket, Options, destination, on_ipv6};
 use crate::ping::{Sweep, SweepConfig};
 
 /// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
@@ -26,6 +26,9 @@ const MAX_SOCKETS: usize = 16;
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
 pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
+    for target in &mut config.targets {
+        *target = destination(*target);
+    }
     let mut any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     if config.targets.iter().any(SocketAddr::is_ipv6) {
         // An IPv6 socket reaches IPv4, too.

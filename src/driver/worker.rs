@@ -61,12 +61,13 @@ pub(crate) struct Shared<M> {
 }
 
 impl<M: Machine> Worker<M> {
-    /// Serves `machine` through one socket that can be woken; `names` are its servers.
+    /// Serves `machine`, whose servers are `names` and which sends to `peer` first, through one socket
+    /// that can be woken.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses a thread.
-    pub fn start(socket: Socket, machine: M, names: Names) -> Result<Self> {
-        let ends = (socket.local_address(), socket.peer_address());
+    pub fn start(socket: Socket, peer: SocketAddr, machine: M, names: Names) -> Result<Self> {
+        let ends = (socket.local_address(), peer);
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
         let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
         let mut worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
@@ -119,7 +120,7 @@ impl<M: Machine> Worker<M> {
         self.address
     }
 
-    /// Returns the address that the socket is connected to, or its own if there is none.
+    /// Returns the remote address of a client's machine; a server's is its own.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }

@@ -13,10 +13,8 @@ pub const MAX_BATCH: usize = 256;
 pub enum Wake {
     /// Datagrams arrived; they are in the batch.
     Datagrams,
-    /// The kernel stamped the departure of a datagram.
+    /// The kernel stamped the departure of a datagram: [`Batch::departed`].
     Departed {
-        /// The index among the datagrams sent, from 0. Known only until a send fails.
-        index: u32,
         /// Monotonic nanoseconds.
         kernel_ns: i64,
     },
@@ -117,9 +115,10 @@ pub struct Batch {
     pub(super) memory: Vec<u8>,
     /// Ordered by `start`.
     pub(super) bursts: Vec<Burst>,
-    /// A buffer for the datagram that an ICMP error quotes.
+    /// A buffer for a datagram of ours: one that an ICMP error quotes, or one that departed.
     pub(super) quoted: Vec<u8>,
     pub(super) icmp: Option<IcmpError>,
+    pub(super) departed: Range<usize>,
 }
 
 impl Batch {
@@ -134,6 +133,12 @@ impl Batch {
     pub fn icmp(&self) -> Option<Icmp<'_>> {
         let IcmpError { kind, code, router, to, mtu, length } = self.icmp?;
         Some(Icmp { kind, code, router, to, mtu, datagram: &self.quoted[..length] })
+    }
+
+    /// Returns the datagram that departed.
+    #[must_use]
+    pub fn departed(&self) -> &[u8] {
+        &self.quoted[self.departed.clone()]
     }
 
     /// Removes the datagrams and the ICMP error.

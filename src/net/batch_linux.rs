@@ -1,7 +1,7 @@
 //! The batch socket of Linux: `recvmmsg` and `sendmmsg`, with GRO, GSO and control messages.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::messages::{address, local_v4, local_v6};
+use crate::net::messages::{Source, address, local_v4, local_v6};
 use crate::net::outbox::{Group, Plan};
-use crate::net::socket::obstacle;
+use crate::net::socket::{insist, obstacle};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
-use crate::{Error, Local, Result, Stamp};
+use crate::{Error, Result, Stamp};
 
 /// Room for the longest message, padded so that slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;
@@ -281,13 +281,17 @@ impl BatchSocket {
     }
 
     /// Sends one datagram.
-    fn send_one(&self, group: &Group, datagram: &[u8]) -> nix::Result<()> {
+    fn send_one(&mut self, group: &Group, datagram: &[u8]) -> io::Result<()> {
         let source = group.from.map(Source::new);
         let controls: Vec<_> = source.iter().map(Source::control).collect();
         let to = SockaddrStorage::from(group.to);
-        let slices = [IoSlice::new(datagram)];
-        sendmsg(self.udp.as_raw_fd(), &slices, &controls, MsgFlags::MSG_DONTWAIT, Some(&to))
-            .map(drop)
+        let (slices, flags) = ([IoSlice::new(datagram)], MsgFlags::MSG_DONTWAIT);
+        let fd = self.udp.as_raw_fd();
+        let send = || Ok(sendmsg(fd, &slices, &controls, flags, Some(&to)).map(drop)?);
+        match &mut self.errors {
+            Some(errors) => insist(errors, send),
+            None => send(),
+        }
     }
 }
 
@@ -359,22 +363,27 @@ impl Port for BatchSocket {
                 self.send_run(&plan, &slices, index..index + run)
             };
             index += sent.unwrap_or(0);
+            if sent != Ok(run) {
+                // After a part of the run the system does not say why it stopped.
+                self.expect_errors();
+            }
             match sent {
                 Ok(1..) | Err(Errno::EINTR) => {}
                 Ok(0) | Err(_) => {
-                    // The kernel refuses the first group of the run.
+                    // The kernel refuses the first group of the run, or the error belongs to an
+                    // earlier datagram.
                     let mut passed = false;
                     let group = plan.group(index);
                     for at in plan.datagrams(index) {
                         let alone = if blocked {
-                            Err(Errno::EAGAIN)
+                            Err(ErrorKind::WouldBlock.into())
                         } else {
                             self.send_one(group, &memory[at.clone()])
                         };
                         match alone {
                             Ok(()) => passed = true,
-                            Err(errno) => {
-                                let error = obstacle(&errno.into());
+                            Err(error) => {
+                                let error = obstacle(&error);
                                 blocked |= error.is_none();
                                 unsent(Unsent { to: group.to, from: group.from, at, error });
                             }
@@ -393,48 +402,13 @@ impl Port for BatchSocket {
         }
     }
 
+    fn outbox(&self) -> Outbox {
+        // A host that gets a group in one piece returns one ICMP error for it.
+        if self.errors.is_some() { Outbox::ungrouped() } else { Outbox::default() }
+    }
+
     fn receive_drops(&self) -> u64 {
         self.drops.into()
-    }
-}
-
-/// A source address as the kernel expects it.
-enum Source {
-    V4(libc::in_pktinfo),
-    V6(libc::in6_pktinfo),
-}
-
-impl Source {
-    fn new(local: Local) -> Self {
-        match local.ip {
-            IpAddr::V4(ip) => {
-                let address = libc::in_addr { s_addr: u32::from(ip).to_be() };
-                let nowhere = libc::in_addr { s_addr: 0 };
-                Self::V4(libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: address,
-                    ipi_addr: nowhere,
-                })
-            }
-            IpAddr::V6(ip) => Self::V6(libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
-                ipi6_ifindex: local.interface,
-            }),
-        }
-    }
-
-    fn control(&self) -> ControlMessage<'_> {
-        match self {
-            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
-            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
-        }
-    }
-
-    fn space(&self) -> usize {
-        match self {
-            Self::V4(_) => cmsg_space!(libc::in_pktinfo).len(),
-            Self::V6(_) => cmsg_space!(libc::in6_pktinfo).len(),
-        }
     }
 }
 

@@ -16,10 +16,16 @@ use crate::net::kernel_time::nanoseconds;
 use crate::net::messages::address;
 use crate::net::socket::MAX_PAYLOAD;
 
+/// The length of a UDP header, and the most of all other headers.
+const HEADER: usize = 8;
+const MAX_HEADERS: usize = 200;
+
 /// The reader of a socket's error queue.
 #[derive(Debug)]
 pub(super) struct ErrorQueue {
     control: Vec<u8>,
+    /// The socket's port.
+    port: u16,
     /// Whether it may hold something.
     expected: bool,
 }
@@ -27,8 +33,8 @@ pub(super) struct ErrorQueue {
 /// An entry of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum News {
-    /// The kernel stamped the departure of the datagram with this number.
-    Departed { id: u32, wall_ns: i64 },
+    /// The kernel stamped the departure of a datagram, which is in the batch.
+    Departed { wall_ns: i64 },
     /// An ICMP error, in the batch.
     Icmp,
     /// Anything else.
@@ -36,14 +42,14 @@ pub(super) enum News {
 }
 
 impl ErrorQueue {
-    /// Has the kernel queue the ICMP errors of a socket that is bound to `local`.
+    /// Enables the queue of a socket that is bound to `local`.
     pub(super) fn new(socket: &impl AsFd, local: SocketAddr) -> Self {
         // If this fails, nothing is queued. An IPv6 socket can send to IPv4 addresses, too.
         let _ = setsockopt(socket, sockopt::Ipv4RecvErr, &true);
         if local.is_ipv6() {
             let _ = setsockopt(socket, sockopt::Ipv6RecvErr, &true);
         }
-        Self { control: vec![0; 512], expected: false }
+        Self { control: vec![0; 512], port: local.port(), expected: false }
     }
 
     /// Makes the next [`read`](Self::read) look: the kernel may have queued something.
@@ -92,13 +98,30 @@ impl ErrorQueue {
         }
         let Some((error, from)) = found else { return Some(News::Other) };
         if error.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING {
-            let departed = |wall_ns| News::Departed { id: error.ee_data, wall_ns };
-            return Some(wall_ns.map_or(News::Other, departed));
+            let length = message.bytes;
+            let start = payload(&batch.quoted[..length], self.port);
+            batch.departed = start.unwrap_or(length)..length;
+            return Some(wall_ns.map_or(News::Other, |wall_ns| News::Departed { wall_ns }));
         }
         let to = message.address.as_ref().and_then(address);
         batch.icmp = to.and_then(|to| icmp(&error, from, to, message.bytes));
         Some(if batch.icmp.is_some() { News::Icmp } else { News::Other })
     }
+}
+
+/// Returns the start of the payload in a packet that departed from `port`, or in its first fragment.
+///
+/// The kernel returns the packet with the headers of all layers. The UDP header is the first place
+/// with the port and at least the length of the rest.
+fn payload(packet: &[u8], port: u16) -> Option<usize> {
+    let is_header = |at: &usize| match packet.get(*at..*at + HEADER) {
+        Some(&[high, low, _, _, much, little, ..]) => {
+            u16::from_be_bytes([high, low]) == port
+                && usize::from(u16::from_be_bytes([much, little])) >= packet.len() - at
+        }
+        _ => false,
+    };
+    (0..MAX_HEADERS).step_by(2).find(is_header).map(|at| at + HEADER)
 }
 
 /// Converts an entry to an ICMP error, if it is one or says that a datagram exceeds the path MTU.

@@ -19,6 +19,11 @@ pub trait Port {
     /// datagram that did not leave.
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent));
 
+    /// Returns an outbox for [`send`](Self::send).
+    fn outbox(&self) -> Outbox {
+        Outbox::default()
+    }
+
     /// Returns how many datagrams the full receive queue has dropped, if the platform reports it.
     fn receive_drops(&self) -> u64 {
         0

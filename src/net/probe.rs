@@ -1,11 +1,12 @@
 //! The options of probe sockets, on every platform.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Type};
 
-use crate::net::socket::unless_no_route;
+use crate::net::Family;
+use crate::{Error, Result};
 
 /// The kernel timestamps to ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Timestamps {
 pub struct ProbeOptions {
     /// The address and port to send from; the system's choice if unspecified.
     pub source: Option<SocketAddr>,
+    /// The network interface or VRF to send and receive through; any if `None`.
+    pub interface: Option<String>,
     /// The IPv4 time to live or IPv6 hop limit.
     pub ttl: Option<u32>,
     /// The differentiated services code point (RFC 2474), 0 to 63.
@@ -36,62 +39,75 @@ pub struct ProbeOptions {
     pub precise: bool,
 }
 
-/// Opens a socket with `options` and connects it to `peer`, unless there is no route.
-pub(super) fn connect(peer: SocketAddr, options: &ProbeOptions) -> io::Result<UdpSocket> {
-    let any = match peer {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let socket = socket2::Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
+/// Opens and binds a socket with `options`.
+pub(super) fn open(family: Family, options: &ProbeOptions) -> Result<UdpSocket> {
+    let any = SocketAddr::new(family.unspecified(), 0);
     let source = match options.source {
         Some(source) if source.ip().is_unspecified() => SocketAddr::new(any.ip(), source.port()),
         source => source.unwrap_or(any),
     };
-    socket.bind(&source.into())?;
-    mark(&socket, peer, options)?;
-    unless_no_route(socket.connect(&peer.into()))?;
+    let failed = || Error::io("bind", source);
+    let domain = Domain::for_address(any);
+    let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(failed())?;
+    if let Some(interface) = &options.interface {
+        bind_device(&socket, interface).map_err(Error::io("use interface", interface))?;
+    }
+    socket.bind(&source.into()).map_err(failed())?;
+    mark(&socket, family, options).map_err(failed())?;
     Ok(socket.into())
 }
 
-fn mark(socket: &socket2::Socket, peer: SocketAddr, options: &ProbeOptions) -> io::Result<()> {
+fn mark(socket: &socket2::Socket, family: Family, options: &ProbeOptions) -> io::Result<()> {
     if let Some(ttl) = options.ttl {
-        match peer {
-            SocketAddr::V4(_) => socket.set_ttl_v4(ttl)?,
-            SocketAddr::V6(_) => socket.set_unicast_hops_v6(ttl)?,
+        match family {
+            Family::V4 => socket.set_ttl_v4(ttl)?,
+            Family::V6 => socket.set_unicast_hops_v6(ttl)?,
         }
     }
     if let Some(dscp) = options.dscp {
         // The two bits below the DSCP are for congestion notification.
-        match peer {
-            SocketAddr::V4(_) => socket.set_tos_v4(dscp << 2)?,
+        match family {
+            Family::V4 => socket.set_tos_v4(dscp << 2)?,
             #[cfg(unix)]
-            SocketAddr::V6(_) => socket.set_tclass_v6(dscp << 2)?,
+            Family::V6 => socket.set_tclass_v6(dscp << 2)?,
             #[cfg(not(unix))]
-            SocketAddr::V6(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Family::V6 => return Err(io::ErrorKind::Unsupported.into()),
         }
     }
     if options.dont_fragment {
-        keep_whole(socket, peer)?;
+        keep_whole(socket, family)?;
     }
     Ok(())
 }
 
 /// Forbids fragmentation: the system refuses datagrams above the known path MTU (RFC 1191).
 #[cfg(target_os = "linux")]
-fn keep_whole(socket: &socket2::Socket, peer: SocketAddr) -> io::Result<()> {
+fn keep_whole(socket: &socket2::Socket, family: Family) -> io::Result<()> {
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     };
-    match peer {
-        SocketAddr::V4(_) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DO)?,
-        SocketAddr::V6(_) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DO)?,
+    match family {
+        Family::V4 => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DO)?,
+        Family::V6 => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DO)?,
     }
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn keep_whole(_: &socket2::Socket, _: SocketAddr) -> io::Result<()> {
+fn keep_whole(_: &socket2::Socket, _: Family) -> io::Result<()> {
     let reason = "dont_fragment is not supported on this platform";
+    Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+}
+
+/// Sends and receives only through a network interface or VRF.
+#[cfg(target_os = "linux")]
+fn bind_device(socket: &socket2::Socket, name: &str) -> io::Result<()> {
+    socket.bind_device(Some(name.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_device(_: &socket2::Socket, _: &str) -> io::Result<()> {
+    let reason = "interface is not supported on this platform";
     Err(io::Error::new(io::ErrorKind::Unsupported, reason))
 }
 
@@ -106,13 +122,12 @@ mod tests {
 
     fn pair(options: &ProbeOptions) -> (UdpSocket, ProbeSocket) {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = ProbeSocket::connect(server.local_addr().unwrap(), options).unwrap();
-        (server, client)
+        (server, ProbeSocket::bind(Family::V4, options).unwrap())
     }
 
-    fn send(client: &mut ProbeSocket, datagram: &[u8]) {
+    fn send(client: &mut ProbeSocket, server: &UdpSocket, datagram: &[u8]) {
         let mut outbox = Outbox::default();
-        outbox.push(client.peer_address(), None, 0..datagram.len());
+        outbox.push(server.local_addr().unwrap(), None, 0..datagram.len());
         client.send(&mut outbox, datagram, |unsent| panic!("{unsent:?}"));
     }
 
@@ -133,14 +148,17 @@ mod tests {
                 let (server, mut client) =
                     pair(&ProbeOptions { timestamps, precise, ..ProbeOptions::default() });
                 let before = now();
-                send(&mut client, b"Ping");
+                send(&mut client, &server, b"Ping");
                 echo(&server);
                 let deadline = wait_ns.map(|ns: i64| before.mono_ns + ns);
                 let (mut batch, mut departed) = (Batch::default(), None);
                 loop {
                     match client.receive(&mut batch, deadline, false) {
                         Wake::Datagrams => break,
-                        Wake::Departed { index: 0, kernel_ns } => departed = Some(kernel_ns),
+                        Wake::Departed { kernel_ns } => {
+                            assert_eq!(batch.departed(), b"Ping");
+                            departed = Some(kernel_ns);
+                        }
                         other => panic!("{other:?}"),
                     }
                 }
@@ -158,18 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn no_departure_is_matched_after_a_failed_send() {
+    fn departures_are_matched_after_a_failed_send() {
         let timestamps = Timestamps::Kernel;
         let (server, mut client) = pair(&ProbeOptions { timestamps, ..ProbeOptions::default() });
         let too_long = vec![0; 1 << 16];
         let mut outbox = Outbox::default();
-        outbox.push(client.peer_address(), None, 0..too_long.len());
+        outbox.push(server.local_addr().unwrap(), None, 0..too_long.len());
         let mut failures = 0;
         client.send(&mut outbox, &too_long, |_| failures += 1);
         assert_eq!(failures, 1);
-        send(&mut client, b"Ping");
+        send(&mut client, &server, b"Ping");
         echo(&server);
-        assert_eq!(wait(&mut client, None), Wake::Datagrams);
+        let mut batch = Batch::default();
+        while client.receive(&mut batch, None, false) != Wake::Datagrams {
+            assert!(batch.icmp().is_some() || batch.departed() == b"Ping");
+        }
     }
 
     #[test]
@@ -214,28 +235,74 @@ mod tests {
     }
 
     #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
     fn a_refusal_is_reported_and_the_next_datagram_goes_out() {
-        // Connected to itself, it refuses everybody else, and nobody else can get its port.
-        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = nobody.local_addr().unwrap();
-        nobody.connect(address).unwrap();
-        let mut client = ProbeSocket::connect(address, &ProbeOptions::default()).unwrap();
-        let mut batch = Batch::default();
-        for text in [b"one", b"two"] {
-            send(&mut client, text);
-            assert_eq!(client.receive(&mut batch, None, false), Wake::Icmp);
-            assert!(batch.icmp().is_some_and(|error| error.datagram == text));
+        for (host, kind) in [("127.0.0.1:0", (3, 3)), ("[::1]:0", (1, 4))] {
+            // Connected to itself, it refuses everybody else, and nobody else can get its port.
+            let nobody = UdpSocket::bind(host).unwrap();
+            let address = nobody.local_addr().unwrap();
+            nobody.connect(address).unwrap();
+            let options = ProbeOptions::default();
+            let mut client = ProbeSocket::bind(Family::from(address), &options).unwrap();
+            let mut batch = Batch::default();
+            // The second send finds the error of the first.
+            send(&mut client, &nobody, b"one");
+            send(&mut client, &nobody, b"two");
+            for text in [b"one", b"two"] {
+                assert_eq!(client.receive(&mut batch, None, false), Wake::Icmp);
+                let error = batch.icmp().unwrap();
+                assert_eq!((error.kind, error.code), kind);
+                assert_eq!((error.router, error.to), (Some(address.ip()), address));
+                assert_eq!((error.mtu, error.datagram), (None, &text[..]));
+                assert!(error.is_port_unreachable());
+            }
         }
     }
 
     #[test]
-    fn an_unspecified_source_takes_the_peers_family() {
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    fn a_reply_shows_its_destination_and_its_marks() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let server = UdpSocket::bind(host).unwrap();
+            let address = server.local_addr().unwrap();
+            let mut client =
+                ProbeSocket::bind(Family::from(address), &ProbeOptions::default()).unwrap();
+            let marked = SockRef::from(&server);
+            if address.is_ipv4() {
+                marked.set_ttl_v4(77).unwrap();
+                marked.set_tos_v4(0x28).unwrap();
+            } else {
+                marked.set_unicast_hops_v6(77).unwrap();
+                marked.set_tclass_v6(0x28).unwrap();
+            }
+            send(&mut client, &server, b"Ping");
+            echo(&server);
+            let mut batch = Batch::default();
+            assert_eq!(client.receive(&mut batch, None, false), Wake::Datagrams);
+            let arrival = batch.arrivals().next().unwrap();
+            assert_eq!((arrival.ttl, arrival.tos), (Some(77), Some(0x28)));
+            let local = crate::Local { ip: address.ip(), interface: 0 };
+            assert_eq!((arrival.from, arrival.to), (address, Some(local)));
+        }
+    }
+
+    #[test]
+    fn an_unknown_interface_is_named() {
+        let interface = Some("no-such-device".to_owned());
+        let options = ProbeOptions { interface, ..ProbeOptions::default() };
+        let error = ProbeSocket::bind(Family::V4, &options).unwrap_err().to_string();
+        assert!(error.starts_with("cannot use interface no-such-device: "), "{error}");
+    }
+
+    #[test]
+    fn an_unspecified_source_takes_the_targets_family() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = UdpSocket::bind(address).unwrap();
             for any in ["0.0.0.0:0", "[::]:0"] {
                 let options = ProbeOptions { source: any.parse().ok(), ..ProbeOptions::default() };
-                let socket = connect(server.local_addr().unwrap(), &options).unwrap();
-                assert_eq!(socket.local_addr().unwrap().ip(), server.local_addr().unwrap().ip());
+                let family = Family::from(server.local_addr().unwrap());
+                let socket = open(family, &options).unwrap();
+                assert_eq!(socket.local_addr().unwrap().ip(), family.unspecified());
             }
         }
     }
@@ -252,7 +319,7 @@ mod tests {
                     let source = UdpSocket::bind(address).unwrap().local_addr().unwrap();
                     let options =
                         ProbeOptions { source: Some(source), ttl, dscp, ..ProbeOptions::default() };
-                    Some((source, connect(peer, &options).ok()?))
+                    Some((source, open(Family::from(peer), &options).ok()?))
                 })
                 .unwrap();
             assert_eq!(socket.local_addr().unwrap(), source);

@@ -1,6 +1,6 @@
-//! The probe socket of Linux: kernel timestamps, refused datagrams, deadlines to the nanosecond.
+//! The probe socket of Linux: kernel timestamps, ICMP errors, deadlines to the nanosecond.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, TimestampingFlag, recvmsg, send, setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, sendmsg, setsockopt,
+    sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -16,12 +17,13 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::{ErrorQueue, News};
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::socket::{MAX_PAYLOAD, is_refusal};
+use crate::net::messages::{Source, address, local_v4, local_v6};
+use crate::net::socket::{MAX_PAYLOAD, insist};
 use crate::net::{
-    Batch, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
+    Batch, Family, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
 };
 use crate::time::NS_PER_SECOND;
-use crate::{Error, Result, Stamp};
+use crate::{Error, Local, Result, Stamp};
 
 /// How long a precise wait spins after a send and before a deadline.
 const SPIN_NS: i64 = 50_000;
@@ -33,21 +35,17 @@ const LEAD_STEP_NS: i64 = 500;
 /// because it costs one call instead of three, and ends with a poll.
 const TICKS_NS: i64 = 20_000_000;
 
-/// A connected UDP socket that sends probes and waits for replies.
+/// A UDP socket that sends probes and waits for replies.
 #[derive(Debug)]
 pub struct ProbeSocket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
-    peer: SocketAddr,
-    /// The peer if it has had no route so far; the next send tries to connect.
-    unrouted: Option<SocketAddr>,
+    /// The address to send from, if one was asked for. Named in each call, because the system goes
+    /// on to send from a bound IPv6 address that this host has lost.
+    source: Option<Source>,
     interrupter: Interrupter,
     timestamps: Timestamps,
     precise: bool,
-    /// The number of tries to send, and of those before the first that failed: whether that one got
-    /// a number depends on the kernel, so the numbers of later departures mean nothing.
-    tries: u32,
-    numbered: u32,
     errors: ErrorQueue,
     /// How long before a deadline to end a sleep: the median wakeup delay. The rest is spun.
     lead_ns: i64,
@@ -64,43 +62,39 @@ pub struct ProbeSocket {
 }
 
 impl ProbeSocket {
-    /// Opens a socket with `options` and connects it to `peer`, without a route at the first send
-    /// that finds one.
+    /// Opens a socket with `options`.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses, for example if the source is not this host's.
-    pub fn connect(peer: SocketAddr, options: &ProbeOptions) -> Result<Self> {
-        Self::open(peer, options).map_err(Error::io("connect to", peer))
-    }
-
-    fn open(peer: SocketAddr, options: &ProbeOptions) -> io::Result<Self> {
-        let udp = Arc::new(probe::connect(peer, options)?);
+    pub fn bind(family: Family, options: &ProbeOptions) -> Result<Self> {
+        let udp = Arc::new(probe::open(family, options)?);
+        let local = udp.local_addr().map_err(Error::io("open", "a socket"))?;
         // Each is used if the kernel has it; if not, its values stay absent.
         let _ = setsockopt(&udp, sockopt::RxqOvfl, &1);
-        let errors = ErrorQueue::new(&udp, peer);
+        let _ = match family {
+            Family::V4 => setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)
+                .and_then(|()| setsockopt(&udp, sockopt::Ipv4RecvTtl, &true))
+                .and_then(|()| setsockopt(&udp, sockopt::IpRecvTos, &true)),
+            Family::V6 => setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true)
+                .and_then(|()| setsockopt(&udp, sockopt::Ipv6RecvHopLimit, &true))
+                .and_then(|()| setsockopt(&udp, sockopt::Ipv6RecvTClass, &true)),
+        };
         if options.timestamps != Timestamps::User {
             let _ = setsockopt(&udp, sockopt::ReceiveTimestampns, &true);
         }
         if options.timestamps == Timestamps::Kernel {
             let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
-                | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
-                | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
-                | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
+                | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE;
             let _ = setsockopt(&udp, sockopt::Timestamping, &flags);
         }
-        let connected = udp.peer_addr();
         Ok(Self {
-            local: udp.local_addr()?,
-            unrouted: connected.is_err().then_some(peer),
-            // The system may have connected to another address than asked, as it does for 0.0.0.0.
-            peer: connected.unwrap_or(peer),
+            local,
+            source: source(local),
+            errors: ErrorQueue::new(&udp, local),
             interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
             udp,
             timestamps: options.timestamps,
             precise: options.precise,
-            tries: 0,
-            numbered: 0,
-            errors,
             lead_ns: if options.precise { SPIN_NS } else { 0 },
             patience_ns: 0,
             drops: 0,
@@ -117,59 +111,57 @@ impl ProbeSocket {
         self.local
     }
 
-    /// Returns the address that the socket is connected to.
-    #[must_use]
-    pub fn peer_address(&self) -> SocketAddr {
-        self.peer
-    }
-
     /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    fn transmit(&mut self, datagram: &[u8]) -> io::Result<()> {
-        self.tries = self.tries.saturating_add(1);
-        if let Some(peer) = self.unrouted {
-            self.udp.connect(peer)?;
-            self.unrouted = None;
-        }
-        let fd = self.udp.as_raw_fd();
-        let mut sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
-        // Read the error queue after an error: left there, entries take receive buffer from
-        // replies.
-        if sent.is_err() {
-            self.errors.expect();
-        }
-        if sent.is_err_and(|errno| is_refusal(&errno.into())) {
-            // The error belongs to an earlier datagram; the system sent nothing this time.
-            self.tries = self.tries.saturating_add(1);
-            sent = send(fd, datagram, MsgFlags::MSG_DONTWAIT);
-        }
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        let (fd, to) = (self.udp.as_raw_fd(), SockaddrStorage::from(to));
+        let (slices, flags) = ([IoSlice::new(datagram)], MsgFlags::MSG_DONTWAIT);
+        let controls: Vec<_> = self.source.iter().map(Source::control).collect();
+        let sent =
+            insist(&mut self.errors, || Ok(sendmsg(fd, &slices, &controls, flags, Some(&to))?));
         if self.precise {
             self.sent_ns = monotonic_ns();
         }
-        if sent.is_ok() && self.numbered.saturating_add(1) == self.tries {
-            self.numbered = self.tries;
+        match sent {
+            // What the system says of a source address that is gone.
+            Err(error) if self.source.is_some() && error.kind() == ErrorKind::InvalidInput => {
+                Err(Errno::EADDRNOTAVAIL.into())
+            }
+            sent => sent.map(drop),
         }
-        Ok(sent.map(drop)?)
     }
 
-    /// Reads a datagram. Returns its length and the kernel's timestamp.
-    fn read(&mut self, memory: &mut [u8], flags: MsgFlags) -> nix::Result<(usize, Option<i64>)> {
+    /// Reads a datagram.
+    fn read(&mut self, memory: &mut [u8], flags: MsgFlags) -> nix::Result<Option<Burst>> {
         let fd = self.udp.as_raw_fd();
         let mut slices = [IoSliceMut::new(memory)];
-        let message = recvmsg::<()>(fd, &mut slices, Some(&mut self.control), flags)?;
-        let mut wall_ns = None;
+        let control = Some(&mut self.control[..]);
+        let message = recvmsg::<SockaddrStorage>(fd, &mut slices, control, flags)?;
+        let read = now();
+        let Some(from) = message.address.as_ref().and_then(address) else { return Ok(None) };
+        let mut burst = Burst::single(read, None, from, message.bytes);
         for control in message.cmsgs()? {
             match control {
-                ControlMessageOwned::ScmTimestampns(at) => wall_ns = Some(nanoseconds(at)),
+                ControlMessageOwned::ScmTimestampns(at) => {
+                    let wall_ns = nanoseconds(at);
+                    burst.kernel = Some(Stamp { mono_ns: monotonic(read, wall_ns), wall_ns });
+                }
                 ControlMessageOwned::RxqOvfl(drops) => self.drops = drops.into(),
+                ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(&info)),
+                ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(&info),
+                ControlMessageOwned::Ipv4Ttl(left) | ControlMessageOwned::Ipv6HopLimit(left) => {
+                    burst.ttl = u8::try_from(left).ok();
+                }
+                ControlMessageOwned::Ipv4Tos(tos) => burst.tos = Some(tos),
+                ControlMessageOwned::Ipv6TClass(class) => burst.tos = u8::try_from(class).ok(),
                 _ => {}
             }
         }
-        Ok((message.bytes, wall_ns))
+        Ok(Some(burst))
     }
 
     /// Sets a receive timeout that ends a blocking receive before `left_ns` have passed. Returns
@@ -223,12 +215,12 @@ impl Port for ProbeSocket {
                 return Wake::Interrupted;
             }
             match self.errors.read(&self.udp, batch) {
-                Some(News::Departed { id, wall_ns }) if id < self.numbered => {
+                Some(News::Departed { wall_ns }) => {
                     let kernel_ns = monotonic(now(), wall_ns);
-                    return Wake::Departed { index: id, kernel_ns };
+                    return Wake::Departed { kernel_ns };
                 }
                 Some(News::Icmp) => return Wake::Icmp,
-                Some(News::Departed { .. } | News::Other) => continue,
+                Some(News::Other) => continue,
                 None => {}
             }
             if let Some(held) = self.held.take() {
@@ -244,16 +236,12 @@ impl Port for ProbeSocket {
             let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
             match self.read(&mut batch.memory, flags) {
                 Ok(_) if self.interrupter.is_used() => return Wake::Interrupted,
-                // Anybody could have sent it.
-                Ok(_) if self.unrouted.is_some() => {}
-                Ok((length, wall_ns)) => {
-                    let read = now();
-                    let stamp = |wall_ns| Stamp { mono_ns: monotonic(read, wall_ns), wall_ns };
+                Ok(Some(burst)) => {
                     // The transmit timestamp is queued by now and is reported before the reply.
                     if self.timestamps == Timestamps::Kernel {
                         self.errors.expect();
                     }
-                    self.held = Some(Burst::single(read, wall_ns.map(stamp), self.peer, length));
+                    self.held = Some(burst);
                 }
                 Err(Errno::EAGAIN) if blocks => {}
                 Err(Errno::EAGAIN) if left_ns <= 0 => return Wake::Idle,
@@ -263,17 +251,27 @@ impl Port for ProbeSocket {
                         return Wake::Writable;
                     }
                 }
-                Err(Errno::EINTR) => {}
+                Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => self.errors.expect(),
             }
         }
     }
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
-        outbox.send_each(memory, |_, datagram| self.transmit(datagram), unsent);
+        outbox.send_each(memory, |to, datagram| self.transmit(to, datagram), unsent);
     }
 
     fn receive_drops(&self) -> u64 {
         self.drops
     }
+}
+
+/// Returns the address that a socket was bound to; `None` if it is bound to all.
+fn source(local: SocketAddr) -> Option<Source> {
+    let interface = match local {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(local) => local.scope_id(),
+    };
+    let local = Local { ip: local.ip(), interface };
+    (!local.ip.is_unspecified()).then(|| Source::new(local))
 }

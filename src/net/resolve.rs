@@ -1,7 +1,7 @@
 //! Resolution of host names.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dns_lookup::{AddrFamily, AddrInfoHints, getaddrinfo};
 
@@ -19,6 +19,17 @@ pub enum Family {
 impl From<SocketAddr> for Family {
     fn from(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+impl Family {
+    /// Returns the address that stands for all addresses of a host.
+    #[must_use]
+    pub fn unspecified(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
     }
 }
 
@@ -138,6 +149,17 @@ fn explain(text: &str) -> String {
     text.rsplit(": ").next().unwrap_or(text).to_owned()
 }
 
+/// Returns the address to send to: an unspecified one means this host.
+#[must_use]
+pub fn destination(target: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match target.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        _ => return target,
+    };
+    SocketAddr::new(ip, target.port())
+}
+
 /// Returns the address of `target` for an IPv6 socket: IPv4 is mapped (RFC 4291 section 2.5.5.2).
 #[must_use]
 pub fn on_ipv6(target: SocketAddr) -> SocketAddr {
@@ -241,6 +263,15 @@ mod tests {
     fn endpoints_read_as_addresses() {
         assert_eq!(endpoint("::1").to_string(), "[::1]:7");
         assert_eq!(endpoint("localhost").to_string(), "localhost:7");
+    }
+
+    #[test]
+    fn an_unspecified_destination_is_this_host() {
+        for (target, address) in
+            [("0.0.0.0:7", "127.0.0.1:7"), ("[::]:7", "[::1]:7"), ("192.0.2.1:7", "192.0.2.1:7")]
+        {
+            assert_eq!(destination(target.parse().unwrap()), address.parse().unwrap());
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,11 +33,6 @@ const WAKE: Token = Token(1);
 pub struct Socket {
     udp: UdpSocket,
     local: SocketAddr,
-    /// The peer of a connected socket; the system may have connected to another address than asked,
-    /// as it does for 0.0.0.0.
-    peer: Option<SocketAddr>,
-    /// The peer if it has had no route so far; the next send tries to connect.
-    unrouted: Option<SocketAddr>,
     poll: Poll,
     ready: Events,
     waker: Waker,
@@ -114,41 +109,6 @@ impl Socket {
         Self::new(address).map_err(Error::io("bind", address))
     }
 
-    /// Binds any free port and connects it: only datagrams from `peer` arrive, and its refusals are
-    /// reported. Without a route it connects at the first send that finds one.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses, for example if permission is missing.
-    pub fn connect(peer: SocketAddr) -> Result<Self> {
-        let any = match peer {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let connected = || {
-            let mut socket = Self::new(any)?;
-            unless_no_route(socket.udp.connect(peer))?;
-            socket.local = socket.udp.local_addr()?;
-            socket.set_peer(peer);
-            Ok(socket)
-        };
-        connected().map_err(Error::io("connect to", peer))
-    }
-
-    /// Wraps a socket that is connected to `peer` or will be.
-    #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
-    pub(super) fn connected(udp: std::net::UdpSocket, peer: SocketAddr) -> io::Result<Self> {
-        udp.set_nonblocking(true)?;
-        let mut socket = Self::of(UdpSocket::from_std(udp))?;
-        socket.set_peer(peer);
-        Ok(socket)
-    }
-
-    fn set_peer(&mut self, peer: SocketAddr) {
-        let connected = self.udp.peer_addr();
-        self.unrouted = connected.is_err().then_some(peer);
-        self.peer = Some(connected.unwrap_or(peer));
-    }
-
     fn new(address: SocketAddr) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
@@ -160,11 +120,13 @@ impl Socket {
         // works all the same.
         let _ = udp.set_send_buffer_size(SEND_BUFFER);
         udp.bind(&address.into())?;
-        udp.set_nonblocking(true)?;
-        Self::of(UdpSocket::from_std(udp.into()))
+        Self::of(udp.into())
     }
 
-    fn of(mut udp: UdpSocket) -> io::Result<Self> {
+    /// Wraps a bound socket.
+    pub(super) fn of(udp: std::net::UdpSocket) -> io::Result<Self> {
+        udp.set_nonblocking(true)?;
+        let mut udp = UdpSocket::from_std(udp);
         let poll = Poll::new()?;
         poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
         let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
@@ -172,8 +134,6 @@ impl Socket {
             local: udp.local_addr()?,
             errors: ErrorQueue::new(&udp, udp.local_addr()?),
             udp,
-            peer: None,
-            unrouted: None,
             poll,
             ready: Events::with_capacity(2),
             interrupter: Interrupter {
@@ -192,12 +152,6 @@ impl Socket {
         self.local
     }
 
-    /// Returns the address that the socket is connected to, or its own if there is none.
-    #[must_use]
-    pub fn peer_address(&self) -> SocketAddr {
-        self.peer.unwrap_or(self.local)
-    }
-
     /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
@@ -211,21 +165,7 @@ impl Socket {
     }
 
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        if let Some(peer) = self.unrouted {
-            self.udp.connect(peer)?;
-            self.unrouted = None;
-        }
-        let attempt = || match self.peer {
-            Some(_) => self.udp.send(datagram),
-            None => self.udp.send_to(datagram, to),
-        };
-        let mut sent = attempt();
-        if sent.as_ref().is_err_and(is_refusal) {
-            // The error belongs to an earlier datagram; the system sent nothing this time.
-            self.errors.expect();
-            sent = attempt();
-        }
-        sent.map(drop)
+        insist(&mut self.errors, || self.udp.send_to(datagram, to)).map(drop)
     }
 
     /// Sets whether the poll watches for room in the send buffer.
@@ -289,29 +229,32 @@ impl Port for Socket {
     }
 }
 
-/// Turns the failure of a connect for want of a route into success: a route may come.
-pub(super) fn unless_no_route(connected: io::Result<()>) -> io::Result<()> {
-    use ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable};
-    match connected.as_ref().map_err(io::Error::kind) {
-        Err(HostUnreachable | NetworkDown | NetworkUnreachable) => Ok(()),
-        _ => connected,
-    }
-}
-
 /// Returns the code of an error of a send; `None` if the send buffer was full.
 pub(super) fn obstacle(error: &io::Error) -> Option<i32> {
     let blocked = error.kind() == ErrorKind::WouldBlock;
     error.raw_os_error().filter(|_| !blocked)
 }
 
-/// Returns whether an I/O error is an ICMP port-unreachable.
-pub(crate) fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+/// Sends, up to three times: the error may belong to an earlier datagram, and then the system sent
+/// nothing.
+pub(super) fn insist<T>(
+    errors: &mut ErrorQueue,
+    mut send: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut result = send();
+    for _ in 0..2 {
+        if result.as_ref().is_err_and(|error| obstacle(error).is_some()) {
+            errors.expect();
+            result = send();
+        }
+    }
+    result
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::thread;
 
     fn send(socket: &mut Socket, to: SocketAddr, datagram: &[u8]) {
@@ -331,7 +274,7 @@ mod tests {
     #[test]
     fn a_datagram_of_any_length_passes_whole() {
         let mut receiver = Socket::bind(loopback()).unwrap();
-        let mut sender = Socket::connect(receiver.local_address()).unwrap();
+        let mut sender = Socket::bind(loopback()).unwrap();
         let mut batch = Batch::default();
         for length in [0, 1, MAX_DATAGRAM] {
             send(&mut sender, receiver.local_address(), &vec![7; length]);
@@ -346,9 +289,8 @@ mod tests {
     fn an_unspecified_ipv6_address_accepts_ipv4() {
         let mut receiver = Socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = receiver.local_address().port();
-        let mut sender = Socket::connect((Ipv4Addr::LOCALHOST, port).into()).unwrap();
-        let peer = sender.peer_address();
-        send(&mut sender, peer, b"4");
+        let mut sender = Socket::bind(loopback()).unwrap();
+        send(&mut sender, (Ipv4Addr::LOCALHOST, port).into(), b"4");
         let mut batch = Batch::default();
         assert_eq!(receiver.receive(&mut batch, None, false), Wake::Datagrams);
         assert_eq!(batch.memory()[..1], *b"4");
@@ -376,7 +318,7 @@ mod tests {
     #[test]
     fn a_wake_up_ends_one_wait_once_nothing_is_left_to_read() {
         let mut receiver = Socket::bind(loopback()).unwrap();
-        let mut sender = Socket::connect(receiver.local_address()).unwrap();
+        let mut sender = Socket::bind(loopback()).unwrap();
         for _ in 0..2 {
             send(&mut sender, receiver.local_address(), b"first");
             receiver.waker().wake();
@@ -395,7 +337,7 @@ mod tests {
         let nobody = UdpSocket::bind(loopback()).unwrap();
         let address = nobody.local_addr().unwrap();
         nobody.connect(address).unwrap();
-        let mut socket = Socket::connect(address).unwrap();
+        let mut socket = Socket::bind(loopback()).unwrap();
         send(&mut socket, address, b"anybody?");
         assert!(wait(&mut socket, None) == Wake::Icmp);
     }

@@ -126,8 +126,8 @@ impl Machine for Flows {
         self.sessions[flow].on_icmp(0, error);
     }
 
-    fn on_departed(&mut self, flow: usize, index: u32, kernel_ns: i64) {
-        self.sessions[flow].on_departed(0, index, kernel_ns);
+    fn on_departed(&mut self, flow: usize, datagram: &[u8], kernel_ns: i64) {
+        self.sessions[flow].on_departed(0, datagram, kernel_ns);
     }
 
     fn on_receive_drops(&mut self, flow: usize, total: u64) {

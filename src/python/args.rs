@@ -398,6 +398,24 @@ impl<const MAX: usize> Argument for Remotes<MAX> {
     }
 }
 
+/// The name of a network interface.
+pub(super) struct Interface(pub(super) String);
+
+impl Argument for Interface {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let interface = String::read(name, given)?;
+        // The kernel would cut a longer name, and take the empty one for none.
+        if (1..16).contains(&interface.len()) && !interface.contains('\0') {
+            return Ok(Self(interface));
+        }
+        Err(wrong_value(name, given, "the name of a network interface, 1 to 15 bytes"))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.as_str().into_bound_py_any(py)
+    }
+}
+
 /// The source address and port of datagrams.
 pub(super) struct Source(pub(super) SocketAddr);
 

@@ -1,6 +1,6 @@
 //! `HeartbeatClient`.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::driver::{Names, Worker};
 use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
-use crate::net::{Endpoint, Socket, now, on_ipv6};
+use crate::net::{Endpoint, Family, Socket, destination, now, on_ipv6};
 use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
 };
@@ -17,7 +17,7 @@ use crate::python::options::options;
 use crate::python::value::{Address, address, utc_offset_ns, value};
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, is_name};
-use crate::{Error, Result, nanoseconds, seconds};
+use crate::{Error, nanoseconds, seconds};
 
 /// Maximum number of beats that wait for an iterating reader.
 const UNREAD: usize = 4096;
@@ -150,15 +150,6 @@ impl Progress {
     }
 }
 
-/// Binds a socket that may send to many addresses.
-fn bind_any(first: SocketAddr) -> Result<Socket> {
-    let any = match first {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    Socket::bind(SocketAddr::new(any, 0))
-}
-
 impl HeartbeatClient {
     fn make(settings: Settings) -> PyResult<Self> {
         if let Some(name) = settings.name.as_ref().filter(|name| !is_name(name.as_bytes())) {
@@ -234,21 +225,16 @@ impl HeartbeatClient {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
-        self.handle.launch(py, self.endpoints(), |mut servers| {
+        self.handle.launch(py, self.endpoints(), |servers| {
+            let mut servers: Vec<_> = servers.into_iter().map(destination).collect();
             // An IPv6 socket reaches IPv4, too.
             if servers.iter().any(SocketAddr::is_ipv6) {
                 servers = servers.into_iter().map(on_ipv6).collect();
             }
-            let socket = match &mut servers[..] {
-                [alone] => {
-                    let socket = Socket::connect(*alone)?;
-                    // The system may have connected to another address, as it does for 0.0.0.0.
-                    *alone = socket.peer_address();
-                    socket
-                }
-                several => bind_any(several[0])?,
-            };
-            Worker::start(socket, Client::new(ClientConfig { servers, ..config }), Names::default())
+            let any = Family::from(servers[0]).unspecified();
+            let socket = Socket::bind(SocketAddr::new(any, 0))?;
+            let (first, client) = (servers[0], Client::new(ClientConfig { servers, ..config }));
+            Worker::start(socket, first, client, Names::default())
         })
     }
 }

@@ -8,8 +8,8 @@ use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
 use crate::ping::{Config, Fill, Flows, Schedule};
 use crate::python::args::{
-    Argument, Count, Int, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word, Words,
-    integer, wrong_type, wrong_value,
+    Argument, Count, Int, Interface, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word,
+    Words, integer, wrong_type, wrong_value,
 };
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
@@ -64,8 +64,14 @@ macro_rules! ping_options {
         /// probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         /// slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
         precise: bool = False,
-        /// the (address, port) to send from; port 0 for any free port, "" for any address.
+        /// the (address, port) to send from; port 0 for any free port, "" for any address. The
+        /// address alone does not choose the interface. If this host loses the address, probes are
+        /// "send_failed" until it has it again.
         source: Option<Source> = None,
+        /// the name of the network interface or VRF to send and receive through (Linux); None for
+        /// the system's choice for each probe. Start raises OSError if there is none of that name
+        /// or if the platform does not support it.
+        interface: Option<Interface> = None,
         /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
         ttl: Option<Int<u32, 1, 255>> = None,
         /// the differentiated services code point (RFC 2474), 0 to 63; None for the system's
@@ -226,6 +232,7 @@ impl Settings {
     fn socket(&self) -> ProbeOptions {
         ProbeOptions {
             source: self.source.as_ref().map(|source| source.0),
+            interface: self.interface.as_ref().map(|interface| interface.0.clone()),
             ttl: self.ttl.map(|ttl| ttl.0),
             dscp: self.dscp.map(|dscp| dscp.0),
             dont_fragment: self.dont_fragment,

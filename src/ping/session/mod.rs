@@ -523,8 +523,9 @@ impl Machine for Session {
         }
     }
 
-    fn on_departed(&mut self, _: usize, index: u32, kernel_ns: i64) {
-        if let Some(probe) = self.remembered(u64::from(index) + 1)
+    fn on_departed(&mut self, _: usize, datagram: &[u8], kernel_ns: i64) {
+        if let Some(seq) = self.message.number_of(datagram)
+            && let Some(probe) = self.remembered(seq)
             && probe.rtt_ns.is_none()
         {
             probe.departed_ns = Some(kernel_ns);

@@ -622,9 +622,8 @@ proptest! {
                 Happens::SendFailed => send_failed(&mut session),
                 Happens::WallStep(by_ms) => step_ms += by_ms,
                 Happens::Departed { ago, before_ms } => {
-                    let seq = session.report.counters.sent.saturating_sub(ago);
-                    let index = u32::try_from(seq).unwrap().wrapping_sub(1);
-                    session.on_departed(0, index, (ms - before_ms) * MS);
+                    let Some(index) = back(ago) else { continue };
+                    session.on_departed(0, &texts[index], (ms - before_ms) * MS);
                 }
                 Happens::Slot => session.on_time(0, now, i64::MIN),
                 Happens::Time => tick(&mut session, now),
