@@ -179,6 +179,11 @@ impl Sweep {
             .collect()
     }
 
+    /// Returns whether probes to a target leave from this socket, in some flow.
+    fn serves(&self, socket: usize, target: usize) -> bool {
+        target % self.groups == self.shares[socket].group
+    }
+
     /// Sets when the next probe of a socket is due.
     #[expect(
         clippy::cast_precision_loss,
@@ -268,7 +273,7 @@ impl Sweep {
     }
 
     /// Reports a round if it is finished, and forgets it if the next one has started.
-    fn check(&mut self, round: usize) {
+    fn finish(&mut self, round: usize) {
         let Round { target, number, sessions, finished } = &mut self.rounds[round];
         if *finished || !sessions.iter().all(|session| session.is_done(0)) {
             return;
@@ -285,16 +290,14 @@ impl Sweep {
 
     /// Returns the round that a datagram belongs to, by the token or the other host's address.
     fn round_of(&self, socket: usize, datagram: &[u8], other: SocketAddr) -> Option<usize> {
-        let Share { group, flow, .. } = self.shares[socket];
-        let ours = |target: usize| target % self.groups == group;
-        let of_token = token_of(datagram).and_then(|token| self.of_token.get(&token));
-        let of_token = of_token.map(|&(round, flow)| (round, flow));
+        let flow = self.shares[socket].flow;
+        let of_token = token_of(datagram).and_then(|token| self.of_token.get(&token)).copied();
         of_token
-            .filter(|(round, of)| *of == flow && ours(self.rounds[*round].target))
+            .filter(|(round, of)| *of == flow && self.serves(socket, self.rounds[*round].target))
             .map(|(round, _)| round)
             .or_else(|| {
-                let target = self.of_address.get(&canonical(other)).filter(|target| ours(**target));
-                self.latest[*target?]
+                let target = self.of_address.get(&canonical(other)).copied();
+                self.latest[target.filter(|target| self.serves(socket, *target))?]
             })
     }
 
@@ -309,15 +312,13 @@ impl Sweep {
         let (timeout_ns, flow) = (self.config.timeout_ns, self.shares[socket].flow);
         while let Some((sent_ns, round)) = self.shares[socket].waiting.front().copied() {
             // The number of a forgotten round may be used again.
-            let session = self.rounds.get_mut(round).map(|round| &mut round.sessions[flow]);
-            if let Some(session) = session
-                && session.counters().pending > 0
-            {
+            let of_round = self.rounds.get(round).filter(|of| self.serves(socket, of.target));
+            if of_round.is_some_and(|round| round.sessions[flow].counters().pending > 0) {
                 if now_ns < sent_ns.saturating_add(timeout_ns) {
                     return;
                 }
-                session.expire(now_ns);
-                self.check(round);
+                self.rounds[round].sessions[flow].expire(now_ns);
+                self.finish(round);
             }
             self.shares[socket].waiting.pop_front();
         }
@@ -364,7 +365,7 @@ impl Machine for Sweep {
         let flow = *flow;
         if let Some(round) = self.round_of(socket, arrival.datagram, arrival.from) {
             self.rounds[round].sessions[flow].on_datagram(0, arrival);
-            self.check(round);
+            self.finish(round);
         }
         None
     }
@@ -430,7 +431,7 @@ impl Machine for Sweep {
         if let Some(round) = self.round_of(socket, error.datagram, error.to) {
             let flow = self.shares[socket].flow;
             self.rounds[round].sessions[flow].on_icmp(0, error);
-            self.check(round);
+            self.finish(round);
         }
     }
 
