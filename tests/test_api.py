@@ -396,6 +396,7 @@ SWEEP = {
     "keep": "0 to 2**32 - 1 or 'all'",
     "flows": "1 to 64",
     "family": "4 or 6",
+    "resolve_every": "above 0 and below 9.2e9 seconds",
 }
 
 ALLOWED: dict[Any, dict[str, str]] = {

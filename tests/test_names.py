@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import udpulse
-from udpulse import EchoServer, PingClient
+from udpulse import EchoServer, PingClient, PingSweep
 
 # Reads /etc/hosts from a file: in a mount namespace of its own.
 OWN_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
@@ -127,6 +127,50 @@ def test_a_name_that_does_not_resolve_at_the_start_is_an_error() -> None:
         udpulse.ping("no-such-host.invalid", count=1)
     with pytest.raises(socket.gaierror):
         PingClient("no-such-host.invalid").start()
+
+
+def test_a_target_without_an_address_disturbs_no_other() -> None:
+    with EchoServer(port=0) as server:
+        targets = [("no-such-host.invalid", 9), server.address, ("localhost", server.address[1])]
+        options: dict[str, Any] = {"count": 2, "timeout": 0.2, "rate": 100_000, "family": 4}
+        reports = udpulse.ping_many(targets, **options)
+        (alone,) = udpulse.ping_many(targets[:1], **options)
+        sweep = PingSweep(targets, rounds=2, **options)
+        rounds = list(sweep)
+    assert [report.target for report in reports] == targets
+    assert [report.address for report in reports] == [None, server.address, server.address]
+    for report in (reports[0], alone, sweep.reports()[0]):
+        assert (report.sent, report.send_failed, report.send_errors) == (2, 2, {})
+        assert report.unresolved
+    assert [report.answered for report in reports] == [0, 2, 2]
+    assert [report.unresolved for report in reports[1:]] == [None, None]
+    assert sorted(report.target or () for report in rounds) == sorted(targets * 2)
+
+
+APPEAR = """
+import json, sys, udpulse
+port, = json.loads(sys.argv[1])
+targets = [("server.test", port), ("127.0.0.1", port)]
+options = dict(count=1, rounds=None, interval=0.02, timeout=0.1, resolve_every=0.05)
+with udpulse.PingSweep(targets, **options) as sweep:
+    print(json.dumps([report.address for report in sweep.reports()][0]), flush=True)
+    for report in sweep:
+        if report.target == targets[0] and report.answered:
+            break
+print(json.dumps([report.address, report.change_count, report.unresolved]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
+def test_a_name_that_appears_is_pinged(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("")
+    with EchoServer(port=0) as server, within(hosts, APPEAR, server.address[1]) as sweep:
+        assert read_json(sweep) is None
+        hosts.write_text("127.0.0.1 server.test\n")
+        address, changes, unresolved = read_json(sweep)
+    assert (address, unresolved) == (list(server.address), None)
+    assert changes <= 1, "the name may have appeared between two rounds"
 
 
 def test_a_report_knows_its_target() -> None:

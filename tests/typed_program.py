@@ -130,7 +130,7 @@ def use_sweep(address: Address) -> None:
     assert_type(sweep.reports(), list[udpulse.PingReport])
     assert_type(sweep.targets, tuple[Address, ...])
     show(sweep.count, sweep.rounds, sweep.rate, sweep.interval, sweep.timeout, sweep.size)
-    show(sweep.keep, sweep.flows, sweep.family, sweep.address, sweep.running)
+    show(sweep.keep, sweep.flows, sweep.family, sweep.resolve_every, sweep.address, sweep.running)
 
 
 def use_report(report: udpulse.PingReport) -> None:

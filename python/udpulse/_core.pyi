@@ -1923,6 +1923,7 @@ async def async_ping_many(
     keep: int | Literal["all"] = 10000,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
 ) -> list[PingReport]:
     """Pings many UDP echo servers through the running event loop. Returns a list of one PingReport
     per target, like `ping_many`.
@@ -1941,6 +1942,9 @@ async def async_ping_many(
         paths by port. The probes to a target take turns over them, and each flow numbers its
         own probes from 1. Flows times targets are at most 1,048,576.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the name of a target is looked up again, in seconds; None for only
+        while it does not answer: then after 1 s, 2 s and so on up to 60 s in any case. Lookups
+        happen when a probe is due.
 
     No Python thread waits, except while names are resolved. Cancelling stops the probes. Raises
     the same errors as `ping_many`.
@@ -2041,6 +2045,7 @@ def ping_many(
     keep: int | Literal["all"] = 10000,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
 ) -> list[PingReport]:
     """Pings many UDP echo servers, like PingSweep, and returns a list of one PingReport per target,
     in their order.
@@ -2059,13 +2064,16 @@ def ping_many(
         paths by port. The probes to a target take turns over them, and each flow numbers its
         own probes from 1. Flows times targets are at most 1,048,576.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the name of a target is looked up again, in seconds; None for only
+        while it does not answer: then after 1 s, 2 s and so on up to 60 s in any case. Lookups
+        happen when a probe is due.
 
     Blocks until the last probe is decided. Ctrl-C ends the call: the `reports` attribute of the
     KeyboardInterrupt has the results so far.
 
     Raises TypeError if a target is not a pair, ValueError if an argument is out of range or if
-    both rate and interval are given, OSError if the system refuses the socket and
-    socket.gaierror if a host has no address.
+    both rate and interval are given, and OSError if the system refuses the socket. A host
+    without an address raises nothing: its probes are "send_failed", and `unresolved` says why.
     """
 
 @final
@@ -2088,6 +2096,9 @@ class PingSweep:
         paths by port. The probes to a target take turns over them, and each flow numbers its
         own probes from 1. Flows times targets are at most 1,048,576.
     family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the name of a target is looked up again, in seconds; None for only
+        while it does not answer: then after 1 s, 2 s and so on up to 60 s in any case. Lookups
+        happen when a probe is due.
 
     Iterating yields a PingReport as each target finishes its round: when all `count` probes are
     decided. It ends with the last. A round covers only its own probes, numbered from 1: a reply
@@ -2098,6 +2109,9 @@ class PingSweep:
     token from another address, or without it from this address, it is foreign. Above 2000 probes
     per second, probes and replies are handled in batches, one per half millisecond: `rtt` includes
     that wait, `kernel_rtt` (Linux) does not.
+
+    A target whose name has no address is looked up again; its probes are "send_failed" until it has
+    one, and `unresolved` says why.
 
     Raises ValueError if an argument is out of range, or if both rate and interval are given.
     """
@@ -2115,6 +2129,7 @@ class PingSweep:
         keep: int | Literal["all"] = 10000,
         flows: int = 1,
         family: Literal[4, 6] | None = None,
+        resolve_every: float | None = 60.0,
     ) -> Self: ...
     @property
     def targets(self) -> tuple[_Address, ...]:
@@ -2165,6 +2180,13 @@ class PingSweep:
     @property
     def family(self) -> Literal[4, 6] | None:
         """the only address family to use, 4 or 6; None for any."""
+
+    @property
+    def resolve_every(self) -> float | None:
+        """the time after which the name of a target is looked up again, in seconds; None for only
+        while it does not answer: then after 1 s, 2 s and so on up to 60 s in any case. Lookups
+        happen when a probe is due.
+        """
 
     def reports(self) -> list[PingReport]:
         """Returns one PingReport per target, in their order, of its last round, which may be in

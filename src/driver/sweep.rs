@@ -1,13 +1,13 @@
 //! Starts sweeps.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::Result;
 use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
-use crate::driver::{Names, Worker};
-use crate::net::{BatchSocket, Options, destination, on_ipv6};
+use crate::driver::{Names, Worker, why};
+use crate::net::{BatchSocket, Endpoint, Family, Options, destination, now};
 use crate::ping::{Sweep, SweepConfig};
+use crate::{Result, Target};
 
 /// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
 const UNRESOLVED_SECONDS: f64 = 3.0;
@@ -18,22 +18,42 @@ const PACKET_OVERHEAD: usize = 768;
 /// The most sockets, and threads, of a sweep, unless it has more flows.
 const MAX_SOCKETS: usize = 16;
 
-/// Starts a sweep from any free ports, one for each flow.
+/// Starts a sweep of `endpoints` from any free ports, one for each flow. `found` are their addresses
+/// or the resolver's reasons, and become the targets of `config`; a name is looked up again every
+/// `resolve_every_ns` and while nothing answers.
 ///
 /// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the targets
 /// are spread over groups with sockets of their own, so that living ones are not starved.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
-pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
-    for target in &mut config.targets {
-        *target = destination(*target);
-    }
-    let mut any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    if config.targets.iter().any(SocketAddr::is_ipv6) {
-        // An IPv6 socket reaches IPv4, too.
-        any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-        config.targets.iter_mut().for_each(|target| *target = on_ipv6(*target));
+pub fn start(
+    endpoints: &[Endpoint],
+    found: Vec<Result<SocketAddr>>,
+    resolve_every_ns: Option<i64>,
+    mut config: SweepConfig,
+) -> Result<Worker<Sweep>> {
+    let dual = found.iter().flatten().any(SocketAddr::is_ipv6);
+    // An IPv6 socket reaches IPv4, too.
+    let family = if dual { Family::V6 } else { Family::V4 };
+    let any = SocketAddr::new(family.unspecified(), 0);
+    let now_ns = now().mono_ns;
+    let target = |(endpoint, found): (&Endpoint, Result<SocketAddr>)| {
+        let found = found.map(destination).map_err(|error| why(&error));
+        let target = match (endpoint.literal(), found) {
+            (Some(_), Ok(address)) => Target::from(address),
+            (_, found) => Target::named(
+                found.as_ref().copied().map_err(String::as_str),
+                resolve_every_ns,
+                now_ns,
+            ),
+        };
+        (endpoint.host.clone(), endpoint.port, target)
+    };
+    (config.targets, config.dual) = (endpoints.iter().zip(found).map(target).collect(), dual);
+    let mut names = Names { endpoints: endpoints.to_vec(), dual: false };
+    if !dual {
+        names.endpoints.iter_mut().for_each(|endpoint| endpoint.family = Some(family));
     }
     let options = Options { kernel_stamps: true, errors: true, ..Options::default() };
     let bind = || BatchSocket::bind(any, options);
@@ -47,7 +67,7 @@ pub fn start(mut config: SweepConfig) -> Result<Worker<Sweep>> {
         let interrupter = socket.interrupter();
         (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false))
     });
-    Worker::spawn(Sweep::new(config, groups), Names::default(), (address, address), runs)
+    Worker::spawn(Sweep::new(config, groups), names, (address, address), runs)
 }
 
 /// Returns how many groups of targets have enough sockets, with send buffers of this size, to hold
@@ -76,7 +96,8 @@ mod tests {
     #[test]
     fn a_small_send_buffer_takes_more_sockets() {
         let config = |targets, rate| SweepConfig {
-            targets: vec![SocketAddr::from(([127, 0, 0, 1], 7)); targets],
+            targets: vec![(String::new(), 7, Target::named(Err(""), None, 0)); targets],
+            dual: false,
             count: 1,
             rounds: Some(1),
             rate,

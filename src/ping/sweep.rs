@@ -1,7 +1,7 @@
 //! Many targets at one common rate, with a session for each of their rounds.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -9,9 +9,9 @@ use slab::Slab;
 
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
-use crate::ping::{Config, Fill, MIN_TOKEN_SIZE, Report, Schedule, Session};
+use crate::ping::{Config, Fill, MIN_TOKEN_SIZE, Report, Schedule, Session, Verdict};
 use crate::time::NS_PER_SECOND;
-use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit};
 
 /// The most probes that may leave in a row once all replies are read.
 const BURST: u32 = 64;
@@ -26,14 +26,19 @@ const MAX_BEHIND_NS: i64 = 10_000_000;
 /// The most probes of one socket that wait for a reply; the schedule shifts until one is decided.
 const MAX_WAITING: usize = 1 << 20;
 
+/// The most names that are looked up together.
+const MAX_LOOKUPS: usize = 16;
+
 /// How many secrets to draw from the system together.
 const SECRETS: usize = 1024;
 
 /// The settings of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepConfig {
-    /// The destinations.
-    pub targets: Vec<SocketAddr>,
+    /// The destinations, each with its host and port as the user gave them.
+    pub targets: Vec<(String, u16, Target)>,
+    /// Whether the sockets are IPv6 ones for both families.
+    pub dual: bool,
     /// The number of probes to each target in a round.
     pub count: u64,
     /// The number of rounds; unlimited if `None`.
@@ -68,10 +73,14 @@ pub struct Sweep {
     overdue: HashMap<(usize, u64), usize>,
     /// The round and flow of each token.
     of_token: HashMap<Token, (usize, usize)>,
-    /// The target at an address: the first, if several have it.
+    /// The target at an address: one of them, if several have it.
     of_address: HashMap<(IpAddr, u16), usize>,
     shares: Vec<Share>,
     started_ns: Option<i64>,
+    /// Targets whose names must be looked up.
+    lookups: Vec<usize>,
+    /// The number of lookups that have no result yet.
+    looking_up: usize,
     secrets: Vec<u64>,
     events: Events<Finished>,
 }
@@ -112,6 +121,8 @@ struct Share {
     /// How many probes may leave before more replies are read.
     burst: u32,
     now: Stamp,
+    /// Everything that arrived earlier was read.
+    heard_ns: i64,
 }
 
 /// The next probe of a socket.
@@ -141,6 +152,7 @@ impl Sweep {
             waiting: VecDeque::new(),
             burst: 0,
             now: Stamp::default(),
+            heard_ns: i64::MIN,
         };
         let shares = (0..config.flows).flat_map(|flow| (0..groups).map(move |group| (flow, group)));
         let mut sweep = Self {
@@ -152,31 +164,51 @@ impl Sweep {
             of_token: HashMap::default(),
             of_address: HashMap::default(),
             started_ns: None,
+            lookups: Vec::new(),
+            looking_up: 0,
             secrets: Vec::new(),
             events: Events::new(config.events),
             config,
         };
-        for (number, target) in sweep.config.targets.iter().enumerate() {
-            sweep.of_address.entry(canonical(*target)).or_insert(number);
+        for (number, (.., target)) in sweep.config.targets.iter().enumerate() {
+            sweep.of_address.extend(target.address().map(|address| (key(address), number)));
         }
         (0..sweep.shares.len()).for_each(|socket| sweep.schedule(socket));
         sweep
     }
 
-    /// Returns the reports of a target's last round, one for each flow; none before it has started.
+    /// Returns the reports of a target's last round, one for each flow; an empty one before the
+    /// first.
     #[must_use]
     pub fn reports(&self, target: usize) -> Vec<Report> {
-        self.latest[target].map_or_else(Vec::new, |round| self.rounds[round].reports())
+        let last = self.latest[target].map(|round| self.rounds[round].reports());
+        self.labelled(target, last.unwrap_or_else(|| vec![Report::default()]))
     }
 
     /// Ends the sweep. Returns the [`reports`](Self::reports) of each target, in their order.
     pub fn take_reports(&mut self) -> Vec<Vec<Report>> {
+        let targets = self.latest.len();
         self.config.rounds = Some(0);
         self.of_token.clear();
-        let latest = self.latest.iter_mut().map(Option::take);
-        latest
-            .map(|last| last.map_or_else(Vec::new, |last| self.rounds.remove(last).end()))
-            .collect()
+        let take = |target: usize| match self.latest[target].take() {
+            Some(last) => {
+                let reports = self.rounds.remove(last).end();
+                self.labelled(target, reports)
+            }
+            None => self.reports(target),
+        };
+        (0..targets).map(take).collect()
+    }
+
+    /// Adds the names of a target to its reports.
+    fn labelled(&self, target: usize, mut reports: Vec<Report>) -> Vec<Report> {
+        let (host, port, target) = &self.config.targets[target];
+        for report in &mut reports {
+            report.target = Some((host.clone(), *port));
+            report.address = target.address();
+            report.unresolved = target.unresolved().map(str::to_owned);
+        }
+        reports
     }
 
     /// Returns whether probes to a target leave from this socket, in some flow.
@@ -237,7 +269,7 @@ impl Sweep {
 
     fn start_round(&mut self, target: usize, number: u64) -> usize {
         let config = Config {
-            target: self.config.targets[target],
+            target: self.config.targets[target].2.address().unwrap_or(NOWHERE),
             count: Some(self.config.count),
             duration_ns: None,
             schedule: Schedule::StopAndWait,
@@ -272,16 +304,23 @@ impl Sweep {
         }
     }
 
-    /// Reports a round if it is finished, and forgets it if the next one has started.
-    fn finish(&mut self, round: usize) {
+    /// Follows a change of a round in one flow: reports it if it is finished, and forgets it if the
+    /// next one has started.
+    fn follow(&mut self, round: usize, flow: usize) {
         let Round { target, number, sessions, finished } = &mut self.rounds[round];
+        let (target, number) = (*target, *number);
+        match sessions[flow].take_last_verdict() {
+            Some(Verdict::Answered) => self.config.targets[target].2.on_answer(),
+            Some(_) => self.config.targets[target].2.on_silence(),
+            None => {}
+        }
         if *finished || !sessions.iter().all(|session| session.is_done(0)) {
             return;
         }
         *finished = true;
-        let (target, number) = (*target, *number);
         if self.events.wanted() {
-            self.events.push(Finished { target, reports: self.rounds[round].reports() });
+            let reports = self.rounds[round].reports();
+            self.events.push(Finished { reports: self.labelled(target, reports), target });
         }
         if self.overdue.remove(&(target, number)).is_some() {
             self.forget(round);
@@ -296,7 +335,7 @@ impl Sweep {
             .filter(|(round, of)| *of == flow && self.serves(socket, self.rounds[*round].target))
             .map(|(round, _)| round)
             .or_else(|| {
-                let target = self.of_address.get(&canonical(other)).copied();
+                let target = self.of_address.get(&key(other)).copied();
                 self.latest[target.filter(|target| self.serves(socket, *target))?]
             })
     }
@@ -318,7 +357,7 @@ impl Sweep {
                     return;
                 }
                 self.rounds[round].sessions[flow].expire(now_ns);
-                self.finish(round);
+                self.follow(round, flow);
             }
             self.shares[socket].waiting.pop_front();
         }
@@ -349,9 +388,28 @@ impl Share {
     }
 }
 
-/// Returns the address by which a host is known: not IPv4-mapped, without a scope.
-fn canonical(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip().to_canonical(), address.port())
+/// The address of a target whose name has none.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Returns what identifies a host and port: an IPv6 scope or flow label does not.
+fn key(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip(), address.port())
+}
+
+/// Returns an IPv4-mapped address as the IPv4 address that it stands for.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Returns the address of `to` for a socket of both families.
+fn mapped(to: SocketAddr) -> SocketAddr {
+    match to {
+        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) => to,
+    }
 }
 
 impl Machine for Sweep {
@@ -363,9 +421,10 @@ impl Machine for Sweep {
         let Share { burst, flow, .. } = &mut self.shares[socket];
         *burst = (*burst + 1).min(BURST);
         let flow = *flow;
+        arrival.from = unmapped(arrival.from);
         if let Some(round) = self.round_of(socket, arrival.datagram, arrival.from) {
             self.rounds[round].sessions[flow].on_datagram(0, arrival);
-            self.finish(round);
+            self.follow(round, flow);
         }
         None
     }
@@ -373,8 +432,10 @@ impl Machine for Sweep {
     fn on_time(&mut self, socket: usize, now: Stamp, heard_ns: i64) {
         self.started_ns.get_or_insert(now.mono_ns);
         self.come_to(socket, now);
+        let Share { burst, heard_ns: heard, .. } = &mut self.shares[socket];
+        *heard = heard_ns;
         if heard_ns >= now.mono_ns {
-            self.shares[socket].burst = BURST;
+            *burst = BURST;
         }
         self.expire(socket, heard_ns);
     }
@@ -387,23 +448,61 @@ impl Machine for Sweep {
         [due_ns, timeout_ns].into_iter().flatten().min().or(Some(i64::MIN))
     }
 
-    fn transmit(&mut self, socket: usize) -> Option<Transmit<'_>> {
-        let due_ns = self.due_ns(socket)?;
-        let Share { group, flow, ref mut burst, ref mut next, ref waiting, now, .. } =
-            self.shares[socket];
-        let held = self.started_ns.is_none() || *burst == 0 || waiting.len() >= MAX_WAITING;
-        if held || now.mono_ns < due_ns {
-            return None;
+    fn lookups(&mut self, _: Stamp) -> Vec<usize> {
+        std::mem::take(&mut self.lookups)
+    }
+
+    fn on_resolved(&mut self, server: usize, now: Stamp, found: Result<&[SocketAddr], &str>) {
+        self.looking_up -= 1;
+        let target = &mut self.config.targets[server].2;
+        let before = target.address();
+        if !target.on_resolved(now.mono_ns, found) {
+            return;
         }
-        *burst -= 1;
-        let (target, number) = (next.target * self.groups + group, next.round);
-        self.shares[socket].advance();
-        self.schedule(socket);
-        let round = self.round(target, number);
-        self.shares[socket].waiting.push_back((now.mono_ns, round));
-        let session = &mut self.rounds[round].sessions[flow];
-        session.send(now);
-        session.transmit(0)
+        if let Some(address) = target.address() {
+            if let Some(before) = before.map(key).filter(|key| self.of_address[key] == server) {
+                self.of_address.remove(&before);
+            }
+            self.of_address.insert(key(address), server);
+            if let Some(round) = self.latest[server] {
+                let sessions = self.rounds[round].sessions.iter_mut();
+                sessions.for_each(|session| session.redirect(address, now));
+            }
+        }
+    }
+
+    fn transmit(&mut self, socket: usize) -> Option<Transmit<'_>> {
+        loop {
+            let due_ns = self.due_ns(socket)?;
+            let Share { group, flow, ref mut burst, ref next, ref waiting, now, heard_ns, .. } =
+                self.shares[socket];
+            let held = self.started_ns.is_none() || *burst == 0 || waiting.len() >= MAX_WAITING;
+            if held || now.mono_ns < due_ns {
+                return None;
+            }
+            *burst -= 1;
+            let (number, round) = (next.target * self.groups + group, next.round);
+            self.shares[socket].advance();
+            self.schedule(socket);
+            let target = &mut self.config.targets[number].2;
+            if self.looking_up < MAX_LOOKUPS && target.is_due(now.mono_ns) {
+                self.looking_up += 1;
+                self.lookups.push(number);
+            }
+            let has_address = target.address().is_some();
+            let round = self.round(number, round);
+            self.shares[socket].waiting.push_back((now.mono_ns, round));
+            let session = &mut self.rounds[round].sessions[flow];
+            session.expire(heard_ns);
+            if has_address {
+                session.send(now);
+                let dual = self.config.dual;
+                let place = |to| if dual { mapped(to) } else { to };
+                let probe = self.rounds[round].sessions[flow].transmit(0);
+                return probe.map(|probe| Transmit { to: place(probe.to), ..probe });
+            }
+            session.fail_to_send(now);
+        }
     }
 
     fn on_blocked(&mut self, _: usize, probe: &[u8]) {
@@ -431,7 +530,7 @@ impl Machine for Sweep {
         if let Some(round) = self.round_of(socket, error.datagram, error.to) {
             let flow = self.shares[socket].flow;
             self.rounds[round].sessions[flow].on_icmp(0, error);
-            self.finish(round);
+            self.follow(round, flow);
         }
     }
 
@@ -462,10 +561,15 @@ mod tests {
         Stamp { mono_ns: ms * MS, wall_ns: 1_486_420_330_837_133_000 + ms * MS }
     }
 
+    fn targets_at(addresses: impl Iterator<Item = SocketAddr>) -> Vec<(String, u16, Target)> {
+        addresses.map(|at| (at.ip().to_string(), at.port(), Target::from(at))).collect()
+    }
+
     fn config(targets: usize, rate: f64) -> SweepConfig {
         let target = |n| SocketAddr::from(([127, 0, 1, u8::try_from(n).unwrap()], 7));
         SweepConfig {
-            targets: (0..targets).map(target).collect(),
+            targets: targets_at((0..targets).map(target)),
+            dual: false,
             count: 2,
             rounds: Some(1),
             rate,
@@ -669,16 +773,83 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_its_ipv4_address() {
-        let ip = std::net::Ipv4Addr::new(127, 0, 1, 1);
-        let mapped = SocketAddr::from((ip.to_ipv6_mapped(), 7));
-        let mut sweep = Sweep::new(SweepConfig { targets: vec![mapped], ..config(1, 1e9) }, 1);
+    fn a_socket_of_both_families_sees_mapped_addresses() {
+        let mut sweep = Sweep::new(SweepConfig { dual: true, ..config(1, 1e9) }, 1);
         let (to, echo) = sent(&mut sweep, 0).remove(0);
-        assert_eq!(to, mapped);
+        assert_eq!(to, "[::ffff:127.0.1.0]:7".parse().unwrap());
         arrive(&mut sweep, at(1), to, &echo);
         arrive(&mut sweep, at(1), to, b"noise");
-        let Counters { answered, foreign, .. } = counters(&mut sweep)[0];
-        assert_eq!((answered, foreign), (1, 1));
+        arrive(&mut sweep, at(1), "[::ffff:192.0.2.1]:9".parse().unwrap(), &echo);
+        let report = sweep.take_reports().remove(0).remove(0);
+        assert_eq!((report.counters.answered, report.counters.foreign), (1, 2));
+        assert_eq!(report.address, Some("127.0.1.0:7".parse().unwrap()));
+        let sources: Vec<_> = report.path.foreign_sources.keys().map(ToString::to_string).collect();
+        assert_eq!(sources, ["127.0.1.0:7", "192.0.2.1:9"]);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_pinged_once_it_has_one() {
+        let mut each = SweepConfig { rounds: Some(3), count: 1, ..config(2, 1.0) };
+        each.targets[0] = ("far.test".to_owned(), 7, Target::named(Err("unknown"), None, 0));
+        let mut sweep = Sweep::new(each, 1);
+        assert!(sent(&mut sweep, 0).is_empty());
+        assert!(sweep.lookups(at(0)).is_empty(), "it was looked up a moment ago");
+        assert_eq!(sent(&mut sweep, 1000).len(), 1, "the other is pinged");
+        let Finished { target, reports } = sweep.events.pop().unwrap();
+        let Report { counters, unresolved, target: given, address, .. } = &reports[0];
+        assert_eq!((target, counters.send_failed, *address), (0, 1, None));
+        assert_eq!(unresolved.as_deref(), Some("unknown"));
+        assert_eq!(given, &Some(("far.test".to_owned(), 7)));
+
+        assert!(sent(&mut sweep, 2000).is_empty());
+        assert_eq!((sweep.lookups(at(2000)), sweep.lookups(at(2000))), (vec![0], vec![]));
+        let found = "127.0.1.9:7".parse().unwrap();
+        sweep.on_resolved(0, at(2001), Ok(&[found]));
+        sent(&mut sweep, 3000);
+        let (to, echo) = sent(&mut sweep, 4000).remove(0);
+        assert_eq!(to, found);
+        arrive(&mut sweep, at(4001), found, &echo);
+        let report = sweep.reports(0).remove(0);
+        assert_eq!((report.counters.answered, report.address), (1, Some(found)));
+        assert_eq!((report.unresolved, sweep.of_address.len()), (None, 2));
+    }
+
+    #[test]
+    fn lookups_are_bounded() {
+        let mut each = config(100, 1e9);
+        for (.., target) in &mut each.targets {
+            *target = Target::named(Err("unknown"), None, 0);
+        }
+        let mut sweep = Sweep::new(SweepConfig { rounds: None, ..each }, 1);
+        sent(&mut sweep, 999);
+        sent(&mut sweep, 1000);
+        let first = sweep.lookups(at(1000));
+        assert_eq!(first, (1..=MAX_LOOKUPS).collect::<Vec<_>>());
+        sent(&mut sweep, 2000);
+        assert!(sweep.lookups(at(2000)).is_empty());
+        for server in first {
+            sweep.on_resolved(server, at(2000), Err("unknown"));
+        }
+        sent(&mut sweep, 2001);
+        assert_eq!(sweep.lookups(at(2001)).len(), MAX_LOOKUPS);
+    }
+
+    #[test]
+    fn a_name_that_moves_is_followed() {
+        let (here, there) = ("127.0.1.1:7".parse().unwrap(), "127.0.1.2:7".parse().unwrap());
+        let mut each = config(1, 1.0);
+        each.targets[0].2 = Target::named(Ok(here), Some(MS), 0);
+        let mut sweep = Sweep::new(each, 1);
+        let (to, first) = sent(&mut sweep, 10).remove(0);
+        assert_eq!((to, sweep.lookups(at(10))), (here, vec![0]));
+        sweep.on_resolved(0, at(11), Ok(&[there]));
+        arrive(&mut sweep, at(12), here, &first);
+        let (to, second) = sent(&mut sweep, 1010).remove(0);
+        assert_eq!(to, there);
+        arrive(&mut sweep, at(1011), there, &second);
+        let report = sweep.take_reports().remove(0).remove(0);
+        assert_eq!((report.counters.answered, report.path.changes.count), (2, 1));
+        assert_eq!(report.address, Some(there));
     }
 
     /// A reply that is on its way.
@@ -710,7 +881,8 @@ mod tests {
                 timeout_ns: timeout_ms * MS,
                 ..config(targets, 1000.0)
             };
-            let (all, mut sends) = (each.targets.clone(), Vec::new());
+            let all: Vec<_> = each.targets.iter().filter_map(|(.., to)| to.address()).collect();
+            let mut sends = Vec::new();
             let mut replies = Vec::<Reply>::new();
             let sockets = groups * flows as usize;
             let mut sweep = Sweep::new(each, groups);

@@ -14,7 +14,7 @@ use crate::error::reason;
 use crate::net::{Endpoint, Notifier, Receiver};
 use crate::python::error::{failed, not_started};
 use crate::python::value::{self, Address};
-use crate::python::wait::{resolve_all, wait, wait_until};
+use crate::python::wait::{resolve_each, wait, wait_until};
 use crate::{Error, Machine, Result};
 
 /// The worker of a Python object: none before the first start, then the most recent.
@@ -57,6 +57,18 @@ impl<M: Machine> Handle<M> {
         endpoints: impl Iterator<Item = &'a Endpoint>,
         launch: impl FnOnce(Vec<SocketAddr>) -> Result<Worker<M>>,
     ) -> PyResult<()> {
+        let endpoints: Vec<_> = endpoints.cloned().collect();
+        self.launch_any(py, &endpoints, |found| launch(found.into_iter().collect::<Result<_>>()?))
+    }
+
+    /// Starts the worker created by `launch` for the addresses of `endpoints`, or why they have
+    /// none, unless one runs.
+    pub(super) fn launch_any(
+        &self,
+        py: Python<'_>,
+        endpoints: &[Endpoint],
+        launch: impl FnOnce(Vec<Result<SocketAddr>>) -> Result<Worker<M>>,
+    ) -> PyResult<()> {
         let _starting = wait(py, |slice| {
             Starting::attempt(&self.starting, process::id()).or_else(|| {
                 thread::sleep(slice);
@@ -66,8 +78,8 @@ impl<M: Machine> Handle<M> {
         if self.is_running() {
             return Ok(());
         }
-        let addresses = resolve_all(py, endpoints)?;
-        let worker = Arc::new(launch(addresses)?);
+        let found = resolve_each(py, endpoints)?;
+        let worker = Arc::new(launch(found)?);
         let last = self.lock().replace(worker);
         py.detach(|| drop(last));
         Ok(())

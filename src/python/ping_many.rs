@@ -50,6 +50,10 @@ macro_rules! table {
         flows: Int<u32, 1, 64> = 1,
         /// the only address family to use, 4 or 6; None for any.
         family: Option<Family> = None,
+        /// the time after which the name of a target is looked up again, in seconds; None for only
+        /// while it does not answer: then after 1 s, 2 s and so on up to 60 s in any case. Lookups
+        /// happen when a probe is due.
+        resolve_every: Option<Seconds> = 60.0,
     } };
 }
 
@@ -142,6 +146,9 @@ impl Settings {
 /// per second, probes and replies are handled in batches, one per half millisecond: `rtt` includes
 /// that wait, `kernel_rtt` (Linux) does not.
 ///
+/// A target whose name has no address is looked up again; its probes are "send_failed" until it has
+/// one, and `unresolved` says why.
+///
 /// Raises ValueError if an argument is out of range, or if both rate and interval are given.
 #[pyclass(frozen, weakref, module = "udpulse")]
 pub(super) struct PingSweep {
@@ -184,8 +191,12 @@ impl PingSweep {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let Settings { count, rounds, rate, timeout, size, keep, flows, .. } = &self.settings;
-        self.handle.launch(py, self.endpoints(), |targets| {
-            driver::sweep::start(SweepConfig {
+        let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
+        let endpoints = &self.settings.targets.0;
+        self.handle.launch_any(py, endpoints, |found| {
+            let config = SweepConfig {
+                targets: Vec::new(), // set after name resolution
+                dual: false,
                 count: count.0,
                 rounds: rounds.map(|rounds| rounds.0),
                 rate: rate.per_second(),
@@ -193,9 +204,9 @@ impl PingSweep {
                 size: size.0,
                 flows: flows.0,
                 keep: keep.rows(),
-                events: if self.iterable { targets.len().max(UNREAD) } else { 0 },
-                targets,
-            })
+                events: if self.iterable { endpoints.len().max(UNREAD) } else { 0 },
+            };
+            driver::sweep::start(endpoints, found, resolve_every_ns, config)
         })
     }
 
@@ -252,8 +263,8 @@ call_options! {
     /// KeyboardInterrupt has the results so far.
     ///
     /// Raises TypeError if a target is not a pair, ValueError if an argument is out of range or if
-    /// both rate and interval are given, OSError if the system refuses the socket and
-    /// socket.gaierror if a host has no address.
+    /// both rate and interval are given, and OSError if the system refuses the socket. A host
+    /// without an address raises nothing: its probes are "send_failed", and `unresolved` says why.
     function ping_many = ping_blocking -> PyResult<Vec<PingReport>>, rounds = Some(Int(1))
 }
 

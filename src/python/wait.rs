@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// Longest time until Ctrl-C is noticed.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// Maximum number of threads that resolve names.
+const RESOLVERS: usize = 16;
+
 /// Calls `wait`, detached, with a time limit until it returns a value. Between calls, signal
 /// handlers run and may raise.
 pub(super) fn wait<T: Send>(
@@ -59,25 +62,44 @@ pub(super) fn interrupted<'py>(
     error
 }
 
-/// Resolves `endpoints` on a thread that is abandoned if a signal handler raises, because the
-/// system's resolver cannot be interrupted.
-pub(super) fn resolve_all<'a>(
+/// Returns the address of each of `endpoints`, or why it has none.
+///
+/// Names are resolved on threads that are abandoned if a signal handler raises, because the system's
+/// resolver cannot be interrupted.
+pub(super) fn resolve_each(
     py: Python<'_>,
-    endpoints: impl Iterator<Item = &'a Endpoint>,
-) -> PyResult<Vec<SocketAddr>> {
-    let endpoints: Vec<_> = endpoints.cloned().collect();
-    let name = endpoints.iter().find(|endpoint| endpoint.literal().is_none());
-    let Some(name) = name.map(|name| name.host.clone()) else {
-        return Ok(endpoints.iter().filter_map(Endpoint::literal).collect());
-    };
-    let (send, receive) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("udpulse".to_owned())
-        .spawn(move || send.send(endpoints.iter().map(resolve).collect::<Result<_>>()))
-        .map_err(Error::io("start a thread to resolve", name))?;
-    let received = wait(py, move |slice| match receive.recv_timeout(slice) {
+    endpoints: &[Endpoint],
+) -> PyResult<Vec<Result<SocketAddr>>> {
+    let names: Vec<_> =
+        (0..).zip(endpoints).filter(|(_, endpoint)| endpoint.literal().is_none()).collect();
+    let (send, receive) = mpsc::channel();
+    for part in names.chunks(names.len().div_ceil(RESOLVERS).max(1)) {
+        let part: Vec<_> = part.iter().map(|&(at, name)| (at, name.clone())).collect();
+        let (send, first) = (send.clone(), part[0].1.host.clone());
+        let run = move || {
+            let mut found = part.iter().map(|(at, name)| (*at, resolve(name)));
+            found.all(|found: (usize, _)| send.send(found).is_ok())
+        };
+        thread::Builder::new()
+            .name("udpulse".to_owned())
+            .spawn(run)
+            .map_err(Error::io("start a thread to resolve", first))?;
+    }
+    drop(send);
+    let mut found = Vec::new();
+    let mut resolved = wait(py, move |slice| match receive.recv_timeout(slice) {
+        Ok(one) => {
+            found.push(one);
+            None
+        }
         Err(mpsc::RecvTimeoutError::Timeout) => None,
-        received => Some(received),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Some(std::mem::take(&mut found)),
     })?;
-    Ok(received.map_err(|_| failed("the resolver"))??)
+    resolved.sort_by_key(|(at, _)| *at);
+    if resolved.len() < names.len() {
+        return Err(failed("the resolver"));
+    }
+    let mut resolved = resolved.into_iter().map(|(_, found)| found);
+    let of = |endpoint: &Endpoint| endpoint.literal().map(Ok).or_else(|| resolved.next());
+    Ok(endpoints.iter().filter_map(of).collect())
 }

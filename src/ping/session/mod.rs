@@ -235,7 +235,8 @@ impl Session {
     pub(super) fn redirect(&mut self, address: SocketAddr, now: Stamp) {
         let before = std::mem::replace(&mut self.target, address);
         self.former = Some(before);
-        self.report.path.changes.add_target(now, Some(before.ip()), address.ip());
+        let before = Some(before.ip()).filter(|ip| !ip.is_unspecified());
+        self.report.path.changes.add_target(now, before, address.ip());
     }
 
     /// Returns the verdict decided last, once.
@@ -455,6 +456,15 @@ impl Session {
         self.report.counters.sent = seq;
         self.report.counters.pending += 1;
         self.closed = self.config.count.is_some_and(|count| seq >= count);
+    }
+
+    /// Counts the next probe without sending it: the target has no address.
+    pub(super) fn fail_to_send(&mut self, now: Stamp) {
+        self.send(now);
+        let _ = self.outgoing.take();
+        if let Some(probe) = self.probes.back_mut() {
+            probe.silence = Verdict::SendFailed;
+        }
     }
 
     /// Returns when sending ends.
