@@ -151,6 +151,24 @@ def same_case(datagram: bytes) -> Iterator[bytes]:
     yield datagram
 
 
+def damaged(datagram: bytes) -> Iterator[bytes]:
+    """Answer with one bit flipped, at another place for each ping."""
+    bit = 5 * number(datagram)
+    reply = bytearray(datagram.upper())
+    reply[bit // 8] ^= 1 << bit % 8
+    yield bytes(reply)
+
+
+def quoted(datagram: bytes) -> Iterator[bytes]:
+    """Answer with the ping among other words."""
+    yield b"1: You said " + datagram.lower() + b"!"
+
+
+def greeting(_: bytes) -> Iterator[bytes]:
+    """Answer with a number that is not the ping's."""
+    yield b"Hello client 1"
+
+
 def pong(_: bytes) -> Iterator[bytes]:
     """Answer with a word that does not identify the ping."""
     yield b"pong"

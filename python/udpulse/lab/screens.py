@@ -51,6 +51,8 @@ def report_notes(report: PingReport) -> Iterator[str]:
         yield f"{counted(report.late, 'reply', 'replies')} came late"
     if report.duplicates:
         yield f"{counted(report.duplicates, 'reply', 'replies')} came twice"
+    if report.corrupt:
+        yield f"{counted(report.corrupt, 'reply', 'replies')} differed from the ping"
     if report.foreign:
         yield f"{counted(report.foreign, 'datagram')} answered no ping"
     if report.send_failed:

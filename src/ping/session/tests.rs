@@ -299,6 +299,33 @@ fn only_upper_case_of_the_whole_is_accepted() {
 }
 
 #[test]
+fn a_flipped_bit_is_never_an_answer() {
+    let schedule = Schedule::Periodic { interval_ns: MS };
+    // The last probe of the first is the only pending one; of the second, all are pending.
+    for (size, answered) in [(0, 1233), (0, 1000), (64, 1233)] {
+        let mut session = Session::new(Config { schedule, size, ..config(1234) });
+        let mut probe = String::new();
+        for ms in 0..1234 {
+            probe = sent(&mut session, ms).unwrap();
+            if ms < answered {
+                arrive(&mut session, at(ms), target(), probe.as_bytes());
+            }
+        }
+        let before = session.report().counters;
+        for echo in [probe.clone(), probe.to_uppercase()] {
+            for bit in 0..8 * echo.len() {
+                let mut echo = echo.clone().into_bytes();
+                echo[bit / 8] ^= 1 << (bit % 8);
+                arrive(&mut session, at(1234), target(), &echo);
+            }
+        }
+        let bits = 16 * probe.len() as u64;
+        let expected = Counters { received: before.received + bits, corrupt: bits, ..before };
+        assert_eq!(session.report().counters, expected, "{size} {answered}");
+    }
+}
+
+#[test]
 fn words_around_the_message_do_not_matter() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
