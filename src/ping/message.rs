@@ -52,11 +52,13 @@ impl Fill {
                 out.resize(size, 0);
                 random().fill(&mut out[start..]);
             }
+            // Doubles the padding until it is long enough.
             Self::Pattern(pattern) => {
                 out.extend_from_slice(&pattern[..pattern.len().min(size - start)]);
-                while (start + 1..size).contains(&out.len()) {
-                    let more = (out.len() - start).min(size - out.len());
-                    out.extend_from_within(start..start + more);
+                while let done @ 1.. = out.len() - start
+                    && out.len() < size
+                {
+                    out.extend_from_within(start..start + done.min(size - out.len()));
                 }
             }
         }
@@ -149,9 +151,9 @@ impl Message {
 
     /// Returns whether a reply carries our token, or nearly.
     pub(super) fn is_ours(&self, reply: &[u8]) -> bool {
+        let Some(token) = &self.token else { return false };
         let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
-        let is_in = |token| beginning.windows(16).any(|window| nearly_same(window, token));
-        self.token.as_ref().is_some_and(|token| is_in(token))
+        beginning.windows(token.len()).any(|window| nearly_same(window, token))
     }
 
     /// Returns whether `reply` is the probe as sent or all in upper case. Without a token, a reply
