@@ -438,6 +438,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "family": "4 or 6",
         "resolve_every": "above 0 and below 9.2e9 seconds",
         "wait_out": "True or False",
+        "outage_after": "1 to 2**64 - 1",
+        "linger": "0 or more seconds",
     },
     udpulse.ping_many: SWEEP,
     PingSweep: {**SWEEP, "rounds": "1 to 2**32 - 1"},

@@ -1,5 +1,6 @@
 """Ping as an instrument: schedules, verdicts, statistics and columns."""
 
+import asyncio
 import inspect
 import os
 import signal
@@ -337,6 +338,120 @@ def test_a_late_reply_revises_its_own_probe() -> None:
     assert [VERDICTS[code] for code in columns["verdict"]] == ["late", "answered"]
     assert columns["rtt_ns"][0] > 100_000_000
     assert report.rtt.count == 1
+
+
+class TestOutages:
+    PATTERN = udpulse.impair.LossPattern([1, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1])
+
+    def test_a_report_lists_three_losses_in_a_row(self) -> None:
+        with EchoServer(port=0, loss=self.PATTERN) as server:
+            report = udpulse.ping(*server.address, count=11, interval=0.001, timeout=0.1)
+        assert report.started_at is not None
+        sent_at = report.started_at + report.columns()["sent_at_ns"] / 1e9
+        first, second = report.outages
+        assert (first.start, first.end) == pytest.approx((sent_at[0], sent_at[3]), abs=1e-6)
+        assert second.start == pytest.approx(sent_at[7], abs=1e-6)
+        assert (second.end, first.lost, second.lost, report.outage_count) == (None, 3, 4, 2)
+        lasted = sent_at[3] - sent_at[0] + sent_at[10] - sent_at[7]
+        assert report.outage_total == pytest.approx(lasted, abs=1e-6)
+        probes = [
+            udpulse.Probe(seq=n, verdict="lost" if n < 4 else "answered", rtt=rtt, sent_at=n)
+            for n, rtt in [(1, None), (2, None), (3, None), (4, 0.1)]
+        ]
+        built = udpulse.PingReport.from_probes(probes)
+        assert built.outages == (udpulse.reports.Outage(start=1, end=4, lost=3),)
+
+    @pytest.mark.parametrize("after", [None, 1])
+    def test_events_tell_of_them_if_asked_for(self, after: Any) -> None:
+        def read(client: Any) -> list[Any]:
+            return list(client)
+
+        def batch(client: Any) -> list[Any]:
+            client.start()
+            return [event for event in iter(client.next_batch, []) for event in event]
+
+        def in_loop(client: Any) -> list[Any]:
+            async def read() -> list[Any]:
+                return [event async for event in client]
+
+            return asyncio.run(read())
+
+        for way in (read, batch, in_loop):
+            with EchoServer(port=0, loss=self.PATTERN) as server:
+                client = PingClient(*server.address, count=11, timeout=0.02, outage_after=after)
+                events = way(client)
+            probes = [event for event in events if isinstance(event, udpulse.Probe)]
+            assert [probe.seq for probe in probes] == list(range(1, 12))
+            outages = [event for event in events if not isinstance(event, udpulse.Probe)]
+            if after is None:
+                assert not outages
+                continue
+            assert [type(event).__name__ for event in outages] == [
+                *["OutageStarted", "OutageEnded"] * 2,
+                "OutageStarted",
+            ]
+            assert [event.lost for event in outages] == [1, 3, 1, 1, 1]
+            listed = client.report().outages
+            assert [outage.start for outage in listed] == [event.start for event in outages[::2]]
+            assert [outage.end for outage in listed[:2]] == [event.end for event in outages[1::2]]
+            # Each is told after the verdict of the probe that decides it.
+            assert events.index(outages[0]) == events.index(probes[0]) + 1
+            assert events.index(outages[1]) == events.index(probes[3]) + 1
+
+    def test_each_flow_has_its_own(self, silent: peers.Address) -> None:
+        client = PingClient(*silent, count=6, flows=2, timeout=0.01, outage_after=2)
+        flows = [event.flow for event in client if not isinstance(event, udpulse.Probe)]
+        report = client.report()
+        assert sorted(flows) == [0, 1]
+        assert [flow.outage_count for flow in report.flows] == [1, 1]
+        assert (report.outage_count, len(report.outages)) == (2, 2)
+
+
+class TestTheEnd:
+    """After the last verdict."""
+
+    @pytest.mark.parametrize("linger", [None, 60.0])
+    def test_a_session_that_lost_a_probe_hears_its_late_reply(self, linger: float | None) -> None:
+        lost = threading.Event()
+
+        def answer(datagram: bytes) -> list[bytes]:
+            assert lost.wait(30)
+            return [datagram]
+
+        with answering(answer) as address:
+            client = PingClient(*address, count=1, timeout=0.5, linger=linger)
+            for probe in client:
+                assert probe.verdict == "lost"
+                lost.set()
+                if linger is not None:
+                    while client.report().lost:
+                        assert client.running
+                    client.stop()
+            report = client.report()
+        assert (report.late, report.lost, report.settled.late) == (1, 0, 1)
+        assert report.settled.sent == 1
+
+    def test_it_listens_as_long_as_asked_for(self, silent: peers.Address) -> None:
+        assert udpulse.ping(*silent, count=1, timeout=0.01, linger=0).lost == 1
+        with (
+            answering(lambda datagram: [datagram] * 2) as address,
+            PingClient(*address, count=1, linger=float("inf")) as client,
+        ):
+            while not client.report().duplicates:
+                assert client.running
+            report = client.report()
+            assert (report.answered, report.settled.sent) == (1, 0)
+            client.stop()
+            assert client.report().settled == udpulse.reports.PingCounters(sent=1, answered=1)
+
+    def test_a_stop_settles_what_is_decided(self, silent: peers.Address) -> None:
+        with PingClient(*silent, count=None, interval=0.001, timeout=0.01) as client:
+            while client.report().lost < 10:
+                assert client.report().settled.sent == 0
+        report = client.report()
+        settled = report.settled
+        assert (settled.lost, settled.answered) == (report.lost, 0)
+        assert settled.sent == report.sent - report.pending
 
 
 class TestColumns:
@@ -834,6 +949,9 @@ def test_a_source_in_use_is_an_os_error() -> None:
         ),
         ({"interface": ""}, "interface must be the name of a network interface"),
         ({"interface": "a\0b"}, "interface must be the name of a network interface"),
+        ({"outage_after": 0}, "outage_after must be 1 to 2[*][*]64 - 1, not 0"),
+        ({"linger": -1}, "linger must be 0 or more seconds, not -1"),
+        ({"linger": float("nan")}, "linger must be 0 or more seconds, not nan"),
         ({"source": ("x", 0)}, r"source must be an \(address, port\) of this host, not \('x', 0\)"),
         ({"keep": "some"}, "keep must be 0 to 2[*][*]32 - 1 or 'all', not 'some'"),
     ],

@@ -14,7 +14,7 @@ import pytest
 
 import udpulse
 from udpulse import EchoServer, Fate, Peer, PingReport, Probe, events, impair, reports
-from udpulse.events import Event
+from udpulse.events import Event, PingEvent
 from udpulse.impair import Link
 from udpulse.reports import Distribution, EchoTruth, LinkCounters, Reply, Runs
 
@@ -64,6 +64,10 @@ VALUES: list[Any] = [
     reports.AddressChange(time=1.0, end="target", before="192.0.2.1", after="192.0.2.2"),
     reports.HeaderField(min=63, max=64, changes=1),
     Runs(count=1, mean=2.0, max=2),
+    reports.Outage(start=1.0, end=2.0, lost=3),
+    reports.PingCounters(sent=2, answered=1, late=1),
+    events.OutageStarted(start=1.0, lost=3),
+    events.OutageEnded(start=1.0, end=2.0, lost=3, flow=1),
     Distribution([0.1, 0.2, 0.3]),
     Distribution(i * 1e-5 for i in range(5000)),
     PingReport(),
@@ -265,9 +269,10 @@ def test_a_class_matches_by_position_and_name() -> None:
 
 def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
-    assert len(mine) == 17
-    assert all(isinstance(event, Event) for event in mine)
-    assert not isinstance(VALUES[0], Event)
+    outages = [event for event in mine if isinstance(event, PingEvent)]
+    assert len(mine) == 17 + len(outages) == 19
+    assert all(isinstance(event, Event) != (event in outages) for event in mine)
+    assert isinstance(VALUES[0], PingEvent)
 
 
 def test_a_long_sequence_is_cut_in_a_text() -> None:

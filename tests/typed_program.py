@@ -89,6 +89,7 @@ def use_ping(address: Address) -> None:
         family=4,
         resolve_every=60.0,
         wait_out=False,
+        linger=0.0,
     )
     with client as same:
         assert_type(same, udpulse.PingClient)
@@ -110,7 +111,8 @@ def use_ping(address: Address) -> None:
     show(client.seed, client.size, client.keep, client.timestamps, client.precise, client.source)
     assert_type(client.fill, bytes | Literal["random"])
     show(client.interface, client.ttl, client.dscp, client.dont_fragment, client.flows)
-    show(client.family, client.resolve_every, client.wait_out)
+    show(client.family, client.resolve_every, client.wait_out, client.outage_after)
+    show(client.linger)
     use_report(client.report())
     client.start()
     client.stop()
@@ -119,6 +121,23 @@ def use_ping(address: Address) -> None:
     assert_type(many, list[udpulse.PingReport])
     more = udpulse.ping_many([address], interval=0.01, keep="all", flows=2, family=4)
     show(sum(more), more[0].flows)
+
+
+def use_outages(address: Address) -> None:
+    """A ping that also yields outages."""
+    client = udpulse.PingClient(*address, count=2, outage_after=1)
+    for event in client:
+        assert_type(event, events.PingEvent)
+        match event:
+            case udpulse.Probe():
+                show(event.verdict)
+            case events.OutageStarted(start=start, lost=lost, flow=flow):
+                show(start, lost, flow)
+            case events.OutageEnded(start=start, end=end, lost=lost, flow=flow):
+                show(start, end, lost, flow)
+            case _:
+                assert_never(event)
+    assert_type(client.next_batch(timeout=0.0), list[events.PingEvent])
 
 
 def use_sweep(address: Address) -> None:
@@ -156,6 +175,14 @@ def use_report(report: udpulse.PingReport) -> None:
     show(report.guessed)
     show(report.foreign, report.loss, report.missed, report.timestamps, report.receive_drops)
     assert_type(report.loss_interval, tuple[float, float] | None)
+    show(report.outage_count, report.outage_total)
+    for outage in report.outages:
+        assert_type(outage, reports.Outage)
+        show(outage.start, outage.end, outage.lost)
+    settled = report.settled
+    assert_type(settled, reports.PingCounters)
+    show(settled.sent, settled.answered, settled.late, settled.lost, settled.refused)
+    show(settled.unreachable, settled.send_failed)
     for runs in (report.loss_bursts, report.loss_gaps):
         assert_type(runs, reports.Runs)
         show(runs.count, runs.mean, runs.max)
@@ -384,6 +411,7 @@ def main() -> None:
         keep=100,
     ) as server:
         use_ping(server.address)
+        use_outages(server.address)
         use_sweep(server.address)
         use_echo_server(server)
         asyncio.run(use_asyncio(server.address))

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, TypeAlias, final, overload
 from numpy.typing import NDArray
-from typing_extensions import Self
+from typing_extensions import Self, TypeVar
 
 __all__ = [
     "VERDICTS",
@@ -36,10 +36,14 @@ __all__ = [
     "MassSilence",
     "Moved",
     "Normal",
+    "Outage",
+    "OutageEnded",
+    "OutageStarted",
     "Pareto",
     "Paused",
     "Peer",
     "PingClient",
+    "PingCounters",
     "PingReport",
     "PingSweep",
     "Probe",
@@ -65,6 +69,7 @@ __all__ = [
 ]
 VERDICTS: Final[tuple[str, ...]]
 __version__: Final[str]
+_PingEvent = TypeVar("_PingEvent", default=Probe)
 _Address: TypeAlias = tuple[str, int]
 _Columns: TypeAlias = dict[str, NDArray[Any]]
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -941,7 +946,149 @@ class Link:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
-class PingClient:
+class Outage:
+    """A run of consecutive probes of a flow without an answer in time, of at least `outage_after`
+    probes (3 unless given).
+    """
+
+    __match_args__: Final = ("start", "end", "lost")
+
+    def __new__(cls, *, start: float, end: float | None = None, lost: int) -> Self: ...
+    @property
+    def start(self) -> float:
+        """The send time of the first of them, in seconds since the Unix epoch."""
+
+    @property
+    def end(self) -> float | None:
+        """The send time of the next answered probe, in seconds since the Unix epoch; None if the
+        outage lasted until the report.
+        """
+
+    @property
+    def lost(self) -> int:
+        """The number of probes without an answer in time."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class OutageStarted:
+    """The beginning of an outage: `outage_after` consecutive probes had no answer in time."""
+
+    __match_args__: Final = ("start", "lost", "flow")
+
+    def __new__(cls, *, start: float, lost: int, flow: int = 0) -> Self: ...
+    @property
+    def start(self) -> float:
+        """The send time of the first of them, in seconds since the Unix epoch."""
+
+    @property
+    def lost(self) -> int:
+        """The number of probes without an answer so far."""
+
+    @property
+    def flow(self) -> int:
+        """The number of their flow in the session, from 0."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class OutageEnded:
+    """The end of an outage: a probe was answered in time."""
+
+    __match_args__: Final = ("start", "end", "lost", "flow")
+
+    def __new__(cls, *, start: float, end: float, lost: int, flow: int = 0) -> Self: ...
+    @property
+    def start(self) -> float:
+        """The send time of the first probe without an answer, in seconds since the Unix epoch."""
+
+    @property
+    def end(self) -> float:
+        """The send time of the answered probe, in seconds since the Unix epoch."""
+
+    @property
+    def lost(self) -> int:
+        """The number of probes without an answer."""
+
+    @property
+    def flow(self) -> int:
+        """The number of their flow in the session, from 0."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class PingCounters:
+    """Probes by verdict: sent = answered + late + lost + refused + unreachable + send_failed."""
+
+    __match_args__: Final = (
+        "sent",
+        "answered",
+        "late",
+        "lost",
+        "refused",
+        "unreachable",
+        "send_failed",
+    )
+
+    def __new__(
+        cls,
+        *,
+        sent: int = 0,
+        answered: int = 0,
+        late: int = 0,
+        lost: int = 0,
+        refused: int = 0,
+        unreachable: int = 0,
+        send_failed: int = 0,
+    ) -> Self: ...
+    @property
+    def sent(self) -> int:
+        """Probes handed to the system."""
+
+    @property
+    def answered(self) -> int:
+        """Probes answered within the timeout."""
+
+    @property
+    def late(self) -> int:
+        """Probes answered after the timeout."""
+
+    @property
+    def lost(self) -> int:
+        """Probes not answered, for no known reason."""
+
+    @property
+    def refused(self) -> int:
+        """Probes not answered after an ICMP port unreachable."""
+
+    @property
+    def unreachable(self) -> int:
+        """Probes not answered after another ICMP error."""
+
+    @property
+    def send_failed(self) -> int:
+        """Probes that this host could not send."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class PingClient(Generic[_PingEvent]):
     """A UDP ping client that sends numbered probes to an echo server and matches the replies.
 
     host: the server's address or name. If a name has addresses of both families, the IPv4 address
@@ -949,8 +1096,8 @@ class PingClient:
     port: the server's port, 1 to 65535.
     count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
         limit: until `duration` or `stop` ends the session.
-    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
-        probe is among the last 16384.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
     interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
         or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
         sent when the last was answered or timed out.
@@ -993,6 +1140,11 @@ class PingClient:
         no longer has the address in use, probes go to its new one, of the same family.
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
+        report only.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
     bytes on a random token follows, known only to this session. A reply is accepted if it is the
@@ -1010,11 +1162,14 @@ class PingClient:
     4. A reply without a number is attributed to the only pending probe and counted as guessed. If
        several are pending, it is foreign.
 
-    Iterating yields each Probe when it is decided, and ends with the last.
+    Iterating yields each Probe when it is decided and, with `outage_after`, OutageStarted and
+    OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
+    `linger` is over.
 
     Raises ValueError if an argument is out of range.
     """
 
+    @overload
     def __new__(
         cls,
         host: str,
@@ -1040,7 +1195,38 @@ class PingClient:
         family: Literal[4, 6] | None = None,
         resolve_every: float | None = 60.0,
         wait_out: bool = False,
-    ) -> Self: ...
+        outage_after: None = None,
+        linger: float | None = None,
+    ) -> PingClient[Probe]: ...
+    @overload
+    def __new__(
+        cls,
+        host: str,
+        port: int = 12000,
+        *,
+        count: int | None = 10,
+        timeout: float = 1.0,
+        interval: float | None = None,
+        schedule: Literal["periodic", "poisson"] = "periodic",
+        duration: float | None = None,
+        seed: int | None = None,
+        size: int = 64,
+        fill: bytes | Literal["random"] = b".",
+        keep: int | Literal["all"] = 10000,
+        timestamps: Literal["user", "receive", "kernel"] = "receive",
+        precise: bool = False,
+        source: tuple[str, int] | None = None,
+        interface: str | None = None,
+        ttl: int | None = None,
+        dscp: int | None = None,
+        dont_fragment: bool = False,
+        flows: int = 1,
+        family: Literal[4, 6] | None = None,
+        resolve_every: float | None = 60.0,
+        wait_out: bool = False,
+        outage_after: int | None,
+        linger: float | None = None,
+    ) -> PingClient[Probe | OutageStarted | OutageEnded]: ...
     @property
     def host(self) -> str:
         """the server's address or name. If a name has addresses of both families, the IPv4 address
@@ -1059,8 +1245,8 @@ class PingClient:
 
     @property
     def timeout(self) -> float:
-        """the time to wait for each reply, in seconds. A reply after that counts as late while its
-        probe is among the last 16384.
+        """the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
         """
 
     @property
@@ -1174,6 +1360,19 @@ class PingClient:
         """
 
     @property
+    def outage_after(self) -> int | None:
+        """the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
+        report only.
+        """
+
+    @property
+    def linger(self) -> float | None:
+        """the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        """
+
+    @property
     def server(self) -> _Address:
         """The (address, port) of the server, the current one if its name has changed its address.
 
@@ -1238,8 +1437,8 @@ class PingClient:
         """Stops the object without blocking the event loop."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Probe: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Probe]:
+    def __next__(self) -> _PingEvent: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_PingEvent]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
         limit: the maximum length of the list, 1 to 2**32 - 1.
@@ -1253,11 +1452,11 @@ class PingClient:
         of range.
         """
 
-    def __aiter__(self) -> AsyncIterator[Probe]: ...
+    def __aiter__(self) -> AsyncIterator[_PingEvent]: ...
     def _finish(self) -> PingReport:
         """Waits for the last probe and returns the report."""
 
-    def _poll(self, waiter: _Waiter) -> Probe | None:
+    def _poll(self, waiter: _Waiter) -> _PingEvent | None:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
@@ -1640,6 +1839,29 @@ class PingReport:
         """Runs of consecutive probes answered in time."""
 
     @property
+    def outages(self) -> tuple[Outage, ...]:
+        """The outages: each run of at least 3 consecutive probes of a flow without an answer in time,
+        or as many as `outage_after` says. A tuple of the last 1000 in order of their starts. A probe
+        that may still be answered in time is in none.
+        """
+
+    @property
+    def outage_count(self) -> int:
+        """The number of outages; those no longer in `outages` included."""
+
+    @property
+    def outage_total(self) -> float:
+        """The sum of the durations of all outages, in seconds: of one that lasts, up to its last probe."""
+
+    @property
+    def settled(self) -> PingCounters:
+        """The probes that no reply can revise any more: their timeout ended 30 s ago, the session has
+        ended, or they are not among the last 16384. These counters only grow during a session, as
+        exporters need, whereas a late reply makes `lost` fall. A reply to a settled probe without an
+        answer is foreign.
+        """
+
+    @property
     def rtt(self) -> Distribution:
         """Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in
         seconds. If this program was paused (see `paused`) when a reply came, that reply's time is the
@@ -1854,6 +2076,8 @@ async def async_ping(
     family: Literal[4, 6] | None = None,
     resolve_every: float | None = 60.0,
     wait_out: bool = False,
+    outage_after: int | None = None,
+    linger: float | None = None,
 ) -> PingReport:
     """Pings a UDP echo server through the running event loop and returns the PingReport, like
     `ping`.
@@ -1863,8 +2087,8 @@ async def async_ping(
     port: the server's port, 1 to 65535.
     count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
         limit: until `duration` or `stop` ends the session.
-    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
-        probe is among the last 16384.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
     interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
         or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
         sent when the last was answered or timed out.
@@ -1907,6 +2131,11 @@ async def async_ping(
         no longer has the address in use, probes go to its new one, of the same family.
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
+        report only.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
     No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
     the same errors as `ping`.
@@ -1974,10 +2203,12 @@ def ping(
     family: Literal[4, 6] | None = None,
     resolve_every: float | None = 60.0,
     wait_out: bool = False,
+    outage_after: int | None = None,
+    linger: float | None = None,
 ) -> PingReport:
     """Pings a UDP echo server and returns the PingReport.
 
-    Blocks until the last probe is decided. Ctrl-C ends the call: the `report` attribute of the
+    Blocks until the last probe is decided and `linger` is over. Ctrl-C ends the call: the `report` attribute of the
     KeyboardInterrupt has the results so far.
 
     host: the server's address or name. If a name has addresses of both families, the IPv4 address
@@ -1985,8 +2216,8 @@ def ping(
     port: the server's port, 1 to 65535.
     count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
         limit: until `duration` or `stop` ends the session.
-    timeout: the time to wait for each reply, in seconds. A reply after that counts as late while its
-        probe is among the last 16384.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
     interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
         or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
         sent when the last was answered or timed out.
@@ -2029,6 +2260,11 @@ def ping(
         no longer has the address in use, probes go to its new one, of the same family.
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
+        report only.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
     Raises ValueError if an argument is out of range or if neither count nor duration limits the
     session, OSError if the system refuses the address and socket.gaierror if the host has none.

@@ -1,4 +1,7 @@
-"""Events of a `HeartbeatServer`: one class per kind, and `Event`, the union of all."""
+"""Events of a `HeartbeatServer`, one class per kind, and those of a `PingClient`.
+
+`Event` is the union of the first, `PingEvent` of the second.
+"""
 
 from typing import TypeAlias
 
@@ -13,7 +16,10 @@ from udpulse._core import (
     Lost,
     MassSilence,
     Moved,
+    OutageEnded,
+    OutageStarted,
     Paused,
+    Probe,
     Recovered,
     Restarted,
     Stalled,
@@ -21,6 +27,8 @@ from udpulse._core import (
     Suspect,
     Up,
 )
+
+PingEvent: TypeAlias = Probe | OutageStarted | OutageEnded
 
 Event: TypeAlias = (
     Busy
@@ -54,7 +62,10 @@ __all__ = [
     "Lost",
     "MassSilence",
     "Moved",
+    "OutageEnded",
+    "OutageStarted",
     "Paused",
+    "PingEvent",
     "Recovered",
     "Restarted",
     "Stalled",

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::ping::{Config, Counters, Probe, Report, Schedule, Session, Verdict};
+use crate::ping::{Config, Counters, Event, Report, Schedule, Session, Verdict};
 use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
@@ -11,7 +11,7 @@ use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
 pub struct Flows {
     target: Target,
     sessions: Vec<Session>,
-    events: Events<(usize, Probe)>,
+    events: Events<(usize, Event)>,
 }
 
 impl Flows {
@@ -24,13 +24,13 @@ impl Flows {
         Self { target, sessions, events: Events::new(config.events) }
     }
 
-    /// Returns the report of each flow.
+    /// Returns the report of each flow; `ended` if the session was stopped.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
+    pub fn reports(&self, ended: bool) -> Vec<Report> {
         let unresolved = self.target.unresolved().map(str::to_owned);
         let report = |(flow, session): (u8, &Session)| Report {
             unresolved: unresolved.clone(),
-            ..session.flow_report(flow)
+            ..session.flow_report(flow, ended)
         };
         (0..).zip(&self.sessions).map(report).collect()
     }
@@ -70,7 +70,7 @@ impl Flows {
 
 /// Each flow has its own socket.
 impl Machine for Flows {
-    type Event = (usize, Probe);
+    type Event = (usize, Event);
 
     fn on_datagram(&mut self, flow: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.sessions[flow].on_datagram(0, arrival)
@@ -79,8 +79,8 @@ impl Machine for Flows {
     fn on_time(&mut self, flow: usize, now: Stamp, heard_ns: i64) {
         let session = &mut self.sessions[flow];
         session.on_time(0, now, heard_ns);
-        while let Some(probe) = session.events().pop() {
-            self.events.push((flow, probe));
+        while let Some(event) = session.events().pop() {
+            self.events.push((flow, event));
         }
         match session.take_last_verdict() {
             Some(Verdict::Answered) => self.target.on_answer(),
@@ -138,7 +138,7 @@ impl Machine for Flows {
         self.sessions[flow].is_done(0)
     }
 
-    fn events(&mut self) -> &mut Events<(usize, Probe)> {
+    fn events(&mut self) -> &mut Events<(usize, Event)> {
         &mut self.events
     }
 }
@@ -197,6 +197,8 @@ mod tests {
             size: 0,
             fill: Fill::default(),
             keep: None,
+            outage_after: None,
+            linger_ns: Some(0),
             events: 9,
         }
     }
@@ -219,7 +221,7 @@ mod tests {
         let expected: Vec<_> = (5..13).zip([0, 1, 2].into_iter().cycle()).collect();
         assert_eq!(turns, expected);
         assert!((0..3).all(|flow| flows.is_done(flow)));
-        assert_eq!(Flows::total(&flows.reports()).counters.lost, 8);
+        assert_eq!(Flows::total(&flows.reports(false)).counters.lost, 8);
     }
 
     #[test]
@@ -238,7 +240,7 @@ mod tests {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
             (0..2).for_each(|flow| flows.on_time(flow, stepped, ms * MS));
         }
-        assert_eq!(Flows::total(&flows.reports()).wall_steps.count, 1);
+        assert_eq!(Flows::total(&flows.reports(false)).wall_steps.count, 1);
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 mod flows;
 mod message;
+mod outages;
 mod path;
 mod pauses;
 mod probe_log;
@@ -13,11 +14,12 @@ mod sweep;
 
 pub use flows::Flows;
 pub use message::{Fill, MIN_TOKEN_SIZE};
+pub use outages::{Outage, Outages};
 pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
 pub use pauses::Pauses;
 pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;
-pub use session::{Config, Probe, Session, Verdict};
+pub use session::{Config, Event, Probe, Session, Verdict};
 pub use steps::WallSteps;
 pub use sweep::{Finished, Sweep, SweepConfig};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
+use crate::ping::outages::{OUTAGE_AFTER, Outages};
 use crate::ping::path::Path;
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
 use crate::ping::{Pauses, Verdict, WallSteps};
@@ -129,6 +130,9 @@ impl AddAssign<&Self> for Counters {
     }
 }
 
+/// A count for each verdict, by its number.
+pub(super) type Settled = [u64; Verdict::ALL.len()];
+
 /// A consistent view of a session, or the sum of several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
@@ -148,6 +152,11 @@ pub struct Report {
     pub missed: u64,
     /// Runs of losses.
     pub loss_runs: LossRuns,
+    /// Long runs of losses.
+    pub outages: Outages,
+    /// Probes that no reply can revise any more, by the numbers of their verdicts. These counts only
+    /// grow.
+    pub settled: Settled,
     /// The variation of round-trip times.
     pub variation: Variation,
     /// Replies that arrived in another order than their probes were sent.
@@ -179,6 +188,7 @@ impl Report {
     /// `flow`.
     pub(super) fn end(&mut self, flow: u8) {
         self.loss_runs.end();
+        self.outages.end();
         self.variation.end();
         self.reordering.end();
         self.wall_steps.end();
@@ -199,6 +209,7 @@ impl Report {
             report.log.push(*row);
             if row.verdict != Verdict::Pending {
                 report.add_decided(row.verdict, row.rtt_ns);
+                report.outages.add(row.sent_ns, row.verdict == Verdict::Answered, OUTAGE_AFTER);
             }
         }
         let mut arrivals: Vec<_> = rows.iter().filter(|row| row.rtt_ns.is_some()).collect();
@@ -212,6 +223,7 @@ impl Report {
             );
         }
         report.started_ns = rows.first().map(|row| row.sent_ns);
+        report.settle();
         report.end(flow);
         report
     }
@@ -241,6 +253,23 @@ impl Report {
         let answered = verdict == Verdict::Answered;
         self.loss_runs.add(!answered);
         self.variation.add_sent(rtt_ns.filter(|_| answered));
+    }
+
+    /// Settles all decided probes, because the session is over.
+    pub(super) fn settle(&mut self) {
+        for (_, verdict) in Verdict::ALL {
+            if verdict != Verdict::Pending {
+                self.settled[verdict as usize] = *self.counters.of(verdict);
+            }
+        }
+    }
+
+    /// Returns whether no more probes are settled than decided.
+    fn is_settled(&self) -> bool {
+        let mut counters = Counters { pending: 0, ..self.counters };
+        Verdict::ALL
+            .iter()
+            .all(|(_, verdict)| self.settled[*verdict as usize] <= *counters.of(*verdict))
     }
 
     /// Returns the 95 % confidence interval of the loss.
@@ -278,6 +307,8 @@ impl Packed for Report {
         self.schedule_error.pack(out);
         self.missed.pack(out);
         self.loss_runs.pack(out);
+        self.outages.pack(out);
+        self.settled.iter().for_each(|count| count.pack(out));
         self.variation.pack(out);
         self.reordering.pack(out);
         self.wall_steps.pack(out);
@@ -301,6 +332,14 @@ impl Packed for Report {
             schedule_error: from.read()?,
             missed: from.read()?,
             loss_runs: from.read()?,
+            outages: from.read()?,
+            settled: {
+                let mut settled = Settled::default();
+                for count in &mut settled {
+                    *count = from.read()?;
+                }
+                settled
+            },
             variation: from.read()?,
             reordering: from.read()?,
             wall_steps: from.read()?,
@@ -318,7 +357,8 @@ impl Packed for Report {
         let sound = report.rtt.count() == report.counters.answered
             && stamped == report.overhead.count()
             && stamped <= report.counters.answered
-            && report.log.len() as u64 <= report.counters.sent;
+            && report.log.len() as u64 <= report.counters.sent
+            && report.is_settled();
         sound.then_some(report)
     }
 }
@@ -332,6 +372,10 @@ impl AddAssign<&Self> for Report {
         self.schedule_error += &other.schedule_error;
         self.missed = self.missed.saturating_add(other.missed);
         self.loss_runs += &other.loss_runs;
+        self.outages += &other.outages;
+        for (mine, theirs) in self.settled.iter_mut().zip(other.settled) {
+            *mine = mine.saturating_add(theirs);
+        }
         self.variation += &other.variation;
         self.reordering += &other.reordering;
         self.wall_steps += &other.wall_steps;

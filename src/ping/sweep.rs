@@ -178,10 +178,10 @@ impl Sweep {
     }
 
     /// Returns the reports of a target's last round, one for each flow; an empty one before the
-    /// first.
+    /// first. `ended` if the sweep was stopped.
     #[must_use]
-    pub fn reports(&self, target: usize) -> Vec<Report> {
-        let last = self.latest[target].map(|round| self.rounds[round].reports());
+    pub fn reports(&self, target: usize, ended: bool) -> Vec<Report> {
+        let last = self.latest[target].map(|round| self.rounds[round].reports(ended));
         self.labelled(target, last.unwrap_or_else(|| vec![Report::default()]))
     }
 
@@ -195,7 +195,7 @@ impl Sweep {
                 let reports = self.rounds.remove(last).end();
                 self.labelled(target, reports)
             }
-            None => self.reports(target),
+            None => self.reports(target, true),
         };
         (0..targets).map(take).collect()
     }
@@ -280,6 +280,8 @@ impl Sweep {
             size: self.config.size.max(MIN_TOKEN_SIZE),
             fill: Fill::default(),
             keep: self.config.keep,
+            outage_after: None,
+            linger_ns: Some(0),
             events: 0,
         };
         let (round, flows) = (self.rounds.vacant_key(), self.config.flows);
@@ -319,7 +321,7 @@ impl Sweep {
         }
         *finished = true;
         if self.events.wanted() {
-            let reports = self.rounds[round].reports();
+            let reports = self.rounds[round].reports(true);
             self.events.push(Finished { reports: self.labelled(target, reports), target });
         }
         if self.overdue.remove(&(target, number)).is_some() {
@@ -365,8 +367,8 @@ impl Sweep {
 }
 
 impl Round {
-    fn reports(&self) -> Vec<Report> {
-        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow)).collect()
+    fn reports(&self, ended: bool) -> Vec<Report> {
+        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow, ended)).collect()
     }
 
     fn end(self) -> Vec<Report> {
@@ -809,7 +811,7 @@ mod tests {
         let (to, echo) = sent(&mut sweep, 4000).remove(0);
         assert_eq!(to, found);
         arrive(&mut sweep, at(4001), found, &echo);
-        let report = sweep.reports(0).remove(0);
+        let report = sweep.reports(0, false).remove(0);
         assert_eq!((report.counters.answered, report.address), (1, Some(found)));
         assert_eq!((report.unresolved, sweep.of_address.len()), (None, 2));
     }

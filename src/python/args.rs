@@ -224,9 +224,13 @@ impl Argument for Seconds {
 pub(super) struct Patience(f64);
 
 impl Patience {
+    pub(super) fn ns(self) -> i64 {
+        nanoseconds(self.0).unwrap_or(i64::MAX)
+    }
+
     /// Returns the end of a wait that starts now, in monotonic nanoseconds.
     pub(super) fn deadline_ns(self) -> i64 {
-        nanoseconds(self.0).map_or(i64::MAX, |ns| now().mono_ns.saturating_add(ns))
+        now().mono_ns.saturating_add(self.ns())
     }
 }
 

@@ -15,6 +15,7 @@ mod heartbeat_client;
 mod heartbeat_server;
 mod link;
 mod options;
+mod outages;
 mod path;
 mod ping_client;
 mod ping_many;
@@ -48,13 +49,15 @@ mod _core {
         Uniform,
     };
     #[pymodule_export]
+    use super::outages::{Outage, OutageEnded, OutageStarted};
+    #[pymodule_export]
     use super::path::{AddressChange, HeaderField};
     #[pymodule_export]
     use super::ping_client::{PingClient, async_ping, ping};
     #[pymodule_export]
     use super::ping_many::{PingSweep, async_ping_many, ping_many};
     #[pymodule_export]
-    use super::ping_report::PingReport;
+    use super::ping_report::{PingCounters, PingReport};
     #[pymodule_export]
     use super::probe::Probe;
 

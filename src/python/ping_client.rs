@@ -8,13 +8,13 @@ use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
 use crate::ping::{Config, Fill, Flows, Schedule};
 use crate::python::args::{
-    Argument, Count, Int, Interface, Keep, RemoteHost, RemotePort, Seconds, Seed, Source, Word,
-    Words, integer, wrong_type, wrong_value,
+    Argument, Count, Int, Interface, Keep, Patience, RemoteHost, RemotePort, Seconds, Seed, Source,
+    Word, Words, integer, wrong_type, wrong_value,
 };
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
+use crate::python::outages::PingEvent;
 use crate::python::ping_report::PingReport;
-use crate::python::probe::Probe;
 use crate::python::value::{Address, address};
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
@@ -34,8 +34,8 @@ macro_rules! ping_options {
         /// the number of probes, 1 or more (default: 10, or None with a duration); None for no
         /// limit: until `duration` or `stop` ends the session.
         count: ProbeCount = 10,
-        /// the time to wait for each reply, in seconds. A reply after that counts as late while its
-        /// probe is among the last 16384.
+        /// the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        /// if its probe is among the last 16384.
         timeout: Seconds = 1.0,
         /// the time between probes, in seconds. Probes then follow an absolute schedule, answered
         /// or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
@@ -97,6 +97,13 @@ macro_rules! ping_options {
         /// whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         /// decides it, and without an interval the next probe leaves 0.1 s later.
         wait_out: bool = False,
+        /// the number of consecutive probes of a flow without an answer in time that make an outage,
+        /// 1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
+        /// report only.
+        outage_after: Option<Count> = None,
+        /// the time to listen for late replies and duplicates after the last probe was decided, in
+        /// seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        linger: Option<Patience> = None,
     } };
 }
 
@@ -224,6 +231,8 @@ impl Settings {
             size: self.size.0,
             fill: self.fill.clone(),
             keep: self.keep.rows(),
+            outage_after: self.outage_after.map(|count| count.0),
+            linger_ns: self.linger.map(Patience::ns),
             events: UNREAD,
         })
     }
@@ -276,7 +285,9 @@ impl Settings {
 /// 4. A reply without a number is attributed to the only pending probe and counted as guessed. If
 ///    several are pending, it is foreign.
 ///
-/// Iterating yields each Probe when it is decided, and ends with the last.
+/// Iterating yields each Probe when it is decided and, with `outage_after`, OutageStarted and
+/// OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
+/// `linger` is over.
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
@@ -288,7 +299,7 @@ pub(super) struct PingClient {
 }
 
 ping_options!(class PingClient);
-running_object!(PingClient: Probe);
+running_object!(PingClient: PingEvent);
 
 impl PingClient {
     fn make(mut settings: Settings) -> PyResult<Self> {
@@ -342,7 +353,8 @@ impl PingClient {
 
     /// Returns the PingReport since the last start; consistent even while the client runs.
     fn report(&self, py: Python<'_>) -> PingReport {
-        let mut flows = self.handle.look(py, |flows| flows.reports());
+        let ended = !self.handle.is_running();
+        let mut flows = self.handle.look(py, |flows| flows.reports(ended));
         let Endpoint { host, port, .. } = &self.endpoint;
         for flow in &mut flows {
             flow.target = Some((host.clone(), *port));
@@ -369,7 +381,7 @@ ping_options! {
     #[doc = ping_options!(signature ping)]
     /// Pings a UDP echo server and returns the PingReport.
     ///
-    /// Blocks until the last probe is decided. Ctrl-C ends the call: the `report` attribute of the
+    /// Blocks until the last probe is decided and `linger` is over. Ctrl-C ends the call: the `report` attribute of the
     /// KeyboardInterrupt has the results so far.
     ///
     #[doc = ping_options!(docs)]

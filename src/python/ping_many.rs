@@ -228,11 +228,13 @@ impl PingSweep {
     /// yet is empty.
     fn reports(&self, py: Python<'_>) -> Vec<PingReport> {
         let all = self.settings.targets.0.len();
+        let ended = !self.handle.is_running();
         let mut reports = Vec::with_capacity(all);
         for first in (0..all).step_by(TOGETHER) {
             let targets = first..all.min(first + TOGETHER);
-            let look =
-                |sweep: &mut Sweep| targets.clone().map(|target| sweep.reports(target)).collect();
+            let look = |sweep: &mut Sweep| {
+                targets.clone().map(|target| sweep.reports(target, ended)).collect()
+            };
             let mut part: Vec<_> = self.handle.look(py, look);
             part.resize(targets.len(), Vec::new());
             reports.extend(shown(part));

@@ -11,14 +11,15 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
 use crate::error::reason;
 use crate::packed::{pack, unpack};
-use crate::ping::{Counters, Flows, Report, Row, describe};
+use crate::ping::{Counters, Flows, Report, Row, Verdict, describe};
 use crate::python::args::{Int, items, wrong_type};
 use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::options::{Given, given};
+use crate::python::outages::Outage;
 use crate::python::path::{AddressChange, HeaderField};
 use crate::python::probe::Probe;
-use crate::python::value::{Address, Pickle, address, attributes, pickle};
+use crate::python::value::{Address, Pickle, address, attributes, pickle, value};
 use crate::seconds;
 use crate::wire::MAX_DATAGRAM;
 
@@ -27,6 +28,27 @@ const MAX_PROBES: usize = 1 << 24;
 
 /// The most reasons of a kind in a summary.
 const SHOWN_REASONS: usize = 3;
+
+value! {
+    /// Probes by verdict: sent = answered + late + lost + refused + unreachable + send_failed.
+    PingCounters in "udpulse.reports" {
+        *,
+        /// Probes handed to the system.
+        sent: u64 = 0,
+        /// Probes answered within the timeout.
+        answered: u64 = 0,
+        /// Probes answered after the timeout.
+        late: u64 = 0,
+        /// Probes not answered, for no known reason.
+        lost: u64 = 0,
+        /// Probes not answered after an ICMP port unreachable.
+        refused: u64 = 0,
+        /// Probes not answered after another ICMP error.
+        unreachable: u64 = 0,
+        /// Probes that this host could not send.
+        send_failed: u64 = 0,
+    }
+}
 
 /// The results of a ping session. At every moment
 /// sent = answered + late + lost + refused + unreachable + send_failed + pending (probes) and
@@ -62,6 +84,10 @@ impl PingReport {
         "loss_interval",
         "loss_bursts",
         "loss_gaps",
+        "outages",
+        "outage_count",
+        "outage_total",
+        "settled",
         "rtt",
         "kernel_rtt",
         "overhead",
@@ -284,6 +310,45 @@ impl PingReport {
     #[getter]
     fn loss_gaps(&self) -> Runs {
         (&self.report.loss_runs.gaps).into()
+    }
+
+    /// The outages: each run of at least 3 consecutive probes of a flow without an answer in time,
+    /// or as many as `outage_after` says. A tuple of the last 1000 in order of their starts. A probe
+    /// that may still be answered in time is in none.
+    #[getter]
+    fn outages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let outages: Vec<_> = self.report.outages.listed.iter().map(Outage::from).collect();
+        PyTuple::new(py, outages)
+    }
+
+    /// The number of outages; those no longer in `outages` included.
+    #[getter]
+    fn outage_count(&self) -> u64 {
+        self.report.outages.count
+    }
+
+    /// The sum of the durations of all outages, in seconds: of one that lasts, up to its last probe.
+    #[getter]
+    fn outage_total(&self) -> f64 {
+        seconds(self.report.outages.total_ns)
+    }
+
+    /// The probes that no reply can revise any more: their timeout ended 30 s ago, the session has
+    /// ended, or they are not among the last 16384. These counters only grow during a session, as
+    /// exporters need, whereas a late reply makes `lost` fall. A reply to a settled probe without an
+    /// answer is foreign.
+    #[getter]
+    fn settled(&self) -> PingCounters {
+        let of = |verdict| self.report.settled[verdict as usize];
+        PingCounters {
+            sent: self.report.settled.iter().sum(),
+            answered: of(Verdict::Answered),
+            late: of(Verdict::Late),
+            lost: of(Verdict::Lost),
+            refused: of(Verdict::Refused),
+            unreachable: of(Verdict::Unreachable),
+            send_failed: of(Verdict::SendFailed),
+        }
     }
 
     /// Round-trip times (RFC 2681) of the probes answered in time, as this program saw them, in

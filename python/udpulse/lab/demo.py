@@ -23,7 +23,7 @@ def demo() -> int:
 def ping() -> None:
     """Ping a server that loses packets as the lab's does."""
     with EchoServer(port=0, transform="upper", loss="lab", seed=6) as server:
-        client = PingClient(*server.address, timeout=0.5, size=0)
+        client = PingClient(*server.address, timeout=0.5, size=0, linger=0)
         # Each ping has one fate: loopback loses nothing.
         for probe, fate in zip(client, server, strict=False):
             for line in screens.fate_lines(fate):

@@ -35,7 +35,7 @@ def command(host: str, port: int, count: int, timeout: float) -> Program:
 
     HOST is the server, 127.0.0.1 unless given, and PORT its port, 12000 unless given.
     """
-    client = PingClient(host, port, count=count, timeout=timeout, size=0, wait_out=True)
+    client = PingClient(host, port, count=count, timeout=timeout, size=0, wait_out=True, linger=0)
     return lambda: ping(client, Screen())
 
 

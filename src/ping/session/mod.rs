@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
 use crate::ping::message::{Message, Token};
+use crate::ping::outages::{OUTAGE_AFTER, Outage};
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
@@ -24,6 +25,9 @@ const MAX_PENDING: usize = 1 << 20;
 
 /// The pause of stop-and-wait after an ICMP error, so that errors do not cause a flood.
 const PAUSE_NS: i64 = 100_000_000;
+
+/// How long after its timeout a reply can still revise a probe.
+const REVISABLE_NS: i64 = 30_000_000_000;
 
 /// The settings of a session.
 #[derive(Clone, Debug)]
@@ -50,8 +54,22 @@ pub struct Config {
     pub fill: Fill,
     /// How many of the last probes to keep as columns; all if `None`.
     pub keep: Option<usize>,
-    /// How many decided probes to keep for a reader.
+    /// How many consecutive probes without an answer in time are an outage to report as an event.
+    pub outage_after: Option<u64>,
+    /// How long to listen after the last probe was decided; if `None`, one timeout if a probe is
+    /// lost.
+    pub linger_ns: Option<i64>,
+    /// How many events to keep for a reader.
     pub events: usize,
+}
+
+/// An event for a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A probe was decided.
+    Probe(Probe),
+    /// An outage began, or ended if it has an end.
+    Outage(Outage),
 }
 
 /// The verdict on a probe.
@@ -121,8 +139,14 @@ pub struct Session {
     probes: VecDeque<Record>,
     /// Probes up to this number were answered or have timed out, and are accounted for.
     decided: u64,
+    /// Probes up to this number are settled: no reply revises them.
+    settled: u64,
+    /// When the last probe was decided.
+    over_ns: Option<i64>,
+    /// Whether the time of listening is over, too.
+    done: bool,
     outgoing: Outgoing,
-    events: Events<Probe>,
+    events: Events<Event>,
     target: SocketAddr,
     /// The target before its name had another address: replies may still come from there.
     former: Option<SocketAddr>,
@@ -179,6 +203,9 @@ impl Session {
             closed: false,
             probes: VecDeque::new(),
             decided: 0,
+            settled: 0,
+            over_ns: None,
+            done: false,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
             target: config.target,
@@ -195,23 +222,24 @@ impl Session {
     /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.flow_report(0)
+        self.flow_report(0, false)
     }
 
-    /// Returns the report so far, as that of one of several flows.
-    pub(super) fn flow_report(&self, flow: u8) -> Report {
-        self.completed(self.report.clone(), flow)
+    /// Returns the report so far, as that of one of several flows; `ended` if the session was
+    /// stopped.
+    pub(super) fn flow_report(&self, flow: u8, ended: bool) -> Report {
+        self.completed(self.report.clone(), flow, ended)
     }
 
     /// Returns the final report, as that of one of several flows.
     pub(super) fn into_report(mut self, flow: u8) -> Report {
         let report = std::mem::take(&mut self.report);
         self.report.counters = report.counters;
-        self.completed(report, flow)
+        self.completed(report, flow, true)
     }
 
     /// Adds the values that other parts hold to `report`.
-    fn completed(&self, mut report: Report, flow: u8) -> Report {
+    fn completed(&self, mut report: Report, flow: u8, ended: bool) -> Report {
         report.started_ns = self.started.map(|started| started.wall_ns);
         report.token = self.token().is_some();
         report.address = Some(self.target);
@@ -219,6 +247,14 @@ impl Session {
         let rest = self.probes.iter().skip(self.first_undecided());
         for probe in rest.take_while(|probe| probe.verdict != Verdict::Pending) {
             report.add_decided(probe.verdict, probe.rtt_ns);
+            if ended {
+                let after = self.config.outage_after.unwrap_or(OUTAGE_AFTER);
+                let answered = probe.verdict == Verdict::Answered;
+                report.outages.add(self.sent_ns(probe), answered, after);
+            }
+        }
+        if ended {
+            report.settle();
         }
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.log.wanted() {
@@ -298,11 +334,16 @@ impl Session {
         datagram: &[u8],
         guessed: bool,
     ) {
+        let settled = self.settled;
         let paused = kernel_ns.is_some_and(|ns| self.report.pauses.observe(ns, at.mono_ns));
         let in_time = seq > self.decided;
         let Some(probe) = self.remembered(seq) else { return };
         if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
             self.report.counters.duplicates += 1;
+            return;
+        }
+        if seq <= settled {
+            self.report.counters.foreign += 1;
             return;
         }
         let pending = probe.verdict == Verdict::Pending;
@@ -335,7 +376,7 @@ impl Session {
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
             let reply = reply.map(shown);
-            self.events.push(Probe {
+            self.events.push(Event::Probe(Probe {
                 seq,
                 sent_at,
                 verdict,
@@ -343,7 +384,7 @@ impl Session {
                 kernel_rtt_ns,
                 reply,
                 guessed,
-            });
+            }));
         }
     }
 
@@ -356,21 +397,71 @@ impl Session {
     }
 
     /// Expires probes that had timed out at `now_ns`, and adds those that no reply in time can
-    /// revise to the report, in send order.
+    /// revise to the report, in send order, and settles those that no reply can revise.
     pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut probe) = self.remembered(self.decided + 1) {
             let timed_out = now_ns >= probe.timed_from_ns().saturating_add(timeout_ns);
             match probe.verdict {
                 Verdict::Answered => {}
-                _ if !timed_out => return,
+                _ if !timed_out => break,
                 Verdict::Pending => self.decide(self.decided + 1, probe.silence, None),
                 _ => {}
             }
-            self.decided += 1;
-            if let Some(&mut Record { rtt_ns, verdict, .. }) = self.remembered(self.decided) {
-                self.report.add_decided(verdict, rtt_ns);
+            self.account();
+        }
+        let revisable_ns = timeout_ns.saturating_add(REVISABLE_NS);
+        while self.settled < self.decided
+            && let Some(&mut probe) = self.remembered(self.settled + 1)
+            && now_ns >= probe.timed_from_ns().saturating_add(revisable_ns)
+        {
+            self.settle(probe.verdict);
+        }
+    }
+
+    /// Adds the next probe to the report, and reports an outage that it begins or ends.
+    fn account(&mut self) {
+        self.decided += 1;
+        let Some(&mut probe) = self.remembered(self.decided) else { return };
+        self.report.add_decided(probe.verdict, probe.rtt_ns);
+        let after = self.config.outage_after;
+        let outage = self.report.outages.add(
+            self.sent_ns(&probe),
+            probe.verdict == Verdict::Answered,
+            after.unwrap_or(OUTAGE_AFTER),
+        );
+        if let Some(outage) = outage.filter(|_| after.is_some()) {
+            self.events.push(Event::Outage(outage));
+        }
+    }
+
+    /// Settles the next probe.
+    fn settle(&mut self, verdict: Verdict) {
+        self.settled += 1;
+        self.report.settled[verdict as usize] += 1;
+    }
+
+    /// Returns how long to listen after the last probe was decided.
+    fn linger_ns(&self) -> i64 {
+        let Report { counters, settled, .. } = &self.report;
+        let revisable = counters.lost > settled[Verdict::Lost as usize];
+        self.config.linger_ns.unwrap_or(if revisable { self.config.timeout_ns } else { 0 })
+    }
+
+    /// Ends the session if all is decided and the time of listening is over.
+    fn end(&mut self, now_ns: i64) {
+        let Counters { sent, pending, .. } = self.report.counters;
+        if !self.closed || pending > 0 || self.done {
+            return;
+        }
+        let over_ns = *self.over_ns.get_or_insert(now_ns);
+        if now_ns >= over_ns.saturating_add(self.linger_ns()) {
+            self.done = true;
+            while self.decided < sent {
+                self.account();
             }
+            self.settled = sent;
+            self.report.settle();
         }
     }
 
@@ -396,11 +487,16 @@ impl Session {
         self.probes.get_mut(usize::try_from(index).ok()?)
     }
 
-    fn row(&self, seq: u64, probe: &Record) -> Row {
+    /// Returns when a probe was sent, on a wall clock that does not step.
+    fn sent_ns(&self, probe: &Record) -> i64 {
         let started = self.started.unwrap_or(probe.at);
+        started.wall_ns + (probe.at.mono_ns - started.mono_ns)
+    }
+
+    fn row(&self, seq: u64, probe: &Record) -> Row {
         Row {
             seq,
-            sent_ns: started.wall_ns + (probe.at.mono_ns - started.mono_ns),
+            sent_ns: self.sent_ns(probe),
             rtt_ns: probe.rtt_ns,
             kernel_rtt_ns: probe.kernel_rtt_ns,
             verdict: probe.verdict,
@@ -432,8 +528,11 @@ impl Session {
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.decided {
             let seq = self.forgotten() + 1;
             let Some(probe) = self.probes.front() else { break };
-            let row = self.row(seq, probe);
+            let (row, verdict) = (self.row(seq, probe), probe.verdict);
             self.report.log.push(row);
+            if self.settled < seq {
+                self.settle(verdict);
+            }
             self.probes.pop_front();
         }
         let seq = self.report.counters.sent + 1;
@@ -474,7 +573,7 @@ impl Session {
 }
 
 impl Machine for Session {
-    type Event = Probe;
+    type Event = Event;
 
     fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         let Arrival { read, from, ref datagram, .. } = *arrival;
@@ -565,6 +664,7 @@ impl Machine for Session {
         }
         self.expire(heard_ns);
         self.on_slot(now);
+        self.end(now.mono_ns);
     }
 
     fn deadline(&self, _: usize) -> Option<i64> {
@@ -576,7 +676,11 @@ impl Machine for Session {
             Some(slots) => Some(slots.next_ns()),
             None => (self.report.counters.pending == 0).then_some(self.not_before_ns),
         };
-        let end_ns = if self.closed { None } else { self.end_ns() };
+        let end_ns = match self.over_ns {
+            Some(over_ns) => Some(over_ns.saturating_add(self.linger_ns())),
+            None if self.closed => None,
+            None => self.end_ns(),
+        };
         [timeout_ns, slot_ns, end_ns].into_iter().flatten().min()
     }
 
@@ -608,10 +712,10 @@ impl Machine for Session {
     }
 
     fn is_done(&self, _: usize) -> bool {
-        self.closed && self.report.counters.pending == 0
+        self.done || self.closed && self.report.counters.pending == 0 && self.linger_ns() == 0
     }
 
-    fn events(&mut self) -> &mut Events<Probe> {
+    fn events(&mut self) -> &mut Events<Event> {
         &mut self.events
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::machine::by_hand::{arrive, port_unreachable, tick, transmit};
 use crate::packed::{pack, unpack};
+use crate::ping::report::Settled;
 use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;
@@ -28,6 +29,8 @@ fn config(count: u64) -> Config {
         size: 0,
         fill: Fill::default(),
         keep: None,
+        outage_after: None,
+        linger_ns: Some(0),
         events: 9,
     }
 }
@@ -60,7 +63,12 @@ fn send_failed(session: &mut Session) {
 }
 
 fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
-    std::iter::from_fn(|| session.events.pop()).map(|probe| (probe.seq, probe.verdict)).collect()
+    let events = std::iter::from_fn(|| session.events.pop());
+    let verdict = |event| match event {
+        Event::Probe(probe) => Some((probe.seq, probe.verdict)),
+        Event::Outage(_) => None,
+    };
+    events.filter_map(verdict).collect()
 }
 
 #[test]
@@ -74,7 +82,7 @@ fn the_next_probe_waits_for_the_reply_or_the_timeout() {
     assert_eq!(sent(&mut session, 1001), None);
     assert!(sent(&mut session, 1002).unwrap().starts_with("Ping 3 "));
     arrive(&mut session, at(1003), target(), b"pong");
-    assert!(session.is_done(0) && sent(&mut session, 1003).is_none());
+    assert!(sent(&mut session, 1003).is_none() && session.is_done(0));
     let rtt = session.report().rtt;
     assert_eq!((rtt.min_ns(), rtt.max_ns()), (Some(MS), Some(2 * MS)));
     let expected = [(1, Verdict::Answered), (2, Verdict::Lost), (3, Verdict::Answered)];
@@ -127,7 +135,8 @@ fn an_icmp_error_decides_its_probe_without_causing_a_flood() {
 
 #[test]
 fn a_reply_revises_the_verdict_of_an_icmp_error() {
-    let mut session = Session::new(Config { size: 64, ..config(2) });
+    let limits = Config { size: 64, linger_ns: Some(2000 * MS), ..config(2) };
+    let mut session = Session::new(limits);
     let first = sent(&mut session, 0).unwrap();
     session.on_icmp(0, &port_unreachable(&[]));
     tick(&mut session, at(1));
@@ -359,7 +368,8 @@ fn a_number_is_believed_if_it_could_be_right() {
     for reply in ["", "pong", "received 24 bytes", "HTTP/1.1 200 OK", "0", "pong 0.5 ms"] {
         let (mut session, counters) = answers(|_| reply.to_owned());
         assert_eq!((counters.answered, counters.guessed), (3, 3), "{reply}");
-        assert!(std::iter::from_fn(|| session.events.pop()).all(|probe| probe.guessed));
+        let guessed = |event| matches!(event, Event::Probe(Probe { guessed: true, .. }));
+        assert!(std::iter::from_fn(|| session.events.pop()).all(guessed));
     }
     let (_, counters) = answers(|seq| format!("ACK {}", seq + 1));
     assert_eq!((counters.answered, counters.guessed), (3, 3));
@@ -487,6 +497,109 @@ fn memory_is_bounded() {
     assert_eq!((session.probes.len(), session.report().counters.lost), (REMEMBERED, 49_000));
 }
 
+/// Returns the outages that the reader is told of.
+fn told_outages(session: &mut Session) -> Vec<Outage> {
+    let events = std::iter::from_fn(|| session.events.pop());
+    let outage = |event| match event {
+        Event::Outage(outage) => Some(outage),
+        Event::Probe(_) => None,
+    };
+    events.filter_map(outage).collect()
+}
+
+#[test]
+fn outages_are_told_if_asked_for() {
+    for outage_after in [None, Some(2)] {
+        let schedule = Schedule::Periodic { interval_ns: 10 * MS };
+        let mut session = Session::new(Config { schedule, outage_after, events: 99, ..config(7) });
+        let texts: Vec<_> = (0..7).filter_map(|n| sent(&mut session, n * 10)).collect();
+        for answered in [0, 4, 5] {
+            arrive(&mut session, at(100), target(), texts[answered].as_bytes());
+        }
+        assert!(told_outages(&mut session).is_empty(), "replies in time may still arrive");
+        tick(&mut session, at(2000));
+        arrive(&mut session, at(2001), target(), texts[2].as_bytes());
+        let [start, end] = [10, 40].map(|ms| at(ms).wall_ns);
+        let outage = Outage { start_ns: start, end_ns: Some(end), lost: 3 };
+        let first = Outage { end_ns: None, lost: 2, ..outage };
+        let expected = if outage_after.is_some() { vec![first, outage] } else { Vec::new() };
+        assert_eq!(told_outages(&mut session), expected);
+        let outages = session.report().outages;
+        assert_eq!((outages.count, outages.total_ns), (1, 30 * MS), "late is no answer in time");
+        assert_eq!(outages.listed, [outage]);
+    }
+}
+
+#[test]
+fn a_settled_probe_is_revised_no_more() {
+    let schedule = Schedule::Periodic { interval_ns: 10_000 * MS };
+    let mut session = Session::new(Config { schedule, count: None, ..config(1) });
+    let text = sent(&mut session, 0).unwrap();
+    for ms in [10_000, 20_000, 30_000] {
+        let echo = sent(&mut session, ms).unwrap();
+        arrive(&mut session, at(ms + 1), target(), echo.as_bytes());
+    }
+    tick(&mut session, at(30_999));
+    assert_eq!(session.report().settled, Settled::default());
+    tick(&mut session, at(31_000));
+    let settled = |report: &Report| Verdict::ALL.map(|(_, v)| report.settled[v as usize]);
+    assert_eq!(settled(&session.report())[..3], [0, 0, 1]);
+    arrive(&mut session, at(31_001), target(), text.as_bytes());
+    let report = session.report();
+    assert_eq!((report.counters.lost, report.counters.late, report.counters.foreign), (1, 0, 1));
+    assert_eq!(settled(&session.flow_report(0, true))[..3], [3, 0, 1]);
+}
+
+#[test]
+fn a_session_listens_for_a_timeout_if_a_probe_is_lost() {
+    for (linger_ns, ends_ms) in [(None, 3000), (Some(0), 2000), (Some(9000 * MS), 11_000)] {
+        let mut session = Session::new(Config { linger_ns, ..config(2) });
+        for ms in [0, 1000] {
+            sent(&mut session, ms);
+        }
+        tick(&mut session, at(2000));
+        while !session.is_done(0) {
+            let deadline_ns = session.deadline(0).unwrap();
+            tick(
+                &mut session,
+                Stamp { mono_ns: deadline_ns, wall_ns: at(0).wall_ns + deadline_ns },
+            );
+            assert_eq!((session.done, deadline_ns), (true, ends_ms * MS));
+        }
+        assert_eq!(session.report().settled.iter().sum::<u64>(), 2);
+    }
+    // Nothing is left to hear once the last lost probe was answered.
+    let mut session = Session::new(Config { linger_ns: None, ..config(1) });
+    let text = sent(&mut session, 0).unwrap();
+    tick(&mut session, at(1000));
+    assert!(!session.is_done(0));
+    arrive(&mut session, at(1100), target(), text.as_bytes());
+    tick(&mut session, at(1100));
+    assert!(session.is_done(0));
+    assert_eq!(session.report().counters.late, 1);
+}
+
+/// Returns the outages that follow from the verdicts of the probes up to `decided`.
+fn outages_of(report: &Report, decided: u64, after: u64) -> Vec<Outage> {
+    let (columns, decided) = (report.columns(), usize::try_from(decided).unwrap());
+    let started_ns = report.started_ns.unwrap_or_default();
+    // Rows are by send time, which a probe that waited for room changes; outages are by number.
+    let mut rows: Vec<_> = (0..columns.seq.len()).collect();
+    rows.sort_by_key(|row| columns.seq[*row]);
+    let answered = |row: &usize| columns.verdict[*row] == Verdict::Answered as u8;
+    let runs = rows[..decided].chunk_by(|one, other| answered(one) == answered(other));
+    let runs: Vec<_> = runs.collect();
+    let sent_ns = |run: &[usize]| started_ns + columns.sent_at_ns[run[0]];
+    let outage = |(index, run): (usize, &&[usize])| Outage {
+        start_ns: sent_ns(run),
+        end_ns: runs.get(index + 1).map(|next| sent_ns(next)),
+        lost: run.len() as u64,
+    };
+    let outages = runs.iter().enumerate().map(outage).zip(&runs);
+    let outages = outages.filter(|(one, run)| !answered(&run[0]) && one.lost >= after);
+    outages.map(|(one, _)| one).collect()
+}
+
 #[derive(Clone, Debug)]
 enum Happens {
     /// The echo of a probe, maybe with a flipped bit, maybe among words of the server.
@@ -572,6 +685,11 @@ fn reported_once(session: &mut Session) -> bool {
     told.len() == unique.len() && told.len() as u64 == sent - pending
 }
 
+/// Milliseconds between two happenings; long enough for some probes to be settled.
+fn passing() -> impl Strategy<Value = i64> {
+    prop_oneof![40 => 0..300_i64, 1 => 10_000..40_000_i64]
+}
+
 fn schedules() -> impl Strategy<Value = Schedule> {
     prop_oneof![
         Just(Schedule::StopAndWait),
@@ -587,13 +705,16 @@ proptest! {
         schedule in schedules(),
         size in prop::sample::select(vec![0_usize, 64, 200]),
         duration_ms in prop::option::of(1..30_000_i64),
-        story in prop::collection::vec((0..300_i64, happens()), 0..200),
+        outage_after in prop::option::of(1..5_u64),
+        story in prop::collection::vec((passing(), happens()), 0..200),
     ) {
         let duration_ns = duration_ms.map(|ms| ms * MS);
-        let limits = Config { schedule, size, duration_ns, events: 1000, ..config(60) };
+        let limits =
+            Config { schedule, size, duration_ns, outage_after, events: 1000, ..config(60) };
         let mut session = Session::new(limits.clone());
         // The sum of the stopped sessions, and the number of probes that they sent.
         let (mut before, mut stopped_at) = (Report::default(), 0);
+        let mut last = Report::default();
         let (mut ms, mut step_ms, mut texts) = (0, 0, Vec::<Vec<u8>>::new());
         for (passed, event) in story {
             ms += passed;
@@ -655,7 +776,11 @@ proptest! {
                 Happens::Slot => session.on_time(0, now, i64::MIN),
                 Happens::Time => tick(&mut session, now),
                 Happens::Stop => {
-                    before += &session.report();
+                    let report = session.flow_report(0, true);
+                    let Counters { sent, pending, .. } = report.counters;
+                    prop_assert_eq!(report.settled.iter().sum::<u64>(), sent - pending);
+                    before += &report;
+                    last = Report::default();
                     prop_assert!(reported_once(&mut session));
                     session = Session::new(limits.clone());
                     // Replies to the old probes may still arrive.
@@ -689,6 +814,30 @@ proptest! {
             let runs = report.loss_runs;
             let decided = session.decided..=c.sent - c.pending;
             prop_assert!(decided.contains(&(runs.bursts.total + runs.gaps.total)));
+            // These only grow, and are never more than are decided.
+            for (now, then) in report.settled.iter().zip(last.settled) {
+                prop_assert!(*now >= then);
+            }
+            for (now, then) in [
+                (report.outages.count, last.outages.count),
+                (report.outages.total_ns.unsigned_abs(), last.outages.total_ns.unsigned_abs()),
+                (report.pauses.count, last.pauses.count),
+                (report.pauses.total_ns.unsigned_abs(), last.pauses.total_ns.unsigned_abs()),
+                (c.sent, last.counters.sent),
+                (c.answered, last.counters.answered),
+                (c.late, last.counters.late),
+                (c.received, last.counters.received),
+                (c.duplicates, last.counters.duplicates),
+                (c.corrupt, last.counters.corrupt),
+                (c.foreign, last.counters.foreign),
+                (report.missed, last.missed),
+            ] {
+                prop_assert!(now >= then);
+            }
+            let outages = outages_of(&report, session.decided, outage_after.unwrap_or(3));
+            prop_assert_eq!(&report.outages.listed, &outages);
+            prop_assert_eq!(report.outages.count, outages.len() as u64);
+            last = report.clone();
             for report in [&report, &total] {
                 prop_assert!(unpack::<Report>(&pack(report)).is_some_and(|read| read == *report));
             }
