@@ -1,4 +1,4 @@
-"""Hosts for tests: two network namespaces joined by a virtual cable."""
+"""Hosts for tests: network namespaces joined by virtual cables."""
 
 import os
 import shutil
@@ -54,10 +54,74 @@ def joined(one: Host, other: Host) -> Iterator[None]:
         yield
 
 
+class Routed(NamedTuple):
+    """Three namespaces: the links "one" and "two" join client and router, "far" joins the server.
+
+    On link n (far is 3), the addresses end in n.2 (client, server) and n.1 (router).
+    """
+
+    client: str
+    router: str
+    server: str
+
+    def on(self, name: str, *args: str) -> None:
+        """Run `ip` in a namespace."""
+        ip("-n", name, *args)
+
+
+V4 = "198.18.{}.{}"
+V6 = "2001:db8:{}::{}"
+
+
 @contextmanager
-def within(host: Host, script: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
+def routed() -> Iterator[Routed]:
+    """Create a `Routed`, delete it at the end; skip the test if not permitted."""
+    if shutil.which("ip") is None:
+        pytest.skip("there is no program `ip`")
+    hosts = Routed(*(f"udpulse-{os.getpid()}-{label}" for label in ("client", "router", "server")))
+    with ExitStack() as gone_at_the_end:
+        try:
+            for name in hosts:
+                ip("netns", "add", name)
+                gone_at_the_end.callback(ip, "netns", "delete", name)
+                ip("-n", name, "link", "set", "lo", "up")
+                # An IPv6 address can be used immediately.
+                sysctl(name, "ipv6.conf.default.accept_dad=0")
+            for number, device in enumerate(("one", "two", "far"), 1):
+                end = hosts.server if device == "far" else hosts.client
+                join(hosts.router, end, device, number)
+            sysctl(hosts.router, "ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1")
+            # Otherwise a router sends one ICMP error per second.
+            sysctl(hosts.router, "ipv4.icmp_ratelimit=0", "ipv6.icmp.ratelimit=0")
+            # It takes what comes by the other link.
+            sysctl(hosts.router, "ipv4.conf.all.rp_filter=0", "ipv4.conf.one.rp_filter=0")
+            for end, number in ((hosts.client, 1), (hosts.server, 3)):
+                for address in (V4, V6):
+                    ip("-n", end, "route", "add", "default", "via", address.format(number, 1))
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no right to make network namespaces: {error.stderr.decode()}")
+        yield hosts
+
+
+def sysctl(name: str, *settings: str) -> None:
+    """Set network parameters of a namespace."""
+    ip("netns", "exec", name, "sysctl", "-qw", *(f"net.{setting}" for setting in settings))
+
+
+def join(router: str, end: str, device: str, number: int) -> None:
+    """Join two namespaces by a link with this name in both."""
+    ip("link", "add", device, "netns", router, "type", "veth", "peer", device, "netns", end)
+    for last, name in enumerate((router, end), 1):
+        ip("-n", name, "address", "add", V4.format(number, last) + "/24", "dev", device)
+        ip("-n", name, "address", "add", V6.format(number, last) + "/64", "dev", device)
+        ip("-n", name, "link", "set", device, "up")
+
+
+@contextmanager
+def within(host: Host | str, script: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
     """Run a Python script on a host; kill it at the end."""
-    command = ["ip", "netns", "exec", host.name, sys.executable, "-c", script, *args]
+    name = host if isinstance(host, str) else host.name
+    command = ["ip", "netns", "exec", name, sys.executable, "-c", script, *args]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:

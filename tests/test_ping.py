@@ -834,6 +834,25 @@ with udpulse.EchoServer({host!r}, 0) as server:
     assert ran.stdout.splitlines() == ["20 0", "20 0", "20 0", "0 20"]
 
 
+@pytest.mark.skipif(not KERNEL_STAMPS, reason="other platforms need three descriptors")
+def test_a_client_needs_one_descriptor() -> None:
+    script = """
+import resource, udpulse
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+clients = [udpulse.PingClient("127.0.0.1", 9, count=1, timeout=60.0) for _ in range(900)]
+for client in clients:
+    client.start()
+print(all(client.running or client.report().sent for client in clients))
+for client in clients:
+    client.stop()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout == "True\n"
+
+
 @pytest.mark.skipif(not KERNEL_STAMPS, reason="only Linux tells")
 def test_drops_of_a_full_receive_queue_are_counted() -> None:
     script = """

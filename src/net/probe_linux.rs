@@ -40,9 +40,10 @@ const TICKS_NS: i64 = 20_000_000;
 pub struct ProbeSocket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
-    /// The address to send from, if one was asked for. Named in each call, because the system goes
-    /// on to send from a bound IPv6 address that this host has lost.
-    source: Option<Source>,
+    /// The address to send from, if one was asked for, and options to bind it again. It is named in
+    /// each call, because the system goes on to send from a bound IPv6 address that this host has
+    /// lost.
+    source: Option<(Source, ProbeOptions)>,
     interrupter: Interrupter,
     timestamps: Timestamps,
     precise: bool,
@@ -89,7 +90,7 @@ impl ProbeSocket {
         }
         Ok(Self {
             local,
-            source: source(local),
+            source: source(local, options.interface.clone()),
             errors: ErrorQueue::new(&udp, local),
             interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
             udp,
@@ -120,19 +121,31 @@ impl ProbeSocket {
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let (fd, to) = (self.udp.as_raw_fd(), SockaddrStorage::from(to));
         let (slices, flags) = ([IoSlice::new(datagram)], MsgFlags::MSG_DONTWAIT);
-        let controls: Vec<_> = self.source.iter().map(Source::control).collect();
+        let controls: Vec<_> = self.source.iter().map(|(source, _)| source.control()).collect();
         let sent =
             insist(&mut self.errors, || Ok(sendmsg(fd, &slices, &controls, flags, Some(&to))?));
         if self.precise {
             self.sent_ns = monotonic_ns();
         }
         match sent {
-            // What the system says of a source address that is gone.
-            Err(error) if self.source.is_some() && error.kind() == ErrorKind::InvalidInput => {
+            // What Linux says of a source address that is gone, depending on its version.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::NetworkUnreachable
+                ) && self.source_is_gone() =>
+            {
                 Err(Errno::EADDRNOTAVAIL.into())
             }
             sent => sent.map(drop),
         }
+    }
+
+    /// Returns whether this host has lost the address to send from.
+    fn source_is_gone(&self) -> bool {
+        let Some((_, options)) = &self.source else { return false };
+        let again = probe::open(self.local.into(), options);
+        matches!(again, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AddrNotAvailable)
     }
 
     /// Reads a datagram.
@@ -266,12 +279,16 @@ impl Port for ProbeSocket {
     }
 }
 
-/// Returns the address that a socket was bound to; `None` if it is bound to all.
-fn source(local: SocketAddr) -> Option<Source> {
-    let interface = match local {
+/// Returns the address that a socket was bound to, and options to bind another; `None` if it was
+/// bound to all.
+fn source(local: SocketAddr, interface: Option<String>) -> Option<(Source, ProbeOptions)> {
+    let mut address = local;
+    address.set_port(0);
+    let scope = match local {
         SocketAddr::V4(_) => 0,
         SocketAddr::V6(local) => local.scope_id(),
     };
-    let local = Local { ip: local.ip(), interface };
-    (!local.ip.is_unspecified()).then(|| Source::new(local))
+    let source = Source::new(Local { ip: local.ip(), interface: scope });
+    let options = ProbeOptions { source: Some(address), interface, ..ProbeOptions::default() };
+    (!local.ip().is_unspecified()).then_some((source, options))
 }
