@@ -71,7 +71,7 @@ pub trait Machine: Send + 'static {
     fn on_resolved(&mut self, _server: usize, _now: Stamp, _found: Result<&[SocketAddr], &str>) {}
 
     /// The owner is shutting down: queues a farewell. Returns the delay until the next call, or
-    /// `None` when done.
+    /// `None` if nothing is left to say.
     fn farewell(&mut self, _now: Stamp) -> Option<Duration> {
         None
     }

@@ -452,6 +452,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "name": "a str",
         "stall_after": "above 0 and below 9.2e9 seconds",
         "count": "1 to 2**64 - 1",
+        "goodbye": "True or False",
         "fail_at": "1 to 2**64 - 1",
         "fail_chance": "a probability from 0 to 1",
         "loss": "a probability from 0 to 1",

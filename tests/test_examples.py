@@ -72,7 +72,7 @@ def test_follow_fleet() -> None:
     with Program(script("follow_fleet.py"), "127.0.0.1", 0) as program:
         port = int(program.screen.until(r"listening on 127.0.0.1 (\d+)")[1])
         to = ("127.0.0.1", port)
-        crashing = HeartbeatClient(*to, name="crashes", interval=0.05, count=8)
+        crashing = HeartbeatClient(*to, name="crashes", interval=0.05, fail_at=8)
         with crashing, HeartbeatClient(*to, name="stops", interval=0.05):
             program.screen.until(r"[\d:]{8}  crashes  DOWN \(silence\): silent for \d\.\d s")
         program.screen.until(r"[\d:]{8}  stops  stopped")

@@ -60,7 +60,7 @@ def test_a_custom_format_declares_nothing(server: HeartbeatServer) -> None:
     assert server.peers()[0].boot is None
 
 
-def test_leaving_says_goodbye_and_stopping_does_not(server: HeartbeatServer) -> None:
+def test_leaving_says_goodbye_and_a_crash_does_not(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.02) as client:
         wait_for(server, udpulse.events.Heard)
     stopped = wait_for(server, udpulse.events.Stopped)
@@ -68,7 +68,7 @@ def test_leaving_says_goodbye_and_stopping_does_not(server: HeartbeatServer) -> 
     with HeartbeatClient(*server.address, interval=0.1, name="crashes") as client:
         while wait_for(server, udpulse.events.Heard).seq != 2:
             pass
-        client.stop()
+        client.stop(goodbye=False)
     down = wait_for(server, udpulse.events.Down)
     assert (down.name, down.cause, down.timeout) == ("crashes", "silence", 0.5)
     assert down.silence >= down.timeout
@@ -81,7 +81,7 @@ def test_a_client_that_comes_back_is_recovered_or_restarted(server: HeartbeatSer
         client.start()
         while wait_for(server, udpulse.events.Heard).seq != 2:
             pass
-        client.stop()
+        client.stop(goodbye=False)
     restarted = [
         event for event in server.next_batch() if isinstance(event, udpulse.events.Restarted)
     ]
@@ -430,7 +430,7 @@ def test_each_detector_follows_a_client_until_it_is_down() -> None:
             with HeartbeatClient(*server.address, interval=0.01) as client:
                 while client.counters.sent < 10:
                     pass
-                client.stop()
+                client.stop(goodbye=False)
             down = wait_for(server, udpulse.events.Down)
             assert 0 < down.timeout < 1, detector
 
@@ -458,7 +458,7 @@ def test_a_suspended_server_marks_only_dead_clients_down() -> None:
         assert {next(lines) for _ in clients} == {f"Up c{n}\n" for n in range(12)}
         process.send_signal(signal.SIGSTOP)
         sent = clients[1].counters.sent
-        clients[0].stop()
+        clients[0].stop(goodbye=False)
         while clients[1].counters.sent < sent + 10:
             time.sleep(0.01)
         process.send_signal(signal.SIGCONT)

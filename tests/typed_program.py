@@ -254,6 +254,7 @@ def use_heartbeat() -> None:
             name="typed",
             stall_after=1.0,
             count=None,
+            goodbye=True,
             fail_at=None,
             fail_chance=0.0,
             loss=0.0,
@@ -269,13 +270,14 @@ def use_heartbeat() -> None:
             show(client.next_batch(timeout=0.0), add_one(client)(1))
             show(client.host, client.port, client.also, client.interval, client.spread)
             show(client.name, client.stall_after, client.count, client.fail_at, client.fail_chance)
-            show(client.loss, client.seed, client.format, client.server)
+            show(client.loss, client.seed, client.format, client.server, client.goodbye)
             client.busy(until=2e9)
             for beat in client:
                 assert_type(beat.outcome, Literal["failed", "sent", "skipped"])
                 show(beat.seq, beat.time)
                 break
             use_peers(server)
+            client.stop(goodbye=True)
         for event in server:
             assert_type(event, events.Event)
             use_event(event)

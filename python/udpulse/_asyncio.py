@@ -36,7 +36,7 @@ class _Run(_Work, Protocol[_ResultOut]):
 class _Running(_Work, Protocol):
     """A running object of any class."""
 
-    def _begin_leaving(self) -> None: ...
+    def _begin_stop(self) -> None: ...
 
 
 class _Iterable(_Running, Protocol[_EventOut]):
@@ -130,11 +130,12 @@ async def enter(running: _R) -> _R:
     return running
 
 
-async def leave(running: _Running) -> None:
-    """Stop `running` after it has said goodbye."""
+async def leave(running: _Running, exception: BaseException | None = None) -> None:
+    """Stop `running`; a HeartbeatClient says how its block was left."""
     if isinstance(running, HeartbeatClient):
         unwatch(running)
-    running._begin_leaving()
+        running._end(exception)
+    running._begin_stop()
     await _ended(running)
     running.stop()  # joins threads that have ended
 

@@ -342,8 +342,8 @@ class EchoServer:
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
 
-    def _begin_leaving(self) -> None:
-        """Makes the object say goodbye and stop; returns immediately."""
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
@@ -1464,8 +1464,8 @@ class PingClient(Generic[_PingEvent]):
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
 
-    def _begin_leaving(self) -> None:
-        """Makes the object say goodbye and stop; returns immediately."""
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
@@ -2512,8 +2512,8 @@ class PingSweep:
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
 
-    def _begin_leaving(self) -> None:
-        """Makes the object say goodbye and stop; returns immediately."""
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
@@ -2537,6 +2537,8 @@ class HeartbeatClient:
         never.
     count: the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         no limit.
+    goodbye: False falls silent at an orderly end: a job that beats once each time that it runs is
+        missed if it does not run again.
     fail_at: the number, from 1, of the beat at which a crash is simulated; None for no crash.
     fail_chance: the probability, 0 to 1, of a simulated crash at each beat.
     loss: the probability, 0 to 1, that a beat is skipped on purpose.
@@ -2548,8 +2550,13 @@ class HeartbeatClient:
         `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
         format cannot be combined with `name` or `stall_after`.
 
-    Leaving the `with` block sends three goodbyes, 20 ms apart; `stop` sends none, like a crash. In
-    a process forked from this one the object is stopped and sends no beats.
+    An orderly end sends three goodbyes, 20 ms apart: leaving the `with` block, `stop`, the beat
+    number `count`, the end of the interpreter. If the block is left by an exception, or the
+    interpreter ends with an uncaught one, the client sends its type, but not its text, and the
+    server reports a failure. KeyboardInterrupt, GeneratorExit, asyncio.CancelledError and
+    SystemExit with code 0 or None are orderly. A simulated crash, a client with a format, a killed
+    process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
+    ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
 
     `async with` watches the running event loop: while the loop runs, it marks progress once per
     interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
@@ -2572,6 +2579,7 @@ class HeartbeatClient:
         name: str | None = None,
         stall_after: float | None = None,
         count: int | None = None,
+        goodbye: bool = True,
         fail_at: int | None = None,
         fail_chance: float = 0.0,
         loss: float = 0.0,
@@ -2621,6 +2629,12 @@ class HeartbeatClient:
         """
 
     @property
+    def goodbye(self) -> bool:
+        """False falls silent at an orderly end: a job that beats once each time that it runs is
+        missed if it does not run again.
+        """
+
+    @property
     def fail_at(self) -> int | None:
         """the number, from 1, of the beat at which a crash is simulated; None for no crash."""
 
@@ -2654,7 +2668,8 @@ class HeartbeatClient:
         marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
         interpreter is stuck, the beats go on and report for how long.
 
-        Raises RuntimeError if the client has a format: its beats carry no progress.
+        Raises RuntimeError if the client has a format, since its beats carry no progress, and in a
+        process forked from the one that beats.
         """
 
     def busy(self, *, until: float) -> None:
@@ -2665,7 +2680,7 @@ class HeartbeatClient:
         The server waits until then, plus its timeout, before it marks the client down.
 
         Raises ValueError if `until` is not in the future, and RuntimeError if the client has a
-        format: its beats announce nothing.
+        format, since its beats announce nothing, and in a process forked from the one that beats.
         """
 
     @property
@@ -2688,8 +2703,10 @@ class HeartbeatClient:
         none.
         """
 
-    def stop(self) -> None:
-        """Stops immediately and closes the socket; counters and results stay readable.
+    def stop(self, *, goodbye: bool = True) -> None:
+        """Says goodbye and stops; counters stay readable.
+
+        goodbye: False stops immediately and falls silent, like a crash.
 
         Any thread may call it, any number of times.
         """
@@ -2765,8 +2782,11 @@ class HeartbeatClient:
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
 
-    def _begin_leaving(self) -> None:
-        """Makes the object say goodbye and stop; returns immediately."""
+    def _end(self, exception: BaseException | None) -> None:
+        """Chooses the farewell of a client whose block was left with this exception or None."""
+
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
@@ -2806,7 +2826,7 @@ class HeartbeatClientCounters:
     ) -> Self: ...
     @property
     def sent(self) -> int:
-        """Beats sent, goodbyes included; a beat to several servers counts once per server."""
+        """Beats sent, each copy of a goodbye included; a beat to several servers counts once per server."""
 
     @property
     def skipped(self) -> int:
@@ -3071,8 +3091,8 @@ class HeartbeatServer:
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
 
-    def _begin_leaving(self) -> None:
-        """Makes the object say goodbye and stop; returns immediately."""
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
 
     def _poll_end(self, waiter: _Waiter) -> bool:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
@@ -4072,6 +4092,9 @@ class Up:
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+def _end_clients(exception: BaseException | None) -> None:
+    """Ends all clients of this process: the interpreter ends with `exception` or None."""
 
 _Event: TypeAlias = (
     Busy

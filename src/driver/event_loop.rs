@@ -93,16 +93,14 @@ pub(super) fn run<M: Machine, P: Port>(
     sender.give_up();
 }
 
-/// Sends the machine's farewell at its own pace, if it may say one.
+/// Sends the machine's farewell, if it says one, at its own pace.
 fn farewell<M: Machine>(port: &mut impl Port, sender: &mut Sender<'_, M>, own: &mut Own) {
-    while sender.shared.is_leaving() {
+    let shared = sender.shared;
+    let next = || shared.lock().farewell(now());
+    while let Some(pause) = next() {
         sender.drain(port, own);
-        let mut machine = sender.shared.lock();
-        let again = machine.farewell(now());
-        own.collect(&mut *machine, sender.socket);
-        drop(machine);
+        own.collect(&mut *shared.lock(), sender.socket);
         sender.send(port, &mut own.outbox, &own.memory);
-        let Some(pause) = again else { return };
         thread::sleep(pause);
     }
 }

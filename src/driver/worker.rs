@@ -51,8 +51,6 @@ pub(crate) struct Shared<M> {
     /// The number of threads that have not ended; 0 if one failed.
     working: AtomicUsize,
     failed: AtomicBool,
-    /// Whether the machine may say farewell when it is stopped.
-    leaving: AtomicBool,
     /// The error code of the last send that failed; 0 if none did.
     send_error: AtomicI32,
     /// The machine's servers, for lookups by threads that may outlive it.
@@ -131,7 +129,7 @@ impl<M: Machine> Worker<M> {
     }
 
     /// Returns whether this process is a forked child of the one with the threads.
-    fn is_elsewhere(&self) -> bool {
+    pub fn is_elsewhere(&self) -> bool {
         process::id() != self.process
     }
 
@@ -210,22 +208,15 @@ impl<M: Machine> Worker<M> {
         !self.is_running()
     }
 
-    /// Stops the machine after its farewell; returns when [`stop`](Self::stop) would.
-    pub fn leave(&self) {
-        self.shared.leaving.store(true, Ordering::Release);
-        self.stop();
-    }
-
-    /// Starts to [`leave`](Self::leave) and returns immediately.
-    pub fn begin_leaving(&self) {
-        self.shared.leaving.store(true, Ordering::Release);
+    /// Starts to [`stop`](Self::stop) and returns immediately.
+    pub fn begin_stop(&self) {
         // If another thread has the lock, it is stopping already.
         if let Some(threads) = self.threads.try_lock().ok().filter(|_| !self.is_elsewhere()) {
             threads.iter().for_each(|(interrupter, _)| interrupter.interrupt());
         }
     }
 
-    /// Stops the machine. Returns when its threads have ended and its sockets are closed.
+    /// Stops the machine after its farewell, if it says one. Returns when its threads have ended and its sockets are closed.
     pub fn stop(&self) {
         if self.is_elsewhere() {
             // The threads are the parent's, and one of them may have held the lock at the fork.
@@ -264,7 +255,6 @@ impl<M> Shared<M> {
             waiting: Mutex::default(),
             working: AtomicUsize::new(threads),
             failed: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
             send_error: AtomicI32::new(0),
             names: Arc::new(names),
             this: Weak::clone(this),
@@ -293,11 +283,6 @@ impl<M> Shared<M> {
         if let Some(code) = error {
             self.send_error.store(code, Ordering::Release);
         }
-    }
-
-    /// Returns whether the machine may say farewell.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
     }
 
     /// Starts lookups of the names of these servers.
@@ -351,6 +336,7 @@ mod tests {
             fail_at: None,
             fail_chance: 0.0,
             loss: 0.0,
+            goodbye: false,
             seed: None,
             format: BeatFormat::Template(Template::heartbeat()),
             utc_offset_ns: 0,

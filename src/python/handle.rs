@@ -99,17 +99,10 @@ impl<M: Machine> Handle<M> {
         }
     }
 
-    /// Stops the worker after its machine has said goodbye.
-    pub(super) fn leave(&self, py: Python<'_>) {
+    /// Makes the worker stop; does not wait for it.
+    pub(super) fn begin_stop(&self) {
         if let Some(worker) = self.worker() {
-            py.detach(|| worker.leave());
-        }
-    }
-
-    /// Makes the worker say goodbye and stop; does not wait for it.
-    pub(super) fn begin_leaving(&self) {
-        if let Some(worker) = self.worker() {
-            worker.begin_leaving();
+            worker.begin_stop();
         }
     }
 
@@ -242,7 +235,7 @@ impl<M: Machine> Handle<M> {
         self.worker().ok_or_else(|| not_started(self.class))
     }
 
-    fn worker(&self) -> Option<Arc<Worker<M>>> {
+    pub(super) fn worker(&self) -> Option<Arc<Worker<M>>> {
         self.lock().clone()
     }
 
@@ -281,6 +274,34 @@ pub(super) fn asynchronous<'py>(
 /// returns the addresses for `run` to resolve, and an event type that is `From` the machine's.
 macro_rules! running_object {
     ($class:ident: $event:ty) => {
+        crate::python::handle::running_object!(@ $class: $event);
+
+        #[pyo3::pymethods]
+        impl $class {
+            /// Stops immediately and closes the socket; counters and results stay readable.
+            ///
+            /// Any thread may call it, any number of times.
+            fn stop(&self, py: pyo3::Python<'_>) {
+                self.handle.stop(py);
+            }
+
+            #[pyo3(signature = (*_exception))]
+            fn __exit__(&self, py: pyo3::Python<'_>, _exception: &pyo3::Bound<'_, pyo3::PyAny>) {
+                self.handle.stop(py);
+            }
+
+            /// Stops the object without blocking the event loop.
+            #[pyo3(signature = (*_exception))]
+            fn __aexit__<'py>(
+                slf: &pyo3::Bound<'py, Self>,
+                _exception: &pyo3::Bound<'py, pyo3::PyAny>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                crate::python::handle::asynchronous("leave", slf.as_any())
+            }
+        }
+    };
+    // Everything but the end, which differs between classes.
+    (@ $class:ident: $event:ty) => {
         #[pyo3::pymethods]
         impl $class {
             /// Starts the object on its own thread; does nothing if it is already running.
@@ -291,13 +312,6 @@ macro_rules! running_object {
             /// none.
             fn start(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
                 self.run(py)
-            }
-
-            /// Stops immediately and closes the socket; counters and results stay readable.
-            ///
-            /// Any thread may call it, any number of times.
-            fn stop(&self, py: pyo3::Python<'_>) {
-                self.handle.stop(py);
             }
 
             /// Whether the object is running.
@@ -332,11 +346,6 @@ macro_rules! running_object {
             fn __enter__(slf: pyo3::Bound<'_, Self>) -> pyo3::PyResult<pyo3::Bound<'_, Self>> {
                 slf.get().run(slf.py())?;
                 Ok(slf)
-            }
-
-            #[pyo3(signature = (*_exception))]
-            fn __exit__(&self, py: pyo3::Python<'_>, _exception: &pyo3::Bound<'_, pyo3::PyAny>) {
-                self.handle.leave(py);
             }
 
             /// Starts the object if it was never started; returns the iterator.
@@ -395,23 +404,14 @@ macro_rules! running_object {
                 crate::python::handle::asynchronous("enter", slf.as_any())
             }
 
-            /// Stops the object without blocking the event loop.
-            #[pyo3(signature = (*_exception))]
-            fn __aexit__<'py>(
-                slf: &pyo3::Bound<'py, Self>,
-                _exception: &pyo3::Bound<'py, pyo3::PyAny>,
-            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
-                crate::python::handle::asynchronous("leave", slf.as_any())
-            }
-
             /// Returns whether a start waits for the system's resolver.
             fn _has_names(&self) -> bool {
                 self.endpoints().any(|endpoint| endpoint.literal().is_none())
             }
 
-            /// Makes the object say goodbye and stop; returns immediately.
-            fn _begin_leaving(&self) {
-                self.handle.begin_leaving();
+            /// Makes the object stop; returns immediately.
+            fn _begin_stop(&self) {
+                self.handle.begin_stop();
             }
 
             /// Returns whether the work has ended; if not, makes `waiter` readable when it may

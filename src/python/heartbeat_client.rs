@@ -1,22 +1,23 @@
 //! `HeartbeatClient`.
 
+use std::ffi::CString;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::driver::{Names, Worker};
-use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Outcome};
+use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Ending, Outcome};
 use crate::net::{Endpoint, Family, Socket, destination, now, on_ipv6};
 use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
 };
 use crate::python::handle::{Handle, running_object};
-use crate::python::options::options;
+use crate::python::options::{Given, given, options};
 use crate::python::value::{Address, address, utc_offset_ns, value};
 use crate::wire::Template;
-use crate::wire::beat::{MAX_NAME, is_name};
+use crate::wire::beat::{MAX_NAME, is_error, is_name};
 use crate::{Error, nanoseconds, seconds};
 
 /// Maximum number of beats that wait for an iterating reader.
@@ -26,7 +27,7 @@ value! {
     /// Beat counts of a HeartbeatClient.
     HeartbeatClientCounters in "udpulse.reports" {
         *,
-        /// Beats sent, goodbyes included; a beat to several servers counts once per server.
+        /// Beats sent, each copy of a goodbye included; a beat to several servers counts once per server.
         sent: u64 = 0,
         /// Beats not sent on purpose.
         skipped: u64 = 0,
@@ -77,6 +78,9 @@ macro_rules! client_options {
         /// the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         /// no limit.
         count: Option<Count> = None,
+        /// False falls silent at an orderly end: a job that beats once each time that it runs is
+        /// missed if it does not run again.
+        goodbye: bool = True,
         /// the number, from 1, of the beat at which a crash is simulated; None for no crash.
         fail_at: Option<Count> = None,
         /// the probability, 0 to 1, of a simulated crash at each beat.
@@ -101,8 +105,13 @@ client_options!(settings);
 /// A sender of heartbeats, which show a heartbeat server that this process is alive.
 ///
 #[doc = client_options!(docs)]
-/// Leaving the `with` block sends three goodbyes, 20 ms apart; `stop` sends none, like a crash. In
-/// a process forked from this one the object is stopped and sends no beats.
+/// An orderly end sends three goodbyes, 20 ms apart: leaving the `with` block, `stop`, the beat
+/// number `count`, the end of the interpreter. If the block is left by an exception, or the
+/// interpreter ends with an uncaught one, the client sends its type, but not its text, and the
+/// server reports a failure. KeyboardInterrupt, GeneratorExit, asyncio.CancelledError and
+/// SystemExit with code 0 or None are orderly. A simulated crash, a client with a format, a killed
+/// process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
+/// ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
 ///
 /// `async with` watches the running event loop: while the loop runs, it marks progress once per
 /// interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
@@ -123,7 +132,57 @@ pub(super) struct HeartbeatClient {
 }
 
 client_options!(class HeartbeatClient);
-running_object!(HeartbeatClient: Beat);
+running_object!(@ HeartbeatClient: Beat);
+
+/// The workers that were started, so that the end of the interpreter ends them.
+static STARTED: Mutex<Vec<Weak<Worker<Client>>>> = Mutex::new(Vec::new());
+
+/// Returns the end that leaving with `exception`, or with None, is.
+fn ending(exception: &Bound<'_, PyAny>) -> PyResult<Ending> {
+    if exception.is_none() {
+        return Ok(Ending::Orderly);
+    }
+    let failure = exception.py().import("udpulse._ending")?.getattr("failure")?;
+    let name: Option<String> = failure.call1((exception,))?.extract()?;
+    let Some(name) = name else { return Ok(Ending::Orderly) };
+    let name = Some(name.into_bytes()).filter(|name| is_error(name));
+    Ok(Ending::Failed(name.map(Into::into)))
+}
+
+/// Ends all clients of this process: the interpreter ends with `exception` or None.
+#[pyfunction]
+pub(super) fn _end_clients(py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    let ending = ending(exception)?;
+    let started = std::mem::take(&mut *STARTED.lock().unwrap_or_else(PoisonError::into_inner));
+    let workers: Vec<_> = started.iter().filter_map(Weak::upgrade).collect();
+    py.detach(|| {
+        for worker in &workers {
+            worker.look(|client| client.end(ending.clone()));
+            worker.begin_stop();
+        }
+        for worker in &workers {
+            worker.stop();
+        }
+    });
+    Ok(())
+}
+
+impl Drop for HeartbeatClient {
+    fn drop(&mut self) {
+        if !self.handle.is_running() {
+            return;
+        }
+        Python::try_attach(|py| {
+            let raised = PyErr::take(py);
+            let text = format!("a HeartbeatClient of {} was dropped while it beat", self.endpoint);
+            let text = CString::new(text).unwrap_or_default();
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
+                error.write_unraisable(py, None);
+            }
+            raised.inspect(|raised| raised.clone_ref(py).restore(py));
+        });
+    }
+}
 
 /// A progress mark, the result of `HeartbeatClient.progress`: marks progress at the end of a `with`
 /// block or, as a decorator, after each call of a function or coroutine function.
@@ -132,13 +191,14 @@ pub(super) struct Progress(Py<HeartbeatClient>);
 
 #[pymethods]
 impl Progress {
-    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().0.get().declares("progress")?;
+        Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
-        self.0.get().mark();
+    fn __exit__(&self, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.get().mark()
     }
 
     /// Returns the function, wrapped to mark progress after each call.
@@ -183,6 +243,7 @@ impl HeartbeatClient {
             fail_at: settings.fail_at.map(|number| number.0),
             fail_chance: settings.fail_chance.0,
             loss: settings.loss.0,
+            goodbye: settings.goodbye,
             seed: Some(settings.seed.0),
             format,
             utc_offset_ns: 0,
@@ -193,19 +254,32 @@ impl HeartbeatClient {
         Ok(Self { settings, endpoint, config, progress, handle })
     }
 
-    /// Raises `RuntimeError` if the beats of this client carry no declarations.
+    /// Raises `RuntimeError` if no beat of this process can carry the declaration of `method`.
     fn declares(&self, method: &str) -> PyResult<()> {
-        if self.settings.format.is_none() {
+        let reason = if self.settings.format.is_some() {
+            "a HeartbeatClient with a format declares nothing, so it has no"
+        } else if self.handle.worker().is_some_and(|worker| worker.is_elsewhere()) {
+            "this HeartbeatClient beats in another process, from which this one was forked; start \
+             one here for its"
+        } else {
             return Ok(());
-        }
-        let reason = "a HeartbeatClient with a format declares nothing, so it has no";
+        };
         Err(PyRuntimeError::new_err(format!("{reason} {method}()")))
     }
 
-    fn mark(&self) {
+    /// Chooses the farewell after `exception` or None.
+    fn end(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ending = ending(exception)?;
+        self.handle.look(exception.py(), |client| client.end(ending));
+        Ok(())
+    }
+
+    fn mark(&self) -> PyResult<()> {
+        self.declares("progress")?;
         if self.progress.mark(now().mono_ns) {
             self.handle.prompt();
         }
+        Ok(())
     }
 
     /// Returns the period of progress marks from a watched event loop.
@@ -235,7 +309,13 @@ impl HeartbeatClient {
             let socket = Socket::bind(SocketAddr::new(any, 0))?;
             let (first, client) = (servers[0], Client::new(ClientConfig { servers, ..config }));
             Worker::start(socket, first, client, Names::default())
-        })
+        })?;
+        // Registers the end of the interpreter, at the first start.
+        py.import("udpulse._ending")?;
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        started.retain(|worker| worker.strong_count() > 0);
+        started.extend(self.handle.worker().map(|worker| Arc::downgrade(&worker)));
+        Ok(())
     }
 }
 
@@ -256,6 +336,53 @@ impl HeartbeatClient {
         first.map_or_else(|| self.handle.peer(), |first| Ok(address(first)))
     }
 
+    /// Says goodbye and stops; counters stay readable.
+    ///
+    /// goodbye: False stops immediately and falls silent, like a crash.
+    ///
+    /// Any thread may call it, any number of times.
+    #[pyo3(
+        signature = (*, goodbye = given!(True)),
+        text_signature = "($self, *, goodbye=True)",
+    )]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 passes it by value")]
+    fn stop(&self, py: Python<'_>, goodbye: Given<'_>) -> PyResult<()> {
+        if goodbye.read(py, "goodbye")? {
+            self.handle.look(py, |client| client.end(Ending::Orderly));
+        }
+        self.handle.stop(py);
+        Ok(())
+    }
+
+    #[pyo3(signature = (_type, exception, _traceback))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _type: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.end(exception)?;
+        self.handle.stop(py);
+        Ok(())
+    }
+
+    /// Stops the object without blocking the event loop.
+    #[pyo3(signature = (_type, exception, _traceback))]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        _type: &Bound<'py, PyAny>,
+        exception: &Bound<'py, PyAny>,
+        _traceback: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse._asyncio")?.getattr("leave")?.call1((slf, exception))
+    }
+
+    /// Chooses the farewell of a client whose block was left with this exception or None.
+    fn _end(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.end(exception)
+    }
+
     /// Marks progress of the application: beats carry the time since the last mark. Any thread may
     /// call it.
     ///
@@ -263,10 +390,10 @@ impl HeartbeatClient {
     /// marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
     /// interpreter is stuck, the beats go on and report for how long.
     ///
-    /// Raises RuntimeError if the client has a format: its beats carry no progress.
+    /// Raises RuntimeError if the client has a format, since its beats carry no progress, and in a
+    /// process forked from the one that beats.
     fn progress(slf: Bound<'_, Self>) -> PyResult<Progress> {
-        slf.get().declares("progress")?;
-        slf.get().mark();
+        slf.get().mark()?;
         Ok(Progress(slf.unbind()))
     }
 
@@ -277,7 +404,7 @@ impl HeartbeatClient {
     /// The server waits until then, plus its timeout, before it marks the client down.
     ///
     /// Raises ValueError if `until` is not in the future, and RuntimeError if the client has a
-    /// format: its beats announce nothing.
+    /// format, since its beats announce nothing, and in a process forked from the one that beats.
     #[pyo3(signature = (*, until))]
     fn busy(&self, until: &Bound<'_, PyAny>) -> PyResult<()> {
         self.declares("busy")?;

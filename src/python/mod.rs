@@ -40,7 +40,9 @@ mod _core {
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]
-    use super::heartbeat_client::{Beat, HeartbeatClient, HeartbeatClientCounters, Progress};
+    use super::heartbeat_client::{
+        _end_clients, Beat, HeartbeatClient, HeartbeatClientCounters, Progress,
+    };
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]

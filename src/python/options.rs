@@ -123,6 +123,9 @@ macro_rules! literal {
     (False) => {
         $crate::python::options::Literal::Bool(false)
     };
+    (True) => {
+        $crate::python::options::Literal::Bool(true)
+    };
     (()) => {
         $crate::python::options::Literal::EmptyTuple
     };

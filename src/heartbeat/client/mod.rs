@@ -35,6 +35,8 @@ pub struct ClientConfig {
     pub fail_chance: f64,
     /// Probability that a beat is skipped on purpose.
     pub loss: f64,
+    /// Whether an orderly end says goodbye.
+    pub goodbye: bool,
     /// Seed of these random choices; drawn by the system if `None`.
     pub seed: Option<u64>,
     /// Format of the beats.
@@ -104,7 +106,18 @@ impl Outcome {
         [("failed", Self::Failed), ("sent", Self::Sent), ("skipped", Self::Skipped)];
 }
 
+/// The end of the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// An orderly one.
+    Orderly,
+    /// An exception, with its type if that can be written in a beat.
+    Failed(Option<Box<[u8]>>),
+}
+
 /// The heartbeat client as a state machine.
+///
+/// It falls silent if it is stopped, unless [`end`](Self::end) was called before.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
@@ -121,7 +134,11 @@ pub struct Client {
     next_ns: i64,
     /// When the last beat was handled.
     last_ns: i64,
+    /// The end to report, if there is one to report.
+    ending: Option<Ending>,
     goodbyes: u32,
+    /// Whether the last beat was handled, so that only the farewell is left.
+    over: bool,
     /// Index of the next server to send the current beat to.
     next_server: usize,
     done: bool,
@@ -142,7 +159,9 @@ impl Client {
             slot_ns: i64::MIN,
             next_ns: i64::MIN,
             last_ns: i64::MIN,
+            ending: None,
             goodbyes: 0,
+            over: false,
             next_server: config.servers.len(),
             done: false,
             outgoing: Outgoing::default(),
@@ -168,9 +187,24 @@ impl Client {
         Some(first)
     }
 
-    /// Writes the current beat and queues it for all servers.
-    fn write(&mut self, now: Stamp, goodbye: bool) {
-        let Self { config, boot, outgoing, seq, .. } = self;
+    /// Chooses the farewell, unless one was chosen before.
+    pub fn end(&mut self, ending: Ending) {
+        if self.config.goodbye || ending != Ending::Orderly {
+            self.ending.get_or_insert(ending);
+        }
+    }
+
+    /// Returns whether there is a farewell to say: beats were sent and declared, and the end is to
+    /// be reported.
+    fn has_farewell(&self) -> bool {
+        let declares = matches!(self.config.format, BeatFormat::Declared { .. });
+        declares && self.seq > 0 && !self.done && self.ending.is_some() && self.goodbyes < GOODBYES
+    }
+
+    /// Writes the current beat or goodbye and queues it for all servers.
+    fn write(&mut self, now: Stamp) {
+        let Self { config, boot, outgoing, seq, ending, goodbyes, .. } = self;
+        let farewell = ending.as_ref().filter(|_| *goodbyes > 0);
         let Some(first) = config.servers.first() else { return };
         outgoing.put(*first, |out| match &config.format {
             BeatFormat::Template(template) => {
@@ -183,10 +217,15 @@ impl Client {
                 });
                 let age_ns = progress.age_ns(now.mono_ns);
                 let busy_ns = progress.busy_ns(now.mono_ns);
-                let status = match (goodbye, busy_ns, age_ns.zip(*stall_after_ns)) {
-                    (true, ..) => Some(Status::Bye),
+                let status = match (farewell, busy_ns, age_ns.zip(*stall_after_ns)) {
+                    (Some(Ending::Orderly), ..) => Some(Status::Bye),
+                    (Some(Ending::Failed(_)), ..) => Some(Status::Failed),
                     (_, Some(_), _) => Some(Status::Busy),
                     (.., Some((age_ns, after_ns))) if age_ns > after_ns => Some(Status::Stalled),
+                    _ => None,
+                };
+                let error = match farewell {
+                    Some(Ending::Failed(Some(error))) => Some(&**error),
                     _ => None,
                 };
                 let beat = wire::Beat {
@@ -194,8 +233,9 @@ impl Client {
                     boot: Some(boot),
                     name: name.as_deref(),
                     status,
+                    error,
                     age_ns,
-                    busy_ns: busy_ns.filter(|_| !goodbye),
+                    busy_ns: busy_ns.filter(|_| farewell.is_none()),
                     ..wire::Beat::default()
                 };
                 beat.write(*seq, now.wall_ns, out);
@@ -207,7 +247,7 @@ impl Client {
     /// Returns when the next beat is due: in its slot, or sooner if the application has news.
     fn due_ns(&self) -> i64 {
         match &self.config.format {
-            BeatFormat::Declared { progress, .. } if progress.has_news() => {
+            BeatFormat::Declared { progress, .. } if progress.has_news() && !self.over => {
                 self.next_ns.min(self.last_ns.saturating_add(APART_NS))
             }
             _ => self.next_ns,
@@ -275,6 +315,13 @@ impl Machine for Client {
         if self.done || now.mono_ns < self.due_ns() {
             return;
         }
+        if self.over {
+            match self.farewell(now) {
+                Some(_) => self.next_ns = now.mono_ns.saturating_add(APART_NS),
+                None => self.done = true,
+            }
+            return;
+        }
         self.seq += 1;
         self.last_ns = now.mono_ns;
         if now.mono_ns >= self.next_ns {
@@ -289,10 +336,16 @@ impl Machine for Client {
             Outcome::Failed => {}
             Outcome::Skipped => self.counters.skipped += 1,
             Outcome::Sent => {
-                self.write(now, false);
+                self.write(now);
             }
         }
-        self.done = outcome == Outcome::Failed || self.config.count == Some(self.seq);
+        self.done = outcome == Outcome::Failed;
+        if self.config.count == Some(self.seq) {
+            self.end(Ending::Orderly);
+            self.over = true;
+            self.done |= !self.has_farewell();
+            self.next_ns = now.mono_ns.saturating_add(APART_NS);
+        }
         self.events.push(Beat { seq: self.seq, at: now, outcome });
     }
 
@@ -317,15 +370,14 @@ impl Machine for Client {
     }
 
     fn farewell(&mut self, now: Stamp) -> Option<Duration> {
-        let declares = matches!(self.config.format, BeatFormat::Declared { .. });
-        if !declares || self.seq == 0 || self.done || self.goodbyes == GOODBYES {
+        if !self.has_farewell() {
             return None;
         }
         // All goodbyes carry the number that the next beat would have had.
         self.seq += u64::from(self.goodbyes == 0);
         self.goodbyes += 1;
-        self.write(now, true);
-        (self.goodbyes < GOODBYES).then_some(APART)
+        self.write(now);
+        Some(if self.goodbyes < GOODBYES { APART } else { Duration::ZERO })
     }
 
     fn on_send_failed(&mut self, _: usize, _beat: &[u8], _: Option<i32>) {

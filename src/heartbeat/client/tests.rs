@@ -13,6 +13,7 @@ fn config() -> ClientConfig {
         fail_at: None,
         fail_chance: 0.0,
         loss: 0.0,
+        goodbye: true,
         seed: Some(1),
         format: BeatFormat::Template(Template::heartbeat()),
         utc_offset_ns: 0,
@@ -126,21 +127,78 @@ fn an_announced_silence_and_its_end_are_sent_early_but_rate_limited() {
     assert_eq!(client.deadline(0), Some(2 * SECOND));
 }
 
-#[test]
-fn a_goodbye_is_sent_three_times_if_beats_are_declared() {
+/// Returns the farewell of a client that is stopped, and the pauses after its datagrams.
+fn farewell(client: &mut Client) -> Vec<(String, Duration)> {
     let at = Stamp { mono_ns: 50, wall_ns: 2_000_000_000 };
-    let mut client = Client::new(declared(&Arc::default()));
-    assert_eq!(client.farewell(at), None, "no beat was sent");
-    tick(&mut client, 0);
-    for again in [Some(APART), Some(APART), None] {
-        assert_eq!(client.farewell(at), again);
-        let (_, text) = transmit(&mut client).unwrap();
-        let beat = wire::Beat::read(text);
-        assert_eq!((beat.reading.seq, beat.status), (Some(2), Some(Status::Bye)));
+    let mut said = Vec::new();
+    while let Some(pause) = client.farewell(at) {
+        let (_, text) = transmit(client).unwrap();
+        said.push((String::from_utf8(text.to_vec()).unwrap(), pause));
     }
+    said
+}
+
+#[test]
+fn an_end_is_told_three_times() {
+    let error = |name: &str| Ending::Failed(Some(name.as_bytes().into()));
+    for (ending, status, e) in [
+        (Ending::Orderly, Status::Bye, None),
+        (error("KeyError"), Status::Failed, Some(&b"KeyError"[..])),
+        (Ending::Failed(None), Status::Failed, None),
+    ] {
+        let mut client = Client::new(declared(&Arc::default()));
+        tick(&mut client, 0);
+        client.end(ending);
+        client.end(Ending::Orderly);
+        let said = farewell(&mut client);
+        assert_eq!(
+            said.iter().map(|(_, pause)| *pause).collect::<Vec<_>>(),
+            [APART, APART, Duration::ZERO]
+        );
+        for (text, _) in said {
+            let beat = beat(&text);
+            assert_eq!((beat.reading.seq, beat.status, beat.error), (Some(2), Some(status), e));
+        }
+    }
+}
+
+#[test]
+fn only_an_end_that_is_known_and_declared_is_told() {
+    let told = |config: ClientConfig, beats: i64, ending: Option<Ending>| {
+        let mut client = Client::new(config);
+        for beat in 0..beats {
+            tick(&mut client, beat * 1_000_000);
+        }
+        if let Some(ending) = ending {
+            client.end(ending);
+        }
+        farewell(&mut client).len()
+    };
+    let config = || declared(&Arc::default());
+    let (orderly, failed) = (Some(Ending::Orderly), Some(Ending::Failed(None)));
+    assert_eq!(told(config(), 1, None), 0, "dropped");
+    assert_eq!(told(config(), 0, orderly.clone()), 0, "no beat was sent");
+    assert_eq!(told(super::tests::config(), 1, failed.clone()), 0, "its beats declare nothing");
+    assert_eq!(told(ClientConfig { fail_at: Some(2), ..config() }, 2, failed.clone()), 0);
+    let silent = || ClientConfig { goodbye: false, ..config() };
+    assert_eq!((told(silent(), 1, orderly), told(silent(), 1, failed)), (0, 3));
+}
+
+#[test]
+fn a_client_that_has_sent_its_last_beat_says_goodbye() {
+    let config = || ClientConfig { count: Some(1), ..declared(&Arc::default()) };
     let mut client = Client::new(config());
-    tick(&mut client, 0);
-    assert_eq!(client.farewell(at), None);
+    assert!(tick(&mut client, 0).is_some());
+    for again in 1..=3 {
+        let due_ns = client.deadline(0).unwrap();
+        assert_eq!((due_ns, client.is_done(0)), (again * APART_NS, false));
+        let text = tick(&mut client, due_ns).unwrap();
+        assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Bye)));
+    }
+    assert_eq!((tick(&mut client, 4 * APART_NS), client.is_done(0)), (None, true));
+    assert_eq!(farewell(&mut client), [], "only once");
+    let mut silent = Client::new(ClientConfig { goodbye: false, ..config() });
+    assert!(tick(&mut silent, 0).is_some() && silent.is_done(0));
 }
 
 #[test]
@@ -178,6 +236,7 @@ proptest! {
             prop_assert_eq!((client.counters().received, client.counters().refused), (datagrams, datagrams));
             prop_assert!(client.deadline(0).is_some());
         }
+        client.end(Ending::Orderly);
         client.farewell(Stamp { mono_ns: i64::MIN, wall_ns: i64::MIN });
     }
 }
