@@ -354,6 +354,7 @@ class TestOutages:
         assert (second.end, first.lost, second.lost, report.outage_count) == (None, 3, 4, 2)
         lasted = sent_at[3] - sent_at[0] + sent_at[10] - sent_at[7]
         assert report.outage_total == pytest.approx(lasted, abs=1e-6)
+        assert "outages: 2, in all 0." in str(report)
         probes = [
             udpulse.Probe(seq=n, verdict="lost" if n < 4 else "answered", rtt=rtt, sent_at=n)
             for n, rtt in [(1, None), (2, None), (3, None), (4, 0.1)]
@@ -533,7 +534,7 @@ class TestFlows:
     )
     def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
         with EchoServer(port=0, loss=0.3, seed=2, keep=1000) as server:
-            options = {"timeout": 0.3, **options}
+            options = {"timeout": 0.3, "linger": 0, **options}
             report = udpulse.ping(*server.address, count=50, flows=4, **options)
             lost = server.counters.dropped
             clients = [next(server).client for _ in range(report.sent)]

@@ -446,7 +446,7 @@ impl PingReport {
 
     /// Pauses of this process of more than 250 ms: it was stopped, suspended or starved although a
     /// probe was due or a reply had come. Replies that came in time meanwhile count as answered if
-    /// the kernel stamped them (Linux).
+    /// the kernel stamped them (Linux). Of a sweep, only such replies show a pause.
     #[getter]
     fn paused(&self) -> u64 {
         self.report.pauses.count
@@ -757,6 +757,14 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     let times = times.collect::<Vec<_>>().join(", ");
     if !times.is_empty() {
         lines.push(format!("round trip in ms: {times}"));
+    }
+    for (count, name, total_ns) in [
+        (report.outages.count, "outages", report.outages.total_ns),
+        (report.pauses.count, "pauses of this program", report.pauses.total_ns),
+    ] {
+        if count > 0 {
+            lines.push(format!("{name}: {count}, in all {:.3} s", seconds(total_ns)));
+        }
     }
     let others = named(&[
         (report.reordering.reordered(), "reordered"),

@@ -396,8 +396,8 @@ impl Session {
         *self.report.counters.of(verdict) += 1;
     }
 
-    /// Expires probes that had timed out at `now_ns`, and adds those that no reply in time can
-    /// revise to the report, in send order, and settles those that no reply can revise.
+    /// Expires probes that had timed out at `now_ns`. Adds those that no reply in time can revise to
+    /// the report, in send order, and settles those that no reply at all can revise.
     pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(&mut probe) = self.remembered(self.decided + 1) {

@@ -779,6 +779,8 @@ proptest! {
                     let report = session.flow_report(0, true);
                     let Counters { sent, pending, .. } = report.counters;
                     prop_assert_eq!(report.settled.iter().sum::<u64>(), sent - pending);
+                    prop_assert!(report.outages.count >= last.outages.count);
+                    prop_assert!(report.outages.total_ns >= last.outages.total_ns);
                     before += &report;
                     last = Report::default();
                     prop_assert!(reported_once(&mut session));
@@ -825,7 +827,9 @@ proptest! {
                 (report.pauses.total_ns.unsigned_abs(), last.pauses.total_ns.unsigned_abs()),
                 (c.sent, last.counters.sent),
                 (c.answered, last.counters.answered),
+                (c.guessed, last.counters.guessed),
                 (c.late, last.counters.late),
+                (c.send_failed, last.counters.send_failed),
                 (c.received, last.counters.received),
                 (c.duplicates, last.counters.duplicates),
                 (c.corrupt, last.counters.corrupt),
