@@ -43,21 +43,21 @@ pub(super) fn look_up<M: Machine>(
             for server in ours {
                 let found = names.resolve(server);
                 let Some(shared) = owner.upgrade() else { return };
-                tell(&shared, server, &found);
+                hand_over(&shared, server, &found);
             }
         };
         let spawned = thread::Builder::new().name("udpulse".to_owned()).spawn(run);
         if let (Err(error), Some(shared)) = (spawned, shared.upgrade()) {
             let failed = Err(Error::io("start a thread to resolve", "a name")(error));
             for server in part {
-                tell(&shared, server, &failed);
+                hand_over(&shared, server, &failed);
             }
         }
     }
 }
 
-/// Tells the machine the result of a lookup.
-fn tell<M: Machine>(shared: &Shared<M>, server: usize, found: &Result<Vec<SocketAddr>>) {
+/// Hands the result of a lookup to the machine.
+fn hand_over<M: Machine>(shared: &Shared<M>, server: usize, found: &Result<Vec<SocketAddr>>) {
     let mut machine = shared.lock();
     match found {
         Ok(addresses) => machine.on_resolved(server, now(), Ok(addresses)),

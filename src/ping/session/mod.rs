@@ -267,7 +267,7 @@ impl Session {
         report
     }
 
-    /// Sends further probes to `address`: the target's name has another address.
+    /// Sends later probes to `address`: the target's name has another address.
     pub(super) fn redirect(&mut self, address: SocketAddr, now: Stamp) {
         let before = std::mem::replace(&mut self.target, address);
         self.former = Some(before);
