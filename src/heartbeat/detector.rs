@@ -190,7 +190,8 @@ impl Detector {
         let interval = interval_ns as f64;
         let Estimate { count, center, spread, error } = *estimate;
         let (center, spread, error) = (f64::from(center), f64::from(spread), f64::from(error));
-        let mean = if count > 0.0 { center } else { interval };
+        // Gaps shorter than the interval promise nothing about the next one.
+        let mean = if count > 0.0 { center.max(interval) } else { interval };
         let (base_ns, unit_ns) = match self.kind {
             Kind::Fixed => (0.0, 1e9),
             Kind::Multiple => (0.0, interval),
@@ -198,7 +199,11 @@ impl Detector {
             Kind::TwoWindow => (center.max(0.0), interval),
             // With a smaller margin, timer jitter alone would end in suspicion on a perfect
             // network.
-            Kind::Bertier => (interval + center + spread, error.max(LEAST_DEVIATION * interval)),
+            Kind::Bertier => {
+                // After early beats the next one may be late.
+                let expected = (center + spread).max(-interval / 2.0);
+                (interval + expected, error.max(LEAST_DEVIATION * interval))
+            }
             Kind::Phi => {
                 let deviation = spread.max(0.0).sqrt().max(LEAST_DEVIATION);
                 (mean, deviation * interval)
@@ -222,7 +227,9 @@ impl Detector {
                 // Lost beats move the expected arrival by whole intervals.
                 let wrong =
                     (gap.ns as f64 - gap.steps as f64 * gap.interval_ns as f64) as f32 - *center;
-                *center = -(1.0 - weight) * wrong;
+                // An interval that is not exactly the client's moves the expected arrival with each
+                // beat: bound it to one interval.
+                *center = (-(1.0 - weight) * wrong).clamp(-interval, interval);
                 let surprise = wrong - *spread;
                 *spread += GAMMA * surprise;
                 *error += GAMMA * (surprise.abs() - *error);

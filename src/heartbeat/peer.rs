@@ -47,8 +47,7 @@ pub(super) struct Record {
     least_difference_ns: i64,
     /// Difference of the last beat minus the least.
     delay_ns: f32,
-    /// 0 if unknown.
-    interval_ns: f32,
+    interval: Interval,
     /// Second in which the first beat of this run was sent, on the monotonic clock.
     first_sent_s: i32,
     /// The key of its [`Details`], or [`NONE`].
@@ -73,19 +72,54 @@ const PROVEN: u8 = 2;
 const DECLARED: u8 = 4;
 /// It is part of a mass silence, and its timeout was extended.
 const HELD: u8 = 8;
-/// Unit of the number of gaps learned from, which fills the upper bits, up to 15.
+/// Its interval is learned well enough to judge by.
 const LEARNED: u8 = 16;
+/// Unit of the length of the current run of gaps, in the upper bits, up to 7: gaps that agree with
+/// each other, or gaps far below the declared interval.
+const RUN: u8 = 32;
+const LONGEST_RUN: u8 = 7;
 
-/// Number of gaps after which a learned interval is trusted.
-const ENOUGH: u8 = 5;
+/// Number of agreeing gaps that make an interval.
+const ENOUGH: u8 = 4;
+/// Number of agreeing gaps that replace an interval by a longer one: until then, the client is
+/// suspected wrongly.
+const ENOUGH_LONGER: u8 = 3;
+/// Number of beats after which the mean gap is the interval, though gaps do not agree.
+const MANY: u64 = 9;
+/// The memory of a learned interval, in gaps.
+const MEMORY: f32 = 8.0;
+/// Gaps agree if neither is longer than this many times the other.
+const AGREE: f32 = 1.5;
 
-/// Bounds of a declared interval: a millisecond and a day.
+/// Minimum of a declared interval.
 const SHORTEST_NS: i64 = 1_000_000;
-const LONGEST_NS: i64 = 86_400 * NS_PER_SECOND;
-/// Bounds of a learned interval: clients that beat in bursts are not judged by the gaps within a
-/// burst, and send times that jump cannot stretch it without limit.
+/// Minimum of a learned interval: clients that beat in bursts are not judged by the gaps within a
+/// burst.
 const SHORTEST_LEARNED_NS: f32 = 1e8;
-const LONGEST_LEARNED_NS: f32 = 8.64e13;
+
+/// An interval in eight bytes: declared, in nanoseconds, or learned. 0 if unknown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interval(u64);
+
+impl Interval {
+    fn declared(ns: i64) -> Self {
+        Self(ns.cast_unsigned())
+    }
+
+    fn learned(mean_ns: f32, run_ns: f32) -> Self {
+        Self(u64::from(mean_ns.to_bits()) << 32 | u64::from(run_ns.to_bits()))
+    }
+
+    fn as_declared(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    /// Returns the mean gap, and the mean of the current run of agreeing gaps.
+    #[expect(clippy::cast_possible_truncation, reason = "one half of the bits each")]
+    fn as_learned(self) -> (f32, f32) {
+        (f32::from_bits((self.0 >> 32) as u32), f32::from_bits(self.0 as u32))
+    }
+}
 
 /// Fields that only a few clients need.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +147,7 @@ impl Record {
             last_received_ns: at_ns,
             least_difference_ns: 0,
             delay_ns: 0.0,
-            interval_ns: 0.0,
+            interval: Interval::default(),
             first_sent_s: 0,
             details: NONE,
             ip: Ipv4Addr::UNSPECIFIED,
@@ -161,45 +195,73 @@ impl Record {
     /// Returns the interval, if known, trusted or not.
     #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
     pub(super) fn interval_ns(&self) -> Option<i64> {
-        (self.interval_ns > 0.0).then_some(self.interval_ns as i64)
+        let interval_ns = if self.is(DECLARED) {
+            self.interval.as_declared()
+        } else {
+            self.interval.as_learned().0 as i64
+        };
+        (interval_ns > 0).then_some(interval_ns)
     }
 
     /// Returns whether the interval is known well enough to judge by.
     pub(super) fn has_learned(&self) -> bool {
-        self.is(DECLARED) || self.flags / LEARNED >= ENOUGH
+        self.flags & (DECLARED | LEARNED) != 0
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "24 bits hold all round intervals exactly")]
-    pub(super) fn declare_interval(&mut self, interval_ns: i64) {
-        self.interval_ns = interval_ns.clamp(SHORTEST_NS, LONGEST_NS) as f32;
+    /// Records a declared interval. Returns whether it is another one than before.
+    pub(super) fn declare_interval(&mut self, interval_ns: i64) -> bool {
+        let before_ns = self.interval_ns();
+        self.interval = Interval::declared(interval_ns.max(SHORTEST_NS));
         self.set(DECLARED, true);
+        let is_new = self.interval_ns() != before_ns;
+        if is_new {
+            self.set_run(0);
+        }
+        is_new
     }
 
-    /// Learns the interval from a gap of `steps` numbers: a mean of the first gaps, then a slow
-    /// average in which no single gap counts for more than twice the interval.
+    /// Learns the interval from a gap of `steps` numbers: a slow average, in which no gap counts
+    /// for more than twice the interval, unless several agreeing gaps in a row show that it has
+    /// changed. Returns whether it has.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn learn_interval(&mut self, gap_ns: i64, steps: u64) {
+    pub(super) fn learn_interval(&mut self, gap_ns: i64, steps: u64) -> bool {
         if self.is(DECLARED) || gap_ns <= 0 {
-            return;
+            return false;
         }
         let gap = gap_ns as f32 / steps as f32;
-        let learned = self.flags / LEARNED;
-        if learned == 0 {
-            self.interval_ns = gap;
-        } else {
-            let gap = gap.min(2.0 * self.interval_ns);
-            self.interval_ns += (gap - self.interval_ns) / (f32::from(learned) + 1.0);
+        let (mut mean, mut run_mean) = self.interval.as_learned();
+        mean = if mean > 0.0 { mean + (gap.min(2.0 * mean) - mean) / MEMORY } else { gap };
+        if gap >= SHORTEST_LEARNED_NS {
+            let run = if agree(gap, run_mean) { self.run() } else { 0 };
+            run_mean = if run > 0 { run_mean + (gap - run_mean) / f32::from(run + 1) } else { gap };
+            self.set_run(run + 1);
         }
-        self.interval_ns = self.interval_ns.clamp(SHORTEST_LEARNED_NS, LONGEST_LEARNED_NS);
-        if learned < 15 {
-            self.flags += LEARNED;
+        let is_longer = self.is(LEARNED) && run_mean > mean;
+        let enough = if is_longer { ENOUGH_LONGER } else { ENOUGH };
+        let is_new = self.run() >= enough && !(self.is(LEARNED) && agree(mean, run_mean));
+        if is_new {
+            mean = run_mean;
         }
+        let beats = self.sequence.received().saturating_add(self.sequence.duplicates());
+        if is_new || beats >= MANY {
+            self.set(LEARNED, true);
+        }
+        self.interval = Interval::learned(mean.max(SHORTEST_LEARNED_NS), run_mean);
+        is_new
+    }
+
+    fn run(&self) -> u8 {
+        self.flags / RUN
+    }
+
+    fn set_run(&mut self, run: u8) {
+        self.flags = self.flags % RUN + run.min(LONGEST_RUN) * RUN;
     }
 
     /// Forgets the interval and the times of the last run.
     pub(super) fn restart(&mut self) {
         self.flags &= PROVEN;
-        self.interval_ns = 0.0;
+        self.interval = Interval::default();
     }
 
     /// Returns the delay of the last new beat above the least, if beats carry times.
@@ -289,6 +351,10 @@ impl Record {
     }
 }
 
+fn agree(one: f32, other: f32) -> bool {
+    one <= AGREE * other && other <= AGREE * one
+}
+
 /// Rounds down to whole seconds, which reach 68 years either way.
 fn to_seconds(ns: i64) -> i32 {
     let seconds = ns.div_euclid(NS_PER_SECOND);
@@ -298,6 +364,7 @@ fn to_seconds(ns: i64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heartbeat::OldBeats;
 
     #[test]
     fn a_record_is_small() {
@@ -309,18 +376,58 @@ mod tests {
     #[test]
     fn one_long_gap_barely_changes_a_learned_interval() {
         let mut record = Record::new(Some(1), 0);
-        for _ in 0..4 {
-            record.learn_interval(1_000_000_000, 1);
+        for _ in 0..3 {
+            assert!(!record.learn_interval(NS_PER_SECOND, 1));
             assert!(!record.has_learned());
         }
-        record.learn_interval(3_000_000_000, 3);
+        assert!(record.learn_interval(3 * NS_PER_SECOND, 3));
         assert!(record.has_learned());
-        assert_eq!(record.interval_ns(), Some(1_000_000_000));
-        record.learn_interval(100_000_000_000, 1);
+        assert_eq!(record.interval_ns(), Some(NS_PER_SECOND));
+        assert!(!record.learn_interval(100 * NS_PER_SECOND, 1));
         assert!(record.interval_ns() < Some(1_200_000_000));
         record.declare_interval(100_000_000);
-        record.learn_interval(1_000_000_000, 1);
+        record.learn_interval(NS_PER_SECOND, 1);
         assert_eq!(record.interval_ns(), Some(100_000_000));
+    }
+
+    #[test]
+    fn agreeing_gaps_replace_a_learned_interval() {
+        let second = NS_PER_SECOND;
+        for (gap_ns, needed) in [(10 * second, 3), (second / 5, 4)] {
+            let mut record = Record::new(Some(1), 0);
+            for _ in 0..20 {
+                record.learn_interval(second, 1);
+            }
+            let changed: Vec<_> = (0..6).map(|_| record.learn_interval(gap_ns, 1)).collect();
+            assert_eq!(changed.iter().position(|is_new| *is_new), Some(needed - 1));
+            assert_eq!(changed.iter().filter(|is_new| **is_new).count(), 1);
+            let interval_ns = record.interval_ns().unwrap();
+            assert!((interval_ns - gap_ns).abs() < gap_ns / 100, "{interval_ns}");
+        }
+    }
+
+    #[test]
+    fn gaps_that_do_not_agree_are_averaged() {
+        let mut record = Record::new(Some(1), 0);
+        for k in 0..100 {
+            record.sequence.observe(Some(k + 2), SendOrder::Unknown, OldBeats::Ignore);
+            let tenths = if k % 2 == 0 { 2 } else { 30 };
+            assert!(!record.learn_interval(tenths * NS_PER_SECOND / 10, 1));
+        }
+        let interval_ns = record.interval_ns().filter(|_| record.has_learned()).unwrap();
+        assert!((NS_PER_SECOND..2 * NS_PER_SECOND).contains(&interval_ns), "{interval_ns}");
+    }
+
+    #[test]
+    fn a_declared_interval_is_exact() {
+        let mut record = Record::new(Some(1), 0);
+        for interval_ns in [1_000_001, 333_333_333, 366 * 86_400 * NS_PER_SECOND + 1, i64::MAX] {
+            assert!(record.declare_interval(interval_ns));
+            assert!(!record.declare_interval(interval_ns));
+            assert_eq!(record.interval_ns(), Some(interval_ns));
+        }
+        record.declare_interval(1);
+        assert_eq!(record.interval_ns(), Some(SHORTEST_NS));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Server {
         let has_ended = record.state == State::Stopped;
         let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
         let is_soon = at.mono_ns.saturating_sub(record.last_received_ns) < copy_ns;
-        let sequence = record.sequence.clone();
+        let sequence = record.sequence;
         let steps = record.sequence.steps(seq);
         let class = record.sequence.observe(seq, order, self.config.old_beats);
         match class {
@@ -201,11 +201,12 @@ impl Server {
         let ReceivedBeat { at, difference_ns, beat, .. } = received;
         let has_learned = self.has_learned(index);
         let record = self.table.record_mut(index);
-        // The gap after a suspicion or an announced silence says nothing about the usual gap, nor
-        // does the gap before an announcement, which is sent out of turn.
-        let mut usual =
-            matches!(record.state, State::Unknown | State::Learning | State::Up | State::Stalled)
-                && beat.status != Some(Status::Busy);
+        // The gap after an announced silence says nothing about the interval, nor does the gap
+        // before an announcement, which is sent out of turn. A gap after a suspicion is not a usual
+        // one, but several may show that the interval has changed.
+        let mut is_gap = !matches!(record.state, State::Stopped | State::Busy)
+            && beat.status != Some(Status::Busy);
+        let is_usual = !matches!(record.state, State::Suspect | State::Down);
         let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
@@ -241,23 +242,29 @@ impl Server {
                     sent_gap_ns = gap_ns;
                 }
             } else {
-                usual = false;
+                is_gap = false;
             }
             record.raise_least_difference(gap_ns);
         }
         record.set_newest(at.mono_ns, *difference_ns);
-        if usual {
-            let gap_or_sent_ns = if sent_gap_ns > 0 { sent_gap_ns } else { gap_ns };
+        // A beat that comes much sooner than it was sent after the one before comes from a queue, or
+        // the clock jumped: no interval is longer than the time that has passed.
+        if is_gap && sent_gap_ns <= gap_ns.saturating_mul(2) {
+            let is_first = record.interval_ns().is_none();
+            let gap_or_sent_ns = if sent_gap_ns > 0 && !is_first { sent_gap_ns } else { gap_ns };
             let learns = !record.has_learned();
-            record.learn_interval(gap_or_sent_ns, steps);
+            let is_new = record.learn_interval(gap_or_sent_ns, steps);
             if learns && record.has_learned() {
                 // Before the interval is known, clock steps cannot be detected.
                 record.reset_least_difference();
             }
-            if let Some(interval_ns) = record.interval_ns()
-                && let Some(estimate) = self.table.estimate_mut(index)
-            {
-                self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
+            let interval_ns = record.interval_ns();
+            if let Some(estimate) = self.table.estimate_mut(index) {
+                if is_new {
+                    *estimate = Estimate::default();
+                } else if let Some(interval_ns) = interval_ns.filter(|_| is_usual) {
+                    self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
+                }
             }
         }
         self.update_address(index, received);
@@ -284,8 +291,11 @@ impl Server {
         silence_ns: i64,
     ) {
         let beat = &received.beat;
-        if let Some(interval_ns) = beat.interval_ns {
-            self.table.record_mut(index).declare_interval(interval_ns);
+        if let Some(interval_ns) = beat.interval_ns
+            && self.table.record_mut(index).declare_interval(interval_ns)
+            && let Some(estimate) = self.table.estimate_mut(index)
+        {
+            *estimate = Estimate::default();
         }
         if beat.status.is_some() || beat.age_ns.is_some() {
             let details = self.table.details_or_default(index);

@@ -223,7 +223,7 @@ impl Server {
             name: details.and_then(|details| details.name.clone()),
             state: if overdue { State::Overdue } else { record.state },
             last_received_ns: record.last_received_ns.saturating_add(now_offset_ns),
-            sequence: record.sequence.clone(),
+            sequence: record.sequence,
             interval_ns: record.interval_ns(),
             timeout_ns: self.timeouts_ns(index).1,
             delay_ns: record.delay_ns(),

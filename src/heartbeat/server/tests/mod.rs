@@ -1,6 +1,7 @@
 mod boots;
 mod clocks;
 mod fleet;
+mod intervals;
 mod old_beats;
 mod strangers;
 

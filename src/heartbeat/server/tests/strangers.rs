@@ -65,9 +65,7 @@ fn assert_sane(server: &mut Server, now: Stamp) {
     for peer in server.peers(now.mono_ns) {
         let numbers = &peer.sequence;
         assert!(numbers.expected().is_none_or(|expected| numbers.received() <= expected));
-        // A day, rounded to 24 bits.
-        let range = 1_000_000..=86_401 * SECOND;
-        assert!(peer.interval_ns.is_none_or(|ns| range.contains(&ns)), "{:?}", peer.interval_ns);
+        assert!(peer.interval_ns.is_none_or(|ns| ns >= 1_000_000), "{:?}", peer.interval_ns);
         assert!(peer.timeout_ns >= 0 && peer.delay_ns.is_none_or(|ns| ns >= 0));
     }
     while let Some(Event { before, .. }) = server.events().pop() {
@@ -99,10 +97,9 @@ proptest! {
         }
     }
 
-    /// Intervals are learned from the sender's own times. While this host's clock advances, all
-    /// beats count.
+    /// Intervals are learned from the sender's own times, which may be anything.
     #[test]
-    fn learned_intervals_are_bounded(
+    fn a_learned_interval_is_no_longer_than_the_time_passed(
         story in prop::collection::vec((numbers(), times(), 0..2 * SECOND), 1..60),
         old_beats in prop::sample::select(OldBeats::ALL.map(|(_, old_beats)| old_beats).to_vec()),
     ) {
@@ -112,6 +109,8 @@ proptest! {
             now_ns += passed_ns;
             server.hear(now_ns, client(1), &format!("hb {number} {time}"));
             assert_sane(&mut server.0, stamp(now_ns));
+            let interval_ns = server.peer(now_ns).interval_ns.unwrap_or_default();
+            prop_assert!(interval_ns <= (now_ns + now_ns / 1000).max(SECOND / 10), "{}", interval_ns);
         }
     }
 }
@@ -119,7 +118,7 @@ proptest! {
 /// Each beat claims to have been sent two intervals after the one before, on a clock that wraps
 /// from 2262 to 1678.
 #[test]
-fn send_times_cannot_stretch_the_interval_without_limit() {
+fn send_times_cannot_stretch_the_interval_beyond_the_time_passed() {
     const YEAR: i64 = 31_556_952 * SECOND;
     let mut server = Driven::new(multiple());
     let (mut sent_ns, mut year) = (1_000_000_000 * SECOND, 2262);
@@ -137,5 +136,7 @@ fn send_times_cannot_stretch_the_interval_without_limit() {
         };
         server.hear(now_ns, client(1), &text);
         assert_sane(&mut server.0, stamp(now_ns));
+        let interval_ns = server.peer(now_ns).interval_ns;
+        assert!(interval_ns <= Some(now_ns.max(SECOND / 10)), "{interval_ns:?}");
     }
 }
