@@ -1,6 +1,7 @@
 """The heartbeat: declarations of clients, judgements of the server, pauses of its process."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
@@ -165,8 +166,103 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
             mark()
             last = last_progress(server, after=last)
         with client.progress():
-            last = last_progress(server, after=last)
+            pass
         last_progress(server, after=last)
+
+
+def payload_with(server: HeartbeatServer, pattern: bytes) -> bytes:
+    """Wait for a beat that contains `pattern`."""
+    while not re.search(pattern, payload := wait_for(server, udpulse.events.Heard).payload):
+        pass
+    return payload
+
+
+def fail(client: HeartbeatClient, how: str, error: BaseException) -> None:
+    """Raise `error` in a block, a decorated function or a decorated coroutine."""
+    with contextlib.suppress(type(error)):
+        if how == "block":
+            with client.progress():
+                raise error
+
+        @client.progress()
+        def work() -> None:
+            raise error
+
+        @client.progress()
+        async def wait() -> None:
+            raise error
+
+        if how == "function":
+            work()
+        coroutine = wait()
+        with contextlib.closing(coroutine):
+            coroutine.send(None)
+
+
+@pytest.mark.parametrize("how", ["block", "function", "coroutine"])
+def test_work_that_fails_is_no_progress(server: HeartbeatServer, how: str) -> None:
+    with HeartbeatClient(*server.address, interval=0.01, stall_after=0.1) as client:
+        for orderly in (KeyboardInterrupt(), asyncio.CancelledError(), SystemExit(0)):
+            fail(client, how, orderly)
+        while server.peers() == [] or server.peers()[0].state != "stalled":
+            fail(client, how, OSError("secret"))
+        stalled = wait_for(server, udpulse.events.Stalled)
+        assert stalled.age is not None
+        assert stalled.age > 0.1
+        payload = payload_with(server, rb";f=\d")
+        assert b"secret" not in payload
+        for _ in range(2):
+            fail(client, how, OSError())
+        client.progress()
+        wait_for(server, udpulse.events.Recovered)
+
+
+def test_failures_are_counted(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.01) as client:
+        wait_for(server, udpulse.events.Heard)
+        for error in (OSError(), SystemExit(2), GeneratorExit(), SystemExit()):
+            fail(client, "block", error)
+        payload_with(server, rb";f=2[; ]")
+
+
+def test_an_application_that_never_makes_progress_is_stalled(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.02, stall_after=0.1):
+        stalled = wait_for(server, udpulse.events.Stalled)
+    assert stalled.age is not None
+    assert stalled.age > 0.1
+
+
+def test_the_task_whose_progress_is_oldest_decides(server: HeartbeatServer) -> None:
+    async def work() -> None:
+        async with HeartbeatClient(*server.address, interval=0.02, stall_after=0.2) as client:
+            poll = client.progress("poll")
+            waiting = asyncio.create_task(
+                asyncio.to_thread(wait_for, server, udpulse.events.Stalled)
+            )
+            while not waiting.done():
+                client.progress("write")
+                client.progress()
+                await asyncio.sleep(0.01)
+            payload = await asyncio.to_thread(payload_with, server, b";s=stalled")
+            assert b";t=poll" in payload
+            poll.finish()
+            recovered = await asyncio.to_thread(wait_for, server, udpulse.events.Recovered)
+            assert recovered.state == "stalled"
+
+    asyncio.run(work())
+
+
+def test_task_names_are_checked_and_bounded() -> None:
+    client = HeartbeatClient("127.0.0.1")
+    for task in ("", "a b", "a;b", "x" * 65):
+        with pytest.raises(ValueError, match=r"^task must be 1 to 64 bytes without blanks"):
+            client.progress(task)
+    for n in range(64):
+        client.progress(f"task-{n}")
+    with pytest.raises(ValueError, match=r"^task must be one of at most 64 names, not one more"):
+        client.progress("task-64")
+    client.progress("task-1").finish()
+    client.progress("task-64")
 
 
 def last_progress(server: HeartbeatServer, after: float = 0.0) -> float:

@@ -267,6 +267,7 @@ def use_heartbeat() -> None:
             with progress:
                 pass
             assert_type(next(client), udpulse.Beat)
+            assert_type(client.progress("poll").finish(), None)
             show(client.next_batch(timeout=0.0), add_one(client)(1))
             show(client.host, client.port, client.also, client.interval, client.spread)
             show(client.name, client.stall_after, client.count, client.fail_at, client.fail_chance)

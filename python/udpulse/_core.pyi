@@ -2533,8 +2533,8 @@ class HeartbeatClient:
         to 0.5.
     name: the name that identifies this client to the server even if its address changes: 1 to 255
         bytes without blanks and ";". None for no name.
-    stall_after: the time without `progress`, in seconds, after which beats report "stalled"; None for
-        never.
+    stall_after: the time without `progress`, in seconds, after which beats report "stalled", counted
+        from the start; None for never.
     count: the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         no limit.
     goodbye: False falls silent at an orderly end: a job that beats once each time that it runs is
@@ -2558,9 +2558,9 @@ class HeartbeatClient:
     process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
     ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
 
-    `async with` watches the running event loop: while the loop runs, it marks progress once per
-    interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
-    and report for how long. If the loop ends before the block is left, the client stops.
+    `async with` watches the running event loop: while the loop runs, it marks the progress of a task
+    of its own, once per interval, or twice per `stall_after` if that is sooner. If the loop is
+    blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
 
     Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
     each Beat when it is due, and ends with the last.
@@ -2618,8 +2618,8 @@ class HeartbeatClient:
 
     @property
     def stall_after(self) -> float | None:
-        """the time without `progress`, in seconds, after which beats report "stalled"; None for
-        never.
+        """the time without `progress`, in seconds, after which beats report "stalled", counted
+        from the start; None for never.
         """
 
     @property
@@ -2660,14 +2660,19 @@ class HeartbeatClient:
         format cannot be combined with `name` or `stall_after`.
         """
 
-    def progress(self) -> Progress:
+    def progress(self, task: str | None = None) -> Progress:
         """Marks progress of the application: beats carry the time since the last mark. Any thread may
         call it.
 
-        Returns a Progress, a context manager that marks progress at its end and a decorator that
-        marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
-        interpreter is stuck, the beats go on and report for how long.
+        task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks and
+            ";"; at most 64 names. The task whose last mark is oldest decides.
 
+        Returns a Progress, a context manager that marks progress at its end and a decorator that
+        marks it after each call: `with beat.progress("poll"): ...`, `@beat.progress()`. Both mark
+        only success, and count a failure. If the calling interpreter is stuck, the beats go on and
+        report for how long.
+
+        Raises ValueError if `task` is not such a name.
         Raises RuntimeError if the client has a format, since its beats carry no progress, and in a
         process forked from the one that beats.
         """
@@ -2797,6 +2802,10 @@ class HeartbeatClient:
 class Progress:
     """A progress mark, the result of `HeartbeatClient.progress`: marks progress at the end of a `with`
     block or, as a decorator, after each call of a function or coroutine function.
+
+    It marks only success. An exception counts as a failure, which beats report to the server, unless
+    it is an orderly end (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, SystemExit with
+    code 0 or None).
     """
 
     def __enter__(self) -> Self: ...
@@ -2807,6 +2816,9 @@ class Progress:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+    def finish(self) -> None:
+        """Forgets the task, which has ended: it need not make progress any more."""
+
     def __call__(self, function: _F) -> _F: ...
 
 @final

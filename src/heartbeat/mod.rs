@@ -14,6 +14,6 @@ pub use client::{Beat, BeatFormat, Client, ClientConfig, ClientCounters, Ending,
 pub use detector::{Detector, Estimate, Gap, Kind, Line};
 pub use event::{Cause, Change, Event, Snapshot, State};
 pub use peer::Peer;
-pub use progress::Progress;
+pub use progress::{MAX_TASKS, Mark, Progress, Task};
 pub use sequence::Sequence;
 pub use server::{OldBeats, Server, ServerConfig, ServerCounters};

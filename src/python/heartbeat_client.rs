@@ -8,7 +8,9 @@ use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::driver::{Names, Worker};
-use crate::heartbeat::{self, BeatFormat, Client, ClientConfig, ClientCounters, Ending, Outcome};
+use crate::heartbeat::{
+    self, BeatFormat, Client, ClientConfig, ClientCounters, Ending, MAX_TASKS, Mark, Outcome, Task,
+};
 use crate::net::{Endpoint, Family, Socket, destination, now, on_ipv6};
 use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
@@ -17,7 +19,7 @@ use crate::python::handle::{Handle, running_object};
 use crate::python::options::{Given, given, options};
 use crate::python::value::{Address, address, utc_offset_ns, value};
 use crate::wire::Template;
-use crate::wire::beat::{MAX_NAME, is_error, is_name};
+use crate::wire::beat::{MAX_NAME, MAX_WORD, is_error, is_name, is_task};
 use crate::{Error, nanoseconds, seconds};
 
 /// Maximum number of beats that wait for an iterating reader.
@@ -72,8 +74,8 @@ macro_rules! client_options {
         /// the name that identifies this client to the server even if its address changes: 1 to 255
         /// bytes without blanks and ";". None for no name.
         name: Option<String> = None,
-        /// the time without `progress`, in seconds, after which beats report "stalled"; None for
-        /// never.
+        /// the time without `progress`, in seconds, after which beats report "stalled", counted
+        /// from the start; None for never.
         stall_after: Option<Seconds> = None,
         /// the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         /// no limit.
@@ -113,9 +115,9 @@ client_options!(settings);
 /// process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
 /// ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
 ///
-/// `async with` watches the running event loop: while the loop runs, it marks progress once per
-/// interval, or twice per `stall_after` if that is sooner. If the loop is blocked, the beats go on
-/// and report for how long. If the loop ends before the block is left, the client stops.
+/// `async with` watches the running event loop: while the loop runs, it marks the progress of a task
+/// of its own, once per interval, or twice per `stall_after` if that is sooner. If the loop is
+/// blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
 ///
 /// Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
 /// each Beat when it is due, and ends with the last.
@@ -186,19 +188,45 @@ impl Drop for HeartbeatClient {
 
 /// A progress mark, the result of `HeartbeatClient.progress`: marks progress at the end of a `with`
 /// block or, as a decorator, after each call of a function or coroutine function.
+///
+/// It marks only success. An exception counts as a failure, which beats report to the server, unless
+/// it is an orderly end (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, SystemExit with
+/// code 0 or None).
 #[pyclass(frozen, weakref, module = "udpulse.reports")]
-pub(super) struct Progress(Py<HeartbeatClient>);
+pub(super) struct Progress {
+    client: Py<HeartbeatClient>,
+    task: Task,
+    /// The mark of the call that created it.
+    mark: Mark,
+}
 
 #[pymethods]
 impl Progress {
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().0.get().declares("progress")?;
+        slf.get().client.get().declares("progress")?;
+        slf.get().withdraw();
         Ok(slf)
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.get().mark()
+    #[pyo3(signature = (_type, exception, _traceback))]
+    fn __exit__(
+        &self,
+        _type: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let client = self.client.get();
+        if exception.is_none() {
+            client.mark(&self.task)?;
+        } else if ending(exception)? != Ending::Orderly {
+            client.progress.fail();
+        }
+        Ok(())
+    }
+
+    /// Forgets the task, which has ended: it need not make progress any more.
+    fn finish(&self) {
+        self.client.get().progress.forget(&self.task);
     }
 
     /// Returns the function, wrapped to mark progress after each call.
@@ -206,7 +234,15 @@ impl Progress {
         slf: Bound<'py, Self>,
         function: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().withdraw();
         slf.py().import("udpulse._progress")?.getattr("decorated")?.call1((slf, function))
+    }
+}
+
+impl Progress {
+    /// Withdraws the mark of the call that created it: the work is still to be done.
+    fn withdraw(&self) {
+        self.client.get().progress.withdraw(&self.task, self.mark);
     }
 }
 
@@ -274,12 +310,17 @@ impl HeartbeatClient {
         Ok(())
     }
 
-    fn mark(&self) -> PyResult<()> {
+    /// Marks progress of `task` and ends an announced silence.
+    fn mark(&self, task: &Task) -> PyResult<Mark> {
         self.declares("progress")?;
-        if self.progress.mark(now().mono_ns) {
+        let now_ns = now().mono_ns;
+        let mark = self.progress.mark(task, now_ns).ok_or_else(|| {
+            Error::argument("task", "one more", format!("one of at most {MAX_TASKS} names"))
+        })?;
+        if self.progress.end_silence(now_ns) {
             self.handle.prompt();
         }
-        Ok(())
+        Ok(mark)
     }
 
     /// Returns the period of progress marks from a watched event loop.
@@ -307,6 +348,7 @@ impl HeartbeatClient {
             }
             let any = Family::from(servers[0]).unspecified();
             let socket = Socket::bind(SocketAddr::new(any, 0))?;
+            self.progress.restart(now().mono_ns);
             let (first, client) = (servers[0], Client::new(ClientConfig { servers, ..config }));
             Worker::start(socket, first, client, Names::default())
         })?;
@@ -386,15 +428,34 @@ impl HeartbeatClient {
     /// Marks progress of the application: beats carry the time since the last mark. Any thread may
     /// call it.
     ///
-    /// Returns a Progress, a context manager that marks progress at its end and a decorator that
-    /// marks it after each call: `with beat.progress(): ...`, `@beat.progress()`. If the calling
-    /// interpreter is stuck, the beats go on and report for how long.
+    /// task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks and
+    ///     ";"; at most 64 names. The task whose last mark is oldest decides.
     ///
+    /// Returns a Progress, a context manager that marks progress at its end and a decorator that
+    /// marks it after each call: `with beat.progress("poll"): ...`, `@beat.progress()`. Both mark
+    /// only success, and count a failure. If the calling interpreter is stuck, the beats go on and
+    /// report for how long.
+    ///
+    /// Raises ValueError if `task` is not such a name.
     /// Raises RuntimeError if the client has a format, since its beats carry no progress, and in a
     /// process forked from the one that beats.
-    fn progress(slf: Bound<'_, Self>) -> PyResult<Progress> {
-        slf.get().mark()?;
-        Ok(Progress(slf.unbind()))
+    #[pyo3(
+        signature = (task = given!(None)),
+        text_signature = "($self, task=None)",
+    )]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 passes it by value")]
+    fn progress(slf: Bound<'_, Self>, task: Given<'_>) -> PyResult<Progress> {
+        let name: Option<String> = task.read(slf.py(), "task")?;
+        let task = match name {
+            None => Task::Application,
+            Some(name) if is_task(name.as_bytes()) => Task::Named(name.into_bytes().into()),
+            Some(name) => {
+                let allowed = format!("1 to {MAX_WORD} bytes without blanks and \";\"");
+                return Err(Error::argument("task", format!("'{name}'"), allowed).into());
+            }
+        };
+        let mark = slf.get().mark(&task)?;
+        Ok(Progress { client: slf.unbind(), task, mark })
     }
 
     /// Announces a silence in an extra beat, sent immediately.
@@ -426,7 +487,7 @@ impl HeartbeatClient {
 
     /// Marks progress of the event loop; an announced silence stays.
     fn _tick(&self) {
-        self.progress.tick(now().mono_ns);
+        self.progress.mark(&Task::EventLoop, now().mono_ns);
     }
 
     /// Beat counts since the last start.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::heartbeat::Progress;
+use crate::heartbeat::progress::{Progress, Summary};
 use crate::machine::Outgoing;
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
@@ -215,8 +215,8 @@ impl Client {
                     let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;
                     ms << 16 | Random::new(None).below(1 << 16)
                 });
-                let age_ns = progress.age_ns(now.mono_ns);
-                let busy_ns = progress.busy_ns(now.mono_ns);
+                let Summary { age_ns, task, failures, busy_ns } =
+                    progress.summary(now.mono_ns, stall_after_ns.is_some());
                 let status = match (farewell, busy_ns, age_ns.zip(*stall_after_ns)) {
                     (Some(Ending::Orderly), ..) => Some(Status::Bye),
                     (Some(Ending::Failed(_)), ..) => Some(Status::Failed),
@@ -235,6 +235,8 @@ impl Client {
                     status,
                     error,
                     age_ns,
+                    task: task.as_deref(),
+                    failures: Some(failures).filter(|failures| *failures > 0),
                     busy_ns: busy_ns.filter(|_| farewell.is_none()),
                     ..wire::Beat::default()
                 };

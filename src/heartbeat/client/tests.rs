@@ -1,4 +1,5 @@
 use super::*;
+use crate::heartbeat::Task;
 use crate::machine::by_hand::{self, arrive, transmit};
 use proptest::prelude::*;
 
@@ -88,9 +89,9 @@ fn a_declared_beat_carries_the_application_status() {
     let mut client = Client::new(declared(&progress));
     let first = tick(&mut client, 0).unwrap();
     let boot = beat(&first).boot.unwrap();
-    assert_eq!(first, format!("Heartbeat;i=1;b={boot:x};id=api 1 2.000000"));
+    assert_eq!(first, format!("Heartbeat;i=1;b={boot:x};id=api;a=0 1 2.000000"));
     assert_eq!(boot >> 16, 2000, "the time of the start in milliseconds");
-    progress.mark(999_900);
+    progress.mark(&Task::Application, 999_900);
     let text = tick(&mut client, 1_000_000).unwrap();
     assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(100), None));
     let text = tick(&mut client, 2_000_000).unwrap();
@@ -98,9 +99,26 @@ fn a_declared_beat_carries_the_application_status() {
     progress.announce_silence(3_500_000);
     let text = tick(&mut client, 3_000_000).unwrap();
     assert_eq!((beat(&text).busy_ns, beat(&text).status), (Some(500_000), Some(Status::Busy)));
-    progress.mark(3_900_000);
+    assert!(progress.end_silence(3_400_000));
+    progress.fail();
     let text = tick(&mut client, 4_000_000).unwrap();
     assert_eq!((beat(&text).busy_ns, beat(&text).boot), (None, Some(boot)));
+    assert_eq!((beat(&text).failures, beat(&text).task), (Some(1), None));
+    progress.mark(&Task::Application, 4_900_000);
+    progress.mark(&Task::Named(b"poll".as_slice().into()), 4_800_000);
+    let text = tick(&mut client, 5_000_000).unwrap();
+    assert_eq!((beat(&text).age_ns, beat(&text).task), (Some(200_000), Some(&b"poll"[..])));
+}
+
+#[test]
+fn an_application_that_never_makes_progress_is_stalled() {
+    let progress = Arc::new(Progress::default());
+    let mut client = Client::new(declared(&progress));
+    progress.restart(0);
+    let text = tick(&mut client, 500).unwrap();
+    assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(500), None));
+    let text = tick(&mut client, 1_000_500).unwrap();
+    assert_eq!((beat(&text).age_ns, beat(&text).status), (Some(1_000_500), Some(Status::Stalled)));
 }
 
 #[test]
@@ -114,8 +132,8 @@ fn an_announced_silence_and_its_end_are_sent_early_but_rate_limited() {
     let text = tick(&mut client, SECOND / 2).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
     assert_eq!(client.deadline(0), Some(SECOND), "the schedule is unchanged");
-    assert!(progress.mark(SECOND / 2 + 1), "it ends a silence");
-    assert!(!progress.mark(SECOND / 2 + 2), "more progress is not news");
+    assert!(progress.end_silence(SECOND / 2 + 1));
+    assert!(!progress.end_silence(SECOND / 2 + 2), "it is over, which is not news");
     assert_eq!(client.deadline(0), Some(SECOND / 2 + APART_NS));
     let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
@@ -123,7 +141,7 @@ fn an_announced_silence_and_its_end_are_sent_early_but_rate_limited() {
     // A silence that has already run out needs no extra beat.
     progress.announce_silence(SECOND);
     tick(&mut client, SECOND);
-    assert!(!progress.mark(SECOND + 1));
+    assert!(!progress.end_silence(SECOND + 1));
     assert_eq!(client.deadline(0), Some(2 * SECOND));
 }
 
