@@ -43,7 +43,7 @@ def test_loss_bursts() -> None:
     with EchoServer(port=0, loss=LossPattern([False, True, True, False])) as server:
         ended = run(script("loss_bursts.py"), *server.address, 0.3)
     assert ended.code == 0
-    summary = ended.screen.index(next(line for line in ended.screen if " probes: " in line))
+    summary = ended.screen.index(next(line for line in ended.screen if " probes to " in line))
     assert summary > 0
     for burst in ended.screen[:summary]:
         assert re.fullmatch(r"[\d:]{8}  2 lost in a row", burst)

@@ -179,5 +179,6 @@ def test_a_report_knows_its_target() -> None:
         report = udpulse.ping("localhost", port, count=1, family=4)
     assert report.target == ("localhost", port)
     assert report.address == ("127.0.0.1", port)
+    assert str(report).startswith(f"1 probe to localhost:{port}: 1 answered")
     assert (report + report).target == report.target
     assert (report + udpulse.PingReport()).target is None

@@ -729,9 +729,14 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
         (counters.pending, "pending"),
     ]);
     let probes = if counters.sent == 1 { "probe" } else { "probes" };
-    let mut lines = vec![format!("{} {probes}: {verdicts}", counters.sent)];
+    let to = match &report.target {
+        Some((host, port)) if host.contains(':') => format!(" to [{host}]:{port}"),
+        Some((host, port)) => format!(" to {host}:{port}"),
+        None => String::new(),
+    };
+    let mut lines = vec![format!("{} {probes}{to}: {verdicts}", counters.sent)];
     if verdicts.is_empty() {
-        lines = vec!["no probes".to_owned()];
+        lines = vec![format!("no probes{to}")];
     }
     if counters.guessed > 0 {
         lines.push(format!(
