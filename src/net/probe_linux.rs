@@ -8,8 +8,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, sendmsg, sendto,
+    setsockopt, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -120,10 +120,14 @@ impl ProbeSocket {
 
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let (fd, to) = (self.udp.as_raw_fd(), SockaddrStorage::from(to));
-        let (slices, flags) = ([IoSlice::new(datagram)], MsgFlags::MSG_DONTWAIT);
-        let controls: Vec<_> = self.source.iter().map(|(source, _)| source.control()).collect();
-        let sent =
-            insist(&mut self.errors, || Ok(sendmsg(fd, &slices, &controls, flags, Some(&to))?));
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let sent = insist(&mut self.errors, || match &self.source {
+            None => Ok(sendto(fd, datagram, &to, flags)?),
+            Some((source, _)) => {
+                let slices = [IoSlice::new(datagram)];
+                Ok(sendmsg(fd, &slices, &[source.control()], flags, Some(&to))?)
+            }
+        });
         if self.precise {
             self.sent_ns = monotonic_ns();
         }
