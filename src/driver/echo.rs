@@ -25,7 +25,7 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         offload: true,
         shared: threads > 1,
         answers: true,
-        errors: false,
+        probes: false,
     };
     let first = BatchSocket::bind(address, options)?;
     let address = first.local_address();

@@ -55,7 +55,7 @@ pub fn start(
     if !dual {
         names.endpoints.iter_mut().for_each(|endpoint| endpoint.family = Some(family));
     }
-    let options = Options { kernel_stamps: true, errors: true, ..Options::default() };
+    let options = Options { kernel_stamps: true, probes: true, ..Options::default() };
     let bind = || BatchSocket::bind(any, options);
     let mut sockets = vec![bind()?];
     let groups = groups_needed(&config, sockets[0].send_buffer());

@@ -41,8 +41,9 @@ pub struct Options {
     /// The socket sends answers: from the address that was asked ([`Arrival::to`]), and marked so
     /// that another such socket does not answer them ([`Arrival::is_answer`]).
     pub answers: bool,
-    /// Report ICMP errors, if the platform can.
-    pub errors: bool,
+    /// The socket sends probes: report ICMP errors, and the destination, TTL and type of service of
+    /// replies, if the platform can.
+    pub probes: bool,
 }
 
 /// Datagrams of one sender that arrived in one piece; usually one.

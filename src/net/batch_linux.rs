@@ -20,7 +20,7 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::messages::{Source, address, local_v4, local_v6};
+use crate::net::messages::{Source, add_header, address, show_headers};
 use crate::net::outbox::{Group, Plan};
 use crate::net::socket::{insist, obstacle};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
@@ -34,7 +34,7 @@ const SLOT: usize = 65_536 + 192;
 const BUFFER: usize = 4 << 20;
 
 /// The TTL of answers; systems start with 64, 128 or 255.
-const ANSWER_HOPS: i32 = 200;
+const ANSWER_HOPS: u8 = 200;
 
 /// Check the TTL on one in this many successful receives.
 const WATCH_EVERY: u8 = 64;
@@ -78,7 +78,7 @@ impl BatchSocket {
                 let udp = Arc::new(udp);
                 Ok(Self {
                     interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
-                    errors: options.errors.then(|| ErrorQueue::new(&udp, local)),
+                    errors: options.probes.then(|| ErrorQueue::new(&udp, local)),
                     udp,
                     local,
                     opened: now(),
@@ -107,15 +107,18 @@ impl BatchSocket {
         }
         if options.answers {
             // An IPv6 socket can have IPv4 clients.
-            setsockopt(&fd, sockopt::Ipv4Ttl, &ANSWER_HOPS)?;
+            setsockopt(&fd, sockopt::Ipv4Ttl, &ANSWER_HOPS.into())?;
             if address.is_ipv6() {
-                setsockopt(&fd, sockopt::Ipv6Ttl, &ANSWER_HOPS)?;
+                setsockopt(&fd, sockopt::Ipv6Ttl, &ANSWER_HOPS.into())?;
             }
             match address {
                 SocketAddr::V4(_) if all => setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?,
                 SocketAddr::V6(_) if all => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
                 _ => {}
             }
+        }
+        if options.probes {
+            show_headers(&fd, address);
         }
         // The socket works without these; they only make it faster or better informed.
         if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
@@ -199,7 +202,14 @@ impl BatchSocket {
             .map(|slot| [IoSliceMut::new(slot)])
             .collect();
         // Allocate per call: `recvmmsg` leaves the received lengths in the headers.
-        let space = cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, libc::c_int, u32);
+        let space = cmsg_space!(
+            libc::timespec,
+            libc::in6_pktinfo,
+            libc::c_int,
+            libc::c_int,
+            libc::c_int,
+            u32
+        );
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
         let received =
             recvmmsg(self.udp.as_raw_fd(), &mut headers, slots.iter_mut(), patience, None)?;
@@ -217,15 +227,10 @@ impl BatchSocket {
                         burst.segment = usize::try_from(segment).unwrap_or(length);
                     }
                     ControlMessageOwned::RxqOvfl(count) => self.drops = count,
-                    ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(&info)),
-                    ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(&info),
-                    ControlMessageOwned::Ipv4Ttl(left)
-                    | ControlMessageOwned::Ipv6HopLimit(left) => {
-                        burst.is_answer = is_answer(left);
-                    }
-                    _ => {}
+                    header => add_header(&mut burst, &header),
                 }
             }
+            burst.is_answer = burst.ttl.is_some_and(is_answer);
             bursts.push(burst);
         }
         self.adapt(bursts.len());
@@ -413,7 +418,7 @@ impl Port for BatchSocket {
 }
 
 /// Returns whether a datagram with this TTL is an answer: it took fewer than 32 of its hops.
-fn is_answer(hops_left: i32) -> bool {
+fn is_answer(hops_left: u8) -> bool {
     (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
 }
 

@@ -1,12 +1,17 @@
 //! Addresses and control messages of the Linux kernel.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 
 use nix::cmsg_space;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, ControlMessage, SockaddrLike, SockaddrStorage};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, SockaddrLike, SockaddrStorage, setsockopt,
+    sockopt,
+};
 
 use crate::Local;
+use crate::net::batch::Burst;
 
 /// Converts a socket address. A message of a socket that was shut down has none.
 pub(super) fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -17,14 +22,42 @@ pub(super) fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
 }
 
+/// Makes the kernel report the destination, TTL and type of service of arrivals, as far as it can.
+pub(super) fn show_headers(socket: &impl AsFd, local: SocketAddr) {
+    // An IPv6 socket gets IPv4 packets, too; their destination is mapped.
+    let _ = setsockopt(socket, sockopt::Ipv4RecvTtl, &true);
+    let _ = setsockopt(socket, sockopt::IpRecvTos, &true);
+    if local.is_ipv4() {
+        let _ = setsockopt(socket, sockopt::Ipv4PacketInfo, &true);
+    } else {
+        let _ = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true);
+        let _ = setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true);
+        let _ = setsockopt(socket, sockopt::Ipv6RecvTClass, &true);
+    }
+}
+
+/// Adds the destination, TTL or type of service to a burst.
+pub(super) fn add_header(burst: &mut Burst, control: &ControlMessageOwned) {
+    match control {
+        ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(info)),
+        ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(info),
+        ControlMessageOwned::Ipv4Ttl(left) | ControlMessageOwned::Ipv6HopLimit(left) => {
+            burst.ttl = u8::try_from(*left).ok();
+        }
+        ControlMessageOwned::Ipv4Tos(tos) => burst.tos = Some(*tos),
+        ControlMessageOwned::Ipv6TClass(class) => burst.tos = u8::try_from(*class).ok(),
+        _ => {}
+    }
+}
+
 /// Converts the destination of an IPv4 packet to the address to answer from.
-pub(super) fn local_v4(info: &libc::in_pktinfo) -> Local {
+fn local_v4(info: &libc::in_pktinfo) -> Local {
     let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
     Local { ip: ip.into(), interface: 0 }
 }
 
 /// Converts the destination of an IPv6 packet to the address to answer from, if it can be one.
-pub(super) fn local_v6(info: &libc::in6_pktinfo) -> Option<Local> {
+fn local_v6(info: &libc::in6_pktinfo) -> Option<Local> {
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
     // A multicast address cannot be a source.

@@ -17,7 +17,7 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::{ErrorQueue, News};
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::messages::{Source, address, local_v4, local_v6};
+use crate::net::messages::{Source, add_header, address, show_headers};
 use crate::net::socket::{MAX_PAYLOAD, insist};
 use crate::net::{
     Batch, Family, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
@@ -72,14 +72,7 @@ impl ProbeSocket {
         let local = udp.local_addr().map_err(Error::io("open", "a socket"))?;
         // Each is used if the kernel has it; if not, its values stay absent.
         let _ = setsockopt(&udp, sockopt::RxqOvfl, &1);
-        let _ = match family {
-            Family::V4 => setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)
-                .and_then(|()| setsockopt(&udp, sockopt::Ipv4RecvTtl, &true))
-                .and_then(|()| setsockopt(&udp, sockopt::IpRecvTos, &true)),
-            Family::V6 => setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true)
-                .and_then(|()| setsockopt(&udp, sockopt::Ipv6RecvHopLimit, &true))
-                .and_then(|()| setsockopt(&udp, sockopt::Ipv6RecvTClass, &true)),
-        };
+        show_headers(&udp, local);
         if options.timestamps != Timestamps::User {
             let _ = setsockopt(&udp, sockopt::ReceiveTimestampns, &true);
         }
@@ -168,14 +161,7 @@ impl ProbeSocket {
                     burst.kernel = Some(Stamp { mono_ns: monotonic(read, wall_ns), wall_ns });
                 }
                 ControlMessageOwned::RxqOvfl(drops) => self.drops = drops.into(),
-                ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(&info)),
-                ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(&info),
-                ControlMessageOwned::Ipv4Ttl(left) | ControlMessageOwned::Ipv6HopLimit(left) => {
-                    burst.ttl = u8::try_from(left).ok();
-                }
-                ControlMessageOwned::Ipv4Tos(tos) => burst.tos = Some(tos),
-                ControlMessageOwned::Ipv6TClass(class) => burst.tos = u8::try_from(class).ok(),
-                _ => {}
+                header => add_header(&mut burst, &header),
             }
         }
         Ok(Some(burst))

@@ -594,7 +594,7 @@ impl Machine for Session {
                 }
                 self.report.path.add_reply(arrival.ttl, arrival.tos);
                 if let Some(local) = arrival.to {
-                    self.report.path.changes.set_source(read, Some(local.ip));
+                    self.report.path.changes.set_source(read, Some(local.ip.to_canonical()));
                 }
                 self.reply(seq, read, kernel_ns, datagram, found == Match::Guess(seq));
             }
