@@ -45,13 +45,25 @@ pub trait Machine: Send + 'static {
 
     /// Renews the times in a datagram that is about to leave the backlog. Returns whether it is
     /// still worth sending.
-    fn on_unblocked(&mut self, _socket: usize, _now: Stamp, _datagram: &mut Vec<u8>) -> bool {
+    fn on_unblocked(
+        &mut self,
+        _socket: usize,
+        _now: Stamp,
+        _to: SocketAddr,
+        _datagram: &mut Vec<u8>,
+    ) -> bool {
         true
     }
 
-    /// Handles a datagram that this host could not send, with the system's error code; `None` if
+    /// Handles a datagram that this host could not send to `to`, with the system's error code; `None` if
     /// the send buffer stayed full.
-    fn on_send_failed(&mut self, socket: usize, datagram: &[u8], error: Option<i32>);
+    fn on_send_failed(
+        &mut self,
+        socket: usize,
+        to: SocketAddr,
+        datagram: &[u8],
+        error: Option<i32>,
+    );
 
     /// Handles an ICMP error.
     fn on_icmp(&mut self, _socket: usize, _error: &Icmp<'_>) {}

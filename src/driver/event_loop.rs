@@ -168,7 +168,7 @@ impl<M: Machine> Sender<'_, M> {
             if error.is_none() && self.backlog.push(waiting()) {
                 machine.on_blocked(self.socket, datagram);
             } else {
-                machine.on_send_failed(self.socket, datagram, error);
+                machine.on_send_failed(self.socket, to, datagram, error);
             }
         }
     }
@@ -191,7 +191,7 @@ impl<M: Machine> Sender<'_, M> {
         while own.count < limit
             && let Some(Waiting { to, from, mut datagram }) = self.backlog.pop()
         {
-            if machine.on_unblocked(self.socket, now, &mut datagram) {
+            if machine.on_unblocked(self.socket, now, to, &mut datagram) {
                 own.push(to, from, &datagram);
             }
         }
@@ -207,7 +207,7 @@ impl<M: Machine> Sender<'_, M> {
                 self.backlog.put_back(Waiting { to, from, datagram: datagram.into() });
                 machine.on_blocked(self.socket, datagram);
             } else {
-                machine.on_send_failed(self.socket, datagram, error);
+                machine.on_send_failed(self.socket, to, datagram, error);
             }
         }
         has_room
@@ -217,7 +217,7 @@ impl<M: Machine> Sender<'_, M> {
     fn give_up(mut self) {
         let mut machine = self.shared.lock();
         while let Some(waiting) = self.backlog.pop() {
-            machine.on_send_failed(self.socket, &waiting.datagram, None);
+            machine.on_send_failed(self.socket, waiting.to, &waiting.datagram, None);
         }
     }
 }
@@ -259,7 +259,7 @@ mod tests {
             Some(Transmit { to, from: None, datagram: &self.datagram })
         }
 
-        fn on_send_failed(&mut self, _: usize, datagram: &[u8], _: Option<i32>) {
+        fn on_send_failed(&mut self, _: usize, _: SocketAddr, datagram: &[u8], _: Option<i32>) {
             self.failed.push(datagram[0]);
         }
 

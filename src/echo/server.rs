@@ -399,7 +399,7 @@ impl Machine for Echo {
         Some(Transmit { to, from, datagram: &self.departing })
     }
 
-    fn on_send_failed(&mut self, _: usize, _datagram: &[u8], _: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, _: SocketAddr, _: &[u8], _: Option<i32>) {
         // The fate is complete by now and is not revised. If several replies to one packet fail,
         // each counts as a packet, but never more than were answered.
         self.truth.replies -= 1;

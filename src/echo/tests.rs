@@ -80,7 +80,7 @@ fn the_log_and_the_counters_agree() {
 fn a_failed_answer_counts_as_send_failed() {
     let mut echo = Echo::new(Config::default());
     answer(&mut echo, b"x");
-    echo.on_send_failed(0, b"X", None);
+    echo.on_send_failed(0, client(5000), b"X", None);
     let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
     assert_eq!(echo.counters(), expected);
 }
@@ -94,7 +94,7 @@ fn no_more_packets_fail_than_were_answered() {
     tick(&mut echo, stamp(5));
     for _ in 0..2 {
         assert!(transmit(&mut echo).is_some());
-        echo.on_send_failed(0, b"X", None);
+        echo.on_send_failed(0, client(5000), b"X", None);
     }
     let expected = Counters { received: 1, send_failed: 1, ..Counters::default() };
     assert_eq!((echo.counters(), echo.truth().replies, echo.truth().pending), (expected, 0, 0));

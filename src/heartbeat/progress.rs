@@ -64,7 +64,9 @@ impl Progress {
         let mut state = self.lock();
         let mut marks = std::mem::take(&mut state.marks);
         marks.retain(|(task, _)| *task != Task::EventLoop);
-        marks.iter_mut().for_each(|(_, last_ns)| *last_ns = now_ns);
+        for (_, last_ns) in &mut marks {
+            *last_ns = now_ns;
+        }
         *state = State { started_ns: now_ns, marks, ..State::default() };
     }
 

@@ -114,12 +114,18 @@ impl Machine for Flows {
         self.sessions[flow].on_blocked(0, datagram);
     }
 
-    fn on_unblocked(&mut self, flow: usize, now: Stamp, datagram: &mut Vec<u8>) -> bool {
-        self.sessions[flow].on_unblocked(0, now, datagram)
+    fn on_unblocked(
+        &mut self,
+        flow: usize,
+        now: Stamp,
+        to: SocketAddr,
+        datagram: &mut Vec<u8>,
+    ) -> bool {
+        self.sessions[flow].on_unblocked(0, now, to, datagram)
     }
 
-    fn on_send_failed(&mut self, flow: usize, datagram: &[u8], error: Option<i32>) {
-        self.sessions[flow].on_send_failed(0, datagram, error);
+    fn on_send_failed(&mut self, flow: usize, to: SocketAddr, datagram: &[u8], error: Option<i32>) {
+        self.sessions[flow].on_send_failed(0, to, datagram, error);
     }
 
     fn on_icmp(&mut self, flow: usize, error: &Icmp<'_>) {

@@ -513,18 +513,24 @@ impl Machine for Sweep {
         }
     }
 
-    fn on_unblocked(&mut self, socket: usize, now: Stamp, probe: &mut Vec<u8>) -> bool {
+    fn on_unblocked(
+        &mut self,
+        socket: usize,
+        now: Stamp,
+        to: SocketAddr,
+        probe: &mut Vec<u8>,
+    ) -> bool {
         let Some((round, session)) = self.session_of(probe) else { return false };
-        let leaves = session.on_unblocked(0, now, probe);
+        let leaves = session.on_unblocked(0, now, to, probe);
         if leaves {
             self.shares[socket].waiting.push_back((now.mono_ns, round));
         }
         leaves
     }
 
-    fn on_send_failed(&mut self, _: usize, probe: &[u8], error: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, to: SocketAddr, probe: &[u8], error: Option<i32>) {
         if let Some((_, session)) = self.session_of(probe) {
-            session.on_send_failed(0, probe, error);
+            session.on_send_failed(0, to, probe, error);
         }
     }
 

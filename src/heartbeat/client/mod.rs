@@ -362,7 +362,7 @@ impl Machine for Client {
         Some(Transmit { to, from: None, datagram: self.outgoing.datagram() })
     }
 
-    fn on_unblocked(&mut self, _: usize, _: Stamp, beat: &mut Vec<u8>) -> bool {
+    fn on_unblocked(&mut self, _: usize, _: Stamp, _: SocketAddr, beat: &mut Vec<u8>) -> bool {
         // Once the socket is writable again, send only the newest beat, not a burst.
         let is_latest = beat == self.outgoing.datagram();
         if !is_latest {
@@ -382,7 +382,7 @@ impl Machine for Client {
         Some(if self.goodbyes < GOODBYES { APART } else { Duration::ZERO })
     }
 
-    fn on_send_failed(&mut self, _: usize, _beat: &[u8], _: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, _: SocketAddr, _: &[u8], _: Option<i32>) {
         self.count_failure();
     }
 

@@ -435,7 +435,7 @@ impl Machine for Server {
         None
     }
 
-    fn on_send_failed(&mut self, _: usize, _answer: &[u8], _: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, _: SocketAddr, _: &[u8], _: Option<i32>) {
         self.counters.replied -= 1;
         self.counters.send_failed += 1;
     }

@@ -692,7 +692,13 @@ impl Machine for Session {
         self.explain_silence(datagram, Verdict::SendFailed);
     }
 
-    fn on_unblocked(&mut self, _: usize, now: Stamp, datagram: &mut Vec<u8>) -> bool {
+    fn on_unblocked(
+        &mut self,
+        _: usize,
+        now: Stamp,
+        _: SocketAddr,
+        datagram: &mut Vec<u8>,
+    ) -> bool {
         let Some(seq) = self.message.number_of(datagram) else { return false };
         let timeout_ns = self.config.timeout_ns;
         let Some(probe) = self.remembered(seq) else { return false };
@@ -705,7 +711,7 @@ impl Machine for Session {
         true
     }
 
-    fn on_send_failed(&mut self, _: usize, datagram: &[u8], error: Option<i32>) {
+    fn on_send_failed(&mut self, _: usize, _: SocketAddr, datagram: &[u8], error: Option<i32>) {
         self.report.path.add_send_error(self.now, error);
         // It still times out: a host without a route must not send as fast as sends fail.
         self.explain_silence(datagram, Verdict::SendFailed);

@@ -59,7 +59,7 @@ fn stamped(
 /// Reports that the last probe could not be sent.
 fn send_failed(session: &mut Session) {
     let probe = session.outgoing.datagram().to_vec();
-    session.on_send_failed(0, &probe, None);
+    session.on_send_failed(0, target(), &probe, None);
 }
 
 fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
@@ -455,7 +455,7 @@ fn a_probe_that_waits_for_room_is_stamped_when_it_leaves() {
     let mut session = session(1);
     let mut probe = sent(&mut session, 0).unwrap().into_bytes();
     session.on_blocked(0, &probe);
-    assert!(session.on_unblocked(0, at(600), &mut probe));
+    assert!(session.on_unblocked(0, at(600), target(), &mut probe));
     assert_eq!(probe, b"Ping 1 1486420331.437133");
     assert_eq!(session.deadline(0), Some(1600 * MS));
     arrive(&mut session, at(610), target(), &probe);
@@ -467,10 +467,10 @@ fn a_probe_that_cannot_leave_in_time_is_not_sent() {
     let mut session = session(1);
     let mut probe = sent(&mut session, 0).unwrap().into_bytes();
     session.on_blocked(0, &probe);
-    assert!(!session.on_unblocked(0, at(1000), &mut probe));
+    assert!(!session.on_unblocked(0, at(1000), target(), &mut probe));
     tick(&mut session, at(1000));
     assert_eq!(verdicts(&mut session), [(1, Verdict::SendFailed)]);
-    assert!(!session.on_unblocked(0, at(1001), &mut b"Ping 2 x".to_vec()));
+    assert!(!session.on_unblocked(0, at(1001), target(), &mut b"Ping 2 x".to_vec()));
 }
 
 #[test]
@@ -478,10 +478,10 @@ fn tries_to_leave_do_not_prolong_the_timeout() {
     let mut session = session(1);
     let mut probe = sent(&mut session, 0).unwrap().into_bytes();
     session.on_blocked(0, &probe);
-    assert!(session.on_unblocked(0, at(900), &mut probe));
+    assert!(session.on_unblocked(0, at(900), target(), &mut probe));
     session.on_blocked(0, &probe);
     assert_eq!(session.deadline(0), Some(1000 * MS));
-    assert!(!session.on_unblocked(0, at(1000), &mut probe));
+    assert!(!session.on_unblocked(0, at(1000), target(), &mut probe));
     tick(&mut session, at(1000));
     assert_eq!(verdicts(&mut session), [(1, Verdict::SendFailed)]);
 }
@@ -765,7 +765,7 @@ proptest! {
                     let Some(index) = back(ago).filter(|index| *index >= stopped_at) else {
                         continue;
                     };
-                    session.on_unblocked(0, now, &mut texts[index]);
+                    session.on_unblocked(0, now, target(), &mut texts[index]);
                 }
                 Happens::SendFailed => send_failed(&mut session),
                 Happens::WallStep(by_ms) => step_ms += by_ms,

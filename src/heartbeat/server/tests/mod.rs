@@ -277,7 +277,7 @@ fn answers_are_optional_and_upper_case() {
     let mut server = Server::new(ServerConfig { reply: true, ..fixed() });
     let answer = arrive(&mut server, at(0), client(1), b"beat 1");
     assert_eq!(answer.as_deref(), Some(b"BEAT 1".as_slice()));
-    server.on_send_failed(0, b"BEAT 1", None);
+    server.on_send_failed(0, client(1), b"BEAT 1", None);
     assert_eq!(arrive(&mut server, at(0), client(1), b"junk"), None);
     assert_eq!((server.counters().replied, server.counters().send_failed), (0, 1));
 }
