@@ -52,7 +52,8 @@ def answering(answer: Callable[[bytes], list[bytes]]) -> Iterator[tuple[str, int
 
 
 def adds_up(report: udpulse.PingReport) -> bool:
-    silent = report.lost + report.refused + report.send_failed + report.pending
+    explained = report.refused + report.unreachable + report.send_failed
+    silent = report.lost + explained + report.pending
     known = report.answered + report.late + report.duplicates + report.corrupt
     return (
         report.sent == report.answered + report.late + silent
@@ -64,7 +65,13 @@ def adds_up(report: udpulse.PingReport) -> bool:
 def test_a_schedule_matches_the_servers_records(schedule: Any) -> None:
     with EchoServer(port=0, loss=0.3, seed=7) as server:
         report = udpulse.ping(
-            *server.address, count=300, interval=0.0005, schedule=schedule, seed=1, timeout=0.2
+            *server.address,
+            count=300,
+            interval=0.0005,
+            schedule=schedule,
+            seed=1,
+            timeout=2,
+            linger=0,
         )
         counters = server.counters
     assert report.sent == counters.received == 300
