@@ -170,6 +170,21 @@ def test_progress_is_a_call_a_context_and_a_decorator(server: HeartbeatServer) -
         last_progress(server, after=last)
 
 
+def test_a_crash_is_reported_with_its_type_and_failures(server: HeartbeatServer) -> None:
+    client = HeartbeatClient(*server.address, interval=0.01, name="crashes")
+    with contextlib.suppress(OSError), client:
+        fail(client, "block", ValueError("secret"))
+        while (peer := server.peer("crashes")) is None or peer.failures != 1:
+            wait_for(server, udpulse.events.Heard)
+        raise OSError("secret")
+    failed = wait_for(server, udpulse.events.Failed)
+    assert (failed.name, failed.error) == ("crashes", "OSError")
+    peer = server.peer("crashes")
+    assert peer is not None
+    assert (peer.state, peer.status, peer.error) == ("failed", "failed", "OSError")
+    assert server.peer("other") is None
+
+
 def payload_with(server: HeartbeatServer, pattern: bytes) -> bytes:
     """Wait for a beat that contains `pattern`."""
     while not re.search(pattern, payload := wait_for(server, udpulse.events.Heard).payload):

@@ -65,7 +65,10 @@ def test_the_heartbeat_server_accounts_for_every_datagram(client: socket.socket)
             while server.counters.received < number:
                 pass
         c = server.counters
-        assert c.received == c.beats + c.goodbyes + c.duplicates + c.stale + c.ignored + c.rejected
+        assert (
+            c.received
+            == c.beats + c.goodbyes + c.duplicates + c.stale + c.refused + c.ignored + c.rejected
+        )
         assert server.running
 
 

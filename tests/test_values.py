@@ -86,6 +86,7 @@ VALUES: list[Any] = [
     events.ClockStepped(address=HOME, time=1.0, step=-3600.0),
     events.Conflict(address=HOME, time=1.0, boot=7),
     events.Down(address=HOME, time=1.0, seq=5, cause="silence", silence=5.0, timeout=5.0),
+    events.Failed(address=HOME, time=1.0, error="OSError", received=9, expected=9),
     events.Heard(address=HOME, time=1.0, seq=1, payload=b"hb 1", name="a"),
     events.Ignored(address=HOME, time=1.0, payload=b"\xff"),
     events.LateBeat(address=HOME, time=1.0, seq=3),
@@ -270,7 +271,7 @@ def test_a_class_matches_by_position_and_name() -> None:
 def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
-    assert len(mine) == 17 + len(outages) == 19
+    assert len(mine) == 18 + len(outages) == 20
     assert all(isinstance(event, Event) != (event in outages) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 

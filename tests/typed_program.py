@@ -308,12 +308,14 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     assert_type(heard, reports.HeartbeatServerCounters)
     show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)
     show(heard.ignored, heard.rejected, heard.receive_drops, heard.replied, heard.send_failed)
-    show(heard.goodbyes)
+    show(heard.goodbyes, heard.refused, heard.overlong_names)
+    assert_type(server.peer("api"), udpulse.Peer | None)
     for peer in server.peers():
         assert_type(peer, udpulse.Peer)
         show(peer.address, peer.state, peer.last_received_at, peer.seq, peer.received)
         show(peer.expected, peer.name, peer.reordered, peer.duplicates, peer.interval)
         show(peer.timeout, peer.delay, peer.difference, peer.boot, peer.status, peer.progress_age)
+        show(peer.task, peer.failures, peer.error)
     assert_type(server.columns(), dict[str, NDArray[Any]])
     assert_type(server.started_at, float | None)
 
@@ -339,12 +341,14 @@ def use_event(event: events.Event) -> None:
             show(silence, timeout, event.seq, event.received, event.expected, event.name)
         case events.Stopped(last_seq=seq, received=received, expected=expected, name=name):
             show(seq, received, expected, name)
-        case events.Stalled(age=age, last_seq=seq):
-            show(age, seq, event.received, event.expected, event.name)
+        case events.Failed(error=error, last_seq=seq):
+            show(error, seq, event.received, event.expected, event.name)
+        case events.Stalled(age=age, task=task, last_seq=seq):
+            show(age, task, seq, event.received, event.expected, event.name)
         case events.Busy(duration=duration, last_seq=seq):
             show(duration, seq, event.received, event.expected, event.name)
         case events.Recovered(state=state, duration=duration, timeout=timeout):
-            assert_type(state, Literal["suspect", "down", "stopped", "busy", "stalled"])
+            assert_type(state, Literal["suspect", "down", "stopped", "busy", "stalled", "failed"])
             show(duration, timeout, event.seq, event.name)
         case events.Restarted(cause=why, last_seq=seq):
             assert_type(why, Literal["boot", "sequence"])
@@ -355,10 +359,10 @@ def use_event(event: events.Event) -> None:
             show(boot, name)
         case events.ClockStepped(step=step, name=name):
             show(step, name)
-        case events.Paused(duration=duration):
-            show(duration)
-        case events.MassSilence(silent=silent, alive=alive, listed=listed):
-            show(silent, alive, listed)
+        case events.Paused(duration=duration, name=name):
+            show(duration, name)
+        case events.MassSilence(silent=silent, alive=alive, listed=listed, name=name):
+            show(silent, alive, listed, name)
         case _:
             assert_never(event)
 

@@ -19,6 +19,7 @@ __all__ = [
     "EchoServer",
     "EchoTruth",
     "Exponential",
+    "Failed",
     "Fate",
     "GilbertElliott",
     "HeaderField",
@@ -2920,7 +2921,7 @@ class HeartbeatServer:
     seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 
     Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
-    Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
+    Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
 
     Raises ValueError if an argument is out of range.
     """
@@ -3007,6 +3008,12 @@ class HeartbeatServer:
     def peers(self) -> list[Peer]:
         """Returns a list of the clients heard since the last start and not replaced, in no order."""
 
+    def peer(self, name: str) -> Peer | None:
+        """Returns the client that declares `name`; None if none was heard since the last start.
+
+        name: a name as in `Peer.name`.
+        """
+
     def columns(self) -> _Columns:
         """Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
 
@@ -3014,7 +3021,7 @@ class HeartbeatServer:
         port: uint16.
         last_received_at_ns: int64, nanoseconds since `started_at`.
         received, reordered, duplicates: uint64.
-        seq, expected, boot: float64, exact up to 2**53; NaN if there is none.
+        seq, expected, boot, failures: float64, exact up to 2**53; NaN if there is none.
         timeout_ns: int64, nanoseconds.
         interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nanoseconds; NaN if there is
         none.
@@ -3114,7 +3121,7 @@ class HeartbeatServer:
 @final
 class HeartbeatServerCounters:
     """Datagram counts of a HeartbeatServer:
-    received = beats + goodbyes + duplicates + stale + ignored + rejected.
+    received = beats + goodbyes + duplicates + stale + refused + ignored + rejected.
     """
 
     __match_args__: Final = (
@@ -3124,8 +3131,10 @@ class HeartbeatServerCounters:
         "goodbyes",
         "duplicates",
         "stale",
+        "refused",
         "ignored",
         "rejected",
+        "overlong_names",
         "receive_drops",
         "replied",
         "send_failed",
@@ -3140,8 +3149,10 @@ class HeartbeatServerCounters:
         goodbyes: int = 0,
         duplicates: int = 0,
         stale: int = 0,
+        refused: int = 0,
         ignored: int = 0,
         rejected: int = 0,
+        overlong_names: int = 0,
         receive_drops: int = 0,
         replied: int = 0,
         send_failed: int = 0,
@@ -3160,7 +3171,7 @@ class HeartbeatServerCounters:
 
     @property
     def goodbyes(self) -> int:
-        """Goodbyes; a client sends several, because one may be lost."""
+        """Goodbyes, after a failure or not; a client sends several, because one may be lost."""
 
     @property
     def duplicates(self) -> int:
@@ -3173,12 +3184,24 @@ class HeartbeatServerCounters:
         """
 
     @property
+    def refused(self) -> int:
+        """Heartbeats and goodbyes that do not prove to be from the client they name: without the
+        boot id that it has sent, or a goodbye from an address that it has not beaten from.
+        """
+
+    @property
     def ignored(self) -> int:
         """Datagrams that are not heartbeats: they carry neither a number nor a time."""
 
     @property
     def rejected(self) -> int:
         """Datagrams of new clients that found the table full."""
+
+    @property
+    def overlong_names(self) -> int:
+        """Datagrams among `received` whose name is longer than 255 bytes and was therefore not
+        read.
+        """
 
     @property
     def receive_drops(self) -> int:
@@ -3221,6 +3244,9 @@ class Peer:
         "boot",
         "status",
         "progress_age",
+        "task",
+        "failures",
+        "error",
     )
 
     def __new__(
@@ -3228,7 +3254,16 @@ class Peer:
         *,
         address: _Address,
         state: Literal[
-            "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
+            "unknown",
+            "learning",
+            "up",
+            "overdue",
+            "suspect",
+            "down",
+            "stopped",
+            "stalled",
+            "busy",
+            "failed",
         ],
         last_received_at: float,
         seq: int | None = None,
@@ -3245,6 +3280,9 @@ class Peer:
         status: Literal["starting", "ok", "degraded", "stalled", "busy", "bye", "failed"]
         | None = None,
         progress_age: float | None = None,
+        task: str | None = None,
+        failures: int | None = None,
+        error: str | None = None,
     ) -> Self: ...
     @property
     def address(self) -> _Address:
@@ -3254,12 +3292,21 @@ class Peer:
     def state(
         self,
     ) -> Literal[
-        "unknown", "learning", "up", "overdue", "suspect", "down", "stopped", "stalled", "busy"
+        "unknown",
+        "learning",
+        "up",
+        "overdue",
+        "suspect",
+        "down",
+        "stopped",
+        "stalled",
+        "busy",
+        "failed",
     ]:
         """ "unknown" (heard once), "learning" (its interval is not known yet), "up", "overdue" (a
         beat is overdue by half an interval), "suspect", "down", "stopped" (it said goodbye),
-        "stalled" (it beats, but its application makes no progress) or "busy" (it announced a
-        silence).
+        "stalled" (it beats, but its application makes no progress), "busy" (it announced a
+        silence) or "failed" (it said that it failed).
         """
 
     @property
@@ -3329,6 +3376,20 @@ class Peer:
         """The time from its application's last progress to its last beat, in seconds; None if not
         reported.
         """
+
+    @property
+    def task(self) -> str | None:
+        """The task of that progress, the one that has made none for longest; None if tasks are not
+        named.
+        """
+
+    @property
+    def failures(self) -> int | None:
+        """The number of its application's failures since its start; None if not reported."""
+
+    @property
+    def error(self) -> str | None:
+        """The type of the exception that ended it, if it is "failed" and told."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -3541,6 +3602,59 @@ class Down:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
+class Failed:
+    """A client said that it failed: an exception ended its program."""
+
+    __match_args__: Final = ("address", "time", "error", "last_seq", "received", "expected", "name")
+
+    def __new__(
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        error: str | None = None,
+        last_seq: int | None = None,
+        received: int = 0,
+        expected: int | None = None,
+        name: str | None = None,
+    ) -> Self: ...
+    @property
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
+    @property
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
+    @property
+    def error(self) -> str | None:
+        """The type of the exception; None if it is not told."""
+
+    @property
+    def last_seq(self) -> int | None:
+        """The highest number received before; None without numbers."""
+
+    @property
+    def received(self) -> int:
+        """The number of its beats received before, each counted once."""
+
+    @property
+    def expected(self) -> int | None:
+        """The number of beats due before, from the first received to the highest; None without
+        numbers.
+        """
+
+    @property
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class Heard:
     """A beat that is neither a LateBeat nor a goodbye. Duplicates are reported only with
     `old_beats="accept"`.
@@ -3693,7 +3807,7 @@ class MassSilence:
     cause. Each has a second timeout to return before it is Down.
     """
 
-    __match_args__: Final = ("address", "time", "silent", "alive", "listed")
+    __match_args__: Final = ("address", "time", "silent", "alive", "listed", "name")
 
     def __new__(
         cls,
@@ -3703,6 +3817,7 @@ class MassSilence:
         silent: int,
         alive: int,
         listed: Iterable[_Address] = (),
+        name: str | None = None,
     ) -> Self: ...
     @property
     def address(self) -> _Address:
@@ -3723,6 +3838,10 @@ class MassSilence:
     @property
     def listed(self) -> tuple[_Address, ...]:
         """The (host, port) of each silent client, at most 1024."""
+
+    @property
+    def name(self) -> str | None:
+        """None: the event is about the server itself."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -3767,9 +3886,11 @@ class Paused:
     not count as any client's silence.
     """
 
-    __match_args__: Final = ("address", "time", "duration")
+    __match_args__: Final = ("address", "time", "duration", "name")
 
-    def __new__(cls, *, address: _Address, time: float, duration: float) -> Self: ...
+    def __new__(
+        cls, *, address: _Address, time: float, duration: float, name: str | None = None
+    ) -> Self: ...
     @property
     def address(self) -> _Address:
         """("0.0.0.0", 0): the event is about the server itself."""
@@ -3781,6 +3902,10 @@ class Paused:
     @property
     def duration(self) -> float:
         """The length of the pause, in seconds."""
+
+    @property
+    def name(self) -> str | None:
+        """None: the event is about the server itself."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -3800,7 +3925,7 @@ class Recovered:
         address: _Address,
         time: float,
         seq: int | None = None,
-        state: Literal["suspect", "down", "stopped", "busy", "stalled"],
+        state: Literal["suspect", "down", "stopped", "busy", "stalled", "failed"],
         duration: float,
         timeout: float,
         name: str | None = None,
@@ -3818,8 +3943,10 @@ class Recovered:
         """The number of that beat; None if it carries none."""
 
     @property
-    def state(self) -> Literal["suspect", "down", "stopped", "busy", "stalled"]:
-        """The state that ended: "suspect", "down", "stopped", "busy" or "stalled"."""
+    def state(self) -> Literal["suspect", "down", "stopped", "busy", "stalled", "failed"]:
+        """The state that ended: "suspect", "down", "stopped", "busy", "stalled" or
+        "failed".
+        """
 
     @property
     def duration(self) -> float:
@@ -3910,7 +4037,16 @@ class Restarted:
 class Stalled:
     """A client beats, but reports that its application makes no progress."""
 
-    __match_args__: Final = ("address", "time", "age", "last_seq", "received", "expected", "name")
+    __match_args__: Final = (
+        "address",
+        "time",
+        "age",
+        "task",
+        "last_seq",
+        "received",
+        "expected",
+        "name",
+    )
 
     def __new__(
         cls,
@@ -3918,6 +4054,7 @@ class Stalled:
         address: _Address,
         time: float,
         age: float | None = None,
+        task: str | None = None,
         last_seq: int | None = None,
         received: int = 0,
         expected: int | None = None,
@@ -3934,6 +4071,10 @@ class Stalled:
     @property
     def age(self) -> float | None:
         """The time since the application's last progress, in seconds; None if not reported."""
+
+    @property
+    def task(self) -> str | None:
+        """The task that makes none; None if tasks are not named."""
 
     @property
     def last_seq(self) -> int | None:
@@ -4113,6 +4254,7 @@ _Event: TypeAlias = (
     | ClockStepped
     | Conflict
     | Down
+    | Failed
     | Heard
     | Ignored
     | LateBeat

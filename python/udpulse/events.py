@@ -10,6 +10,7 @@ from udpulse._core import (
     ClockStepped,
     Conflict,
     Down,
+    Failed,
     Heard,
     Ignored,
     LateBeat,
@@ -35,6 +36,7 @@ Event: TypeAlias = (
     | ClockStepped
     | Conflict
     | Down
+    | Failed
     | Heard
     | Ignored
     | LateBeat
@@ -56,6 +58,7 @@ __all__ = [
     "Conflict",
     "Down",
     "Event",
+    "Failed",
     "Heard",
     "Ignored",
     "LateBeat",

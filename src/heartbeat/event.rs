@@ -26,11 +26,13 @@ pub enum State {
     Stalled,
     /// Announced a silence.
     Busy,
+    /// Said that it failed.
+    Failed,
 }
 
 impl State {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 9] = [
+    pub const ALL: [(&str, Self); 10] = [
         ("unknown", Self::Unknown),
         ("learning", Self::Learning),
         ("up", Self::Up),
@@ -40,11 +42,17 @@ impl State {
         ("stopped", Self::Stopped),
         ("stalled", Self::Stalled),
         ("busy", Self::Busy),
+        ("failed", Self::Failed),
     ];
 
     /// Returns whether no more beats are expected.
     pub(super) fn is_end(self) -> bool {
-        matches!(self, Self::Down | Self::Stopped)
+        self == Self::Down || self.is_said()
+    }
+
+    /// Returns whether the client itself said that it ended.
+    pub(super) fn is_said(self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed)
     }
 }
 
@@ -130,6 +138,11 @@ pub enum Change {
         /// Time since the last new beat.
         silence_ns: i64,
     },
+    /// The client said that it failed.
+    Failed {
+        /// The type of the exception.
+        error: Option<Box<[u8]>>,
+    },
     /// A beat was received.
     Heard {
         /// Its number.
@@ -195,6 +208,8 @@ pub enum Change {
     Stalled {
         /// Time since the last progress.
         age_ns: Option<i64>,
+        /// The task that makes none, if tasks are named.
+        task: Option<Box<[u8]>>,
     },
     /// The client said goodbye.
     Stopped,

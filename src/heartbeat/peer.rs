@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::NS_PER_SECOND;
 use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
+use crate::wire::Beat;
 use crate::wire::beat::Status;
 
 /// A client as shown to the user.
@@ -35,6 +36,12 @@ pub struct Peer {
     pub status: Option<Status>,
     /// Age of its application's last progress, as of the last beat.
     pub progress_age_ns: Option<i64>,
+    /// The task of that progress, if tasks are named.
+    pub task: Option<Box<[u8]>>,
+    /// Its application's failures since it started.
+    pub failures: Option<u64>,
+    /// The type of the exception that ended it.
+    pub error: Option<Box<[u8]>>,
 }
 
 /// Compact record of a client, kept in the table.
@@ -136,8 +143,24 @@ pub(super) struct Details {
     pub(super) delayed_since_ns: Option<i64>,
     pub(super) status: Option<Status>,
     pub(super) progress_age_ns: Option<i64>,
-    /// When it became busy, stalled or stopped.
+    pub(super) task: Option<Box<[u8]>>,
+    pub(super) failures: Option<u64>,
+    pub(super) error: Option<Box<[u8]>>,
+    /// When it became busy or stalled, or ended.
     pub(super) since_ns: i64,
+}
+
+impl Details {
+    /// Records the state of the application that a beat declares.
+    pub(super) fn declare(&mut self, beat: &Beat<'_>) {
+        (self.status, self.progress_age_ns) = (beat.status, beat.age_ns);
+        self.failures = beat.failures.or(self.failures);
+        for (known, word) in [(&mut self.task, beat.task), (&mut self.error, beat.error)] {
+            if known.as_deref() != word {
+                *known = word.map(Into::into);
+            }
+        }
+    }
 }
 
 impl Record {

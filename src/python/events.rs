@@ -91,6 +91,28 @@ value! {
 }
 
 value! {
+    /// A client said that it failed: an exception ended its program.
+    Failed in "udpulse.events" {
+        *,
+        /// The client's (host, port).
+        address: Address,
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
+        time: f64,
+        /// The type of the exception; None if it is not told.
+        error: Option<String> = None,
+        /// The highest number received before; None without numbers.
+        last_seq: Option<u64> = None,
+        /// The number of its beats received before, each counted once.
+        received: u64 = 0,
+        /// The number of beats due before, from the first received to the highest; None without
+        /// numbers.
+        expected: Option<u64> = None,
+        /// The client's name; None if it declares none.
+        name: Option<String> = None,
+    }
+}
+
+value! {
     /// A beat that is neither a LateBeat nor a goodbye. Duplicates are reported only with
     /// `old_beats="accept"`.
     Heard in "udpulse.events" {
@@ -173,6 +195,8 @@ value! {
         alive: usize,
         /// The (host, port) of each silent client, at most 1024.
         listed: Vec<Address> = (),
+        /// None: the event is about the server itself.
+        name: Option<String> = None,
     }
 }
 
@@ -202,6 +226,8 @@ value! {
         time: f64,
         /// The length of the pause, in seconds.
         duration: f64,
+        /// None: the event is about the server itself.
+        name: Option<String> = None,
     }
 }
 
@@ -215,7 +241,8 @@ value! {
         time: f64,
         /// The number of that beat; None if it carries none.
         seq: Option<u64> = None,
-        /// The state that ended: "suspect", "down", "stopped", "busy" or "stalled".
+        /// The state that ended: "suspect", "down", "stopped", "busy", "stalled" or
+        /// "failed".
         state: Word<State>,
         /// How long that state, or the silence, lasted, in seconds.
         duration: f64,
@@ -260,6 +287,8 @@ value! {
         time: f64,
         /// The time since the application's last progress, in seconds; None if not reported.
         age: Option<f64> = None,
+        /// The task that makes none; None if tasks are not named.
+        task: Option<String> = None,
         /// The highest number received before; None without numbers.
         last_seq: Option<u64> = None,
         /// The number of its beats received before, each counted once.
@@ -338,6 +367,7 @@ pub(super) enum Event {
     ClockStepped(ClockStepped),
     Conflict(Conflict),
     Down(Down),
+    Failed(Failed),
     Heard(Heard),
     Ignored(Ignored),
     LateBeat(LateBeat),
@@ -354,6 +384,7 @@ pub(super) enum Event {
 }
 
 impl From<heartbeat::Event> for Event {
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     fn from(event: heartbeat::Event) -> Self {
         let address = address(event.address);
         let time = seconds(event.at.wall_ns);
@@ -385,6 +416,15 @@ impl From<heartbeat::Event> for Event {
                 timeout,
                 name,
             }),
+            Change::Failed { error } => Self::Failed(Failed {
+                address,
+                time,
+                error: error.as_deref().map(text),
+                last_seq,
+                received,
+                expected,
+                name,
+            }),
             Change::Heard { seq, difference_ns, payload } => Self::Heard(Heard {
                 address,
                 time,
@@ -404,12 +444,13 @@ impl From<heartbeat::Event> for Event {
                 silent,
                 alive,
                 listed: listed.iter().copied().map(self::address).collect(),
+                name,
             }),
             Change::Moved { from } => {
                 Self::Moved(Moved { address, time, old: self::address(from), name })
             }
             Change::Paused { for_ns } => {
-                Self::Paused(Paused { address, time, duration: seconds(for_ns) })
+                Self::Paused(Paused { address, time, duration: seconds(for_ns), name })
             }
             Change::Recovered { from, for_ns, seq } => Self::Recovered(Recovered {
                 address,
@@ -430,10 +471,11 @@ impl From<heartbeat::Event> for Event {
                 expected,
                 name,
             }),
-            Change::Stalled { age_ns } => Self::Stalled(Stalled {
+            Change::Stalled { age_ns, task } => Self::Stalled(Stalled {
                 address,
                 time,
                 age: age_ns.map(seconds),
+                task: task.as_deref().map(text),
                 last_seq,
                 received,
                 expected,

@@ -22,7 +22,7 @@ const UNREAD: usize = 65_536;
 
 value! {
     /// Datagram counts of a HeartbeatServer:
-    /// received = beats + goodbyes + duplicates + stale + ignored + rejected.
+    /// received = beats + goodbyes + duplicates + stale + refused + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
         *,
         /// Datagrams received.
@@ -31,17 +31,23 @@ value! {
         beats: u64 = 0,
         /// Heartbeats among `beats` that had been reported lost.
         late_beats: u64 = 0,
-        /// Goodbyes; a client sends several, because one may be lost.
+        /// Goodbyes, after a failure or not; a client sends several, because one may be lost.
         goodbyes: u64 = 0,
         /// Heartbeats received before.
         duplicates: u64 = 0,
         /// Heartbeats too old to tell whether they are duplicates, or from a client's previous
         /// start.
         stale: u64 = 0,
+        /// Heartbeats and goodbyes that do not prove to be from the client they name: without the
+        /// boot id that it has sent, or a goodbye from an address that it has not beaten from.
+        refused: u64 = 0,
         /// Datagrams that are not heartbeats: they carry neither a number nor a time.
         ignored: u64 = 0,
         /// Datagrams of new clients that found the table full.
         rejected: u64 = 0,
+        /// Datagrams among `received` whose name is longer than 255 bytes and was therefore not
+        /// read.
+        overlong_names: u64 = 0,
         /// Datagrams that this host dropped because the server did not read them in time; not
         /// included in `received`.
         receive_drops: u64 = 0,
@@ -60,8 +66,8 @@ value! {
         address: Address,
         /// "unknown" (heard once), "learning" (its interval is not known yet), "up", "overdue" (a
         /// beat is overdue by half an interval), "suspect", "down", "stopped" (it said goodbye),
-        /// "stalled" (it beats, but its application makes no progress) or "busy" (it announced a
-        /// silence).
+        /// "stalled" (it beats, but its application makes no progress), "busy" (it announced a
+        /// silence) or "failed" (it said that it failed).
         state: Word<State>,
         /// The receive time of its last new beat, in seconds since the Unix epoch.
         last_received_at: f64,
@@ -96,6 +102,13 @@ value! {
         /// The time from its application's last progress to its last beat, in seconds; None if not
         /// reported.
         progress_age: Option<f64> = None,
+        /// The task of that progress, the one that has made none for longest; None if tasks are not
+        /// named.
+        task: Option<String> = None,
+        /// The number of its application's failures since its start; None if not reported.
+        failures: Option<u64> = None,
+        /// The type of the exception that ended it, if it is "failed" and told.
+        error: Option<String> = None,
     }
 }
 
@@ -157,7 +170,7 @@ impl Words for OldBeats {
 /// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
 /// Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
-/// Moved, Conflict, Stalled, Busy, Stopped, ClockStepped) and of the server (Paused, MassSilence).
+/// Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
@@ -216,8 +229,10 @@ impl HeartbeatServer {
             goodbyes,
             duplicates,
             stale,
+            refused,
             ignored,
             rejected,
+            overlong_names,
             receive_drops,
             replied,
             send_failed,
@@ -229,8 +244,10 @@ impl HeartbeatServer {
             goodbyes,
             duplicates,
             stale,
+            refused,
             ignored,
             rejected,
+            overlong_names,
             receive_drops,
             replied,
             send_failed,
@@ -242,13 +259,22 @@ impl HeartbeatServer {
         self.handle.look(py, snapshot).iter().map(peer).collect()
     }
 
+    /// Returns the client that declares `name`; None if none was heard since the last start.
+    ///
+    /// name: a name as in `Peer.name`.
+    #[pyo3(signature = (name), text_signature = "($self, name)")]
+    fn peer(&self, py: Python<'_>, name: &str) -> Option<Peer> {
+        let named = |server: &mut Server| server.named(name.as_bytes(), now().mono_ns);
+        self.handle.look(py, named).as_ref().map(peer)
+    }
+
     /// Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
     ///
     /// address, name, state: object (str; name None if the client declares none).
     /// port: uint16.
     /// last_received_at_ns: int64, nanoseconds since `started_at`.
     /// received, reordered, duplicates: uint64.
-    /// seq, expected, boot: float64, exact up to 2**53; NaN if there is none.
+    /// seq, expected, boot, failures: float64, exact up to 2**53; NaN if there is none.
     /// timeout_ns: int64, nanoseconds.
     /// interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nanoseconds; NaN if there is
     /// none.
@@ -279,6 +305,7 @@ impl HeartbeatServer {
         table.add("delay_ns", durations(|peer| peer.delay_ns))?;
         table.add("difference_ns", durations(|peer| peer.difference_ns))?;
         table.add("boot", numbers(|peer| peer.boot))?;
+        table.add("failures", numbers(|peer| peer.failures))?;
         table.add("progress_age_ns", durations(|peer| peer.progress_age_ns))?;
         Ok(table.into_dict())
     }
@@ -315,6 +342,9 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         boot: peer.boot,
         status: peer.status.map(Word),
         progress_age: peer.progress_age_ns.map(seconds),
+        task: peer.task.as_deref().map(text),
+        failures: peer.failures,
+        error: peer.error.as_deref().map(text),
     }
 }
 

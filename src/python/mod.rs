@@ -32,8 +32,8 @@ mod _core {
     use super::echo_server::{EchoCounters, EchoServer, EchoTruth, LinkCounters};
     #[pymodule_export]
     use super::events::{
-        Busy, ClockStepped, Conflict, Down, Heard, Ignored, LateBeat, Lost, MassSilence, Moved,
-        Paused, Recovered, Restarted, Stalled, Stopped, Suspect, Up,
+        Busy, ClockStepped, Conflict, Down, Failed, Heard, Ignored, LateBeat, Lost, MassSilence,
+        Moved, Paused, Recovered, Restarted, Stalled, Stopped, Suspect, Up,
     };
     #[pymodule_export]
     use super::fates::{Fate, Reply};

@@ -135,6 +135,12 @@ impl<'a> Beat<'a> {
         self.reading.seq.is_some() || *self != Self::default()
     }
 
+    /// Returns whether the sender says that this is its end.
+    #[must_use]
+    pub fn is_goodbye(&self) -> bool {
+        matches!(self.status, Some(Status::Bye | Status::Failed))
+    }
+
     /// Parses the declarations after the letters of the first word: `;key=value` at least once, up
     /// to a blank. Returns the rest of the text, or all of it if there are none.
     fn read_declarations(&mut self, text: &'a [u8]) -> &'a [u8] {

@@ -8,7 +8,7 @@ import click
 from udpulse import HeartbeatServer, Peer
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
-from udpulse.events import Down, Event, Heard, Ignored, Stopped, Up
+from udpulse.events import Down, Event, Failed, Heard, Ignored, Stopped, Up
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind
 from udpulse.lab.screens import client_name, counted, joined
@@ -69,7 +69,7 @@ def watch(
                     screen.show(label(event) + line)
                 for note in notes.of(event):
                     screen.note(note)
-                if isinstance(event, (Down, Stopped)) and not keep_running:
+                if isinstance(event, (Down, Failed, Stopped)) and not keep_running:
                     break
     except KeyboardInterrupt:
         for peer in server.peers():
@@ -80,6 +80,7 @@ def watch(
         (counters.ignored, "ignored: no heartbeat"),
         (counters.duplicates, "repeated a number"),
         (counters.stale, "had a number too old to judge"),
+        (counters.refused, "did not prove to be of the client"),
         (counters.rejected, "ignored: of another client"),
         (counters.send_failed, "could not be answered"),
     ):

@@ -7,6 +7,7 @@ from udpulse.events import (
     Busy,
     Down,
     Event,
+    Failed,
     Heard,
     LateBeat,
     Lost,
@@ -86,6 +87,9 @@ def heartbeat_lines(event: Event) -> Iterator[str]:
             yield f"The client has started again at {seq}"
         case Recovered(seq=seq):
             yield "The client is back" + ("" if seq is None else f" at {seq}")
+        case Failed(error=error, received=received, expected=expected):
+            yield "The client says that it has failed" + ("" if error is None else f": {error}")
+            yield received_line(received, expected)
         case Stopped(received=received, expected=expected):
             yield "The client has said goodbye"
             yield received_line(received, expected)

@@ -28,18 +28,18 @@ impl Server {
             }
         }
         let known = self.table.address(index);
-        if beat.status == Some(Status::Bye) {
+        if beat.is_goodbye() {
             if self.table.is_same(known, *from) {
                 self.on_goodbye(index, received);
             } else {
                 // A goodbye from another address could be forged to silence an alarm.
-                self.counters.stale += 1;
+                self.counters.refused += 1;
             }
             return false;
         }
         let record = self.table.record_mut(index);
         let order = record.send_order(at.mono_ns, *difference_ns);
-        let has_ended = record.state == State::Stopped;
+        let has_ended = record.state.is_said();
         let copy_ns = if has_ended { COPY_OF_ENDED_NS } else { COPY_NS };
         let is_soon = at.mono_ns.saturating_sub(record.last_received_ns) < copy_ns;
         let sequence = record.sequence;
@@ -56,7 +56,7 @@ impl Server {
             return true;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
-        let has_announced = matches!(record.state, State::Stopped | State::Busy);
+        let has_announced = has_ended || record.state == State::Busy;
         if seq.is_none() && order == SendOrder::Unknown && has_ended && is_soon && !accepts_old {
             // It may be a copy of a beat from before the goodbye.
             return false;
@@ -104,7 +104,7 @@ impl Server {
         let ReceivedBeat { at, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
         let record = self.table.record_mut(index);
-        let has_ended = record.state == State::Stopped;
+        let has_ended = record.state.is_said();
         let order = record.send_order(at.mono_ns, *difference_ns);
         let is_newest = record.sequence.is_ahead(seq) || order.may_be_newer();
         if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
@@ -137,8 +137,8 @@ impl Server {
     /// Handles a beat from a boot other than the current one. Returns whether that boot becomes the
     /// current one.
     fn follow_other_boot(&mut self, index: usize, received: &ReceivedBeat<'_>, boot: u64) -> bool {
-        if received.beat.status == Some(Status::Bye) {
-            self.counters.stale += 1;
+        if received.beat.is_goodbye() {
+            self.counters.refused += 1;
             return false;
         }
         let seq = received.beat.reading.seq;
@@ -155,7 +155,7 @@ impl Server {
                 *highest = seq;
                 details.rivals = details.rivals.saturating_add(1);
             }
-            let is_silent = matches!(state, State::Suspect | State::Down | State::Stopped);
+            let is_silent = state == State::Suspect || state.is_end();
             let rivals = details.rivals;
             if !(is_new && rivals >= 2 && is_silent) {
                 self.counters.stale += 1;
@@ -204,7 +204,8 @@ impl Server {
         // The gap after an announced silence says nothing about the interval, nor does the gap
         // before an announcement, which is sent out of turn. A gap after a suspicion is not a usual
         // one, but several may show that the interval has changed.
-        let mut is_gap = !matches!(record.state, State::Stopped | State::Busy)
+        let mut is_gap = !record.state.is_said()
+            && record.state != State::Busy
             && beat.status != Some(Status::Busy);
         let is_usual = !matches!(record.state, State::Suspect | State::Down);
         let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns);
@@ -297,15 +298,15 @@ impl Server {
         {
             *estimate = Estimate::default();
         }
-        if beat.status.is_some() || beat.age_ns.is_some() {
-            let details = self.table.details_or_default(index);
-            (details.status, details.progress_age_ns) = (beat.status, beat.age_ns);
+        if beat.status.is_some() || beat.age_ns.is_some() || beat.failures.is_some() {
+            self.table.details_or_default(index).declare(beat);
         }
         let has_learned = self.has_learned(index);
         let record = self.table.record_mut(index);
         let old = record.state;
         let new = match beat.status {
             Some(Status::Bye) => State::Stopped,
+            Some(Status::Failed) => State::Failed,
             Some(Status::Busy) => State::Busy,
             Some(Status::Stalled) => State::Stalled,
             _ if !record.is_proven() => State::Unknown,
@@ -356,8 +357,11 @@ impl Server {
         let ReceivedBeat { at, beat, .. } = received;
         let change = match new {
             State::Stopped => Some(Change::Stopped),
+            State::Failed => Some(Change::Failed { error: beat.error.map(Into::into) }),
             State::Busy => Some(Change::Busy { for_ns: beat.busy_ns.unwrap_or_default() }),
-            State::Stalled => Some(Change::Stalled { age_ns: beat.age_ns }),
+            State::Stalled => {
+                Some(Change::Stalled { age_ns: beat.age_ns, task: beat.task.map(Into::into) })
+            }
             _ => match old {
                 State::Unknown | State::Learning | State::Up => None,
                 _ => {
@@ -370,7 +374,7 @@ impl Server {
                 }
             },
         };
-        if matches!(new, State::Stopped | State::Busy | State::Stalled) {
+        if new.is_said() || matches!(new, State::Busy | State::Stalled) {
             self.table.details_or_default(index).since_ns = at.mono_ns;
         }
         self.set_state(index, new);

@@ -22,7 +22,7 @@ impl Server {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let record = self.table.record(index);
         match state {
-            State::Stopped => i64::MAX,
+            State::Stopped | State::Failed => i64::MAX,
             State::Busy => {
                 let for_ns = received.beat.busy_ns.unwrap_or_default();
                 record.last_received_ns.saturating_add(for_ns).saturating_add(down_ns)

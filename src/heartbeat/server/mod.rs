@@ -7,10 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::heartbeat::peer::{Details, NONE, Record};
-use crate::heartbeat::table::Table;
+use crate::heartbeat::table::{Key, Table};
 use crate::heartbeat::{Change, Detector, Event, Kind, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
-use crate::wire::beat::Status;
 use crate::wire::{Beat, shown};
 use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
 
@@ -63,8 +62,8 @@ pub struct ServerConfig {
     pub events: usize,
 }
 
-/// Counters of a heartbeat server: `received = beats + goodbyes + duplicates + stale + ignored +
-/// rejected`.
+/// Counters of a heartbeat server. Each datagram in `received` is one of `beats`, `goodbyes`,
+/// `duplicates`, `stale`, `refused`, `ignored` and `rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Datagrams received.
@@ -73,16 +72,20 @@ pub struct ServerCounters {
     pub beats: u64,
     /// Beats among them that had been counted lost.
     pub late_beats: u64,
-    /// Goodbyes.
+    /// Goodbyes, after a failure or not.
     pub goodbyes: u64,
     /// Repeated heartbeats.
     pub duplicates: u64,
     /// Heartbeats too old to classify, or of a boot that has ended.
     pub stale: u64,
+    /// Beats and goodbyes that do not prove to be from the client they name.
+    pub refused: u64,
     /// Datagrams without a number, a time or a declaration.
     pub ignored: u64,
     /// Datagrams of clients that found the table full.
     pub rejected: u64,
+    /// Datagrams, included above, whose name is too long and was skipped.
+    pub overlong_names: u64,
     /// Datagrams that this host's kernel dropped because they were not read in time.
     pub receive_drops: u64,
     /// Answers sent.
@@ -158,7 +161,13 @@ impl Server {
         }
     }
 
-    fn parse<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> ReceivedBeat<'a> {
+    fn parse<'a>(
+        &mut self,
+        at: Stamp,
+        mut from: SocketAddr,
+        datagram: &'a [u8],
+    ) -> ReceivedBeat<'a> {
+        from.set_ip(from.ip().to_canonical());
         let beat = Beat::read(datagram);
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
@@ -180,6 +189,7 @@ impl Server {
             return false;
         }
         self.counters.received += 1;
+        self.counters.overlong_names += u64::from(beat.overlong);
         let key = self.table.key(from, beat.name);
         let is_heard = match self.table.find(hash, &key, hint as usize) {
             Some(index) => self.follow(index, received),
@@ -187,7 +197,7 @@ impl Server {
             None => return false,
         };
         // A goodbye has an event of its own.
-        if is_heard && self.config.every_beat && beat.status != Some(Status::Bye) {
+        if is_heard && self.config.every_beat && !beat.is_goodbye() {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
             let payload = shown(datagram);
@@ -208,6 +218,14 @@ impl Server {
     /// Returns the clients as of `now_ns` on the monotonic clock, in no particular order.
     pub fn peers(&self, now_ns: i64) -> impl Iterator<Item = Peer> {
         (0..self.table.len()).map(move |index| self.peer(index, now_ns))
+    }
+
+    /// Returns the client that declares `name`, as of `now_ns`.
+    #[must_use]
+    pub fn named(&self, name: &[u8], now_ns: i64) -> Option<Peer> {
+        let key = Key::Name(name);
+        let index = self.table.find(self.table.hash(&key), &key, NONE as usize)?;
+        Some(self.peer(index, now_ns))
     }
 
     fn peer(&self, index: usize, now_ns: i64) -> Peer {
@@ -231,6 +249,9 @@ impl Server {
             boot: details.and_then(|details| details.boot),
             status: details.and_then(|details| details.status),
             progress_age_ns: details.and_then(|details| details.progress_age_ns),
+            task: details.and_then(|details| details.task.clone()),
+            failures: details.and_then(|details| details.failures),
+            error: details.and_then(|details| details.error.clone()),
         }
     }
 
@@ -306,7 +327,7 @@ impl Server {
         }
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
         let mut record = Record::new(beat.reading.seq, at.mono_ns);
-        if beat.status == Some(Status::Bye) {
+        if beat.is_goodbye() {
             self.counters.goodbyes += 1;
             record.sequence = Sequence::default();
         } else {
@@ -372,7 +393,7 @@ impl Server {
 }
 
 fn ended(counts: &[usize; State::ALL.len()]) -> usize {
-    counts[State::Down as usize] + counts[State::Stopped as usize]
+    [State::Down, State::Stopped, State::Failed].iter().map(|state| counts[*state as usize]).sum()
 }
 
 impl Machine for Server {

@@ -92,8 +92,10 @@ fn plain(second: i64) -> String {
 }
 
 fn assert_adds_up(counters: ServerCounters) {
-    let ServerCounters { beats, goodbyes, duplicates, stale, ignored, rejected, .. } = counters;
-    assert_eq!(counters.received, beats + goodbyes + duplicates + stale + ignored + rejected);
+    let ServerCounters { beats, goodbyes, duplicates, stale, refused, ignored, rejected, .. } =
+        counters;
+    let sum = beats + goodbyes + duplicates + stale + refused + ignored + rejected;
+    assert_eq!(counters.received, sum);
 }
 
 #[test]
@@ -334,7 +336,7 @@ fn goodbye_busy_and_stalled_are_states_of_their_own() {
     server.beats(1000, 1, says("s=ok"));
     let expected = [
         Change::Up { seq: Some(0) },
-        Change::Stalled { age_ns: Some(7_200_000_000) },
+        Change::Stalled { age_ns: Some(7_200_000_000), task: None },
         Change::Busy { for_ns: 60 * SECOND },
         Change::Recovered { from: State::Busy, for_ns: 55 * SECOND, seq: Some(60) },
         Change::Lost { first: 6, last: 59 },
@@ -343,6 +345,51 @@ fn goodbye_busy_and_stalled_are_states_of_their_own() {
         Change::Lost { first: 64, last: 999 },
     ];
     assert_eq!(server.changes(), expected);
+}
+
+#[test]
+fn a_failure_and_the_state_of_the_application_are_told() {
+    let mut server = Driven::new(multiple());
+    let says = |what: &'static str| {
+        move |second: i64| format!("hb;i=1000;id=x;{what} {second} {}.000000", WALL_S + second)
+    };
+    server.beats(0, 3, says("a=5;t=poll;f=2"));
+    server.beats(3, 1, says("s=stalled;a=7200;t=write;f=3"));
+    let peer = server.0.named(b"x", 3 * SECOND).unwrap();
+    assert_eq!((peer.task.as_deref(), peer.failures), (Some(&b"write"[..]), Some(3)));
+    assert_eq!(server.0.named(b"y", 0), None);
+    server.beats(4, 3, says("s=failed;e=OSError"));
+    server.run_until(1000 * SECOND);
+    let peer = server.peer(1000 * SECOND);
+    assert_eq!((peer.state, peer.error.as_deref()), (State::Failed, Some(&b"OSError"[..])));
+    assert_eq!(peer.failures, Some(3));
+    server.beats(1000, 1, says("s=ok"));
+    let expected = [
+        Change::Up { seq: Some(0) },
+        Change::Stalled { age_ns: Some(7_200_000_000), task: Some(b"write"[..].into()) },
+        Change::Failed { error: Some(b"OSError"[..].into()) },
+        Change::Recovered { from: State::Failed, for_ns: 996 * SECOND, seq: Some(1000) },
+        Change::Lost { first: 7, last: 999 },
+    ];
+    assert_eq!(server.changes(), expected);
+    assert_adds_up(server.0.counters());
+}
+
+#[test]
+fn an_ipv4_client_of_an_ipv6_socket_is_ipv4() {
+    let mut server = Driven::new(multiple());
+    server.hear(0, "[::ffff:127.0.0.1]:1".parse().unwrap(), "hb 1");
+    server.hear(1, client(1), "hb 2");
+    assert_eq!((server.0.peer_count(), server.peer(1).address), (1, client(1)));
+}
+
+#[test]
+fn an_overlong_name_is_counted_and_not_a_name() {
+    let mut server = Driven::new(multiple());
+    server.hear(0, client(1), &format!("hb;id={} 1", "x".repeat(255)));
+    server.hear(0, client(2), &format!("hb;id={} 1", "x".repeat(256)));
+    let named: Vec<_> = server.0.peers(0).map(|peer| peer.name.is_some()).collect();
+    assert_eq!((named, server.0.counters().overlong_names), (vec![true, false], 1));
 }
 
 #[test]
@@ -362,7 +409,7 @@ fn a_stranger_cannot_say_goodbye_for_another() {
     server.hear(3 * SECOND, client(2), "hb;b=a;id=api;s=bye 3 1486420003.0");
     server.hear(3 * SECOND, client(1), "hb;b=b;id=api;s=bye 3 1486420003.0");
     assert_eq!(server.peer(0).state, State::Up);
-    assert_eq!(server.0.counters().stale, 2);
+    assert_eq!(server.0.counters().refused, 2);
     assert_adds_up(server.0.counters());
 }
 
