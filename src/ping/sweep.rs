@@ -69,6 +69,8 @@ pub struct Sweep {
     /// The last round that each target has started.
     latest: Vec<Option<usize>>,
     rounds: Slab<Round>,
+    /// The sessions of each flow, with the numbers of their rounds.
+    sessions: Vec<Slab<Session>>,
     /// Rounds that are not decided although the next one has started, by target and number.
     overdue: HashMap<(usize, u64), usize>,
     /// The round and flow of each token.
@@ -95,13 +97,11 @@ pub struct Finished {
 }
 
 /// The probes of one round to one target.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Round {
     target: usize,
     /// From 0.
     number: u64,
-    /// A session for each flow.
-    sessions: Vec<Session>,
     /// Whether all probes were sent and decided.
     finished: bool,
 }
@@ -159,7 +159,8 @@ impl Sweep {
             shares: shares.map(|(flow, group)| share(flow, group)).collect(),
             groups,
             latest: vec![None; targets],
-            rounds: Slab::new(),
+            rounds: Slab::with_capacity(targets),
+            sessions: (0..config.flows).map(|_| Slab::with_capacity(targets)).collect(),
             overdue: HashMap::default(),
             of_token: HashMap::default(),
             of_address: HashMap::default(),
@@ -181,23 +182,29 @@ impl Sweep {
     /// first. `ended` if the sweep was stopped.
     #[must_use]
     pub fn reports(&self, target: usize, ended: bool) -> Vec<Report> {
-        let last = self.latest[target].map(|round| self.rounds[round].reports(ended));
-        self.labelled(target, last.unwrap_or_else(|| vec![Report::default()]))
+        match self.latest[target] {
+            Some(last) => self.round_reports(last, ended),
+            None => self.labelled(target, vec![Report::default()]),
+        }
     }
 
-    /// Ends the sweep. Returns the [`reports`](Self::reports) of each target, in their order.
-    pub fn take_reports(&mut self) -> Vec<Vec<Report>> {
-        let targets = self.latest.len();
+    /// Returns the report of each flow of a round.
+    fn round_reports(&self, round: usize, ended: bool) -> Vec<Report> {
+        let flows = (0..).zip(&self.sessions);
+        let reports = flows.map(|(flow, sessions)| sessions[round].flow_report(flow, ended));
+        self.labelled(self.rounds[round].target, reports.collect())
+    }
+
+    /// Ends the sweep. Returns the [`reports`](Self::reports) of a target, which are not kept.
+    pub fn take_reports(&mut self, target: usize) -> Vec<Report> {
         self.config.rounds = Some(0);
-        self.of_token.clear();
-        let take = |target: usize| match self.latest[target].take() {
-            Some(last) => {
-                let reports = self.rounds.remove(last).end();
-                self.labelled(target, reports)
-            }
-            None => self.reports(target, true),
-        };
-        (0..targets).map(take).collect()
+        self.of_token = HashMap::default();
+        let Some(last) = self.latest[target].take() else { return self.reports(target, true) };
+        self.rounds.remove(last);
+        let flows = (0..).zip(&mut self.sessions);
+        let reports = flows.map(|(flow, sessions)| sessions.remove(last).into_report(flow));
+        let reports = reports.collect();
+        self.labelled(target, reports)
     }
 
     /// Adds the names of a target to its reports.
@@ -284,45 +291,46 @@ impl Sweep {
             linger_ns: Some(0),
             events: 0,
         };
-        let (round, flows) = (self.rounds.vacant_key(), self.config.flows);
-        let mut session = |flow| {
+        let round = self.rounds.insert(Round { target, number, finished: false });
+        for (flow, sessions) in (0..).zip(&mut self.sessions) {
             if self.secrets.is_empty() {
                 self.secrets = Random::secrets(SECRETS);
             }
             let secret = self.secrets.pop().unwrap_or_default();
-            let session = Session::with_secret(share(&config, flows, flow), secret);
+            let config = share(&config, self.config.flows, flow);
+            let session = Session::with_secret(config, secret);
             self.of_token.extend(session.token().map(|token| (token, (round, flow as usize))));
-            session
-        };
-        let sessions = (0..flows).map(&mut session).collect();
-        self.rounds.insert(Round { target, number, sessions, finished: false });
+            sessions.insert(session);
+        }
         self.latest[target] = Some(round);
         round
     }
 
     fn forget(&mut self, round: usize) {
-        for token in self.rounds.remove(round).sessions.iter().filter_map(Session::token) {
-            self.of_token.remove(&token);
+        self.rounds.remove(round);
+        for sessions in &mut self.sessions {
+            if let Some(token) = sessions.remove(round).token() {
+                self.of_token.remove(&token);
+            }
         }
     }
 
     /// Follows a change of a round in one flow: reports it if it is finished, and forgets it if the
     /// next one has started.
     fn follow(&mut self, round: usize, flow: usize) {
-        let Round { target, number, sessions, finished } = &mut self.rounds[round];
-        let (target, number) = (*target, *number);
-        match sessions[flow].take_last_verdict() {
+        let Round { target, number, finished } = self.rounds[round];
+        match self.sessions[flow][round].take_last_verdict() {
             Some(Verdict::Answered) => self.config.targets[target].2.on_answer(),
             Some(_) => self.config.targets[target].2.on_silence(),
             None => {}
         }
-        if *finished || !sessions.iter().all(|session| session.is_done(0)) {
+        if finished || !self.sessions.iter().all(|sessions| sessions[round].is_done(0)) {
             return;
         }
-        *finished = true;
+        self.rounds[round].finished = true;
         if self.events.wanted() {
-            let reports = self.rounds[round].reports(true);
-            self.events.push(Finished { reports: self.labelled(target, reports), target });
+            let reports = self.round_reports(round, true);
+            self.events.push(Finished { target, reports });
         }
         if self.overdue.remove(&(target, number)).is_some() {
             self.forget(round);
@@ -345,7 +353,7 @@ impl Sweep {
     /// Returns the session that a probe of ours belongs to, with its round.
     fn session_of(&mut self, probe: &[u8]) -> Option<(usize, &mut Session)> {
         let (round, flow) = *self.of_token.get(&token_of(probe)?)?;
-        Some((round, &mut self.rounds[round].sessions[flow]))
+        Some((round, &mut self.sessions[flow][round]))
     }
 
     /// Expires overdue probes and drops entries that were answered.
@@ -354,25 +362,15 @@ impl Sweep {
         while let Some((sent_ns, round)) = self.shares[socket].waiting.front().copied() {
             // The number of a forgotten round may be used again.
             let of_round = self.rounds.get(round).filter(|of| self.serves(socket, of.target));
-            if of_round.is_some_and(|round| round.sessions[flow].counters().pending > 0) {
+            if of_round.is_some() && self.sessions[flow][round].counters().pending > 0 {
                 if now_ns < sent_ns.saturating_add(timeout_ns) {
                     return;
                 }
-                self.rounds[round].sessions[flow].expire(now_ns);
+                self.sessions[flow][round].expire(now_ns);
                 self.follow(round, flow);
             }
             self.shares[socket].waiting.pop_front();
         }
-    }
-}
-
-impl Round {
-    fn reports(&self, ended: bool) -> Vec<Report> {
-        (0..).zip(&self.sessions).map(|(flow, session)| session.flow_report(flow, ended)).collect()
-    }
-
-    fn end(self) -> Vec<Report> {
-        (0..).zip(self.sessions).map(|(flow, session)| session.into_report(flow)).collect()
     }
 }
 
@@ -425,7 +423,7 @@ impl Machine for Sweep {
         let flow = *flow;
         arrival.from = unmapped(arrival.from);
         if let Some(round) = self.round_of(socket, arrival.datagram, arrival.from) {
-            self.rounds[round].sessions[flow].on_datagram(0, arrival);
+            self.sessions[flow][round].on_datagram(0, arrival);
             self.follow(round, flow);
         }
         None
@@ -467,8 +465,9 @@ impl Machine for Sweep {
             }
             self.of_address.insert(key(address), server);
             if let Some(round) = self.latest[server] {
-                let sessions = self.rounds[round].sessions.iter_mut();
-                sessions.for_each(|session| session.redirect(address, now));
+                for sessions in &mut self.sessions {
+                    sessions[round].redirect(address, now);
+                }
             }
         }
     }
@@ -494,13 +493,13 @@ impl Machine for Sweep {
             let has_address = target.address().is_some();
             let round = self.round(number, round);
             self.shares[socket].waiting.push_back((now.mono_ns, round));
-            let session = &mut self.rounds[round].sessions[flow];
+            let session = &mut self.sessions[flow][round];
             session.expire(heard_ns);
             if has_address {
                 session.send(now);
                 let dual = self.config.dual;
                 let place = |to| if dual { mapped(to) } else { to };
-                let probe = self.rounds[round].sessions[flow].transmit(0);
+                let probe = self.sessions[flow][round].transmit(0);
                 return probe.map(|probe| Transmit { to: place(probe.to), ..probe });
             }
             session.fail_to_send(now);
@@ -537,7 +536,7 @@ impl Machine for Sweep {
     fn on_icmp(&mut self, socket: usize, error: &Icmp<'_>) {
         if let Some(round) = self.round_of(socket, error.datagram, error.to) {
             let flow = self.shares[socket].flow;
-            self.rounds[round].sessions[flow].on_icmp(0, error);
+            self.sessions[flow][round].on_icmp(0, error);
             self.follow(round, flow);
         }
     }
@@ -604,7 +603,8 @@ mod tests {
 
     /// Returns the counters of all targets, which have one flow.
     fn counters(sweep: &mut Sweep) -> Vec<Counters> {
-        sweep.take_reports().iter().map(|flows| flows[0].counters).collect()
+        let targets = 0..sweep.latest.len();
+        targets.map(|target| sweep.take_reports(target)[0].counters).collect()
     }
 
     fn finished(sweep: &mut Sweep) -> Vec<(usize, Counters)> {
@@ -638,7 +638,6 @@ mod tests {
         let mut sweep = Sweep::new(SweepConfig { rounds: None, ..config(0, 1.0) }, 1);
         assert_eq!(sweep.deadline(0), Some(i64::MIN));
         assert!(sent(&mut sweep, 0).is_empty() && sweep.is_done(0));
-        assert!(sweep.take_reports().is_empty());
     }
 
     #[test]
@@ -788,7 +787,7 @@ mod tests {
         arrive(&mut sweep, at(1), to, &echo);
         arrive(&mut sweep, at(1), to, b"noise");
         arrive(&mut sweep, at(1), "[::ffff:192.0.2.1]:9".parse().unwrap(), &echo);
-        let report = sweep.take_reports().remove(0).remove(0);
+        let report = sweep.take_reports(0).remove(0);
         assert_eq!((report.counters.answered, report.counters.foreign), (1, 2));
         assert_eq!(report.address, Some("127.0.1.0:7".parse().unwrap()));
         let sources: Vec<_> = report.path.foreign_sources.keys().map(ToString::to_string).collect();
@@ -843,6 +842,26 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_address_of_this_host_has_its_time() {
+        let mut sweep = sweep(1, 1000.0);
+        let (to, mut echo) = sent(&mut sweep, 5).remove(0);
+        let ip = "192.0.2.1".parse().unwrap();
+        let mut arrival = Arrival::new(at(6), to, &mut echo);
+        arrival.to = Some(crate::Local { ip, interface: 0 });
+        sweep.on_datagram(0, &mut arrival);
+        let (to, probe) = sent(&mut sweep, 7).remove(0);
+        let unreachable = (0..20_000).find(|code| {
+            let error = std::io::Error::from_raw_os_error(*code);
+            error.kind() == std::io::ErrorKind::NetworkUnreachable
+        });
+        sweep.on_send_failed(0, to, &probe, unreachable);
+        let report = sweep.take_reports(0).remove(0);
+        let change = &report.path.changes.last[0];
+        assert_eq!((change.before, change.after), (Some(ip), None));
+        assert_eq!(change.at_ns, at(7).wall_ns);
+    }
+
+    #[test]
     fn a_name_that_moves_is_followed() {
         let (here, there) = ("127.0.1.1:7".parse().unwrap(), "127.0.1.2:7".parse().unwrap());
         let mut each = config(1, 1.0);
@@ -855,7 +874,7 @@ mod tests {
         let (to, second) = sent(&mut sweep, 1010).remove(0);
         assert_eq!(to, there);
         arrive(&mut sweep, at(1011), there, &second);
-        let report = sweep.take_reports().remove(0).remove(0);
+        let report = sweep.take_reports(0).remove(0);
         assert_eq!((report.counters.answered, report.path.changes.count), (2, 1));
         assert_eq!(report.address, Some(there));
     }

@@ -210,15 +210,31 @@ impl PingSweep {
         })
     }
 
-    /// Ends the sweep and returns the reports.
-    fn take_reports(&self, py: Python<'_>) -> Vec<PingReport> {
-        shown(self.handle.look(py, Sweep::take_reports))
+    /// Returns the reports that `look` returns for each target, whose number it gets.
+    fn gather(
+        &self,
+        py: Python<'_>,
+        look: impl Fn(&mut Sweep, usize) -> Vec<Report> + Sync,
+    ) -> PyResult<Vec<Py<PingReport>>> {
+        let all = self.settings.targets.0.len();
+        let mut reports = Vec::with_capacity(all);
+        for first in (0..all).step_by(TOGETHER) {
+            let targets = first..all.min(first + TOGETHER);
+            let look =
+                |sweep: &mut Sweep| targets.clone().map(|target| look(sweep, target)).collect();
+            let mut part: Vec<_> = self.handle.look(py, look);
+            part.resize(targets.len(), Vec::new());
+            for flows in part {
+                reports.push(Py::new(py, PingReport::of_flows(flows))?);
+            }
+        }
+        Ok(reports)
     }
-}
 
-/// Returns the reports of targets, each given by the reports of its flows.
-fn shown(reports: Vec<Vec<Report>>) -> Vec<PingReport> {
-    reports.into_iter().map(PingReport::of_flows).collect()
+    /// Ends the sweep and returns the reports.
+    fn take_reports(&self, py: Python<'_>) -> PyResult<Vec<Py<PingReport>>> {
+        self.gather(py, Sweep::take_reports)
+    }
 }
 
 #[pymethods]
@@ -226,27 +242,16 @@ impl PingSweep {
     /// Returns one PingReport per target, in their order, of its last round, which may be in
     /// progress. Each is consistent even while the sweep runs; that of a target that was not pinged
     /// yet is empty.
-    fn reports(&self, py: Python<'_>) -> Vec<PingReport> {
-        let all = self.settings.targets.0.len();
+    fn reports(&self, py: Python<'_>) -> PyResult<Vec<Py<PingReport>>> {
         let ended = !self.handle.is_running();
-        let mut reports = Vec::with_capacity(all);
-        for first in (0..all).step_by(TOGETHER) {
-            let targets = first..all.min(first + TOGETHER);
-            let look = |sweep: &mut Sweep| {
-                targets.clone().map(|target| sweep.reports(target, ended)).collect()
-            };
-            let mut part: Vec<_> = self.handle.look(py, look);
-            part.resize(targets.len(), Vec::new());
-            reports.extend(shown(part));
-        }
-        reports
+        self.gather(py, |sweep, target| sweep.reports(target, ended))
     }
 
     /// Waits for the last probe and returns the reports.
     #[pyo3(name = "_finish")]
-    fn finish(&self, py: Python<'_>) -> PyResult<Vec<PingReport>> {
+    fn finish(&self, py: Python<'_>) -> PyResult<Vec<Py<PingReport>>> {
         self.handle.join(py)?;
-        Ok(self.take_reports(py))
+        self.take_reports(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -267,7 +272,7 @@ call_options! {
     /// Raises TypeError if a target is not a pair, ValueError if an argument is out of range or if
     /// both rate and interval are given, and OSError if the system refuses the socket. A host
     /// without an address raises nothing: its probes are "send_failed", and `unresolved` says why.
-    function ping_many = ping_blocking -> PyResult<Vec<PingReport>>, rounds = Some(Int(1))
+    function ping_many = ping_blocking -> PyResult<Vec<Py<PingReport>>>, rounds = Some(Int(1))
 }
 
 call_options! {
@@ -281,12 +286,15 @@ call_options! {
     function async_ping_many = ping_async -> PyResult<Py<PyAny>>, rounds = Some(Int(1))
 }
 
-fn ping_blocking(py: Python<'_>, settings: Settings) -> PyResult<Vec<PingReport>> {
+fn ping_blocking(py: Python<'_>, settings: Settings) -> PyResult<Vec<Py<PingReport>>> {
     let sweep = PingSweep::for_call(settings)?;
     let finished = sweep.run(py).and_then(|()| sweep.finish(py));
     finished.map_err(|error| {
         sweep.handle.stop(py);
-        interrupted(py, error, "reports", sweep.take_reports(py))
+        match sweep.take_reports(py) {
+            Ok(reports) => interrupted(py, error, "reports", reports),
+            Err(error) => error,
+        }
     })
 }
 

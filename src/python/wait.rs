@@ -70,15 +70,15 @@ pub(super) fn resolve_each(
     py: Python<'_>,
     endpoints: &[Endpoint],
 ) -> PyResult<Vec<Result<SocketAddr>>> {
-    let names: Vec<_> =
-        (0..).zip(endpoints).filter(|(_, endpoint)| endpoint.literal().is_none()).collect();
+    let mut found: Vec<_> = endpoints.iter().map(|endpoint| endpoint.literal().map(Ok)).collect();
+    let names: Vec<_> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
     let (send, receive) = mpsc::channel();
     for part in names.chunks(names.len().div_ceil(RESOLVERS).max(1)) {
-        let part: Vec<_> = part.iter().map(|&(at, name)| (at, name.clone())).collect();
+        let part: Vec<_> = part.iter().map(|at| (*at, endpoints[*at].clone())).collect();
         let (send, first) = (send.clone(), part[0].1.host.clone());
         let run = move || {
-            let mut found = part.iter().map(|(at, name)| (*at, resolve(name)));
-            found.all(|found: (usize, _)| send.send(found).is_ok())
+            // A failed send means that nobody waits any more.
+            part.iter().all(|(at, name)| send.send((*at, resolve(name))).is_ok())
         };
         thread::Builder::new()
             .name("udpulse".to_owned())
@@ -86,20 +86,13 @@ pub(super) fn resolve_each(
             .map_err(Error::io("start a thread to resolve", first))?;
     }
     drop(send);
-    let mut found = Vec::new();
-    let mut resolved = wait(py, move |slice| match receive.recv_timeout(slice) {
-        Ok(one) => {
-            found.push(one);
+    let found = wait(py, move |slice| match receive.recv_timeout(slice) {
+        Ok((at, one)) => {
+            found[at] = Some(one);
             None
         }
         Err(mpsc::RecvTimeoutError::Timeout) => None,
         Err(mpsc::RecvTimeoutError::Disconnected) => Some(std::mem::take(&mut found)),
     })?;
-    resolved.sort_by_key(|(at, _)| *at);
-    if resolved.len() < names.len() {
-        return Err(failed("the resolver"));
-    }
-    let mut resolved = resolved.into_iter().map(|(_, found)| found);
-    let of = |endpoint: &Endpoint| endpoint.literal().map(Ok).or_else(|| resolved.next());
-    Ok(endpoints.iter().filter_map(of).collect())
+    found.into_iter().collect::<Option<_>>().ok_or_else(|| failed("the resolver"))
 }

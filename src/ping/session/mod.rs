@@ -524,6 +524,7 @@ impl Session {
 
     /// Sends the next probe.
     pub(super) fn send(&mut self, now: Stamp) {
+        self.now = now;
         self.started.get_or_insert(now);
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.decided {
             let seq = self.forgotten() + 1;
