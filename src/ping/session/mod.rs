@@ -556,6 +556,7 @@ impl Session {
         self.report.counters.sent = seq;
         self.report.counters.pending += 1;
         self.closed = self.config.count.is_some_and(|count| seq >= count);
+        self.not_before_ns = i64::MIN;
     }
 
     /// Counts the next probe without sending it: the target has no address.

@@ -134,6 +134,17 @@ fn an_icmp_error_decides_its_probe_without_causing_a_flood() {
 }
 
 #[test]
+fn an_old_icmp_error_does_not_count_as_a_pause() {
+    let mut session = session(3);
+    sent(&mut session, 0);
+    session.on_icmp(0, &port_unreachable(&[]));
+    assert!(sent(&mut session, 5).is_none() && sent(&mut session, 105).is_some());
+    arrive(&mut session, at(900), target(), b"pong");
+    assert!(sent(&mut session, 900).is_some());
+    assert_eq!(session.report().pauses.count, 0);
+}
+
+#[test]
 fn a_reply_revises_the_verdict_of_an_icmp_error() {
     let limits = Config { size: 64, linger_ns: Some(2000 * MS), ..config(2) };
     let mut session = Session::new(limits);
