@@ -247,7 +247,7 @@ impl Outgoing {
 pub(crate) mod by_hand {
     use super::{Arrival, Icmp, Machine};
     use crate::Stamp;
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::SocketAddr;
 
     /// Hands over a datagram. Returns the immediate answer.
     pub(crate) fn arrive(
@@ -262,10 +262,9 @@ pub(crate) mod by_hand {
         Some(payload)
     }
 
-    /// Returns the error of a host that has nothing on the port of `datagram`.
-    pub(crate) fn port_unreachable(datagram: &[u8]) -> Icmp<'_> {
-        let (host, mtu) = (Ipv4Addr::LOCALHOST, None);
-        Icmp { kind: 3, code: 3, router: Some(host.into()), to: (host, 9).into(), mtu, datagram }
+    /// Returns the error of a host that has nothing on the port of `to`, about `datagram`.
+    pub(crate) fn port_unreachable(to: SocketAddr, datagram: &[u8]) -> Icmp<'_> {
+        Icmp { kind: 3, code: 3, router: Some(to.ip()), to, mtu: None, datagram }
     }
 
     /// Sets the time to `now`, with nothing left to read.

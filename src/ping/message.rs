@@ -89,6 +89,17 @@ pub(super) fn numbers_after(
     found.filter_map(|(index, _)| Some((index, whole_number(&text[index + word.len()..])?)))
 }
 
+/// Returns the number of a probe whose end may be missing.
+pub(super) fn quoted_number(probe: &[u8]) -> Option<u64> {
+    let rest = probe.strip_prefix(b"Ping ")?;
+    whole_number(&rest[..rest.iter().position(|byte| *byte == b' ')?])
+}
+
+/// Returns whether `text` begins the probe with this number and ends before its time.
+pub(super) fn is_start(text: &[u8], seq: u64) -> bool {
+    text.is_empty() || format!("Ping {seq} ").as_bytes().starts_with(text)
+}
+
 /// Returns the part of a reply that is searched.
 pub(super) fn searched(reply: &[u8]) -> &[u8] {
     &reply[..reply.len().min(SEARCHED)]
@@ -143,10 +154,8 @@ impl Message {
 
     /// Returns the number of a probe whose end may be missing.
     pub(super) fn number_of(&self, probe: &[u8]) -> Option<u64> {
-        let rest = probe.strip_prefix(b"Ping ")?;
-        let number = &rest[..rest.iter().position(|byte| *byte == b' ')?];
         let is_ours = self.token.is_none_or(|token| token_of(probe) == Some(token));
-        if is_ours { whole_number(number) } else { None }
+        if is_ours { quoted_number(probe) } else { None }
     }
 
     /// Returns whether a reply carries our token, or nearly.
@@ -174,6 +183,16 @@ impl Message {
         };
         self.said = said;
         is_echo
+    }
+
+    /// Returns whether `quote` is the start of the probe, or the probe with padding (RFC 4884).
+    pub(super) fn is_quote(&mut self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
+        let mut said = std::mem::take(&mut self.said);
+        self.write(seq, wall_ns, &mut said);
+        let length = said.len().min(quote.len());
+        let is_quote = said[..length] == quote[..length];
+        self.said = said;
+        is_quote
     }
 
     /// Returns whether `reply` has the length of the probe and differs from it in a few bytes.

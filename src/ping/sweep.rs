@@ -770,10 +770,11 @@ mod tests {
     fn an_icmp_error_is_for_the_probe_that_it_quotes_or_the_target_that_it_names() {
         let mut sweep = sweep(3, 1e9);
         let probes: Vec<_> = (0..3).flat_map(|ms| sent(&mut sweep, ms)).collect();
-        let quoted = port_unreachable(&probes[1].1);
+        let quoted = port_unreachable(probes[1].0, &probes[1].1);
         sweep.on_icmp(0, &quoted);
         sweep.on_icmp(0, &Icmp { to: probes[2].0, datagram: &[], ..quoted });
-        sweep.on_icmp(0, &Icmp { datagram: &[], ..quoted });
+        let stranger = "192.0.2.1:9".parse().unwrap();
+        sweep.on_icmp(0, &Icmp { to: stranger, datagram: &[], ..quoted });
         tick(&mut sweep, at(300));
         let counters = counters(&mut sweep);
         assert_eq!(counters.iter().map(|each| each.refused).collect::<Vec<_>>(), [0, 1, 1]);

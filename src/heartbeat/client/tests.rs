@@ -246,8 +246,9 @@ proptest! {
         let mut datagrams = 0;
         for ((mono_ns, wall_ns), datagram) in story {
             let now = Stamp { mono_ns, wall_ns };
-            arrive(&mut client, now, SocketAddr::from(([127, 0, 0, 1], 1)), &datagram);
-            client.on_icmp(0, &by_hand::port_unreachable(&[]));
+            let server = SocketAddr::from(([127, 0, 0, 1], 1));
+            arrive(&mut client, now, server, &datagram);
+            client.on_icmp(0, &by_hand::port_unreachable(server, &[]));
             by_hand::tick(&mut client, now);
             while transmit(&mut client).is_some() {}
             datagrams += 1;

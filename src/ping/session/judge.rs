@@ -93,7 +93,7 @@ impl Session {
             }
         }
         match self.report.counters.pending {
-            1 => self.first_pending(|_| true).map_or(Match::Foreign, Match::Guess),
+            1 => self.pending().next().map_or(Match::Foreign, |(seq, _)| Match::Guess(seq)),
             _ => Match::Foreign,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
-use crate::ping::message::{Message, Token};
+use crate::ping::message::{Message, Token, is_start, quoted_number};
 use crate::ping::outages::{OUTAGE_AFTER, Outage};
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
@@ -318,12 +318,22 @@ impl Session {
     }
 
     /// Returns whether replies may come from this address; an IPv6 scope or flow label does not
-    /// count.
+    /// count, and an IPv4-mapped address is the IPv4 address.
     fn is_target(&self, from: SocketAddr) -> bool {
-        [Some(self.target), self.former]
-            .into_iter()
-            .flatten()
-            .any(|target| (target.ip(), target.port()) == (from.ip(), from.port()))
+        let place = |of: SocketAddr| (of.ip().to_canonical(), of.port());
+        let targets = [Some(self.target), self.former];
+        targets.into_iter().flatten().any(|target| place(target) == place(from))
+    }
+
+    /// Returns the number of the probe that an ICMP error quotes the start of. If it quotes too
+    /// little to tell, that is the first pending probe without an error that fits.
+    fn quoted(&mut self, quote: &[u8]) -> Option<u64> {
+        let Some(seq) = quoted_number(quote) else {
+            let mut pending = self.pending().filter(|(_, probe)| probe.silence == Verdict::Lost);
+            return pending.map(|(seq, _)| seq).find(|seq| is_start(quote, *seq));
+        };
+        let at = self.remembered(seq)?.at;
+        self.message.is_quote(quote, seq, at.wall_ns).then_some(seq)
     }
 
     fn reply(
@@ -475,11 +485,10 @@ impl Session {
         usize::try_from(self.decided - self.forgotten()).unwrap_or(usize::MAX)
     }
 
-    /// Returns the number of the first pending probe that is `wanted`.
-    fn first_pending(&self, wanted: impl Fn(&Record) -> bool) -> Option<u64> {
-        let pending = |probe: &Record| probe.verdict == Verdict::Pending && wanted(probe);
+    /// Returns the pending probes with their numbers.
+    fn pending(&self) -> impl Iterator<Item = (u64, &Record)> {
         let later = (self.decided + 1..).zip(self.probes.iter().skip(self.first_undecided()));
-        later.into_iter().find(|(_, probe)| pending(probe)).map(|(seq, _)| seq)
+        later.filter(|(_, probe)| probe.verdict == Verdict::Pending)
     }
 
     fn remembered(&mut self, seq: u64) -> Option<&mut Record> {
@@ -611,14 +620,17 @@ impl Machine for Session {
     }
 
     fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
-        self.report.path.add_icmp(error);
         if error.router.is_none() {
             // The send itself fails, too.
+            self.report.path.add_icmp(error);
             return;
         }
-        let seq = self.message.number_of(error.datagram);
-        // If it quotes too little to tell, it is about the first pending probe without an error.
-        let seq = seq.or_else(|| self.first_pending(|probe| probe.silence == Verdict::Lost));
+        // Anybody can send an error that quotes another datagram.
+        let seq = if self.is_target(error.to) { self.quoted(error.datagram) } else { None };
+        if seq.is_none() && !error.datagram.is_empty() {
+            return;
+        }
+        self.report.path.add_icmp(error);
         let refused = error.is_port_unreachable();
         let verdict = if refused { Verdict::Refused } else { Verdict::Unreachable };
         let wait_out = self.config.wait_out;

@@ -120,12 +120,12 @@ fn duplicates_and_strangers_answer_nothing() {
 fn an_icmp_error_decides_its_probe_without_causing_a_flood() {
     let mut session = session(2);
     sent(&mut session, 0);
-    session.on_icmp(0, &port_unreachable(&[]));
+    session.on_icmp(0, &port_unreachable(target(), &[]));
     assert_eq!(verdicts(&mut session), [(1, Verdict::Refused)]);
     assert_eq!(sent(&mut session, 5), None);
     assert_eq!(session.deadline(0), Some(105 * MS));
     assert!(sent(&mut session, 105).is_some());
-    session.on_icmp(0, &Icmp { kind: 11, code: 0, ..port_unreachable(&[]) });
+    session.on_icmp(0, &Icmp { kind: 11, code: 0, ..port_unreachable(target(), &[]) });
     assert_eq!(verdicts(&mut session), [(2, Verdict::Unreachable)]);
     assert!(session.is_done(0));
     let report = session.report();
@@ -137,7 +137,7 @@ fn an_icmp_error_decides_its_probe_without_causing_a_flood() {
 fn an_old_icmp_error_does_not_count_as_a_pause() {
     let mut session = session(3);
     sent(&mut session, 0);
-    session.on_icmp(0, &port_unreachable(&[]));
+    session.on_icmp(0, &port_unreachable(target(), &[]));
     assert!(sent(&mut session, 5).is_none() && sent(&mut session, 105).is_some());
     arrive(&mut session, at(900), target(), b"pong");
     assert!(sent(&mut session, 900).is_some());
@@ -149,11 +149,11 @@ fn a_reply_revises_the_verdict_of_an_icmp_error() {
     let limits = Config { size: 64, linger_ns: Some(2000 * MS), ..config(2) };
     let mut session = Session::new(limits);
     let first = sent(&mut session, 0).unwrap();
-    session.on_icmp(0, &port_unreachable(&[]));
+    session.on_icmp(0, &port_unreachable(target(), &[]));
     tick(&mut session, at(1));
     arrive(&mut session, at(20), target(), first.as_bytes());
     let second = sent(&mut session, 200).unwrap();
-    session.on_icmp(0, &port_unreachable(second.as_bytes()));
+    session.on_icmp(0, &port_unreachable(target(), second.as_bytes()));
     tick(&mut session, at(1200));
     arrive(&mut session, at(1201), target(), second.as_bytes());
     let Report { counters, loss_runs, .. } = session.report();
@@ -165,7 +165,7 @@ fn a_reply_revises_the_verdict_of_an_icmp_error() {
 fn the_lab_waits_out_its_timeout() {
     let mut session = Session::new(Config { wait_out: true, ..config(2) });
     sent(&mut session, 0);
-    session.on_icmp(0, &port_unreachable(&[]));
+    session.on_icmp(0, &port_unreachable(target(), &[]));
     assert_eq!((session.deadline(0), verdicts(&mut session).len()), (Some(1000 * MS), 0));
     assert!(sent(&mut session, 1000).is_some());
     assert_eq!(verdicts(&mut session), [(1, Verdict::Refused)]);
@@ -440,10 +440,39 @@ fn a_refused_probe_is_identified_by_its_text() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
     let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
-    session.on_icmp(0, &port_unreachable(texts[1].as_bytes()));
+    session.on_icmp(0, &port_unreachable(target(), texts[1].as_bytes()));
     tick(&mut session, at(2000));
     let expected = [(2, Verdict::Refused), (1, Verdict::Lost), (3, Verdict::Lost)];
     assert_eq!(verdicts(&mut session), expected);
+}
+
+#[test]
+fn an_icmp_error_about_anything_but_a_probe_is_ignored() {
+    let schedule = Schedule::Periodic { interval_ns: MS };
+    let mut session = Session::new(Config { schedule, size: 64, ..config(3) });
+    let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
+    let (first, second) = (&texts[0], &texts[1]);
+    let stranger = "127.0.0.9:12000".parse().unwrap();
+    session.on_icmp(0, &port_unreachable(stranger, first.as_bytes()));
+    for quote in ["Ping 4 ", "Ping 1 1486420330.000000 ", &first.replace('.', "_"), "x"] {
+        session.on_icmp(0, &port_unreachable(target(), quote.as_bytes()));
+    }
+    assert!(verdicts(&mut session).is_empty() && session.report().path.reasons.is_empty());
+    let padded = [second.as_bytes(), &[0; 64]].concat();
+    for quote in [&b"Ping 3"[..], &padded, &[]] {
+        session.on_icmp(0, &port_unreachable(target(), quote));
+    }
+    let refused = |seq| (seq, Verdict::Refused);
+    assert_eq!(verdicts(&mut session), [3, 2, 1].map(refused));
+}
+
+#[test]
+fn an_icmp_error_for_a_mapped_address_names_the_ipv4_address() {
+    let mapped = "[::ffff:127.0.0.1]:12000".parse().unwrap();
+    let mut session = Session::new(Config { target: mapped, ..config(1) });
+    sent(&mut session, 0);
+    session.on_icmp(0, &port_unreachable(target(), &[]));
+    assert_eq!(verdicts(&mut session), [(1, Verdict::Refused)]);
 }
 
 #[test]
@@ -766,7 +795,7 @@ proptest! {
                 }
                 Happens::Icmp { ago, kind } => {
                     let quoted = ago.and_then(back).map_or(&[][..], |index| &texts[index]);
-                    session.on_icmp(0, &Icmp { kind, ..port_unreachable(quoted) });
+                    session.on_icmp(0, &Icmp { kind, ..port_unreachable(target(), quoted) });
                 }
                 Happens::Blocked { ago } => {
                     let Some(index) = back(ago) else { continue };
