@@ -134,7 +134,8 @@ fn icmp(
     let to = SocketAddr::new(to.ip().to_canonical(), to.port());
     let too_big = if to.is_ipv4() { (3, 4) } else { (2, 0) };
     let is_too_big = error.ee_errno == libc::EMSGSIZE.cast_unsigned();
-    let mtu = is_too_big.then_some(error.ee_info);
+    // An old router does not know the MTU and reports 0 (RFC 1191 section 5).
+    let mtu = Some(error.ee_info).filter(|mtu| is_too_big && *mtu > 0);
     let (kind, code, router) = match error.ee_origin {
         libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => {
             (error.ee_type, error.ee_code, from.map(|from| from.to_canonical()))
@@ -143,4 +144,25 @@ fn icmp(
         _ => return None,
     };
     Some(IcmpError { kind, code, router, to, mtu, length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_mtu_is_not_reported() {
+        let too_big = |mtu| libc::sock_extended_err {
+            ee_errno: libc::EMSGSIZE.cast_unsigned(),
+            ee_origin: libc::SO_EE_ORIGIN_ICMP,
+            ee_type: 3,
+            ee_code: 4,
+            ee_pad: 0,
+            ee_info: mtu,
+            ee_data: 0,
+        };
+        let mtu = |error| icmp(&error, None, "192.0.2.1:7".parse().unwrap(), 0).unwrap().mtu;
+        assert_eq!((mtu(too_big(0)), mtu(too_big(1300))), (None, Some(1300)));
+        assert_eq!(mtu(libc::sock_extended_err { ee_errno: 0, ..too_big(1300) }), None);
+    }
 }
