@@ -4,7 +4,7 @@
 //! take eight bytes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// The largest count accepted; sums of thousands of reports stay far from an overflow.
 const MAX_COUNT: u64 = 1 << 48;
@@ -235,10 +235,21 @@ impl Packed for SocketAddr {
     fn pack(&self, out: &mut Vec<u8>) {
         self.ip().pack(out);
         self.port().pack(out);
+        if let Self::V6(v6) = self {
+            put_uint(v6.flowinfo().into(), out);
+            put_uint(v6.scope_id().into(), out);
+        }
     }
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self::new(from.read()?, from.read()?))
+        let (ip, port) = (from.read()?, from.read()?);
+        Some(match ip {
+            IpAddr::V4(_) => Self::new(ip, port),
+            IpAddr::V6(ip) => {
+                let mut uint = || u32::try_from(from.uint()?).ok();
+                SocketAddrV6::new(ip, port, uint()?, uint()?).into()
+            }
+        })
     }
 }
 
@@ -295,12 +306,16 @@ mod tests {
 
         #[test]
         fn addresses_and_maps_survive_packing(
-            addresses: Vec<(IpAddr, u16)>, words: Vec<String>,
+            addresses: Vec<(IpAddr, u16)>, scope: u32, words: Vec<String>,
         ) {
+            let scoped = |(ip, port)| match SocketAddr::new(ip, port) {
+                SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), port, 0, scope).into(),
+                v4 => v4,
+            };
             let addresses: BTreeMap<_, _> = addresses
                 .into_iter()
                 .zip(words)
-                .map(|((ip, port), word)| (SocketAddr::new(ip, port), word))
+                .map(|(address, word)| (scoped(address), word))
                 .collect();
             prop_assert_eq!(unpack(&pack(&addresses)), Some(addresses));
         }
