@@ -10,10 +10,11 @@ import sys
 import weakref
 from typing import Any
 
+import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, Fate, Peer, PingReport, Probe, events, impair, reports
+from udpulse import EchoServer, Fate, Peer, PingClient, PingReport, Probe, events, impair, reports
 from udpulse.events import Event, PingEvent
 from udpulse.impair import Link
 from udpulse.reports import Distribution, EchoTruth, LinkCounters, Reply, Runs
@@ -373,6 +374,30 @@ class TestReports:
         assert report.hint is not None
         assert "size=0" in report.hint
         assert "hint: " in str(report)
+
+    @pytest.mark.parametrize("size", [0, 64])
+    def test_replies_from_another_address_give_a_hint(self, size: int) -> None:
+        with peers.open_socket() as stranger, peers.Server(peers.from_another_port) as server:
+            client = PingClient("127.0.0.1", server.port, count=2, size=size, timeout=0.2)
+            with client:
+                address = ("127.0.0.1", client.address[1])
+                stranger.sendto(b"noise", address)
+                probes = list(client)
+            report = client.report()
+        assert [probe.verdict for probe in probes] == ["lost", "lost"]
+        assert sorted(report.foreign_sources.values()) == [1, 2]
+        assert report.hint is not None
+        (other,) = (port for (_, port), count in report.foreign_sources.items() if count == 2)
+        assert f"(127.0.0.1:{other})" in report.hint
+
+    def test_a_stranger_gives_no_hint_about_the_server(self) -> None:
+        with peers.open_socket() as stranger, peers.open_socket() as silent:
+            client = PingClient("127.0.0.1", peers.port_of(silent), count=1, timeout=0.2)
+            with client:
+                stranger.sendto(b"noise", ("127.0.0.1", client.address[1]))
+                list(client)
+            report = client.report()
+        assert (report.foreign, report.received, report.hint) == (1, 1, None)
 
 
 class TestDistributions:

@@ -60,8 +60,8 @@ pub struct Path {
     pub send_errors: BTreeMap<i32, u64>,
     /// Sources of foreign datagrams; those beyond the bound are only counted as foreign.
     pub foreign_sources: BTreeMap<SocketAddr, u64>,
-    /// Foreign datagrams that carry the session's token.
-    pub replies_elsewhere: u64,
+    /// Those of them that sent replies: from another address than the probes went to.
+    pub elsewhere: BTreeMap<SocketAddr, u64>,
     /// The smallest path MTU that was reported, in bytes of IP packet.
     pub mtu: Option<u32>,
     /// The TTLs (hop limits) of replies.
@@ -92,9 +92,11 @@ impl Path {
         }
     }
 
-    /// Adds a foreign datagram.
-    pub(super) fn add_foreign(&mut self, from: SocketAddr, has_token: bool) {
-        self.replies_elsewhere += u64::from(has_token);
+    /// Adds a foreign datagram, which may be a reply to a probe.
+    pub(super) fn add_foreign(&mut self, from: SocketAddr, is_reply: bool) {
+        if is_reply {
+            add_bounded(&mut self.elsewhere, from, 1, MAX_SOURCES);
+        }
         add_bounded(&mut self.foreign_sources, from, 1, MAX_SOURCES);
     }
 
@@ -247,7 +249,9 @@ impl AddAssign<&Self> for Path {
         for (source, count) in &other.foreign_sources {
             add_bounded(&mut self.foreign_sources, *source, *count, MAX_SOURCES);
         }
-        self.replies_elsewhere = self.replies_elsewhere.saturating_add(other.replies_elsewhere);
+        for (source, count) in &other.elsewhere {
+            add_bounded(&mut self.elsewhere, *source, *count, MAX_SOURCES);
+        }
         self.mtu = self.mtu.into_iter().chain(other.mtu).min();
         for (mine, theirs) in
             [(&mut self.reply_ttl, other.reply_ttl), (&mut self.reply_tos, other.reply_tos)]
@@ -269,7 +273,7 @@ impl Packed for Path {
         self.reasons.pack(out);
         self.send_errors.pack(out);
         self.foreign_sources.pack(out);
-        self.replies_elsewhere.pack(out);
+        self.elsewhere.pack(out);
         self.mtu.map(i64::from).pack(out);
         self.reply_ttl.pack(out);
         self.reply_tos.pack(out);
@@ -282,7 +286,7 @@ impl Packed for Path {
             reasons: from.read()?,
             send_errors: from.read()?,
             foreign_sources: from.read()?,
-            replies_elsewhere: from.read()?,
+            elsewhere: from.read()?,
             mtu: from.read::<Option<i64>>()?.map(u32::try_from).transpose().ok()?,
             reply_ttl: from.read()?,
             reply_tos: from.read()?,
@@ -366,7 +370,7 @@ mod tests {
         }
         assert_eq!(path.reasons.values().sum::<u64>(), 1000, "the rest has no router");
         assert_eq!(path.reasons[&(3, 1, None)], 1000 - 64);
-        assert_eq!((path.foreign_sources.len(), path.replies_elsewhere), (16, 1000));
+        assert_eq!((path.foreign_sources.len(), path.elsewhere.len()), (16, 16));
         assert_eq!((path.changes.count, path.changes.last.len()), (1000, 100));
     }
 

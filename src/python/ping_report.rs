@@ -591,23 +591,24 @@ impl PingReport {
     fn hint(&self) -> Option<String> {
         let Counters { received, foreign, .. } = self.report.counters;
         let path = &self.report.path;
-        if path.replies_elsewhere > 0 {
-            let sources: Vec<_> =
-                path.foreign_sources.keys().take(3).map(ToString::to_string).collect();
+        if !path.elsewhere.is_empty() {
+            let sources: Vec<_> = path.elsewhere.keys().take(3).map(ToString::to_string).collect();
             return Some(format!(
-                "replies with the session's token came from another address than was pinged \
-                 ({}): ping that one, or have the server answer from the address that was asked",
+                "replies came from another address than was pinged ({}): ping that one, or have \
+                 the server answer from the address that was asked",
                 sources.join(", ")
             ));
         }
-        if self.report.token && received > 0 && foreign == received {
+        let from_target =
+            self.report.address.is_none_or(|target| path.foreign_sources.contains_key(&target));
+        if self.report.token && received > 0 && foreign == received && from_target {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
                  answers in its own words never returns it: use size=0"
                     .to_owned(),
             );
         }
-        let headers = if self.report.address?.is_ipv4() { 28 } else { 48 };
+        let headers = if self.report.address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
         let mtu = path.mtu?;
         let payload = mtu.saturating_sub(headers);
         Some(format!("the path takes packets of {mtu} bytes: use a size of at most {payload}"))

@@ -19,6 +19,8 @@ pub(super) enum Match {
     Guess(u64),
     /// A reply whose content differs from its probe's.
     Corrupt,
+    /// A reply from another address than the probes go to.
+    Elsewhere,
     /// Any other datagram.
     Foreign,
 }
@@ -52,24 +54,32 @@ impl Numbers {
 impl Session {
     /// Returns the match of a datagram.
     pub(super) fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Match {
+        let echoed = self.echoed(datagram);
         if !self.is_target(from) {
-            return Match::Foreign;
+            let is_reply =
+                matches!(echoed, Some(Match::Reply(_))) || self.message.is_ours(datagram);
+            return if is_reply { Match::Elsewhere } else { Match::Foreign };
         }
+        echoed.unwrap_or_else(|| match self.token() {
+            Some(_) if self.message.is_ours(datagram) => Match::Corrupt,
+            Some(_) => Match::Foreign,
+            None => self.judge_words(datagram),
+        })
+    }
+
+    /// Returns the match of a datagram that repeats a probe, or names one that is forgotten.
+    fn echoed(&mut self, datagram: &[u8]) -> Option<Match> {
         for (index, seq) in numbers_after(b"Ping ", datagram) {
             if (1..=self.forgotten()).contains(&seq) {
-                return Match::Foreign;
+                return Some(Match::Foreign);
             }
             let Some(&mut Record { at, verdict, .. }) = self.remembered(seq) else { continue };
             if self.message.is_echo(datagram, index, seq, at.wall_ns) {
                 let left = verdict != Verdict::SendFailed;
-                return if left { Match::Reply(seq) } else { Match::Foreign };
+                return Some(if left { Match::Reply(seq) } else { Match::Foreign });
             }
         }
-        match self.token() {
-            Some(_) if self.message.is_ours(datagram) => Match::Corrupt,
-            Some(_) => Match::Foreign,
-            None => self.judge_words(datagram),
-        }
+        None
     }
 
     /// Returns the match of a datagram that echoes no probe, in a session without a token.

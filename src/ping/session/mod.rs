@@ -329,7 +329,7 @@ impl Session {
     /// little to tell, that is the first pending probe without an error that fits.
     fn quoted(&mut self, quote: &[u8]) -> Option<u64> {
         let Some(seq) = quoted_number(quote) else {
-            let mut pending = self.pending().filter(|(_, probe)| probe.silence == Verdict::Lost);
+            let pending = self.pending().filter(|(_, probe)| probe.silence == Verdict::Lost);
             return pending.map(|(seq, _)| seq).find(|seq| is_start(quote, *seq));
         };
         let at = self.remembered(seq)?.at;
@@ -610,10 +610,9 @@ impl Machine for Session {
                 self.reply(seq, read, kernel_ns, datagram, found == Match::Guess(seq));
             }
             Match::Corrupt => self.report.counters.corrupt += 1,
-            Match::Foreign => {
-                let elsewhere = !self.is_target(from) && self.message.is_ours(datagram);
+            Match::Foreign | Match::Elsewhere => {
                 self.report.counters.foreign += 1;
-                self.report.path.add_foreign(from, elsewhere);
+                self.report.path.add_foreign(from, found == Match::Elsewhere);
             }
         }
         None
@@ -625,9 +624,9 @@ impl Machine for Session {
             self.report.path.add_icmp(error);
             return;
         }
-        // Anybody can send an error that quotes another datagram.
-        let seq = if self.is_target(error.to) { self.quoted(error.datagram) } else { None };
-        if seq.is_none() && !error.datagram.is_empty() {
+        // Anybody can send an error about another datagram.
+        let seq = self.quoted(error.datagram);
+        if !self.is_target(error.to) || seq.is_none() && !error.datagram.is_empty() {
             return;
         }
         self.report.path.add_icmp(error);

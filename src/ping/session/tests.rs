@@ -453,7 +453,9 @@ fn an_icmp_error_about_anything_but_a_probe_is_ignored() {
     let texts: Vec<_> = (0..3).filter_map(|ms| sent(&mut session, ms)).collect();
     let (first, second) = (&texts[0], &texts[1]);
     let stranger = "127.0.0.9:12000".parse().unwrap();
-    session.on_icmp(0, &port_unreachable(stranger, first.as_bytes()));
+    for quote in [first.as_bytes(), &[]] {
+        session.on_icmp(0, &port_unreachable(stranger, quote));
+    }
     for quote in ["Ping 4 ", "Ping 1 1486420330.000000 ", &first.replace('.', "_"), "x"] {
         session.on_icmp(0, &port_unreachable(target(), quote.as_bytes()));
     }
