@@ -391,9 +391,10 @@ impl Share {
 /// The address of a target whose name has none.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Returns what identifies a host and port: an IPv6 scope or flow label does not.
+/// Returns what identifies a host and port: an IPv6 scope or flow label does not, and an IPv4-mapped
+/// address is the IPv4 address.
 fn key(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip(), address.port())
+    (address.ip().to_canonical(), address.port())
 }
 
 /// Returns an IPv4-mapped address as the IPv4 address that it stands for.
@@ -460,7 +461,9 @@ impl Machine for Sweep {
             return;
         }
         if let Some(address) = target.address() {
-            if let Some(before) = before.map(key).filter(|key| self.of_address[key] == server) {
+            if let Some(before) = before.map(key)
+                && self.of_address.get(&before) == Some(&server)
+            {
                 self.of_address.remove(&before);
             }
             self.of_address.insert(key(address), server);
@@ -878,6 +881,35 @@ mod tests {
         let report = sweep.take_reports(0).remove(0);
         assert_eq!((report.counters.answered, report.path.changes.count), (2, 1));
         assert_eq!(report.address, Some(there));
+    }
+
+    #[test]
+    fn names_with_the_same_address_move_independently() {
+        let (here, there) = ("127.0.1.1:7".parse().unwrap(), "127.0.1.2:7".parse().unwrap());
+        let mut each = config(2, 1.0);
+        for (.., target) in &mut each.targets {
+            *target = Target::named(Ok(here), Some(MS), 0);
+        }
+        let mut sweep = Sweep::new(each, 1);
+        let _ = (sent(&mut sweep, 10), sent(&mut sweep, 1010));
+        assert_eq!(sweep.lookups(at(1010)), [0, 1]);
+        sweep.on_resolved(1, at(1011), Ok(&[there]));
+        sweep.on_resolved(0, at(1011), Ok(&[there]));
+        assert_eq!(sent(&mut sweep, 2010)[0].0, there);
+    }
+
+    #[test]
+    fn a_target_may_be_given_as_a_mapped_address() {
+        let (mapped, v4) =
+            ("[::ffff:127.0.1.1]:7".parse().unwrap(), "127.0.1.1:7".parse().unwrap());
+        let targets = targets_at(std::iter::once(mapped));
+        let mut sweep = Sweep::new(SweepConfig { dual: true, targets, ..config(0, 1e9) }, 1);
+        let (to, echo) = sent(&mut sweep, 0).remove(0);
+        arrive(&mut sweep, at(1), to, &echo);
+        sent(&mut sweep, 2);
+        sweep.on_icmp(0, &port_unreachable(v4, &[]));
+        let counters = counters(&mut sweep)[0];
+        assert_eq!((to, counters.answered, counters.refused), (mapped, 1, 1));
     }
 
     /// A reply that is on its way.
