@@ -310,7 +310,7 @@ mod tests {
         ) {
             let scoped = |(ip, port)| match SocketAddr::new(ip, port) {
                 SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), port, 0, scope).into(),
-                v4 => v4,
+                v4 @ SocketAddr::V4(_) => v4,
             };
             let addresses: BTreeMap<_, _> = addresses
                 .into_iter()

@@ -1127,10 +1127,10 @@ class PingClient(Generic[_PingEvent]):
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
     dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
-        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
-        updates the path MTU. False leaves fragmentation to the system, which fragments
-        datagrams too long for its own link. If True, start raises OSError if the platform does
-        not support it (Linux does).
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
     flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
         among equal-cost paths by port. The flows take turns, and each numbers its own probes
         from 1; without an interval each flow waits for its own replies. If `source` has a port,
@@ -1329,10 +1329,10 @@ class PingClient(Generic[_PingEvent]):
     @property
     def dont_fragment(self) -> bool:
         """whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
-        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
-        updates the path MTU. False leaves fragmentation to the system, which fragments
-        datagrams too long for its own link. If True, start raises OSError if the platform does
-        not support it (Linux does).
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
         """
 
     @property
@@ -2118,10 +2118,10 @@ async def async_ping(
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
     dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
-        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
-        updates the path MTU. False leaves fragmentation to the system, which fragments
-        datagrams too long for its own link. If True, start raises OSError if the platform does
-        not support it (Linux does).
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
     flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
         among equal-cost paths by port. The flows take turns, and each numbers its own probes
         from 1; without an interval each flow waits for its own replies. If `source` has a port,
@@ -2247,10 +2247,10 @@ def ping(
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
     dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
-        the known path MTU is "send_failed"; one that a router drops as too long is lost, and
-        updates the path MTU. False leaves fragmentation to the system, which fragments
-        datagrams too long for its own link. If True, start raises OSError if the platform does
-        not support it (Linux does).
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
     flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
         among equal-cost paths by port. The flows take turns, and each numbers its own probes
         from 1; without an interval each flow waits for its own replies. If `source` has a port,

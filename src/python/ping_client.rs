@@ -78,10 +78,10 @@ macro_rules! ping_options {
         /// default.
         dscp: Option<Int<u32, 0, 63>> = None,
         /// whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
-        /// the known path MTU is "send_failed"; one that a router drops as too long is lost, and
-        /// updates the path MTU. False leaves fragmentation to the system, which fragments
-        /// datagrams too long for its own link. If True, start raises OSError if the platform does
-        /// not support it (Linux does).
+        /// the known path MTU is "send_failed"; one that a router drops as too long is
+        /// "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        /// fragments datagrams too long for its own link. If True, start raises OSError if the
+        /// platform does not support it (Linux does).
         dont_fragment: bool = False,
         /// the number of source ports of the session, 1 to 64 and at most `count`: routers choose
         /// among equal-cost paths by port. The flows take turns, and each numbers its own probes
