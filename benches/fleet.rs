@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use udpulse::driver;
-use udpulse::heartbeat::{Change, Detector, Kind, OldBeats, Server, ServerConfig};
+use udpulse::heartbeat::{Change, Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{BatchSocket, Options, Outbox, Port, now};
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
@@ -44,6 +44,8 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
         detector: Detector::of(Kind::Multiple),
         old_beats: OldBeats::Ignore,
         by_host: false,
+        numbers: Numbers::Counting,
+        opaque: false,
         reply: false,
         max_peers: 2_000_000,
         utc_offset_ns: 0,

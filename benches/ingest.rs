@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use udpulse::heartbeat::{Detector, Kind, OldBeats, Server, ServerConfig};
+use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Wake, now};
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
@@ -88,6 +88,8 @@ fn server() -> Server {
         detector: Detector::of(Kind::Multiple),
         old_beats: OldBeats::Ignore,
         by_host: false,
+        numbers: Numbers::Counting,
+        opaque: false,
         reply: false,
         max_peers: 2_000_000,
         utc_offset_ns: 0,

@@ -471,6 +471,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "max_peers": "1 to 2**32 - 1",
         "every_beat": "True or False",
         "old_beats": "'ignore' or 'accept'",
+        "numbers": "'counting' or 'first'",
+        "opaque": "True or False",
     },
 }
 

@@ -409,11 +409,37 @@ def test_hand_written_text_is_a_client(server: HeartbeatServer) -> None:
 
 def test_a_greeting_is_neither_received_nor_expected(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        for beat in (b"connected at 12:00:01", b"3", b"busy at 12:00:02", b"5"):
+        for beat in (b"connected at 12:00:01", b"seq 3", b"busy at 12:00:02", b"seq 5"):
             client.sendto(beat, server.address)
             assert wait_for(server, udpulse.events.Heard).payload == beat
     (peer,) = server.peers()
     assert (peer.seq, peer.received, peer.expected) == (5, 2, 3)
+
+
+def test_beats_without_a_sequence_number_are_a_client() -> None:
+    beats = [b"alive", b"", b"\x00\xff", b'{"host": "pi4", "load": 3}', b"web-03 up 7"]
+    with (
+        HeartbeatServer(port=0, every_beat=True, opaque=True) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        for beat in beats:
+            client.sendto(beat, server.address)
+            heard = wait_for(server, udpulse.events.Heard)
+            assert (heard.payload, heard.seq) == (beat, None)
+        (peer,) = server.peers()
+        assert (peer.seq, peer.received, peer.expected) == (None, len(beats), None)
+        assert server.counters.ignored == 0
+
+
+@pytest.mark.parametrize(("numbers", "seqs"), [("counting", [None, 17]), ("first", [4, 5])])
+def test_a_rule_finds_the_sequence_number(numbers: Any, seqs: list[int | None]) -> None:
+    with (
+        HeartbeatServer(port=0, every_beat=True, numbers=numbers) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        for beat, seq in zip((b"pi4 17", b"pi5 seq 17"), seqs, strict=True):
+            client.sendto(beat, server.address)
+            assert wait_for(server, udpulse.events.Heard).seq == seq
 
 
 @pytest.mark.parametrize(
@@ -425,8 +451,8 @@ def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int
         HeartbeatServer(port=0, timeout=60, every_beat=True, old_beats=old_beats) as server,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
     ):
-        for beat in (b"5", b"4", b"6", b"6", b"8", b"7"):
-            client.sendto(beat, server.address)
+        for seq in (5, 4, 6, 6, 8, 7):
+            client.sendto(b"seq %d" % seq, server.address)
         for event in server:
             if isinstance(event, udpulse.events.Heard):
                 heard.append(event.seq)

@@ -245,6 +245,8 @@ def use_heartbeat() -> None:
         max_peers=100,
         every_beat=True,
         old_beats="ignore",
+        numbers="counting",
+        opaque=False,
     ) as server:
         client = udpulse.HeartbeatClient(
             *server.address,
@@ -304,6 +306,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     """A heartbeat server's settings, counters and table."""
     show(server.host, server.port, server.timeout, server.detector, server.suspect, server.down)
     show(server.by_host, server.reply, server.max_peers, server.every_beat, server.old_beats)
+    show(server.numbers, server.opaque)
     heard = server.counters
     assert_type(heard, reports.HeartbeatServerCounters)
     show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)

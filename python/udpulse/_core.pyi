@@ -2909,6 +2909,12 @@ class HeartbeatServer:
     suspect: the detector's level for Suspect; None for its default ("multiple": 3 intervals).
     down: the detector's level for Down; None for its default ("multiple": 5 intervals).
     by_host: whether to identify clients by their IP addresses alone, not by address and port.
+    numbers: the rule that finds a beat's sequence number: "counting" believes a number with a label
+        ("seq", "sequence", "n" or "#"; also a key of JSON or of key=value), a number beside a
+        time and at most one word, as in the lab, and any other once it has risen by one three
+        times in a row; "first" believes the first whole number, as the lab's server does.
+    opaque: whether any datagram is a beat, also one without a number, a time or a declaration: its
+        sender is a client without sequence numbers.
     reply: whether to answer each beat with its text in upper case.
     max_peers: the maximum number of clients, 1 or more; others are rejected and counted. New clients
         replace those that have stopped and those heard only once, more than 60 s ago.
@@ -2917,8 +2923,8 @@ class HeartbeatServer:
         "ignore" does not count it as a sign of life if it is a duplicate or was sent long
         before, "accept" counts every beat, regardless of its number and time.
 
-    A beat is any datagram with a whole number, its sequence number, or a time: Unix time in
-    seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
+    A beat is any datagram with a declaration, a whole number or a time: Unix time in seconds,
+    milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 
     Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
     Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
@@ -2937,6 +2943,8 @@ class HeartbeatServer:
         suspect: float | None = None,
         down: float | None = None,
         by_host: bool = False,
+        numbers: Literal["counting", "first"] = "counting",
+        opaque: bool = False,
         reply: bool = False,
         max_peers: int = 65536,
         every_beat: bool = False,
@@ -2979,6 +2987,20 @@ class HeartbeatServer:
     @property
     def by_host(self) -> bool:
         """whether to identify clients by their IP addresses alone, not by address and port."""
+
+    @property
+    def numbers(self) -> Literal["counting", "first"]:
+        """the rule that finds a beat's sequence number: "counting" believes a number with a label
+        ("seq", "sequence", "n" or "#"; also a key of JSON or of key=value), a number beside a
+        time and at most one word, as in the lab, and any other once it has risen by one three
+        times in a row; "first" believes the first whole number, as the lab's server does.
+        """
+
+    @property
+    def opaque(self) -> bool:
+        """whether any datagram is a beat, also one without a number, a time or a declaration: its
+        sender is a client without sequence numbers.
+        """
 
     @property
     def reply(self) -> bool:

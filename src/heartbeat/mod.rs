@@ -16,4 +16,4 @@ pub use event::{Cause, Change, Event, Snapshot, State};
 pub use peer::Peer;
 pub use progress::{MAX_TASKS, Mark, Progress, Task};
 pub use sequence::Sequence;
-pub use server::{OldBeats, Server, ServerConfig, ServerCounters};
+pub use server::{Numbers, OldBeats, Server, ServerConfig, ServerCounters};

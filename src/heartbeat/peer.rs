@@ -164,9 +164,9 @@ impl Details {
 }
 
 impl Record {
-    pub(super) fn new(seq: Option<u64>, at_ns: i64) -> Self {
+    pub(super) fn new(sequence: Sequence, at_ns: i64) -> Self {
         Self {
-            sequence: Sequence::new(seq),
+            sequence,
             last_received_ns: at_ns,
             least_difference_ns: 0,
             delay_ns: 0.0,
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn one_long_gap_barely_changes_a_learned_interval() {
-        let mut record = Record::new(Some(1), 0);
+        let mut record = Record::new(Sequence::new(Some(1)), 0);
         for _ in 0..3 {
             assert!(!record.learn_interval(NS_PER_SECOND, 1));
             assert!(!record.has_learned());
@@ -417,7 +417,7 @@ mod tests {
     fn agreeing_gaps_replace_a_learned_interval() {
         let second = NS_PER_SECOND;
         for (gap_ns, needed) in [(10 * second, 3), (second / 5, 4)] {
-            let mut record = Record::new(Some(1), 0);
+            let mut record = Record::new(Sequence::new(Some(1)), 0);
             for _ in 0..20 {
                 record.learn_interval(second, 1);
             }
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn gaps_that_do_not_agree_are_averaged() {
-        let mut record = Record::new(Some(1), 0);
+        let mut record = Record::new(Sequence::new(Some(1)), 0);
         for k in 0..100 {
             record.sequence.observe(Some(k + 2), SendOrder::Unknown, OldBeats::Ignore);
             let tenths = if k % 2 == 0 { 2 } else { 30 };
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_declared_interval_is_exact() {
-        let mut record = Record::new(Some(1), 0);
+        let mut record = Record::new(Sequence::new(Some(1)), 0);
         for interval_ns in [1_000_001, 333_333_333, 366 * 86_400 * NS_PER_SECOND + 1, i64::MAX] {
             assert!(record.declare_interval(interval_ns));
             assert!(!record.declare_interval(interval_ns));
@@ -456,7 +456,7 @@ mod tests {
     #[test]
     fn send_times_are_ordered_despite_rounded_delays() {
         const FAR: i64 = 1_700_000_000 * NS_PER_SECOND;
-        let mut record = Record::new(Some(1), 0);
+        let mut record = Record::new(Sequence::new(Some(1)), 0);
         assert_eq!(record.send_order(5, Some(0)), SendOrder::Unknown);
         record.set_newest(100 * NS_PER_SECOND, Some(FAR));
         // 1234567891 ns does not fit in 24 bits.
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn the_delay_is_relative_to_the_least_difference() {
-        let mut record = Record::new(Some(1), 0);
+        let mut record = Record::new(Sequence::new(Some(1)), 0);
         assert_eq!((record.delay_ns(), record.difference_ns()), (None, None));
         for (difference_ns, delay_ns) in [(-500, 0), (-400, 100), (-600, 0), (-500, 100)] {
             record.set_difference_ns(difference_ns);

@@ -1,6 +1,7 @@
 //! Accounting of sequence numbers: losses, late beats, duplicates, restarts.
 
 use crate::heartbeat::OldBeats;
+use crate::wire::{Evidence, Reading};
 
 /// The numbers received from one client since it started, in 36 bytes: a million clients have one
 /// each, so that it is worth an unaligned read.
@@ -20,9 +21,27 @@ pub struct Sequence {
     restart_candidate: u16,
     /// Width in bits of the sender's counter, known once it wraps; 0 before.
     bits: u8,
-    /// Whether any beat carried a number; until then, beats are only counted.
-    numbered: bool,
+    /// [`NONE`], [`LABEL`], [`FORM`], [`COUNTED`], or that plus how often a number that may be one
+    /// must still rise by one. Until it is believed, beats are only counted.
+    belief: u8,
 }
+
+/// No beat carried a number.
+const NONE: u8 = 0;
+/// Believed because of a label.
+const LABEL: u8 = 1;
+/// Believed because of the form of the beat, unless it turns out not to count.
+const FORM: u8 = 2;
+/// Believed because it has counted up.
+const COUNTED: u8 = 3;
+/// Doubts about a number: it must rise by one this many times in a row; more often once it has
+/// fallen, stood still or jumped, as a load does.
+const DOUBT: u8 = COUNTED + 3;
+const GRAVE_DOUBT: u8 = COUNTED + 16;
+/// Rise of a doubted number that may be due to losses.
+const LARGEST_RISE: u64 = 8;
+/// Number of beats after which a form is not doubted any more.
+const FEW: u32 = 8;
 
 /// Send time of a beat compared with those of the first and the newest beat of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +97,90 @@ pub(super) enum SeqClass {
 const NEAR: u64 = u64::BITS as u64;
 
 impl Sequence {
-    /// Starts a sequence at `seq`. No earlier number counts as lost.
+    /// Starts a sequence at `seq`, which is believed. No earlier number counts as lost.
     pub(super) fn new(seq: Option<u64>) -> Self {
-        let numbered = seq.is_some();
+        let belief = if seq.is_some() { LABEL } else { NONE };
         let highest = seq.unwrap_or_default();
-        Self { highest, seen: 1, received: 1, numbered, ..Self::default() }
+        let seen = u64::from(seq.is_some());
+        Self { highest, seen, received: 1, belief, ..Self::default() }
+    }
+
+    /// Starts a sequence with a first beat.
+    pub(super) fn of(reading: &Reading) -> Self {
+        let mut sequence = Self::default();
+        let seq = sequence.believe(reading);
+        sequence.observe(seq, SendOrder::Unknown, OldBeats::Ignore);
+        sequence
+    }
+
+    /// Starts again at `seq`.
+    fn restart(&mut self, seq: u64) {
+        let belief = if self.believes() { self.belief } else { LABEL };
+        *self = Self { belief, ..Self::new(Some(seq)) };
+    }
+
+    fn believes(&self) -> bool {
+        (LABEL..=COUNTED).contains(&self.belief)
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.believes() && self.seen != 0
+    }
+
+    /// Returns a beat's number if it is believed to be one, to be called once for each beat before
+    /// [`observe`](Self::observe). A number that has counted up is believed, and the beats before
+    /// count afterwards.
+    pub(super) fn believe(&mut self, reading: &Reading) -> Option<u64> {
+        let number = reading.seq?;
+        let believed = match reading.evidence {
+            Evidence::Label => LABEL,
+            Evidence::Form if self.belief <= DOUBT => FORM,
+            _ => match self.belief {
+                LABEL | FORM => return None,
+                COUNTED => COUNTED,
+                _ => return self.counts_up(number).then_some(number),
+            },
+        };
+        if self.believes() {
+            self.belief = self.belief.min(believed);
+        } else {
+            (self.belief, self.seen, self.lost) = (believed, 0, 0);
+        }
+        Some(number)
+    }
+
+    /// Returns whether a doubted number has now counted up.
+    fn counts_up(&mut self, number: u64) -> bool {
+        let span = u64::from(self.seen.count_ones() + self.lost);
+        let is_rise = |rise: &u64| (1..=LARGEST_RISE).contains(rise) && span + rise <= NEAR;
+        let rise = number.checked_sub(self.highest).filter(is_rise);
+        match rise.filter(|_| self.belief != NONE) {
+            Some(1) if self.belief == COUNTED + 1 => {
+                (self.belief, self.received) = (COUNTED, self.seen.count_ones());
+                return true;
+            }
+            Some(rise) => {
+                self.move_to(number);
+                self.belief = if rise == 1 { self.belief - 1 } else { self.belief.max(DOUBT) };
+            }
+            None => {
+                self.belief = if self.belief == NONE { DOUBT } else { GRAVE_DOUBT };
+                (self.highest, self.seen, self.lost) = (number, 1, 0);
+            }
+        }
+        false
+    }
+
+    /// Stops believing a number that does not count.
+    fn doubt(&mut self, number: u64) {
+        let received = self.received.saturating_add(self.duplicates).saturating_add(1);
+        *self = Self { highest: number, seen: 1, received, belief: GRAVE_DOUBT, ..Self::default() };
     }
 
     /// Returns the highest number; it keeps growing if the sender's counter wraps.
     #[must_use]
     pub fn highest(&self) -> Option<u64> {
-        self.numbered.then_some(self.highest)
+        self.is_numbered().then_some(self.highest)
     }
 
     /// Returns whether all beats so far carried the same number.
@@ -106,7 +198,7 @@ impl Sequence {
     /// Returns the number of beats expected: all from the first number to the highest.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
-        self.numbered.then(|| u64::from(self.received) + u64::from(self.lost))
+        self.is_numbered().then(|| u64::from(self.received) + u64::from(self.lost))
     }
 
     /// Returns the first number, from which on beats are expected.
@@ -129,14 +221,14 @@ impl Sequence {
     /// Returns how far `seq` is above the highest number, at least 1; 1 if either is missing.
     pub(super) fn steps(&self, seq: Option<u64>) -> u64 {
         match seq {
-            Some(seq) if self.numbered => self.extend(seq).saturating_sub(self.highest).max(1),
+            Some(seq) if self.is_numbered() => self.extend(seq).saturating_sub(self.highest).max(1),
             _ => 1,
         }
     }
 
     /// Returns whether `seq` is above all before. A beat without a number counts as the newest.
     pub(super) fn is_ahead(&self, seq: Option<u64>) -> bool {
-        seq.is_none_or(|seq| !self.numbered || self.extend(seq) > self.highest)
+        seq.is_none_or(|seq| !self.is_numbered() || self.extend(seq) > self.highest)
     }
 
     /// Counts and classifies a number, with the help of its beat's send time. If old beats are
@@ -148,15 +240,15 @@ impl Sequence {
         old: OldBeats,
     ) -> SeqClass {
         let Some(raw) = seq else {
-            if self.numbered {
+            if self.is_numbered() {
                 return SeqClass::Unnumbered;
             }
             self.received = self.received.saturating_add(1);
             return SeqClass::Next;
         };
-        if !self.numbered {
+        if !self.is_numbered() {
             // The beats before were greetings.
-            *self = Self::new(seq);
+            self.restart(raw);
             return SeqClass::Next;
         }
         let is_old = matches!(order, SendOrder::Earlier | SendOrder::BeforeFirst(_));
@@ -169,7 +261,7 @@ impl Sequence {
             if is_old {
                 return SeqClass::Stale;
             }
-            *self = Self::new(seq);
+            self.restart(raw);
             return SeqClass::Restart;
         }
         let seq = self.extend(raw);
@@ -179,6 +271,15 @@ impl Sequence {
                 None => SeqClass::Next,
                 Some((first, last)) => SeqClass::AfterLoss { first, last },
             };
+        }
+        let stands_still = seq == self.highest && self.is_constant();
+        if self.belief == FORM
+            && order == SendOrder::Later
+            && self.received < FEW
+            && (raw > 1 || stands_still)
+        {
+            self.doubt(raw);
+            return SeqClass::Next;
         }
         let age = self.highest - seq;
         let bit = u32::try_from(age).ok().and_then(|age| 1_u64.checked_shl(age));
@@ -210,7 +311,7 @@ impl Sequence {
                 && self.restart_candidate != 0
                 && self.restart_candidate == low(raw);
             if from_the_start || in_sequence {
-                *self = Self::new(Some(raw));
+                self.restart(raw);
                 return SeqClass::Restart;
             }
             self.restart_candidate = low(raw.wrapping_add(1));
@@ -227,7 +328,7 @@ impl Sequence {
     /// the last beat lost before it, or `None` if the client had already ended, because the missing
     /// numbers are then those of other goodbyes.
     pub(super) fn pass_goodbye(&mut self, seq: Option<u64>, has_ended: bool) -> Option<(u64, u64)> {
-        let seq = self.extend(seq.filter(|_| self.numbered)?);
+        let seq = self.extend(seq.filter(|_| self.is_numbered())?);
         if seq <= self.highest {
             return None;
         }
@@ -426,6 +527,76 @@ mod tests {
         assert_eq!(counts(&sequence), (44, 44));
     }
 
+    fn believe(sequence: &mut Sequence, seq: u64, evidence: Evidence) -> SeqClass {
+        let seq = sequence.believe(&Reading { seq: Some(seq), evidence, ..Reading::default() });
+        sequence.observe(seq, SendOrder::Later, OldBeats::Ignore)
+    }
+
+    /// Returns a sequence of numbers without evidence.
+    fn bare(numbers: impl IntoIterator<Item = u64>) -> Sequence {
+        let mut sequence = Sequence::default();
+        for seq in numbers {
+            believe(&mut sequence, seq, Evidence::None);
+        }
+        sequence
+    }
+
+    #[test]
+    fn a_number_that_counts_up_is_believed_with_those_before() {
+        let sequence = bare([7, 8, 9]);
+        assert_eq!((sequence.received(), sequence.expected(), sequence.highest()), (3, None, None));
+        let mut sequence = bare([7, 8, 9, 10]);
+        assert_eq!(counts(&sequence), (4, 4));
+        let lost = SeqClass::AfterLoss { first: 11, last: 11 };
+        assert_eq!(believe(&mut sequence, 12, Evidence::None), lost);
+        assert_eq!(believe(&mut sequence, 11, Evidence::None), SeqClass::Late);
+        assert_eq!(believe(&mut sequence, 0, Evidence::None), SeqClass::Restart);
+        assert_eq!(believe(&mut sequence, 1, Evidence::None), SeqClass::Next);
+        // Losses before count, too.
+        assert_eq!(counts(&bare([7, 10, 11, 12, 13])), (5, 7));
+    }
+
+    #[test]
+    fn a_load_or_an_uptime_is_not_believed() {
+        let loads: [&[u64]; 6] = [
+            &[3; 40],
+            &[3, 4, 3, 4, 5, 4, 5, 6, 7, 8, 9, 4, 5, 6, 7, 3],
+            &[10, 20, 30, 40, 50, 60, 70, 80, 90],
+            &[2, 4, 6, 8, 10, 12, 14],
+            &[1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19],
+            &[1_000_000, 1, 2_000_000, 2, 3, 3],
+        ];
+        for numbers in loads {
+            let sequence = bare(numbers.iter().copied());
+            let received = numbers.len() as u64;
+            assert_eq!((sequence.received(), sequence.expected()), (received, None), "{numbers:?}");
+        }
+        // A counter that only began badly is believed in the end.
+        assert_eq!(counts(&bare([5, 1, 1].into_iter().chain(2..30))), (29, 29));
+    }
+
+    #[test]
+    fn a_form_is_believed_until_its_number_does_not_count() {
+        let mut sequence = Sequence::default();
+        assert_eq!(believe(&mut sequence, 4, Evidence::Form), SeqClass::Next);
+        assert_eq!(sequence.expected(), Some(1));
+        for received in 2..20 {
+            assert_eq!(believe(&mut sequence, 4, Evidence::Form), SeqClass::Next);
+            assert_eq!((sequence.received(), sequence.expected()), (received, None));
+        }
+        let mut labelled = Sequence::new(Some(4));
+        assert_eq!(believe(&mut labelled, 4, Evidence::Label), SeqClass::Duplicate);
+    }
+
+    #[test]
+    fn a_number_without_evidence_does_not_count_beside_one_with_a_label() {
+        let mut sequence = bare([2, 3]);
+        assert_eq!(believe(&mut sequence, 1, Evidence::Label), SeqClass::Next);
+        assert_eq!(believe(&mut sequence, 5, Evidence::None), SeqClass::Unnumbered);
+        assert_eq!(believe(&mut sequence, 2, Evidence::Form), SeqClass::Next);
+        assert_eq!(counts(&sequence), (2, 2));
+    }
+
     #[test]
     fn beats_without_numbers_are_counted() {
         let mut sequence = Sequence::new(None);
@@ -511,7 +682,7 @@ mod tests {
 
         #[test]
         fn any_numbers_are_accepted(
-            numbers in prop::collection::vec((any_number(), any_order(), 0..5), 1..50),
+            numbers in prop::collection::vec((any_number(), any_order(), 0..8_usize), 1..50),
             old in prop::sample::select(vec![OldBeats::Ignore, OldBeats::Accept]),
         ) {
             let mut sequence = Sequence::new(numbers[0].0);
@@ -520,6 +691,11 @@ mod tests {
                 match kind {
                     0 => drop(sequence.pass_goodbye(seq, false)),
                     1 => drop(sequence.pass_goodbye(seq, true)),
+                    2..=4 => {
+                        let evidence = [Evidence::None, Evidence::Form, Evidence::Label][kind - 2];
+                        let seq = sequence.believe(&Reading { seq, evidence, ..Reading::default() });
+                        sequence.observe(seq, order, old);
+                    }
                     _ => drop(sequence.observe(seq, order, old)),
                 }
                 if let Some(expected) = sequence.expected() {

@@ -225,6 +225,7 @@ fn to_u32(index: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heartbeat::Sequence;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -253,7 +254,7 @@ mod tests {
                     (None, true) => {
                         let details = name.map(|name| Details { name: Some(name.into()), ..Details::default() });
                         let last_received_ns = i64::try_from(step).unwrap();
-                        let record = Record::new(None, last_received_ns);
+                        let record = Record::new(Sequence::new(None), last_received_ns);
                         table.insert(hash, from, details, record, true);
                         model.insert((kind, number), last_received_ns);
                     }
@@ -279,7 +280,7 @@ mod tests {
         for client in 0..1_000_000_u32 {
             let from = SocketAddr::from((client.to_be_bytes(), 7));
             let hash = table.hash(&table.key(from, None));
-            table.insert(hash, from, None, Record::new(Some(1), 0), false);
+            table.insert(hash, from, None, Record::new(Sequence::new(Some(1)), 0), false);
         }
         let arrays =
             table.records.capacity() * size_of::<Record>() + table.deadlines.capacity() * 8;

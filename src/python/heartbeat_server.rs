@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 
 use crate::driver;
 use crate::heartbeat::{
-    self, Detector, Kind, OldBeats, Server, ServerConfig, ServerCounters, State,
+    self, Detector, Kind, Numbers, OldBeats, Server, ServerConfig, ServerCounters, State,
 };
 use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
@@ -138,6 +138,14 @@ macro_rules! server_options {
         down: Option<f64> = None,
         /// whether to identify clients by their IP addresses alone, not by address and port.
         by_host: bool = False,
+        /// the rule that finds a beat's sequence number: "counting" believes a number with a label
+        /// ("seq", "sequence", "n" or "#"; also a key of JSON or of key=value), a number beside a
+        /// time and at most one word, as in the lab, and any other once it has risen by one three
+        /// times in a row; "first" believes the first whole number, as the lab's server does.
+        numbers: Word<Numbers> = "counting",
+        /// whether any datagram is a beat, also one without a number, a time or a declaration: its
+        /// sender is a client without sequence numbers.
+        opaque: bool = False,
         /// whether to answer each beat with its text in upper case.
         reply: bool = False,
         /// the maximum number of clients, 1 or more; others are rejected and counted. New clients
@@ -158,6 +166,10 @@ impl Words for Kind {
     const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
 }
 
+impl Words for Numbers {
+    const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
 impl Words for OldBeats {
     const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
 }
@@ -166,8 +178,8 @@ impl Words for OldBeats {
 /// A server that follows clients by their heartbeats and reports which are alive.
 ///
 #[doc = server_options!(docs)]
-/// A beat is any datagram with a whole number, its sequence number, or a time: Unix time in
-/// seconds, milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
+/// A beat is any datagram with a declaration, a whole number or a time: Unix time in seconds,
+/// milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
 /// Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
 /// Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
@@ -190,6 +202,8 @@ impl HeartbeatServer {
             detector: settings.judge()?,
             old_beats: settings.old_beats.0,
             by_host: settings.by_host,
+            numbers: settings.numbers.0,
+            opaque: settings.opaque,
             reply: settings.reply,
             max_peers: settings.max_peers.0,
             utc_offset_ns: 0,

@@ -25,7 +25,7 @@
 use std::io::Write;
 
 use crate::wire::template::write_seconds;
-use crate::wire::text::{self, Reading, SentAt};
+use crate::wire::text::{self, Evidence, Label, Reading, SentAt};
 
 /// Maximum length of a sender's name, in bytes.
 pub const MAX_NAME: usize = 255;
@@ -120,12 +120,38 @@ impl<'a> Beat<'a> {
         if let Some(reading) = read_packed(datagram) {
             return Self { reading, ..Self::default() };
         }
-        let letters = datagram.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        let mut beat = Self::default();
-        let rest = beat.read_declarations(&datagram[letters..]);
-        let unread = if rest.len() + letters == datagram.len() { datagram } else { rest };
-        beat.reading = read_lab(rest).unwrap_or_else(|| text::read(unread));
+        let (mut beat, word, rest) = Self::split(datagram);
+        beat.reading = if word.len() + rest.len() < datagram.len() {
+            read_declared(rest)
+        } else {
+            let usual = read_lab(rest).filter(|_| text::label(word) == Label::None);
+            let usual = usual.map(|reading| Reading { evidence: Evidence::Form, ..reading });
+            usual.unwrap_or_else(|| text::read_with_evidence(datagram))
+        };
         beat
+    }
+
+    /// Parses a datagram by the lab's rule: the first whole number is the sequence number.
+    #[must_use]
+    pub fn read_by_first_number(datagram: &'a [u8]) -> Self {
+        if let Some(reading) = read_packed(datagram) {
+            return Self { reading, ..Self::default() };
+        }
+        let (mut beat, word, rest) = Self::split(datagram);
+        let is_declared = word.len() + rest.len() < datagram.len();
+        let usual = read_lab(rest).filter(|reading| !reading.seq.is_some_and(is_time));
+        beat.reading =
+            usual.unwrap_or_else(|| text::read(if is_declared { rest } else { datagram }));
+        beat
+    }
+
+    /// Splits a datagram into declarations, the letters before them and the text after them.
+    fn split(datagram: &'a [u8]) -> (Self, &'a [u8], &'a [u8]) {
+        let letters = datagram.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let (word, rest) = datagram.split_at(letters);
+        let mut beat = Self::default();
+        let rest = beat.read_declarations(rest);
+        (beat, word, rest)
     }
 
     /// Returns whether the datagram held a number, a time or a declaration.
@@ -241,12 +267,24 @@ pub fn is_error(error: &[u8]) -> bool {
     (1..=MAX_WORD).contains(&error.len()) && error.iter().all(allowed) && !error[0].is_ascii_digit()
 }
 
+/// Parses the words after declarations: the number comes first, or has a label.
+fn read_declared(rest: &[u8]) -> Reading {
+    read_lab(rest).unwrap_or_else(|| {
+        if rest.trim_ascii_start().first().is_some_and(u8::is_ascii_digit) {
+            return text::read(rest);
+        }
+        let reading = text::read_with_evidence(rest);
+        let seq = reading.seq.filter(|_| reading.evidence != Evidence::None);
+        Reading { seq, ..reading }
+    })
+}
+
 /// Parses the usual form after the first word, ` seq seconds.fraction`, on a fast path.
 fn read_lab(rest: &[u8]) -> Option<Reading> {
     let (seq, rest) = number_after_blanks(rest)?;
     let (seconds, rest) = number_after_blanks(rest)?;
     // Ten digits: seconds between 2001 and 2286, as in `text::read`.
-    if !(1_000_000_000..10_000_000_000).contains(&seconds) || is_time(seq) {
+    if !(1_000_000_000..10_000_000_000).contains(&seconds) {
         return None;
     }
     let [b'.', fraction @ ..] = rest else { return None };
@@ -255,7 +293,7 @@ fn read_lab(rest: &[u8]) -> Option<Reading> {
     let unit_ns = *TENS.get(9_usize.checked_sub(digits)?)?;
     let clean = digits > 0 && fraction[digits..].iter().all(u8::is_ascii_whitespace);
     let ns = i64::try_from(seconds * TENS[9] + part * unit_ns).ok()?;
-    clean.then_some(Reading { seq: Some(seq), time: Some(SentAt::Unix(ns)) })
+    clean.then_some(Reading::of(seq, Some(SentAt::Unix(ns))))
 }
 
 /// Powers of ten up to the nanoseconds of a second.
@@ -304,7 +342,7 @@ fn read_packed(datagram: &[u8]) -> Option<Reading> {
     if !plausible.contains(&time) {
         return None;
     }
-    Some(Reading { seq: Some(seq.into()), time: crate::nanoseconds(time).map(SentAt::Unix) })
+    Some(Reading::of(seq.into(), crate::nanoseconds(time).map(SentAt::Unix)))
 }
 
 /// Parses milliseconds with an optional fraction, to the nanosecond; `None` if they do not fit.
@@ -363,7 +401,12 @@ mod tests {
     const T: i64 = 1_760_000_000_123_456_000;
 
     fn reading(seq: u64) -> Reading {
-        Reading { seq: Some(seq), time: Some(SentAt::Unix(T)) }
+        Reading::of(seq, Some(SentAt::Unix(T)))
+    }
+
+    /// A number that only the form of the text shows to be a sequence number.
+    fn formed(seq: u64) -> Reading {
+        Reading { evidence: Evidence::Form, ..reading(seq) }
     }
 
     #[test]
@@ -416,7 +459,7 @@ mod tests {
         let lengths = [longest.name, longest.task, longest.error].map(|word| word.map(<[u8]>::len));
         assert_eq!(lengths, [MAX_NAME, MAX_WORD, MAX_WORD].map(Some));
         let text = format!("hb;id={x};t={};e={} 4", &x[..=MAX_WORD], &x[..=MAX_WORD]);
-        let reading = Reading { seq: Some(4), time: None };
+        let reading = Reading::of(4, None);
         let longer = Beat { overlong: true, reading, ..Beat::default() };
         assert_eq!(Beat::read(text.as_bytes()), longer, "a part of a name could be another's");
     }
@@ -436,7 +479,7 @@ mod tests {
         for text in ["17;1760000000.123456", "Heartbeat;17;1760000000.123456"] {
             assert_eq!(
                 Beat::read(text.as_bytes()),
-                Beat { reading: reading(17), ..Beat::default() }
+                Beat { reading: formed(17), ..Beat::default() }
             );
         }
     }
@@ -444,8 +487,7 @@ mod tests {
     #[test]
     fn structs_are_read_in_both_byte_orders_and_alignments() {
         let time = 1_760_000_000.5_f64;
-        let expected =
-            Reading { seq: Some(7), time: Some(SentAt::Unix(1_760_000_000_500_000_000)) };
+        let expected = Reading::of(7, Some(SentAt::Unix(1_760_000_000_500_000_000)));
         let le = [7_u32.to_le_bytes().as_slice(), &time.to_le_bytes()].concat();
         let be = [7_u32.to_be_bytes().as_slice(), &time.to_be_bytes()].concat();
         let padded = [7_u32.to_le_bytes().as_slice(), &[0; 4], &time.to_le_bytes()].concat();
@@ -495,7 +537,8 @@ mod tests {
     fn a_time_beyond_64_bits_is_left_to_the_general_parser() {
         for text in ["hb 1 9223372036.854775807", "hb 1 9223372036.854775808", "hb 1 9300000000.0"]
         {
-            assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()), "{text}");
+            let text = text.as_bytes();
+            assert_eq!(Beat::read(text).reading, text::read_with_evidence(text));
         }
     }
 
@@ -509,7 +552,7 @@ mod tests {
             let wall_ns = second * crate::NS_PER_SECOND + 1000;
             written.write(seq, wall_ns, &mut out);
             let time = Some(SentAt::Unix(wall_ns));
-            let reading = Reading { seq: Some(seq), time };
+            let reading = Reading::of(seq, time);
             prop_assert_eq!(Beat::read(&out), Beat { reading, ..written });
         }
 
@@ -539,19 +582,21 @@ mod tests {
         fn the_fast_path_agrees_with_the_general_parser(
             text in "([A-Za-z]{0,9}|[0-9]{1,3})[ \t]{0,2}[0-9]{0,20}[ ]{0,2}[0-9]{9,11}[.]?[0-9]{0,12}[ \n]{0,2}",
         ) {
-            prop_assert_eq!(Beat::read(text.as_bytes()).reading, text::read(text.as_bytes()));
+            let text = text.as_bytes();
+            prop_assert_eq!(Beat::read(text).reading, text::read_with_evidence(text));
+            prop_assert_eq!(Beat::read_by_first_number(text).reading, text::read(text));
         }
 
         #[test]
         fn any_bytes_are_read(datagram: Vec<u8>) {
-            let _ = Beat::read(&datagram);
+            let _ = (Beat::read(&datagram), Beat::read_by_first_number(&datagram));
         }
 
         #[test]
         fn the_labs_beats_are_read(seq in 0..1_000_000_000_u64) {
             let mut out = Vec::new();
             Template::heartbeat().write(seq, T, 0, &mut out);
-            prop_assert_eq!(Beat::read(&out), Beat { reading: reading(seq), ..Beat::default() });
+            prop_assert_eq!(Beat::read(&out), Beat { reading: formed(seq), ..Beat::default() });
         }
     }
 }

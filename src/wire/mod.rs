@@ -13,7 +13,7 @@ pub use beat::Beat;
 pub use payload::MAX_SHOWN;
 pub(crate) use payload::shown;
 pub use template::Template;
-pub use text::{Reading, SentAt, read};
+pub use text::{Evidence, Reading, SentAt, read};
 
 /// Maximum payload of a UDP datagram over IPv4.
 pub const MAX_DATAGRAM: usize = 65_507;

@@ -45,6 +45,7 @@ def command(
         every_beat=True,
         # Every beat is a sign of life, whatever its number and time.
         old_beats="accept",
+        numbers="first",
         # Without --keep-running one host is followed, whatever port each of its beats comes from.
         by_host=by_host or not keep_running,
         max_peers=65_536 if keep_running else 1,

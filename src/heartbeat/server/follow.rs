@@ -61,7 +61,13 @@ impl Server {
             // It may be a copy of a beat from before the goodbye.
             return false;
         }
+        // A copy made by the network has the usual gap only to the beat before its original.
+        let may_be_copy = seq.is_none() && order == SendOrder::Unknown && is_soon;
+        let usual_ns = record.interval_ns().unwrap_or_default();
         match class {
+            SeqClass::Next if may_be_copy && usual_ns > 2 * COPY_NS => {
+                self.keep_alive(index, received);
+            }
             SeqClass::Next | SeqClass::AfterLoss { .. } => self.on_newest(index, received, steps),
             SeqClass::Unnumbered => self.keep_alive(index, received),
             // A client may repeat its number: a later send time shows that this is not a copy.

@@ -41,8 +41,24 @@ impl OldBeats {
     pub const ALL: [(&'static str, Self); 2] = [("ignore", Self::Ignore), ("accept", Self::Accept)];
 }
 
+/// Rule that finds a beat's sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// A number with a label, or in the lab's form, or that has counted up.
+    Counting,
+    /// The first whole number, as in the lab.
+    First,
+}
+
+impl Numbers {
+    /// All variants with their names.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("counting", Self::Counting), ("first", Self::First)];
+}
+
 /// Settings of a heartbeat server.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct ServerConfig {
     /// Failure detector, which sets the timeouts.
     pub detector: Detector,
@@ -50,6 +66,10 @@ pub struct ServerConfig {
     pub old_beats: OldBeats,
     /// Whether clients without a name are identified by host alone, not by address and port.
     pub by_host: bool,
+    /// Which numbers in a beat are its sequence number.
+    pub numbers: Numbers,
+    /// Whether any datagram is a beat, also one without a number, a time or a declaration.
+    pub opaque: bool,
     /// Whether each beat is answered with its text in upper case.
     pub reply: bool,
     /// Maximum number of clients; others are rejected.
@@ -168,7 +188,10 @@ impl Server {
         datagram: &'a [u8],
     ) -> ReceivedBeat<'a> {
         from.set_ip(from.ip().to_canonical());
-        let beat = Beat::read(datagram);
+        let beat = match self.config.numbers {
+            Numbers::Counting => Beat::read(datagram),
+            Numbers::First => Beat::read_by_first_number(datagram),
+        };
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
             self.driven_ns = at.mono_ns;
@@ -182,19 +205,26 @@ impl Server {
     }
 
     /// Handles a datagram. Returns whether to answer it.
-    fn handle(&mut self, received: &ReceivedBeat<'_>, hint: u32) -> bool {
-        let ReceivedBeat { at, from, datagram, hash, ref beat, .. } = *received;
-        if !beat.is_beat() {
+    fn handle(&mut self, received: &mut ReceivedBeat<'_>, hint: u32) -> bool {
+        let ReceivedBeat { at, from, datagram, hash, beat, .. } = *received;
+        if !beat.is_beat() && !self.config.opaque {
             self.ignore(at, from, datagram);
             return false;
         }
         self.counters.received += 1;
         self.counters.overlong_names += u64::from(beat.overlong);
         let key = self.table.key(from, beat.name);
-        let is_heard = match self.table.find(hash, &key, hint as usize) {
-            Some(index) => self.follow(index, received),
-            None if self.admit(hash, received) => true,
-            None => return false,
+        let is_heard = if let Some(index) = self.table.find(hash, &key, hint as usize) {
+            let sequence = &mut self.table.record_mut(index).sequence;
+            received.beat.reading.seq = sequence.believe(&beat.reading);
+            self.follow(index, received)
+        } else {
+            let sequence = Sequence::of(&beat.reading);
+            received.beat.reading.seq = sequence.highest();
+            if !self.admit(hash, received, sequence) {
+                return false;
+            }
+            true
         };
         // A goodbye has an event of its own.
         if is_heard && self.config.every_beat && !beat.is_goodbye() {
@@ -202,7 +232,8 @@ impl Server {
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
             let payload = shown(datagram);
             let name = beat.name.map(Into::into);
-            let change = Change::Heard { seq: beat.reading.seq, difference_ns, payload };
+            let seq = received.beat.reading.seq;
+            let change = Change::Heard { seq, difference_ns, payload };
             self.push_event(from, name, at, Snapshot::default(), change);
         }
         self.counters.replied += u64::from(self.config.reply);
@@ -320,13 +351,13 @@ impl Server {
     }
 
     /// Handles the first beat of a client. Returns whether there was room for it.
-    fn admit(&mut self, hash: u64, received: &ReceivedBeat<'_>) -> bool {
+    fn admit(&mut self, hash: u64, received: &ReceivedBeat<'_>, sequence: Sequence) -> bool {
         if !self.make_room(received.at.mono_ns) {
             self.counters.rejected += 1;
             return false;
         }
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
-        let mut record = Record::new(beat.reading.seq, at.mono_ns);
+        let mut record = Record::new(sequence, at.mono_ns);
         if beat.is_goodbye() {
             self.counters.goodbyes += 1;
             record.sequence = Sequence::default();
@@ -405,8 +436,8 @@ impl Machine for Server {
             self.ignore(at, from, arrival.datagram);
             return None;
         }
-        let received = self.parse(at, from, arrival.datagram);
-        let answers = self.handle(&received, NONE);
+        let mut received = self.parse(at, from, arrival.datagram);
+        let answers = self.handle(&mut received, NONE);
         answers.then(|| {
             arrival.datagram.make_ascii_uppercase();
             arrival.datagram.len()
@@ -430,7 +461,7 @@ impl Machine for Server {
             self.parse(at, from, datagram)
         }));
         let hints = self.table.prefetch(all.iter().map(|received| received.hash));
-        for (received, hint) in all.iter().zip(hints) {
+        for (received, hint) in all.iter_mut().zip(hints) {
             self.handle(received, hint);
         }
     }

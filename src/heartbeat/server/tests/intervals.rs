@@ -128,11 +128,11 @@ proptest! {
         kind in prop::sample::select(Kind::ALL.map(|(_, kind)| kind).to_vec()),
         before in prop::collection::vec(parts(1), 0..6),
         (gap_ms, _, spread, declares, _, _) in parts(100),
-        form in 0..3_u8,
+        form in 0..5_u8,
     ) {
         // A fixed timeout does not depend on the client.
         let detector = if kind == Kind::Fixed { Detector::fixed(60 * SECOND) } else { Detector::of(kind) };
-        let mut server = Driven::new(ServerConfig { detector, ..multiple() });
+        let mut server = Driven::new(ServerConfig { detector, opaque: true, ..multiple() });
         let (mut now_ns, mut seq) = (0, 1);
         let mut says = false;
         let mut beat = |server: &mut Driven, (gap_ms, k, spread, declares, skip, status): Part| {
@@ -146,6 +146,8 @@ proptest! {
             let text = match form {
                 0 => format!("{word} {seq} {second}.{ns:09}"),
                 1 => format!("{word} {second}.{ns:09}"),
+                2 => word,
+                3 => format!("{word} load=3 seq={seq}"),
                 _ => format!("{word} {seq}"),
             };
             server.hear(now_ns, client(1), &text);

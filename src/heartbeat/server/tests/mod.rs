@@ -2,6 +2,7 @@ mod boots;
 mod clocks;
 mod fleet;
 mod intervals;
+mod numbers;
 mod old_beats;
 mod strangers;
 
@@ -18,6 +19,8 @@ fn fixed() -> ServerConfig {
         detector: Detector::fixed(5 * SECOND),
         old_beats: OldBeats::Ignore,
         by_host: false,
+        numbers: Numbers::First,
+        opaque: false,
         reply: false,
         max_peers: 3,
         utc_offset_ns: 0,
@@ -27,7 +30,8 @@ fn fixed() -> ServerConfig {
 }
 
 fn multiple() -> ServerConfig {
-    ServerConfig { detector: Detector::of(Kind::Multiple), max_peers: 100_000, ..fixed() }
+    let detector = Detector::of(Kind::Multiple);
+    ServerConfig { detector, numbers: Numbers::Counting, max_peers: 100_000, ..fixed() }
 }
 
 fn client(number: u16) -> SocketAddr {
@@ -177,7 +181,8 @@ fn a_greeting_is_a_sign_of_life_and_does_not_count() {
 fn a_client_that_repeats_its_number_is_alive() {
     let timed = |second: i64| format!("pi4 {}.000000", WALL_S + second);
     for (config, timed_beats) in [(fixed(), false), (fixed(), true), (multiple(), true)] {
-        let mut server = Driven::new(ServerConfig { every_beat: true, ..config });
+        let numbers = Numbers::First;
+        let mut server = Driven::new(ServerConfig { every_beat: true, numbers, ..config });
         server.beats(0, 20, |second| if timed_beats { timed(second) } else { "pi4".into() });
         let told = server.changes();
         let heard = told.iter().filter(|change| matches!(change, Change::Heard { .. })).count();

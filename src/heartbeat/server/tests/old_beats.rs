@@ -75,7 +75,7 @@ fn story_end(server: &mut Driven) -> Option<Cause> {
 
 #[test]
 fn an_interval_is_learned_from_beats_that_do_not_count() {
-    let mut server = accepting(&multiple());
+    let mut server = accepting(&ServerConfig { numbers: Numbers::First, ..multiple() });
     server.beats(0, 10, |_| "hb 7".into());
     server.hear(9 * SECOND + SECOND / 100, client(1), "hb 7");
     let peer = server.peer(10 * SECOND);
