@@ -55,8 +55,8 @@ pub trait Machine: Send + 'static {
         true
     }
 
-    /// Handles a datagram that this host could not send to `to`, with the system's error code; `None` if
-    /// the send buffer stayed full.
+    /// Handles a datagram that this host could not send to `to`, with the system's error code;
+    /// `None` if the send buffer stayed full.
     fn on_send_failed(
         &mut self,
         socket: usize,
@@ -231,6 +231,7 @@ impl Outgoing {
     }
 
     /// Returns the payload written last.
+    #[cfg(test)]
     pub(crate) fn datagram(&self) -> &[u8] {
         &self.datagram
     }

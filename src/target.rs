@@ -55,6 +55,23 @@ impl Target {
         Self { address: found.ok(), name: Some(Box::new(name)) }
     }
 
+    /// Creates a server whose name was not looked up yet, and will be now, every `every_ns`, and
+    /// while the server is silent.
+    #[must_use]
+    pub fn unknown(every_ns: Option<i64>) -> Self {
+        let mut target = Self::named(Err(""), every_ns, i64::MIN);
+        if let Some(name) = &mut target.name {
+            name.reason = None;
+        }
+        target
+    }
+
+    /// Returns whether no lookup has ended.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.address.is_none() && self.unresolved().is_none()
+    }
+
     /// Returns the address that was found last.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -155,6 +172,16 @@ mod tests {
         target.on_answer();
         assert_eq!(target.deadline(), Some(65 * SECOND));
         assert_eq!(named(None).deadline(), None);
+    }
+
+    #[test]
+    fn an_unknown_name_is_looked_up_now() {
+        let mut target = Target::unknown(None);
+        assert!(target.is_unknown() && target.is_due(i64::MIN / 2));
+        target.on_resolved(0, Err("no name servers"));
+        assert!(!target.is_unknown() && !target.is_due(SECOND) && target.is_due(2 * SECOND));
+        target.on_resolved(2 * SECOND, Ok(&[address(1)]));
+        assert_eq!((target.is_unknown(), target.address()), (false, Some(address(1))));
     }
 
     #[test]

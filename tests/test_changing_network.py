@@ -338,3 +338,49 @@ def test_an_interface_may_be_a_vrf(hosts: Routed) -> None:
         asked = json.dumps([[V4.format(3, 2), PORT], {"interface": "red"}])
         with within(hosts.client, LINKS, asked) as process:
             assert Script(process).next() == [20, True]
+
+
+OUTCOMES = """
+import json, sys, udpulse
+with udpulse.HeartbeatClient(sys.argv[1], 12000, interval=0.01, name="moving") as client:
+    for line in sys.stdin:
+        while next(client).outcome != json.loads(line):
+            pass
+        print(line.strip(), flush=True)
+    assert client.last_send_error.strerror == "Network is unreachable"
+    print(json.dumps(client.server))
+"""
+
+# Shows how many beats were never sent, once there are more than asked for.
+UNSENT = """
+import json, re, sys, udpulse
+with udpulse.HeartbeatServer(sys.argv[1], 12000, every_beat=True) as server:
+    print("1", flush=True)
+    for line in sys.stdin:
+        for event in server:
+            found = re.search(rb";d=(\\d+)", getattr(event, "payload", b""))
+            if found and int(found[1]) > json.loads(line):
+                print(int(found[1]), flush=True)
+                break
+"""
+
+
+@pytest.mark.parametrize("new", [2, 3], ids=["same", "other"])
+def test_a_client_beats_without_an_address_and_with_another(
+    hosts: Routed, net: str, new: int
+) -> None:
+    to = net.format(3, 2)
+    take_away(hosts, net, net.format(1, 2))
+    with within(hosts.server, UNSENT, to) as server, within(hosts.client, OUTCOMES, to) as process:
+        observer, client = Script(server), Script(process)
+        assert observer.next() == 1
+        client.ask("send_failed")
+        give_back(hosts, net, net.format(1, 2))
+        client.ask("sent")
+        unsent = observer.ask(0)
+        take_away(hosts, net, net.format(1, 2))
+        client.ask("send_failed")
+        give_back(hosts, net, net.format(1, new))
+        client.ask("sent")
+        assert observer.ask(unsent) > unsent
+        assert client.end() == [to, PORT]

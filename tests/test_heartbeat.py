@@ -462,6 +462,66 @@ def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int
     assert heard == seqs
 
 
+def test_a_client_knows_whether_it_is_heard() -> None:
+    options: dict[str, Any] = {"interval": 0.02, "unheard_after": 2}
+    with HeartbeatServer(port=0, reply=True) as server:
+        address = server.address
+        with HeartbeatServer(port=0) as silent:
+            client = HeartbeatClient(*address, also=[silent.address], **options)
+            assert client.heard_at is None
+            with client:
+                while client.heard_at is None:
+                    next(client)
+                assert abs(client.heard_at - time.time()) < 60
+                server.stop()
+                heard = client.heard_at
+                unheard = next(until_unheard(client))
+                assert unheard.server == address, "the other never replied"
+                assert 0.04 <= unheard.silence == pytest.approx(unheard.time - heard, abs=0.5)
+                with HeartbeatServer(*address, reply=True):
+                    while client.heard_at == heard:
+                        next(client)
+
+
+def until_unheard(client: HeartbeatClient) -> Iterator[udpulse.events.Unheard]:
+    """Yield the next Unheard of a client."""
+    for event in client:
+        if isinstance(event, udpulse.events.Unheard):
+            yield event
+            return
+
+
+def test_a_beat_that_did_not_leave_is_not_sent(server: HeartbeatServer) -> None:
+    # This host refuses a broadcast that was not asked for.
+    client = HeartbeatClient(
+        "255.255.255.255", 9, also=[server.address], interval=0.01, count=2, goodbye=False
+    )
+    assert [beat.outcome for beat in outcomes(client)] == ["sent", "sent"]
+    assert (client.counters.sent, client.counters.send_failed) == (4, 2)
+    for _ in range(2):
+        assert b";d=" not in wait_for(server, udpulse.events.Heard).payload
+    alone = HeartbeatClient("255.255.255.255", 9, interval=0.01, count=2, goodbye=False)
+    assert [beat.outcome for beat in outcomes(alone)] == ["send_failed", "send_failed"]
+    assert (alone.counters.sent, alone.counters.send_failed) == (2, 2)
+    assert isinstance(alone.last_send_error, OSError)
+
+
+def outcomes(client: HeartbeatClient) -> list[udpulse.Beat]:
+    """Return the beats of a client."""
+    return [beat for beat in client if isinstance(beat, udpulse.Beat)]
+
+
+def test_a_name_without_an_address_is_no_error(server: HeartbeatServer) -> None:
+    name = ("no-such-host.invalid", 9)
+    with HeartbeatClient(*name, also=[server.address], interval=0.01) as client:
+        wait_for(server, udpulse.events.Up)
+        while not client.unresolved:
+            next(client)
+        assert list(client.unresolved) == [name]
+        assert client.server is None
+        assert client.counters.send_failed > 0
+
+
 def test_columns_match_the_peers(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         for beat in (b"hb;i=1000;id=a;b=f 7", b"hb;i=1000;id=a;b=f 9", b"3 1486420330.5"):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import udpulse
-from udpulse import EchoServer, PingClient, PingSweep
+from udpulse import EchoServer, HeartbeatServer, PingClient, PingSweep
 
 # Reads /etc/hosts from a file: in a mount namespace of its own.
 OWN_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
@@ -182,3 +182,40 @@ def test_a_report_knows_its_target() -> None:
     assert str(report).startswith(f"1 probe to localhost:{port}: 1 answered")
     assert (report + report).target == report.target
     assert (report + udpulse.PingReport()).target is None
+
+
+BEAT = """
+import json, sys, udpulse
+port, also = json.loads(sys.argv[1])
+client = udpulse.HeartbeatClient(
+    "server.test", port, also=[also], interval=0.01, resolve_every=0.05, name="named"
+)
+last = None
+with client:
+    for _ in client:
+        state = [client.server, *client.unresolved]
+        if state != last and (client.server or client.unresolved):
+            last = state
+            print(json.dumps(state), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has mount namespaces")
+def test_a_client_beats_to_a_name_that_comes_and_moves(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("")
+    with HeartbeatServer(port=0) as known, HeartbeatServer("127.0.0.2", 0) as one:
+        port = one.address[1]
+        with (
+            HeartbeatServer("127.0.0.3", port) as other,
+            within(hosts, BEAT, port, known.address) as client,
+        ):
+            up = next(known)
+            assert isinstance(up, udpulse.events.Up)
+            assert up.name == "named", "a bad name silences nobody else"
+            assert read_json(client) == [None, ["server.test", port]]
+            for server in (one, other):
+                hosts.write_text(f"{server.address[0]} server.test\n")
+                while read_json(client) != [list(server.address)]:
+                    pass
+                assert isinstance(next(server), udpulse.events.Up)

@@ -15,7 +15,7 @@ import pytest
 
 import udpulse
 from udpulse import EchoServer, Fate, Peer, PingClient, PingReport, Probe, events, impair, reports
-from udpulse.events import Event, PingEvent
+from udpulse.events import ClientEvent, Event, PingEvent
 from udpulse.impair import Link
 from udpulse.reports import Distribution, EchoTruth, LinkCounters, Reply, Runs
 
@@ -100,6 +100,7 @@ VALUES: list[Any] = [
     events.Stalled(address=HOME, time=1.0, age=30.0),
     events.Stopped(address=HOME, time=1.0, received=9, expected=9),
     events.Suspect(address=HOME, time=1.0, silence=3.0, timeout=5.0),
+    events.Unheard(server=HOME, time=1.0, silence=5.0),
     events.Up(address=HOME, time=1.0, seq=1),
 ]
 
@@ -272,8 +273,9 @@ def test_a_class_matches_by_position_and_name() -> None:
 def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
-    assert len(mine) == 18 + len(outages) == 20
-    assert all(isinstance(event, Event) != (event in outages) for event in mine)
+    others = [*outages, *(event for event in mine if isinstance(event, ClientEvent))]
+    assert len(mine) == 18 + len(others) == 21
+    assert all(isinstance(event, Event) != (event in others) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 
 

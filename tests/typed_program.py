@@ -255,6 +255,9 @@ def use_heartbeat() -> None:
             spread=0.1,
             name="typed",
             stall_after=1.0,
+            resolve_every=None,
+            broadcast=False,
+            unheard_after=None,
             count=None,
             goodbye=True,
             fail_at=None,
@@ -268,17 +271,25 @@ def use_heartbeat() -> None:
             assert_type(progress, reports.Progress)
             with progress:
                 pass
-            assert_type(next(client), udpulse.Beat)
+            assert_type(next(client), events.ClientEvent)
             assert_type(client.progress("poll").finish(), None)
             show(client.next_batch(timeout=0.0), add_one(client)(1))
             show(client.host, client.port, client.also, client.interval, client.spread)
             show(client.name, client.stall_after, client.count, client.fail_at, client.fail_chance)
             show(client.loss, client.seed, client.format, client.server, client.goodbye)
             client.busy(until=2e9)
-            for beat in client:
-                assert_type(beat.outcome, Literal["failed", "sent", "skipped"])
-                show(beat.seq, beat.time)
+            for heard in client:
+                assert_type(heard, udpulse.Beat | events.Unheard)
+                if isinstance(heard, events.Unheard):
+                    show(heard.server, heard.time, heard.silence, heard.to_dict())
+                    continue
+                outcome = Literal["failed", "send_failed", "sent", "skipped"]
+                assert_type(heard.outcome, outcome)
+                show(heard.seq, heard.time)
                 break
+            assert_type(client.unresolved, dict[Address, str])
+            assert_type(client.heard_at, float | None)
+            show(client.resolve_every, client.broadcast, client.unheard_after)
             use_peers(server)
             client.stop(goodbye=True)
         for event in server:

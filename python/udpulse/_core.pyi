@@ -58,6 +58,7 @@ __all__ = [
     "Stalled",
     "Stopped",
     "Suspect",
+    "Unheard",
     "Uniform",
     "Up",
     "_Waiter",
@@ -2536,6 +2537,12 @@ class HeartbeatClient:
         bytes without blanks and ";". None for no name.
     stall_after: the time without `progress`, in seconds, after which beats report "stalled", counted
         from the start; None for never.
+    resolve_every: the time after which a name is looked up again, in seconds; None for never. It is also
+        looked up while it has no address, while its server cannot be reached, and while a server
+        that replied no longer does.
+    broadcast: whether beats may go to broadcast addresses.
+    unheard_after: the number of consecutive beats without a reply after which Unheard is yielded, if the
+        server has replied before (`reply=True` on a HeartbeatServer), 1 or more; None for never.
     count: the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         no limit.
     goodbye: False falls silent at an orderly end: a job that beats once each time that it runs is
@@ -2564,7 +2571,11 @@ class HeartbeatClient:
     blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
 
     Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
-    each Beat when it is due, and ends with the last.
+    each Beat once it has left or failed, and Unheard, and ends with the last beat.
+
+    A client starts without a network and without the address of a name; it beats once there is one.
+    The first beat waits for the first lookup of every name, but at most a second if the address of
+    one server is known.
 
     Raises ValueError if an argument is out of range.
     """
@@ -2579,6 +2590,9 @@ class HeartbeatClient:
         spread: float = 0.0,
         name: str | None = None,
         stall_after: float | None = None,
+        resolve_every: float | None = 60.0,
+        broadcast: bool = False,
+        unheard_after: int | None = 5,
         count: int | None = None,
         goodbye: bool = True,
         fail_at: int | None = None,
@@ -2621,6 +2635,23 @@ class HeartbeatClient:
     def stall_after(self) -> float | None:
         """the time without `progress`, in seconds, after which beats report "stalled", counted
         from the start; None for never.
+        """
+
+    @property
+    def resolve_every(self) -> float | None:
+        """the time after which a name is looked up again, in seconds; None for never. It is also
+        looked up while it has no address, while its server cannot be reached, and while a server
+        that replied no longer does.
+        """
+
+    @property
+    def broadcast(self) -> bool:
+        """whether beats may go to broadcast addresses."""
+
+    @property
+    def unheard_after(self) -> int | None:
+        """the number of consecutive beats without a reply after which Unheard is yielded, if the
+        server has replied before (`reply=True` on a HeartbeatServer), 1 or more; None for never.
         """
 
     @property
@@ -2690,11 +2721,27 @@ class HeartbeatClient:
         """
 
     @property
-    def server(self) -> _Address:
-        """The (host, port) of the server; with several, of the first.
+    def server(self) -> _Address | None:
+        """The (host, port) of the server; with several, of the first. None while its name has no
+        address.
 
         Raises NotStartedError before the first start.
         """
+
+    @property
+    def unresolved(self) -> dict[_Address, str]:
+        """The servers that the last lookup did not resolve: a dict from each (host, port) to the
+        resolver's reason. They are looked up again until they have an address.
+        """
+
+    @property
+    def heard_at(self) -> float | None:
+        """The time of the last reply from any server, in seconds since the Unix epoch; None if there
+        was none. A HeartbeatServer replies if told to (`reply=True`).
+        """
+
+    def _resolve(self) -> None:
+        """Resolves the names of all servers now; raises `socket.gaierror` if one has no address."""
 
     @property
     def counters(self) -> HeartbeatClientCounters:
@@ -2757,8 +2804,8 @@ class HeartbeatClient:
         """Stops the object without blocking the event loop."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Beat: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Beat]:
+    def __next__(self) -> _ClientEvent: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_ClientEvent]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
         limit: the maximum length of the list, 1 to 2**32 - 1.
@@ -2772,7 +2819,7 @@ class HeartbeatClient:
         of range.
         """
 
-    def __aiter__(self) -> AsyncIterator[Beat]: ...
+    def __aiter__(self) -> AsyncIterator[_ClientEvent]: ...
     @property
     def _tick_period(self) -> float:
         """The period of `_tick` calls from a watched event loop, in seconds."""
@@ -2780,7 +2827,7 @@ class HeartbeatClient:
     def _tick(self) -> None:
         """Marks progress of the event loop; an announced silence stays."""
 
-    def _poll(self, waiter: _Waiter) -> Beat | None:
+    def _poll(self, waiter: _Waiter) -> _ClientEvent | None:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
@@ -2839,7 +2886,9 @@ class HeartbeatClientCounters:
     ) -> Self: ...
     @property
     def sent(self) -> int:
-        """Beats sent, each copy of a goodbye included; a beat to several servers counts once per server."""
+        """Beats sent or tried, each copy of a goodbye and `send_failed` included; a beat to several
+        servers counts once per server.
+        """
 
     @property
     def skipped(self) -> int:
@@ -2847,7 +2896,7 @@ class HeartbeatClientCounters:
 
     @property
     def send_failed(self) -> int:
-        """Beats that this host could not send."""
+        """Beats that this host could not send, or whose server had no address."""
 
     @property
     def refused(self) -> int:
@@ -2870,16 +2919,17 @@ class Beat:
     __match_args__: Final = ("seq", "outcome", "time")
 
     def __new__(
-        cls, *, seq: int, outcome: Literal["failed", "sent", "skipped"], time: float
+        cls, *, seq: int, outcome: Literal["failed", "send_failed", "sent", "skipped"], time: float
     ) -> Self: ...
     @property
     def seq(self) -> int:
         """Its number, from 1."""
 
     @property
-    def outcome(self) -> Literal["failed", "sent", "skipped"]:
-        """The outcome: "sent", "skipped" (not sent, on purpose) or "failed" (a simulated crash:
-        neither this beat nor a later one is sent).
+    def outcome(self) -> Literal["failed", "send_failed", "sent", "skipped"]:
+        """The outcome: "sent", "send_failed" (this host could not send it to any server), "skipped"
+        (not sent, on purpose) or "failed" (a simulated crash: neither this beat nor a later one
+        is sent).
         """
 
     @property
@@ -4271,6 +4321,32 @@ class Up:
 def _end_clients(exception: BaseException | None) -> None:
     """Ends all clients of this process: the interpreter ends with `exception` or None."""
 
+@final
+class Unheard:
+    """A server that replied to a HeartbeatClient no longer does: it may not hear the client."""
+
+    __match_args__: Final = ("server", "time", "silence")
+
+    def __new__(cls, *, server: _Address, time: float, silence: float) -> Self: ...
+    @property
+    def server(self) -> _Address:
+        """The server's (host, port)."""
+
+    @property
+    def time(self) -> float:
+        """The time at which the client noticed it, in seconds since the Unix epoch."""
+
+    @property
+    def silence(self) -> float:
+        """The time since the last reply, in seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+_ClientEvent: TypeAlias = Beat | Unheard
 _Event: TypeAlias = (
     Busy
     | ClockStepped

@@ -1,11 +1,12 @@
-"""Events of a `HeartbeatServer`, one class per kind, and those of a `PingClient`.
+"""Events of a `HeartbeatServer`, one class per kind, of a `PingClient` and a `HeartbeatClient`.
 
-`Event` is the union of the first, `PingEvent` of the second.
+`Event` is the union of the first, `PingEvent` of the second, `ClientEvent` of the third.
 """
 
 from typing import TypeAlias
 
 from udpulse._core import (
+    Beat,
     Busy,
     ClockStepped,
     Conflict,
@@ -26,10 +27,12 @@ from udpulse._core import (
     Stalled,
     Stopped,
     Suspect,
+    Unheard,
     Up,
 )
 
 PingEvent: TypeAlias = Probe | OutageStarted | OutageEnded
+ClientEvent: TypeAlias = Beat | Unheard
 
 Event: TypeAlias = (
     Busy
@@ -54,6 +57,7 @@ Event: TypeAlias = (
 
 __all__ = [
     "Busy",
+    "ClientEvent",
     "ClockStepped",
     "Conflict",
     "Down",
@@ -74,5 +78,6 @@ __all__ = [
     "Stalled",
     "Stopped",
     "Suspect",
+    "Unheard",
     "Up",
 ]

@@ -65,6 +65,7 @@ fn hand_over<M: Machine>(shared: &Shared<M>, server: usize, found: &Result<Vec<S
     }
     let has_news = !machine.events().is_empty();
     drop(machine);
+    shared.prompt();
     if has_news {
         shared.wake();
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,8 +19,6 @@ pub struct Worker<M: Machine> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
-    /// `None` if nobody prompts the driver.
-    waker: Option<Waker>,
     address: SocketAddr,
     peer: SocketAddr,
     /// The process of the threads; a forked child has none.
@@ -53,6 +51,8 @@ pub(crate) struct Shared<M> {
     failed: AtomicBool,
     /// The error code of the last send that failed; 0 if none did.
     send_error: AtomicI32,
+    /// Unset if nobody prompts the driver.
+    waker: OnceLock<Waker>,
     /// The machine's servers, for lookups by threads that may outlive it.
     names: Arc<Names>,
     this: Weak<Self>,
@@ -68,15 +68,17 @@ impl<M: Machine> Worker<M> {
         let ends = (socket.local_address(), peer);
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
         let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
-        let mut worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
-        worker.waker = Some(waker);
+        let worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
+        let _ = worker.shared.waker.set(waker);
+        // A lookup may have ended before.
+        worker.prompt();
         Ok(worker)
     }
 
     /// Wakes the driver so that it polls the machine now.
     pub fn prompt(&self) {
-        if let Some(waker) = self.waker.as_ref().filter(|_| !self.is_elsewhere()) {
-            waker.wake();
+        if !self.is_elsewhere() {
+            self.shared.prompt();
         }
     }
 }
@@ -96,7 +98,7 @@ impl<M: Machine> Worker<M> {
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
         let started = now();
-        let worker = Self { shared, threads, waker: None, address, peer, process, started };
+        let worker = Self { shared, threads, address, peer, process, started };
         for (interrupter, run) in runs {
             let shared = Arc::clone(&ours);
             let thread = thread::Builder::new()
@@ -256,6 +258,7 @@ impl<M> Shared<M> {
             working: AtomicUsize::new(threads),
             failed: AtomicBool::new(false),
             send_error: AtomicI32::new(0),
+            waker: OnceLock::new(),
             names: Arc::new(names),
             this: Weak::clone(this),
         })
@@ -291,6 +294,13 @@ impl<M> Shared<M> {
         M: Machine,
     {
         look_up(&self.this, &self.names, servers);
+    }
+
+    /// Wakes the driver so that it polls the machine now.
+    pub(super) fn prompt(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
     }
 
     /// Wakes all waiting threads and event loops.
@@ -338,6 +348,7 @@ mod tests {
             loss: 0.0,
             goodbye: false,
             seed: None,
+            unheard_after: None,
             format: BeatFormat::Template(Template::heartbeat()),
             utc_offset_ns: 0,
             events: 1,

@@ -10,7 +10,9 @@ mod sequence;
 mod server;
 mod table;
 
-pub use client::{Beat, BeatFormat, Client, ClientConfig, ClientCounters, Ending, Outcome};
+pub use client::{
+    Beat, BeatFormat, Client, ClientConfig, ClientCounters, ClientEvent, Ending, Outcome, Unheard,
+};
 pub use detector::{Detector, Estimate, Gap, Kind, Line};
 pub use event::{Cause, Change, Event, Snapshot, State};
 pub use peer::Peer;

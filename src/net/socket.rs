@@ -146,6 +146,14 @@ impl Socket {
         })
     }
 
+    /// Permits datagrams to broadcast addresses.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn permit_broadcast(&self) -> Result<()> {
+        self.udp.set_broadcast(true).map_err(Error::io("permit broadcast from", self.local))
+    }
+
     /// Returns the address that the socket is bound to.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {

@@ -1,23 +1,25 @@
 //! `HeartbeatClient`.
 
 use std::ffi::CString;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-use crate::driver::{Names, Worker};
+use crate::driver::Worker;
+use crate::driver::heartbeat::start_client;
 use crate::heartbeat::{
     self, BeatFormat, Client, ClientConfig, ClientCounters, Ending, MAX_TASKS, Mark, Outcome, Task,
 };
-use crate::net::{Endpoint, Family, Socket, destination, now, on_ipv6};
+use crate::net::{Endpoint, now};
 use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
 };
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::{Given, given, options};
 use crate::python::value::{Address, address, utc_offset_ns, value};
+use crate::python::wait::resolve_each;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, MAX_WORD, is_error, is_name, is_task};
 use crate::{Error, nanoseconds, seconds};
@@ -29,11 +31,12 @@ value! {
     /// Beat counts of a HeartbeatClient.
     HeartbeatClientCounters in "udpulse.reports" {
         *,
-        /// Beats sent, each copy of a goodbye included; a beat to several servers counts once per server.
+        /// Beats sent or tried, each copy of a goodbye and `send_failed` included; a beat to several
+        /// servers counts once per server.
         sent: u64 = 0,
         /// Beats not sent on purpose.
         skipped: u64 = 0,
-        /// Beats that this host could not send.
+        /// Beats that this host could not send, or whose server had no address.
         send_failed: u64 = 0,
         /// ICMP port-unreachable errors received: nothing listens on the server's port.
         refused: u64 = 0,
@@ -48,11 +51,25 @@ value! {
         *,
         /// Its number, from 1.
         seq: u64,
-        /// The outcome: "sent", "skipped" (not sent, on purpose) or "failed" (a simulated crash:
-        /// neither this beat nor a later one is sent).
+        /// The outcome: "sent", "send_failed" (this host could not send it to any server), "skipped"
+        /// (not sent, on purpose) or "failed" (a simulated crash: neither this beat nor a later one
+        /// is sent).
         outcome: Word<Outcome>,
         /// The time at which the client acted on it, in seconds since the Unix epoch.
         time: f64,
+    }
+}
+
+value! {
+    /// A server that replied to a HeartbeatClient no longer does: it may not hear the client.
+    Unheard in "udpulse.events" {
+        *,
+        /// The server's (host, port).
+        server: Address,
+        /// The time at which the client noticed it, in seconds since the Unix epoch.
+        time: f64,
+        /// The time since the last reply, in seconds.
+        silence: f64,
     }
 }
 
@@ -77,6 +94,15 @@ macro_rules! client_options {
         /// the time without `progress`, in seconds, after which beats report "stalled", counted
         /// from the start; None for never.
         stall_after: Option<Seconds> = None,
+        /// the time after which a name is looked up again, in seconds; None for never. It is also
+        /// looked up while it has no address, while its server cannot be reached, and while a server
+        /// that replied no longer does.
+        resolve_every: Option<Seconds> = 60.0,
+        /// whether beats may go to broadcast addresses.
+        broadcast: bool = False,
+        /// the number of consecutive beats without a reply after which Unheard is yielded, if the
+        /// server has replied before (`reply=True` on a HeartbeatServer), 1 or more; None for never.
+        unheard_after: Option<Count> = 5,
         /// the number of beats to send, 1 or more, including the immediate ones of `busy`; None for
         /// no limit.
         count: Option<Count> = None,
@@ -120,7 +146,11 @@ client_options!(settings);
 /// blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
 ///
 /// Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
-/// each Beat when it is due, and ends with the last.
+/// each Beat once it has left or failed, and Unheard, and ends with the last beat.
+///
+/// A client starts without a network and without the address of a name; it beats once there is one.
+/// The first beat waits for the first lookup of every name, but at most a second if the address of
+/// one server is known.
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
@@ -134,7 +164,7 @@ pub(super) struct HeartbeatClient {
 }
 
 client_options!(class HeartbeatClient);
-running_object!(@ HeartbeatClient: Beat);
+running_object!(@ HeartbeatClient: ClientEvent);
 
 /// The workers that were started, so that the end of the interpreter ends them.
 static STARTED: Mutex<Vec<Weak<Worker<Client>>>> = Mutex::new(Vec::new());
@@ -280,6 +310,7 @@ impl HeartbeatClient {
             fail_chance: settings.fail_chance.0,
             loss: settings.loss.0,
             goodbye: settings.goodbye,
+            unheard_after: settings.unheard_after.map(|count| count.0),
             seed: Some(settings.seed.0),
             format,
             utc_offset_ns: 0,
@@ -334,23 +365,23 @@ impl HeartbeatClient {
         }
     }
 
+    /// A start resolves nothing: names are looked up while the client runs.
+    #[expect(clippy::unused_self, reason = "other running objects need it")]
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::empty()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.endpoint).chain(&self.settings.also.0)
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
-        self.handle.launch(py, self.endpoints(), |servers| {
-            let mut servers: Vec<_> = servers.into_iter().map(destination).collect();
-            // An IPv6 socket reaches IPv4, too.
-            if servers.iter().any(SocketAddr::is_ipv6) {
-                servers = servers.into_iter().map(on_ipv6).collect();
-            }
-            let any = Family::from(servers[0]).unspecified();
-            let socket = Socket::bind(SocketAddr::new(any, 0))?;
+        self.handle.launch_any(py, &[], |_| {
             self.progress.restart(now().mono_ns);
-            let (first, client) = (servers[0], Client::new(ClientConfig { servers, ..config }));
-            Worker::start(socket, first, client, Names::default())
+            let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
+            let servers = self.servers().cloned().collect();
+            start_client(servers, resolve_every_ns, self.settings.broadcast, config)
         })?;
         // Registers the end of the interpreter, at the first start.
         py.import("udpulse._ending")?;
@@ -367,15 +398,67 @@ impl From<heartbeat::Beat> for Beat {
     }
 }
 
+impl From<heartbeat::Unheard> for Unheard {
+    fn from(heartbeat::Unheard { server, at, silence_ns }: heartbeat::Unheard) -> Self {
+        Self { server: address(server), time: seconds(at.wall_ns), silence: seconds(silence_ns) }
+    }
+}
+
+/// An event of a client.
+#[derive(IntoPyObject)]
+pub(super) enum ClientEvent {
+    Beat(Beat),
+    Unheard(Unheard),
+}
+
+impl From<heartbeat::ClientEvent> for ClientEvent {
+    fn from(event: heartbeat::ClientEvent) -> Self {
+        match event {
+            heartbeat::ClientEvent::Beat(beat) => Self::Beat(beat.into()),
+            heartbeat::ClientEvent::Unheard(unheard) => Self::Unheard(unheard.into()),
+        }
+    }
+}
+
 #[pymethods]
 impl HeartbeatClient {
-    /// The (host, port) of the server; with several, of the first.
+    /// The (host, port) of the server; with several, of the first. None while its name has no
+    /// address.
     ///
     /// Raises NotStartedError before the first start.
     #[getter]
-    fn server(&self, py: Python<'_>) -> PyResult<Address> {
-        let first = self.handle.look(py, |client| client.server());
-        first.map_or_else(|| self.handle.peer(), |first| Ok(address(first)))
+    fn server(&self, py: Python<'_>) -> PyResult<Option<Address>> {
+        self.handle.address()?;
+        Ok(self.handle.look(py, |client| client.server()).map(address))
+    }
+
+    /// The servers that the last lookup did not resolve: a dict from each (host, port) to the
+    /// resolver's reason. They are looked up again until they have an address.
+    #[getter]
+    fn unresolved<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = PyDict::new(py);
+        let servers: Vec<_> = self.servers().collect();
+        for (index, reason) in self.handle.look(py, |client| client.unresolved()) {
+            let Endpoint { host, port, .. } = servers[index];
+            reasons.set_item((host, port), reason)?;
+        }
+        Ok(reasons)
+    }
+
+    /// The time of the last reply from any server, in seconds since the Unix epoch; None if there
+    /// was none. A HeartbeatServer replies if told to (`reply=True`).
+    #[getter]
+    fn heard_at(&self, py: Python<'_>) -> Option<f64> {
+        self.handle.look(py, |client| client.heard()).map(|heard| seconds(heard.wall_ns))
+    }
+
+    /// Resolves the names of all servers now; raises `socket.gaierror` if one has no address.
+    fn _resolve(&self, py: Python<'_>) -> PyResult<()> {
+        let servers: Vec<_> = self.servers().cloned().collect();
+        for found in resolve_each(py, &servers)? {
+            found?;
+        }
+        Ok(())
     }
 
     /// Says goodbye and stops; counters stay readable.

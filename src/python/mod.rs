@@ -41,7 +41,7 @@ mod _core {
     use super::handle::Waiter;
     #[pymodule_export]
     use super::heartbeat_client::{
-        _end_clients, Beat, HeartbeatClient, HeartbeatClientCounters, Progress,
+        _end_clients, Beat, HeartbeatClient, HeartbeatClientCounters, Progress, Unheard,
     };
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};

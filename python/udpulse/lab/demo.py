@@ -2,7 +2,7 @@
 
 from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient
 from udpulse.cli._run import Screen
-from udpulse.events import Down, Heard
+from udpulse.events import Down, Heard, Unheard
 from udpulse.lab import screens
 
 SERVER = Screen("server | ")
@@ -38,6 +38,8 @@ def heartbeat() -> None:
     """Follow a client that loses some beats on purpose and fails at the tenth."""
     with HeartbeatServer(port=0, timeout=1.0, every_beat=True, old_beats="accept") as server:
         for beat in HeartbeatClient(*server.address, interval=0.3, fail_at=10, loss=0.2, seed=5):
+            if isinstance(beat, Unheard):
+                continue
             CLIENT.show(screens.beat_line(beat))
             if beat.outcome == "skipped":
                 continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from udpulse import HeartbeatClient
+from udpulse import Beat, HeartbeatClient
 from udpulse.cli._parameters import count, probability, seconds
 from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
 from udpulse.lab import screens
@@ -83,13 +83,17 @@ def send_beats(client: HeartbeatClient, screen: Screen) -> int:
     code = 0
     trouble = Trouble(client, screen)
     try:
+        # The library would go on without an address; the lab's client refuses a wrong host.
+        client._resolve()
         with client:
             for beat in client:
-                screen.show(screens.beat_line(beat))
+                if isinstance(beat, Beat):
+                    screen.show(screens.beat_line(beat))
                 counters = client.counters
                 trouble.note(refused=counters.refused, send_failed=counters.send_failed)
     except KeyboardInterrupt:
-        screen.note(f"Sent {counted(client.counters.sent, 'heartbeat')}")
+        counters = client.counters
+        screen.note(f"Sent {counted(counters.sent - counters.send_failed, 'heartbeat')}")
         code = INTERRUPTED
     counters = client.counters
     # The fate of the last beat is known only now.

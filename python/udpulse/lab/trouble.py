@@ -19,11 +19,16 @@ class Trouble:
     def note(self, *, refused: int, send_failed: int) -> None:
         """Note the reasons if any datagrams were refused or could not be sent."""
         if refused and not self.has_refused:
-            host, port = self.client.server
+            host, port = self._server
             self.screen.note(f"{host} answered that nothing listens on port {port}")
             self.has_refused = True
         if send_failed and not self.has_failed:
             if error := self.client.last_send_error:
-                server = joined(self.client.server)
+                server = joined(self._server)
                 self.screen.note(f"Cannot send to {server}: {error.strerror}")
             self.has_failed = True
+
+    @property
+    def _server(self) -> tuple[str, int]:
+        # A name may have no address yet.
+        return self.client.server or (self.client.host, self.client.port)

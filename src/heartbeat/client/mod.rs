@@ -1,14 +1,14 @@
 //! The heartbeat client: beats on an absolute schedule, with optional simulated faults.
 
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::heartbeat::progress::{Progress, Summary};
-use crate::machine::Outgoing;
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
-use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit};
 
 /// Number of goodbyes, because any one may be lost, and the time between them.
 const GOODBYES: u32 = 3;
@@ -17,11 +17,15 @@ const APART: Duration = Duration::from_millis(20);
 /// Minimum gap before a beat sent out of turn, however often the application has news.
 const APART_NS: i64 = 20_000_000;
 
+/// How long the first beat waits for the lookup of one server's name if the address of another is
+/// known.
+const FIRST_LOOKUP_NS: i64 = NS_PER_SECOND;
+
 /// Settings of a heartbeat client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// Every beat is sent to each of these.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Target>,
     /// Time between beats.
     pub interval_ns: i64,
     /// Random shift of each beat, as a fraction of the interval (0 to 0.5), so that many clients do
@@ -39,11 +43,14 @@ pub struct ClientConfig {
     pub goodbye: bool,
     /// Seed of these random choices; drawn by the system if `None`.
     pub seed: Option<u64>,
+    /// Number of consecutive beats without a reply after which a server that replied before no
+    /// longer hears the client; never if `None`.
+    pub unheard_after: Option<u64>,
     /// Format of the beats.
     pub format: BeatFormat,
     /// Local time minus UTC, for messages that contain local time.
     pub utc_offset_ns: i64,
-    /// Number of most recent beats kept for a reader.
+    /// Number of most recent events kept for a reader.
     pub events: usize,
 }
 
@@ -66,16 +73,25 @@ pub enum BeatFormat {
 /// Counters of a heartbeat client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounters {
-    /// Beats handed to the system.
+    /// Beats that were due and not skipped, once for each server, including `send_failed`.
     pub sent: u64,
     /// Beats skipped on purpose.
     pub skipped: u64,
-    /// Beats that this host failed to send.
+    /// Beats that this host failed to send, or whose server had no address.
     pub send_failed: u64,
     /// ICMP port-unreachable messages.
     pub refused: u64,
     /// Datagrams received.
     pub received: u64,
+}
+
+/// An event for the owner of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// A beat that was due.
+    Beat(Beat),
+    /// A server that replied before no longer does.
+    Unheard(Unheard),
 }
 
 /// A beat that was due.
@@ -89,11 +105,24 @@ pub struct Beat {
     pub outcome: Outcome,
 }
 
+/// A server that replied before no longer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unheard {
+    /// The server's address.
+    pub server: SocketAddr,
+    /// When it was noticed.
+    pub at: Stamp,
+    /// The time since the last reply.
+    pub silence_ns: i64,
+}
+
 /// Action of a client when a beat was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Simulated a crash: sent neither this beat nor any later one.
     Failed,
+    /// Failed to send the beat to any server.
+    SendFailed,
     /// Sent the beat.
     Sent,
     /// Skipped the beat on purpose.
@@ -102,8 +131,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 3] =
-        [("failed", Self::Failed), ("sent", Self::Sent), ("skipped", Self::Skipped)];
+    pub const ALL: [(&str, Self); 4] = [
+        ("failed", Self::Failed),
+        ("send_failed", Self::SendFailed),
+        ("sent", Self::Sent),
+        ("skipped", Self::Skipped),
+    ];
 }
 
 /// The end of the application.
@@ -113,6 +146,42 @@ pub enum Ending {
     Orderly,
     /// An exception, with its type if that can be written in a beat.
     Failed(Option<Box<[u8]>>),
+}
+
+/// A server of a client.
+#[derive(Debug)]
+struct Server {
+    target: Target,
+    /// The last datagram for it.
+    datagram: Vec<u8>,
+    /// Beats that this host failed to send to it.
+    send_failed: u64,
+    /// When the last reply arrived.
+    heard: Option<Stamp>,
+    /// Scheduled beats since then.
+    unanswered: u64,
+}
+
+impl Server {
+    fn has(&self, address: SocketAddr) -> bool {
+        self.target.address().is_some_and(|own| shown(own) == shown(address))
+    }
+}
+
+/// Returns `address`, as IPv4 if it is IPv4-mapped.
+fn shown(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// A beat whose sends have not all succeeded or failed yet.
+#[derive(Debug)]
+struct Pending {
+    failed: usize,
+    /// Datagrams that wait for room in the send buffer.
+    blocked: usize,
 }
 
 /// The heartbeat client as a state machine.
@@ -128,7 +197,13 @@ pub struct Client {
     /// below.
     boot: Option<u64>,
     counters: ClientCounters,
+    servers: Vec<Server>,
+    /// When the client began to wait for the addresses of its servers.
+    started_ns: Option<i64>,
     seq: u64,
+    /// When the current beat was due.
+    at: Stamp,
+    pending: Option<Pending>,
     /// The next beat's slot in the schedule, and the time to send it, shifted by the spread.
     slot_ns: i64,
     next_ns: i64,
@@ -142,29 +217,39 @@ pub struct Client {
     /// Index of the next server to send the current beat to.
     next_server: usize,
     done: bool,
-    outgoing: Outgoing,
-    events: Events<Beat>,
+    events: Events<ClientEvent>,
 }
 
 impl Client {
     /// Creates a client whose first beat is due immediately.
     #[must_use]
-    pub fn new(config: ClientConfig) -> Self {
+    pub fn new(mut config: ClientConfig) -> Self {
+        let server = |target| Server {
+            target,
+            datagram: Vec::new(),
+            send_failed: 0,
+            heard: None,
+            unanswered: 0,
+        };
+        let servers: Vec<_> = mem::take(&mut config.servers).into_iter().map(server).collect();
         Self {
             random: Random::new(config.seed),
             spread: Random::new(config.seed),
             boot: None,
             counters: ClientCounters::default(),
+            started_ns: None,
             seq: 0,
+            at: Stamp::default(),
+            pending: None,
             slot_ns: i64::MIN,
             next_ns: i64::MIN,
             last_ns: i64::MIN,
             ending: None,
             goodbyes: 0,
             over: false,
-            next_server: config.servers.len(),
+            next_server: servers.len(),
+            servers,
             done: false,
-            outgoing: Outgoing::default(),
             events: Events::new(config.events),
             config,
         }
@@ -176,15 +261,26 @@ impl Client {
         self.counters
     }
 
-    /// Returns the first server, or `None` if there are none.
+    /// Returns the address of the first server, if it is known.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
-        let mut first = *self.config.servers.first()?;
-        // Show an IPv4-mapped address as IPv4.
-        if let IpAddr::V4(ip) = first.ip().to_canonical() {
-            first.set_ip(ip.into());
-        }
-        Some(first)
+        self.servers.first()?.target.address().map(shown)
+    }
+
+    /// Returns the servers, by number, whose name the last lookup did not resolve, with the
+    /// resolver's reason.
+    #[must_use]
+    pub fn unresolved(&self) -> Vec<(usize, String)> {
+        let reason = |(index, server): (usize, &Server)| {
+            Some((index, server.target.unresolved()?.to_owned()))
+        };
+        self.servers.iter().enumerate().filter_map(reason).collect()
+    }
+
+    /// Returns when the last reply of any server arrived.
+    #[must_use]
+    pub fn heard(&self) -> Option<Stamp> {
+        self.servers.iter().filter_map(|server| server.heard).max_by_key(|heard| heard.mono_ns)
     }
 
     /// Chooses the farewell, unless one was chosen before.
@@ -201,12 +297,31 @@ impl Client {
         declares && self.seq > 0 && !self.done && self.ending.is_some() && self.goodbyes < GOODBYES
     }
 
-    /// Writes the current beat or goodbye and queues it for all servers.
-    fn write(&mut self, now: Stamp) {
-        let Self { config, boot, outgoing, seq, ending, goodbyes, .. } = self;
+    /// Queues the current beat or goodbye for all servers.
+    fn send(&mut self, now: Stamp) {
+        (self.at, self.next_server) = (now, 0);
+    }
+
+    /// Returns the next server to send to, with its address. A beat for a server without one fails.
+    fn next_destination(&mut self) -> Option<(usize, SocketAddr)> {
+        while let Some(server) = self.servers.get_mut(self.next_server) {
+            self.next_server += 1;
+            self.counters.sent += 1;
+            if let Some(to) = server.target.address() {
+                return Some((self.next_server - 1, to));
+            }
+            server.send_failed += 1;
+            self.count_failure();
+        }
+        None
+    }
+
+    /// Writes the current beat or goodbye for a server.
+    fn write(&mut self, server: usize) {
+        let Self { config, boot, servers, seq, ending, goodbyes, at: now, .. } = self;
         let farewell = ending.as_ref().filter(|_| *goodbyes > 0);
-        let Some(first) = config.servers.first() else { return };
-        outgoing.put(*first, |out| match &config.format {
+        let Server { datagram: out, send_failed, .. } = &mut servers[server];
+        match &config.format {
             BeatFormat::Template(template) => {
                 template.write(*seq, now.wall_ns, config.utc_offset_ns, out);
             }
@@ -237,17 +352,32 @@ impl Client {
                     age_ns,
                     task: task.as_deref(),
                     failures: Some(failures).filter(|failures| *failures > 0),
+                    send_failed: Some(*send_failed).filter(|failed| *failed > 0),
                     busy_ns: busy_ns.filter(|_| farewell.is_none()),
                     ..wire::Beat::default()
                 };
                 beat.write(*seq, now.wall_ns, out);
             }
-        });
-        self.next_server = 0;
+        }
+    }
+
+    /// Returns when the first beat is due: once all servers' names were looked up, or one address
+    /// has been known for long enough.
+    fn first_ns(&self) -> i64 {
+        let unknown = self.servers.iter().any(|server| server.target.is_unknown());
+        let known = self.servers.iter().any(|server| server.target.address().is_some());
+        match (unknown, self.started_ns) {
+            (false, _) => i64::MIN,
+            (true, Some(started_ns)) if known => started_ns.saturating_add(FIRST_LOOKUP_NS),
+            _ => i64::MAX,
+        }
     }
 
     /// Returns when the next beat is due: in its slot, or sooner if the application has news.
     fn due_ns(&self) -> i64 {
+        if self.seq == 0 {
+            return self.first_ns();
+        }
         match &self.config.format {
             BeatFormat::Declared { progress, .. } if progress.has_news() && !self.over => {
                 self.next_ns.min(self.last_ns.saturating_add(APART_NS))
@@ -280,10 +410,52 @@ impl Client {
         }
     }
 
-    /// Records that a beat counted as sent did not leave.
+    /// Counts a datagram of the current beat that did not leave.
     fn count_failure(&mut self) {
-        self.counters.sent -= 1;
         self.counters.send_failed += 1;
+        if let Some(pending) = &mut self.pending {
+            pending.failed += 1;
+        }
+    }
+
+    /// Returns the outcome of the pending beat once its datagrams have left or failed.
+    fn fate(&self) -> Option<Outcome> {
+        let Pending { failed, blocked } = self.pending.as_ref()?;
+        let undecided = failed + blocked;
+        match self.servers.len().saturating_sub(undecided) {
+            _ if self.next_server < self.servers.len() => None,
+            1.. => Some(Outcome::Sent),
+            0 => (*blocked == 0).then_some(Outcome::SendFailed),
+        }
+    }
+
+    /// Reports the pending beat, if there is one.
+    fn report(&mut self, outcome: Outcome) {
+        if self.pending.take().is_some() {
+            self.push(outcome);
+        }
+    }
+
+    /// Reports the current beat.
+    fn push(&mut self, outcome: Outcome) {
+        self.events.push(ClientEvent::Beat(Beat { seq: self.seq, at: self.at, outcome }));
+        self.done |= outcome == Outcome::Failed || self.over && !self.has_farewell();
+    }
+
+    /// Counts a scheduled beat as unanswered so far, after reporting servers that answered none of
+    /// the last ones.
+    fn check_replies(&mut self, now: Stamp) {
+        for Server { target, heard, unanswered, .. } in &mut self.servers {
+            if self.config.unheard_after == Some(*unanswered)
+                && let (Some(server), Some(heard)) = (target.address(), *heard)
+            {
+                let silence_ns = now.mono_ns.saturating_sub(heard.mono_ns);
+                let unheard = Unheard { server: shown(server), at: now, silence_ns };
+                self.events.push(ClientEvent::Unheard(unheard));
+                target.on_silence();
+            }
+            *unanswered = unanswered.saturating_add(1);
+        }
     }
 
     fn outcome(&mut self) -> Outcome {
@@ -302,21 +474,40 @@ impl Client {
 }
 
 impl Machine for Client {
-    type Event = Beat;
+    type Event = ClientEvent;
 
-    fn on_datagram(&mut self, _: usize, _: &mut Arrival<'_>) -> Option<usize> {
+    fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.counters.received += 1;
+        let declares = matches!(self.config.format, BeatFormat::Declared { .. });
+        // The boot id shows that the sender has read a beat of ours.
+        let boot = self.boot.filter(|_| declares);
+        if declares && (boot.is_none() || wire::Beat::read(arrival.datagram).boot != boot) {
+            return None;
+        }
+        if let Some(server) = self.servers.iter_mut().find(|server| server.has(arrival.from)) {
+            (server.heard, server.unanswered) = (Some(arrival.at()), 0);
+            server.target.on_answer();
+        }
         None
     }
 
     fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
         self.counters.refused += u64::from(error.is_port_unreachable());
+        for server in self.servers.iter_mut().filter(|server| server.has(error.to)) {
+            server.target.on_silence();
+        }
     }
 
     fn on_time(&mut self, _: usize, now: Stamp, _heard_ns: i64) {
+        self.started_ns.get_or_insert(now.mono_ns);
+        if let Some(outcome) = self.fate() {
+            self.report(outcome);
+        }
         if self.done || now.mono_ns < self.due_ns() {
             return;
         }
+        // A beat that still waits for room in the send buffer is replaced.
+        self.report(Outcome::SendFailed);
         if self.over {
             match self.farewell(now) {
                 Some(_) => self.next_ns = now.mono_ns.saturating_add(APART_NS),
@@ -325,72 +516,112 @@ impl Machine for Client {
             return;
         }
         self.seq += 1;
+        self.at = now;
         self.last_ns = now.mono_ns;
         if now.mono_ns >= self.next_ns {
             self.schedule(now);
+            self.check_replies(now);
         }
         if let BeatFormat::Declared { progress, .. } = &self.config.format {
             progress.clear_news();
         }
-
         let outcome = self.outcome();
-        match outcome {
-            Outcome::Failed => {}
-            Outcome::Skipped => self.counters.skipped += 1,
-            Outcome::Sent => {
-                self.write(now);
-            }
-        }
-        self.done = outcome == Outcome::Failed;
         if self.config.count == Some(self.seq) {
             self.end(Ending::Orderly);
             self.over = true;
-            self.done |= !self.has_farewell();
             self.next_ns = now.mono_ns.saturating_add(APART_NS);
         }
-        self.events.push(Beat { seq: self.seq, at: now, outcome });
+        if outcome == Outcome::Sent {
+            self.send(now);
+            self.pending = Some(Pending { failed: 0, blocked: 0 });
+        } else {
+            self.counters.skipped += u64::from(outcome == Outcome::Skipped);
+            self.push(outcome);
+        }
     }
 
     fn deadline(&self, _: usize) -> Option<i64> {
-        Some(self.due_ns())
+        let due_ns = if self.fate().is_some() { i64::MIN } else { self.due_ns() };
+        let lookups = self.servers.iter().filter_map(|server| server.target.deadline());
+        lookups.chain([due_ns]).min()
+    }
+
+    fn lookups(&mut self, now: Stamp) -> Vec<usize> {
+        let servers = self.servers.iter_mut().enumerate();
+        servers
+            .filter_map(|(index, server)| server.target.is_due(now.mono_ns).then_some(index))
+            .collect()
+    }
+
+    fn on_resolved(&mut self, server: usize, now: Stamp, found: Result<&[SocketAddr], &str>) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.target.on_resolved(now.mono_ns, found);
+        }
     }
 
     fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
-        let to = *self.config.servers.get(self.next_server)?;
-        self.next_server += 1;
-        self.counters.sent += 1;
-        Some(Transmit { to, from: None, datagram: self.outgoing.datagram() })
+        let (server, to) = self.next_destination()?;
+        self.write(server);
+        Some(Transmit { to, from: None, datagram: &self.servers[server].datagram })
     }
 
-    fn on_unblocked(&mut self, _: usize, _: Stamp, _: SocketAddr, beat: &mut Vec<u8>) -> bool {
-        // Once the socket is writable again, send only the newest beat, not a burst.
-        let is_latest = beat == self.outgoing.datagram();
-        if !is_latest {
-            self.count_failure();
+    fn on_blocked(&mut self, _: usize, beat: &[u8]) {
+        let is_latest = self.servers.iter().any(|server| server.datagram == beat);
+        if let Some(pending) = self.pending.as_mut().filter(|_| is_latest) {
+            pending.blocked += 1;
         }
-        is_latest
+    }
+
+    fn on_unblocked(&mut self, _: usize, _: Stamp, to: SocketAddr, beat: &mut Vec<u8>) -> bool {
+        let server = self.servers.iter_mut().find(|server| server.has(to));
+        // Once the socket is writable again, send only the newest beat, not a burst.
+        if server.as_ref().is_some_and(|server| server.datagram == *beat) {
+            if let Some(pending) = &mut self.pending {
+                pending.blocked = pending.blocked.saturating_sub(1);
+            }
+            return true;
+        }
+        self.counters.send_failed += 1;
+        if let Some(server) = server {
+            server.send_failed += 1;
+        }
+        false
+    }
+
+    fn on_send_failed(&mut self, _: usize, to: SocketAddr, beat: &[u8], error: Option<i32>) {
+        let server = self.servers.iter_mut().find(|server| server.has(to));
+        let is_latest = server.as_ref().is_some_and(|server| server.datagram == beat);
+        if let Some(server) = server {
+            server.send_failed += 1;
+            if error.is_some() {
+                server.target.on_silence();
+            }
+        }
+        if is_latest {
+            self.count_failure();
+        } else {
+            self.counters.send_failed += 1;
+        }
     }
 
     fn farewell(&mut self, now: Stamp) -> Option<Duration> {
+        let outcome = self.fate().unwrap_or(Outcome::SendFailed);
+        self.report(outcome);
         if !self.has_farewell() {
             return None;
         }
         // All goodbyes carry the number that the next beat would have had.
         self.seq += u64::from(self.goodbyes == 0);
         self.goodbyes += 1;
-        self.write(now);
+        self.send(now);
         Some(if self.goodbyes < GOODBYES { APART } else { Duration::ZERO })
-    }
-
-    fn on_send_failed(&mut self, _: usize, _: SocketAddr, _: &[u8], _: Option<i32>) {
-        self.count_failure();
     }
 
     fn is_done(&self, _: usize) -> bool {
         self.done
     }
 
-    fn events(&mut self) -> &mut Events<Beat> {
+    fn events(&mut self) -> &mut Events<ClientEvent> {
         &mut self.events
     }
 }

@@ -7,7 +7,7 @@ const SECOND: i64 = crate::NS_PER_SECOND;
 
 fn config() -> ClientConfig {
     ClientConfig {
-        servers: vec!["127.0.0.1:12000".parse().unwrap()],
+        servers: vec![Target::from(server(1))],
         interval_ns: 100,
         spread: 0.0,
         count: None,
@@ -15,6 +15,7 @@ fn config() -> ClientConfig {
         fail_chance: 0.0,
         loss: 0.0,
         goodbye: true,
+        unheard_after: Some(3),
         seed: Some(1),
         format: BeatFormat::Template(Template::heartbeat()),
         utc_offset_ns: 0,
@@ -22,9 +23,41 @@ fn config() -> ClientConfig {
     }
 }
 
+fn server(last: u8) -> SocketAddr {
+    SocketAddr::from(([198, 18, 0, last], 12000))
+}
+
+fn at(ns: i64) -> Stamp {
+    Stamp { mono_ns: ns, wall_ns: 2_000_000_000 }
+}
+
+/// Advances to `ns` as the driver does. Returns the datagrams that leave.
+fn run(client: &mut Client, ns: i64) -> Vec<(SocketAddr, String)> {
+    by_hand::tick(client, at(ns));
+    let mut sent = Vec::new();
+    while let Some((to, text)) = transmit(client) {
+        sent.push((to, String::from_utf8(text.to_vec()).unwrap()));
+    }
+    by_hand::tick(client, at(ns));
+    sent
+}
+
+/// Like [`run`], for one datagram.
 fn tick(client: &mut Client, ns: i64) -> Option<String> {
-    by_hand::tick(client, Stamp { mono_ns: ns, wall_ns: 2_000_000_000 });
-    transmit(client).map(|(_, text)| String::from_utf8(text.to_vec()).unwrap())
+    run(client, ns).pop().map(|(_, text)| text)
+}
+
+fn events(client: &mut Client) -> Vec<ClientEvent> {
+    std::iter::from_fn(|| client.events.pop()).collect()
+}
+
+/// Returns the outcomes of the beats so far.
+fn outcomes(client: &mut Client) -> Vec<Outcome> {
+    let outcome = |event| match event {
+        ClientEvent::Beat(beat) => Some(beat.outcome),
+        ClientEvent::Unheard(_) => None,
+    };
+    events(client).into_iter().filter_map(outcome).collect()
 }
 
 #[test]
@@ -44,8 +77,7 @@ fn it_fails_at_the_given_beat() {
     let mut client = Client::new(ClientConfig { fail_at: Some(2), ..config() });
     assert!(tick(&mut client, 0).is_some() && !client.is_done(0));
     assert!(tick(&mut client, 100).is_none() && client.is_done(0));
-    let outcomes: Vec<_> = std::iter::from_fn(|| client.events.pop()).collect();
-    assert_eq!(outcomes[1].outcome, Outcome::Failed);
+    assert_eq!(outcomes(&mut client), [Outcome::Sent, Outcome::Failed]);
     assert_eq!(client.counters(), ClientCounters { sent: 1, ..Default::default() });
 }
 
@@ -219,18 +251,169 @@ fn a_client_that_has_sent_its_last_beat_says_goodbye() {
     assert!(tick(&mut silent, 0).is_some() && silent.is_done(0));
 }
 
+fn of_two() -> ClientConfig {
+    let servers = vec![Target::from(server(1)), Target::from(server(2))];
+    ClientConfig { servers, ..declared(&Arc::default()) }
+}
+
 #[test]
 fn each_beat_goes_to_all_servers() {
-    let servers = ["127.0.0.1:1", "127.0.0.1:2"].map(|server| server.parse().unwrap());
-    let mut client = Client::new(ClientConfig { servers: servers.to_vec(), ..config() });
-    by_hand::tick(&mut client, Stamp { mono_ns: 0, wall_ns: 0 });
-    let mut sent = Vec::new();
-    while let Some((to, text)) = transmit(&mut client) {
-        sent.push((to, text.to_vec()));
-    }
-    assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), servers);
+    let mut client = Client::new(of_two());
+    let sent = run(&mut client, 0);
+    assert_eq!(sent.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [server(1), server(2)]);
     assert_eq!(sent[0].1, sent[1].1);
     assert_eq!(client.counters().sent, 2);
+    assert_eq!(outcomes(&mut client), [Outcome::Sent]);
+}
+
+/// Sends a beat to both servers; this host refuses `refused`. Returns the texts.
+fn refuse(client: &mut Client, ns: i64, refused: &[SocketAddr]) -> Vec<String> {
+    by_hand::tick(client, at(ns));
+    let mut texts = Vec::new();
+    while let Some((to, text)) = transmit(client) {
+        texts.push((to, text.to_vec()));
+    }
+    for (to, text) in &texts {
+        if refused.contains(to) {
+            client.on_send_failed(0, *to, text, Some(101));
+        }
+    }
+    by_hand::tick(client, at(ns));
+    texts.into_iter().map(|(_, text)| String::from_utf8(text).unwrap()).collect()
+}
+
+#[test]
+fn a_beat_that_this_host_refuses_is_not_sent_and_the_next_one_says_so() {
+    let mut client = Client::new(of_two());
+    let step = 1_000_000;
+    refuse(&mut client, 0, &[server(1), server(2)]);
+    refuse(&mut client, step, &[server(1)]);
+    let texts = refuse(&mut client, 2 * step, &[]);
+    let counts: Vec<_> = texts.iter().map(|text| beat(text).send_failed).collect();
+    assert_eq!(counts, [Some(2), Some(1)], "each server learns of its own");
+    assert_eq!(outcomes(&mut client), [Outcome::SendFailed, Outcome::Sent, Outcome::Sent]);
+    let ClientCounters { sent, send_failed, .. } = client.counters();
+    assert_eq!((sent, send_failed), (6, 3));
+}
+
+#[test]
+fn the_outcome_of_a_blocked_beat_is_known_once_there_is_room_or_it_is_replaced() {
+    let mut client = Client::new(config());
+    let block = |client: &mut Client, ns| {
+        by_hand::tick(client, at(ns));
+        let text = transmit(client).unwrap().1.to_vec();
+        client.on_blocked(0, &text);
+        by_hand::tick(client, at(ns));
+        assert_eq!(client.deadline(0), Some(ns + 100), "nothing to do until then");
+        text
+    };
+    let mut first = block(&mut client, 0);
+    assert_eq!(outcomes(&mut client), []);
+    let mut second = block(&mut client, 100);
+    assert_eq!(outcomes(&mut client), [Outcome::SendFailed]);
+    assert!(!client.on_unblocked(0, at(150), server(1), &mut first));
+    assert!(client.on_unblocked(0, at(150), server(1), &mut second));
+    by_hand::tick(&mut client, at(150));
+    assert_eq!(outcomes(&mut client), [Outcome::Sent]);
+    let ClientCounters { sent, send_failed, .. } = client.counters();
+    assert_eq!((sent, send_failed), (2, 1));
+}
+
+#[test]
+fn a_beat_is_not_lost_to_the_reader_if_the_client_stops() {
+    let mut client = Client::new(config());
+    by_hand::tick(&mut client, at(0));
+    assert!(transmit(&mut client).is_some());
+    assert_eq!(client.farewell(at(1)), None);
+    assert_eq!(outcomes(&mut client), [Outcome::Sent]);
+}
+
+#[test]
+fn a_client_of_a_name_beats_once_it_has_an_address() {
+    let servers = vec![Target::unknown(None)];
+    let mut client = Client::new(ClientConfig { servers, interval_ns: SECOND, ..config() });
+    assert_eq!(run(&mut client, 0), []);
+    assert_eq!((client.lookups(at(0)), client.lookups(at(0))), (vec![0], vec![]));
+    assert_eq!(run(&mut client, 5 * SECOND), [], "the resolver may take long");
+    assert_eq!(client.server(), None);
+    client.on_resolved(0, at(5 * SECOND), Err("no name servers"));
+    assert_eq!(client.unresolved(), [(0, "no name servers".to_owned())]);
+    assert_eq!(run(&mut client, 5 * SECOND), []);
+    assert_eq!(outcomes(&mut client), [Outcome::SendFailed], "beats go on");
+    assert_eq!(client.lookups(at(10 * SECOND)), [0]);
+    client.on_resolved(0, at(10 * SECOND), Ok(&[server(1)]));
+    let sent = run(&mut client, 10 * SECOND);
+    assert_eq!((sent[0].0, sent[0].1.as_str()), (server(1), "Heartbeat 2 2.000000"));
+    assert_eq!((client.server(), client.unresolved()), (Some(server(1)), vec![]));
+    assert_eq!(outcomes(&mut client), [Outcome::Sent]);
+}
+
+#[test]
+fn a_slow_lookup_delays_the_beats_to_others_by_a_second() {
+    let servers = vec![Target::unknown(None), Target::from(server(2))];
+    let mut client = Client::new(ClientConfig { servers, ..declared(&Arc::default()) });
+    assert_eq!(run(&mut client, 0), []);
+    client.lookups(at(0));
+    assert_eq!(client.deadline(0), Some(FIRST_LOOKUP_NS));
+    assert_eq!(run(&mut client, FIRST_LOOKUP_NS).len(), 1);
+    client.on_resolved(0, at(SECOND), Ok(&[server(1)]));
+    let sent = run(&mut client, 2 * SECOND);
+    assert_eq!(sent.len(), 2);
+    assert_eq!([&sent[0].1, &sent[1].1].map(|text| beat(text).send_failed), [Some(1), None]);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_looked_up_again() {
+    let reached = || {
+        let servers = vec![Target::named(Ok(server(1)), None, 0)];
+        Client::new(ClientConfig { servers, ..declared(&Arc::default()) })
+    };
+    let mut client = reached();
+    run(&mut client, 0);
+    assert!(client.lookups(at(100 * SECOND)).is_empty(), "there is no reason");
+    refuse(&mut client, 100 * SECOND, &[server(1)]);
+    assert_eq!(client.lookups(at(100 * SECOND)), [0]);
+    let mut client = reached();
+    run(&mut client, 0);
+    client.on_icmp(0, &by_hand::port_unreachable(server(1), &[]));
+    assert_eq!(client.lookups(at(100 * SECOND)), [0]);
+    client.on_resolved(0, at(100 * SECOND), Ok(&[server(2)]));
+    assert_eq!(run(&mut client, 100 * SECOND)[0].0, server(2));
+}
+
+#[test]
+fn a_server_that_stops_replying_is_reported_once() {
+    let mut client = Client::new(of_two());
+    let step = 1_000_000;
+    let reply = |client: &mut Client, ns: i64, from: SocketAddr| {
+        let text = run(client, ns).pop().unwrap().1;
+        arrive(client, at(ns + 10), from, text.to_ascii_uppercase().as_bytes());
+    };
+    reply(&mut client, 0, server(1));
+    arrive(&mut client, at(20), server(2), b"Heartbeat;b=1 1");
+    arrive(&mut client, at(20), server(3), b"x");
+    assert_eq!(client.heard(), Some(at(10)));
+    let unheard = |client: &mut Client| {
+        let beats = |event: &ClientEvent| matches!(event, ClientEvent::Unheard(_));
+        events(client).into_iter().filter(beats).collect::<Vec<_>>()
+    };
+    for beat in 1..=3 {
+        run(&mut client, beat * step);
+        assert_eq!(unheard(&mut client), [], "the third has not had its interval yet");
+    }
+    run(&mut client, 4 * step);
+    let silence_ns = 4 * step - 10;
+    let event = Unheard { server: server(1), at: at(4 * step), silence_ns };
+    assert_eq!(unheard(&mut client), [ClientEvent::Unheard(event)]);
+    for beat in 5..20 {
+        run(&mut client, beat * step);
+    }
+    assert_eq!(unheard(&mut client), [], "once");
+    reply(&mut client, 20 * step, server(1));
+    for beat in 21..=24 {
+        run(&mut client, beat * step);
+    }
+    assert_eq!(unheard(&mut client).len(), 1, "again");
 }
 
 proptest! {
