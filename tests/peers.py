@@ -1,6 +1,8 @@
 """Programs as students and teachers write them for this lab: plain sockets and nothing else."""
 
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +12,9 @@ from itertools import cycle
 from types import TracebackType
 
 Address = tuple[str, int]
+
+# Whether udpulse learns of ICMP errors here.
+ICMP = sys.platform == "linux" and "UDPULSE_PORTABLE" not in os.environ
 
 # Maximum wait of a peer, in seconds.
 PATIENCE = 10.0
