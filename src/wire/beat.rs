@@ -124,7 +124,9 @@ impl<'a> Beat<'a> {
         beat.reading = if word.len() + rest.len() < datagram.len() {
             read_declared(rest)
         } else {
-            let usual = read_lab(rest).filter(|_| text::label(word) == Label::None);
+            // With a blank, as it stands before the number.
+            let before = &datagram[..datagram.len().min(word.len() + 1)];
+            let usual = usual(rest).filter(|_| text::label(before) == Label::None);
             let usual = usual.map(|reading| Reading { evidence: Evidence::Form, ..reading });
             usual.unwrap_or_else(|| text::read_with_evidence(datagram))
         };
@@ -139,9 +141,8 @@ impl<'a> Beat<'a> {
         }
         let (mut beat, word, rest) = Self::split(datagram);
         let is_declared = word.len() + rest.len() < datagram.len();
-        let usual = read_lab(rest).filter(|reading| !reading.seq.is_some_and(is_time));
         beat.reading =
-            usual.unwrap_or_else(|| text::read(if is_declared { rest } else { datagram }));
+            usual(rest).unwrap_or_else(|| text::read(if is_declared { rest } else { datagram }));
         beat
     }
 
@@ -277,6 +278,11 @@ fn read_declared(rest: &[u8]) -> Reading {
         let seq = reading.seq.filter(|_| reading.evidence != Evidence::None);
         Reading { seq, ..reading }
     })
+}
+
+/// Parses the usual form like [`read_lab`], unless its number may be the time.
+fn usual(rest: &[u8]) -> Option<Reading> {
+    read_lab(rest).filter(|reading| !reading.seq.is_some_and(is_time))
 }
 
 /// Parses the usual form after the first word, ` seq seconds.fraction`, on a fast path.
@@ -552,7 +558,9 @@ mod tests {
             let wall_ns = second * crate::NS_PER_SECOND + 1000;
             written.write(seq, wall_ns, &mut out);
             let time = Some(SentAt::Unix(wall_ns));
-            let reading = Reading::of(seq, time);
+            let declares = written != Beat::default();
+            let evidence = if declares { Evidence::Label } else { Evidence::Form };
+            let reading = Reading { evidence, ..Reading::of(seq, time) };
             prop_assert_eq!(Beat::read(&out), Beat { reading, ..written });
         }
 
