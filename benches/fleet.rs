@@ -47,6 +47,8 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
         numbers: Numbers::Counting,
         opaque: false,
         reply: false,
+        max_multiplier: 100,
+        max_grace_ns: 86_400 * NS_PER_SECOND,
         max_peers: 2_000_000,
         utc_offset_ns: 0,
         every_beat: false,

@@ -477,6 +477,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "old_beats": "'ignore' or 'accept'",
         "numbers": "'counting' or 'first'",
         "opaque": "True or False",
+        "max_multiplier": "1 to 2**32 - 1",
+        "max_grace": "above 0 and below 9.2e9 seconds",
     },
 }
 

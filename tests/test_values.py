@@ -99,6 +99,7 @@ VALUES: list[Any] = [
     events.Restarted(address=HOME, time=1.0, cause="boot", last_seq=9),
     events.Stalled(address=HOME, time=1.0, age=30.0),
     events.Stopped(address=HOME, time=1.0, received=9, expected=9),
+    events.TooOften(address=HOME, time=1.0, interval=3600.0, gap=60.0),
     events.Suspect(address=HOME, time=1.0, silence=3.0, timeout=5.0),
     events.Unheard(server=HOME, time=1.0, silence=5.0),
     events.Up(address=HOME, time=1.0, seq=1),
@@ -274,7 +275,7 @@ def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
     others = [*outages, *(event for event in mine if isinstance(event, ClientEvent))]
-    assert len(mine) == 18 + len(others) == 21
+    assert len(mine) == 19 + len(others) == 22
     assert all(isinstance(event, Event) != (event in others) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 

@@ -247,6 +247,8 @@ def use_heartbeat() -> None:
         old_beats="ignore",
         numbers="counting",
         opaque=False,
+        max_multiplier=100,
+        max_grace=86400.0,
     ) as server:
         client = udpulse.HeartbeatClient(
             *server.address,
@@ -317,7 +319,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     """A heartbeat server's settings, counters and table."""
     show(server.host, server.port, server.timeout, server.detector, server.suspect, server.down)
     show(server.by_host, server.reply, server.max_peers, server.every_beat, server.old_beats)
-    show(server.numbers, server.opaque)
+    show(server.numbers, server.opaque, server.max_multiplier, server.max_grace)
     heard = server.counters
     assert_type(heard, reports.HeartbeatServerCounters)
     show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)
@@ -350,8 +352,13 @@ def use_event(event: events.Event) -> None:
             show(payload, name)
         case events.Suspect(silence=silence, timeout=timeout, last_seq=seq):
             show(silence, timeout, seq, event.received, event.expected, event.name)
+        case events.TooOften(interval=interval, gap=gap, name=name):
+            show(interval, gap, name)
         case events.Down(cause=cause, silence=silence, timeout=timeout):
-            assert_type(cause, Literal["silence", "old_beats", "busy_over", "mass_silence"])
+            assert_type(
+                cause,
+                Literal["silence", "old_beats", "busy_over", "mass_silence", "short_timeout"],
+            )
             show(silence, timeout, event.seq, event.received, event.expected, event.name)
         case events.Stopped(last_seq=seq, received=received, expected=expected, name=name):
             show(seq, received, expected, name)

@@ -58,6 +58,7 @@ __all__ = [
     "Stalled",
     "Stopped",
     "Suspect",
+    "TooOften",
     "Unheard",
     "Uniform",
     "Up",
@@ -2949,8 +2950,8 @@ class HeartbeatServer:
     host: the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6).
     port: the port, 0 to 65535; 0 for any free one, see `address`.
     timeout: the silence, in seconds, after which any client is down, instead of a detector. It holds
-        exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
-        detector.
+        exactly: no Suspect comes first, and MassSilence does not postpone it. If a client
+        declares an interval that is not shorter, its first Down says so. None to use a detector.
     detector: the failure detector, applied to each client's own beats: "multiple" (the default;
         levels in intervals), "chen" (Chen, Toueg, Aguilera 2002, NFD-E; intervals),
         "two_window" (Tomsic et al. 2015, 2W-FD; intervals), "bertier" (Bertier, Marin, Sens
@@ -2966,6 +2967,9 @@ class HeartbeatServer:
     opaque: whether any datagram is a beat, also one without a number, a time or a declaration: its
         sender is a client without sequence numbers.
     reply: whether to answer each beat with its text in upper case.
+    max_multiplier: the largest multiplier of its interval that a client may ask for as its timeout, 1 or
+        more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
+    max_grace: the longest grace, in seconds, that a client may ask for in addition.
     max_peers: the maximum number of clients, 1 or more; others are rejected and counted. New clients
         replace those that have stopped and those heard only once, more than 60 s ago.
     every_beat: whether to report each datagram (Heard, Ignored), not only changes.
@@ -2977,7 +2981,8 @@ class HeartbeatServer:
     milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 
     Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
-    Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
+    Moved, Conflict, Stalled, Busy, Stopped, Failed, TooOften, ClockStepped) and of
+    the server (Paused, MassSilence).
 
     Raises ValueError if an argument is out of range.
     """
@@ -2996,6 +3001,8 @@ class HeartbeatServer:
         numbers: Literal["counting", "first"] = "counting",
         opaque: bool = False,
         reply: bool = False,
+        max_multiplier: int = 100,
+        max_grace: float = 86400.0,
         max_peers: int = 65536,
         every_beat: bool = False,
         old_beats: Literal["ignore", "accept"] = "ignore",
@@ -3011,8 +3018,8 @@ class HeartbeatServer:
     @property
     def timeout(self) -> float | None:
         """the silence, in seconds, after which any client is down, instead of a detector. It holds
-        exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
-        detector.
+        exactly: no Suspect comes first, and MassSilence does not postpone it. If a client
+        declares an interval that is not shorter, its first Down says so. None to use a detector.
         """
 
     @property
@@ -3055,6 +3062,16 @@ class HeartbeatServer:
     @property
     def reply(self) -> bool:
         """whether to answer each beat with its text in upper case."""
+
+    @property
+    def max_multiplier(self) -> int:
+        """the largest multiplier of its interval that a client may ask for as its timeout, 1 or
+        more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
+        """
+
+    @property
+    def max_grace(self) -> float:
+        """the longest grace, in seconds, that a client may ask for in addition."""
 
     @property
     def max_peers(self) -> int:
@@ -3621,7 +3638,7 @@ class Down:
         seq: int | None = None,
         received: int = 0,
         expected: int | None = None,
-        cause: Literal["silence", "old_beats", "busy_over", "mass_silence"],
+        cause: Literal["silence", "old_beats", "busy_over", "mass_silence", "short_timeout"],
         silence: float,
         timeout: float,
         name: str | None = None,
@@ -3649,10 +3666,14 @@ class Down:
         """
 
     @property
-    def cause(self) -> Literal["silence", "old_beats", "busy_over", "mass_silence"]:
+    def cause(
+        self,
+    ) -> Literal["silence", "old_beats", "busy_over", "mass_silence", "short_timeout"]:
         """The cause: "silence"; "old_beats" (only beats sent long before arrived); "busy_over" (an
         announced silence ran out); "mass_silence" (many fell silent together, and it did not
-        return within a second timeout).
+        return within a second timeout); "short_timeout" (the server's timeout is not longer
+        than the client's declared interval; reported once, since from then on the client is
+        down after five intervals).
         """
 
     @property
@@ -4288,6 +4309,43 @@ class Suspect:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
+class TooOften:
+    """A client beats far more often than it declares: five times in a row within a quarter of its
+    interval.
+    """
+
+    __match_args__: Final = ("address", "time", "interval", "gap", "name")
+
+    def __new__(
+        cls, *, address: _Address, time: float, interval: float, gap: float, name: str | None = None
+    ) -> Self: ...
+    @property
+    def address(self) -> _Address:
+        """The client's (host, port)."""
+
+    @property
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
+    @property
+    def interval(self) -> float:
+        """The declared interval, in seconds."""
+
+    @property
+    def gap(self) -> float:
+        """The time between its last two beats, in seconds."""
+
+    @property
+    def name(self) -> str | None:
+        """The client's name; None if it declares none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class Up:
     """The first beat of a client arrived."""
 
@@ -4365,5 +4423,6 @@ _Event: TypeAlias = (
     | Stalled
     | Stopped
     | Suspect
+    | TooOften
     | Up
 )

@@ -27,6 +27,7 @@ from udpulse._core import (
     Stalled,
     Stopped,
     Suspect,
+    TooOften,
     Unheard,
     Up,
 )
@@ -52,6 +53,7 @@ Event: TypeAlias = (
     | Stalled
     | Stopped
     | Suspect
+    | TooOften
     | Up
 )
 
@@ -78,6 +80,7 @@ __all__ = [
     "Stalled",
     "Stopped",
     "Suspect",
+    "TooOften",
     "Unheard",
     "Up",
 ]

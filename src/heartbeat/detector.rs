@@ -82,6 +82,15 @@ pub struct Estimate {
     error: f32,
 }
 
+/// Timeout that a client asks for, instead of the detector's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Asked {
+    /// Intervals.
+    pub(super) multiplier: f64,
+    /// Time in addition.
+    pub(super) grace_ns: i64,
+}
+
 /// Gap between two new beats.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
@@ -181,6 +190,17 @@ impl Detector {
     pub fn timeouts_ns(&self, estimate: &Estimate, interval_ns: i64) -> (i64, i64) {
         let line = self.line(estimate, interval_ns);
         (line.timeout_ns(self.suspect), line.timeout_ns(self.down))
+    }
+
+    /// Returns the timeouts that a client asks for: down after `multiplier` intervals and a grace.
+    /// Beyond the interval, it is suspected after the same share of that time as usual.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 104 days")]
+    pub(super) fn asked_timeouts_ns(&self, asked: Asked, interval_ns: i64) -> (i64, i64) {
+        let intervals = Line { base_ns: 0.0, unit_ns: interval_ns as f64 };
+        let down_ns = intervals.timeout_ns(asked.multiplier).saturating_add(asked.grace_ns);
+        let beyond = Line { base_ns: 0.0, unit_ns: down_ns.saturating_sub(interval_ns) as f64 };
+        let suspect_ns = beyond.timeout_ns(self.suspect / self.down).saturating_add(interval_ns);
+        (suspect_ns.min(down_ns), down_ns)
     }
 
     /// Returns the timeout as a function of the level.

@@ -67,6 +67,8 @@ pub enum Cause {
     BusyOver,
     /// Part of a mass silence, and still silent after the extra timeout.
     MassSilence,
+    /// No beat came, but the server's timeout is not longer than the client's declared interval.
+    ShortTimeout,
     /// The boot id changed.
     Boot,
     /// The sequence numbers started over.
@@ -75,11 +77,12 @@ pub enum Cause {
 
 impl Cause {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("silence", Self::Silence),
         ("old_beats", Self::OldBeats),
         ("busy_over", Self::BusyOver),
         ("mass_silence", Self::MassSilence),
+        ("short_timeout", Self::ShortTimeout),
         ("boot", Self::Boot),
         ("sequence", Self::Sequence),
     ];
@@ -217,6 +220,13 @@ pub enum Change {
     Suspect {
         /// Time since the last new beat.
         silence_ns: i64,
+    },
+    /// The client beats far more often than it declares.
+    TooOften {
+        /// The declared interval.
+        interval_ns: i64,
+        /// The time since the beat before.
+        gap_ns: i64,
     },
     /// The first beat of a client was received.
     Up {

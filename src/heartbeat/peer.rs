@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::NS_PER_SECOND;
+use crate::heartbeat::detector::Asked;
 use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
 use crate::wire::Beat;
@@ -91,6 +92,10 @@ const ENOUGH: u8 = 4;
 /// Number of agreeing gaps that replace an interval by a longer one: until then, the client is
 /// suspected wrongly.
 const ENOUGH_LONGER: u8 = 3;
+/// Number of gaps below the declared interval by this factor that mean that a client beats too
+/// often.
+const ENOUGH_SHORT: u8 = 5;
+const TOO_OFTEN: i64 = 4;
 /// Number of beats after which the mean gap is the interval, though gaps do not agree.
 const MANY: u64 = 9;
 /// The memory of a learned interval, in gaps.
@@ -146,6 +151,10 @@ pub(super) struct Details {
     pub(super) task: Option<Box<[u8]>>,
     pub(super) failures: Option<u64>,
     pub(super) error: Option<Box<[u8]>>,
+    /// The timeout that it asks for.
+    pub(super) asked: Option<Asked>,
+    /// Whether the server's fixed timeout turned out to be shorter than its interval.
+    pub(super) outlasts_timeout: bool,
     /// When it became busy or stalled, or ended.
     pub(super) since_ns: i64,
 }
@@ -229,6 +238,22 @@ impl Record {
     /// Returns whether the interval is known well enough to judge by.
     pub(super) fn has_learned(&self) -> bool {
         self.flags & (DECLARED | LEARNED) != 0
+    }
+
+    pub(super) fn is_declared(&self) -> bool {
+        self.is(DECLARED)
+    }
+
+    /// Counts gaps far below the declared interval. Returns whether there have now been several in
+    /// a row.
+    pub(super) fn beats_too_often(&mut self, gap_ns: i64, steps: u64) -> bool {
+        if !self.is(DECLARED) {
+            return false;
+        }
+        let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+        let is_short = gap_ns / steps < self.interval.as_declared() / TOO_OFTEN;
+        self.set_run(if is_short { self.run() + 1 } else { 0 });
+        self.run() == ENOUGH_SHORT
     }
 
     /// Records a declared interval. Returns whether it is another one than before.

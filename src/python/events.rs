@@ -79,7 +79,9 @@ value! {
         expected: Option<u64> = None,
         /// The cause: "silence"; "old_beats" (only beats sent long before arrived); "busy_over" (an
         /// announced silence ran out); "mass_silence" (many fell silent together, and it did not
-        /// return within a second timeout).
+        /// return within a second timeout); "short_timeout" (the server's timeout is not longer
+        /// than the client's declared interval; reported once, since from then on the client is
+        /// down after five intervals).
         cause: Word<Cause>,
         /// The time since its last new beat, in seconds.
         silence: f64,
@@ -346,6 +348,24 @@ value! {
 }
 
 value! {
+    /// A client beats far more often than it declares: five times in a row within a quarter of its
+    /// interval.
+    TooOften in "udpulse.events" {
+        *,
+        /// The client's (host, port).
+        address: Address,
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
+        time: f64,
+        /// The declared interval, in seconds.
+        interval: f64,
+        /// The time between its last two beats, in seconds.
+        gap: f64,
+        /// The client's name; None if it declares none.
+        name: Option<String> = None,
+    }
+}
+
+value! {
     /// The first beat of a client arrived.
     Up in "udpulse.events" {
         *,
@@ -380,6 +400,7 @@ pub(super) enum Event {
     Stalled(Stalled),
     Stopped(Stopped),
     Suspect(Suspect),
+    TooOften(TooOften),
     Up(Up),
 }
 
@@ -492,6 +513,13 @@ impl From<heartbeat::Event> for Event {
                 received,
                 expected,
                 timeout,
+                name,
+            }),
+            Change::TooOften { interval_ns, gap_ns } => Self::TooOften(TooOften {
+                address,
+                time,
+                interval: seconds(interval_ns),
+                gap: seconds(gap_ns),
                 name,
             }),
             Change::Up { seq } => Self::Up(Up { address, time, seq, name }),

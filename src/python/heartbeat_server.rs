@@ -123,8 +123,8 @@ macro_rules! server_options {
         port: LocalPort = 12000,
         *,
         /// the silence, in seconds, after which any client is down, instead of a detector. It holds
-        /// exactly: no Suspect comes first, and MassSilence does not postpone it. None to use a
-        /// detector.
+        /// exactly: no Suspect comes first, and MassSilence does not postpone it. If a client
+        /// declares an interval that is not shorter, its first Down says so. None to use a detector.
         timeout: Option<Seconds> = None,
         /// the failure detector, applied to each client's own beats: "multiple" (the default;
         /// levels in intervals), "chen" (Chen, Toueg, Aguilera 2002, NFD-E; intervals),
@@ -148,6 +148,11 @@ macro_rules! server_options {
         opaque: bool = False,
         /// whether to answer each beat with its text in upper case.
         reply: bool = False,
+        /// the largest multiplier of its interval that a client may ask for as its timeout, 1 or
+        /// more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
+        max_multiplier: Int<u32, 1, { u32::MAX as u64 }> = 100,
+        /// the longest grace, in seconds, that a client may ask for in addition.
+        max_grace: Seconds = 86400.0,
         /// the maximum number of clients, 1 or more; others are rejected and counted. New clients
         /// replace those that have stopped and those heard only once, more than 60 s ago.
         max_peers: Int<usize, 1, { u32::MAX as u64 }> = 65536,
@@ -182,7 +187,8 @@ impl Words for OldBeats {
 /// milli-, micro- or nanoseconds, an ISO date and time, C's ctime, or H:M:S.
 ///
 /// Iterating yields the events of clients (Up, Lost, LateBeat, Suspect, Down, Recovered, Restarted,
-/// Moved, Conflict, Stalled, Busy, Stopped, Failed, ClockStepped) and of the server (Paused, MassSilence).
+/// Moved, Conflict, Stalled, Busy, Stopped, Failed, TooOften, ClockStepped) and of
+/// the server (Paused, MassSilence).
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
@@ -205,6 +211,8 @@ impl HeartbeatServer {
             numbers: settings.numbers.0,
             opaque: settings.opaque,
             reply: settings.reply,
+            max_multiplier: settings.max_multiplier.0,
+            max_grace_ns: settings.max_grace.ns(),
             max_peers: settings.max_peers.0,
             utc_offset_ns: 0,
             every_beat: settings.every_beat,

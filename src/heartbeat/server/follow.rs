@@ -217,6 +217,7 @@ impl Server {
         let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
+        let mut too_often = false;
         let mut sent_gap_ns = gap_ns;
         if let (Some(difference_ns), Some(newest_ns)) = (difference_ns, record.difference_ns()) {
             let more_ns = difference_ns.saturating_sub(newest_ns);
@@ -261,6 +262,7 @@ impl Server {
             let gap_or_sent_ns = if sent_gap_ns > 0 && !is_first { sent_gap_ns } else { gap_ns };
             let learns = !record.has_learned();
             let is_new = record.learn_interval(gap_or_sent_ns, steps);
+            too_often = record.beats_too_often(gap_ns.max(sent_gap_ns), steps);
             if learns && record.has_learned() {
                 // Before the interval is known, clock steps cannot be detected.
                 record.reset_least_difference();
@@ -277,6 +279,10 @@ impl Server {
         self.update_address(index, received);
         if let Some(by_ns) = stepped {
             self.report(index, *at, Change::ClockStepped { by_ns });
+        }
+        if too_often {
+            let interval_ns = self.table.record(index).interval_ns().unwrap_or_default();
+            self.report(index, *at, Change::TooOften { interval_ns, gap_ns });
         }
     }
 
@@ -298,12 +304,7 @@ impl Server {
         silence_ns: i64,
     ) {
         let beat = &received.beat;
-        if let Some(interval_ns) = beat.interval_ns
-            && self.table.record_mut(index).declare_interval(interval_ns)
-            && let Some(estimate) = self.table.estimate_mut(index)
-        {
-            *estimate = Estimate::default();
-        }
+        self.declare(index, beat);
         if beat.status.is_some() || beat.age_ns.is_some() || beat.failures.is_some() {
             self.table.details_or_default(index).declare(beat);
         }

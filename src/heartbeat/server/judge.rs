@@ -169,10 +169,14 @@ impl Server {
             _ if held => Cause::MassSilence,
             State::Busy => Cause::BusyOver,
             _ if self.excess_delay_ns(index, suspect_ns) > 0 => Cause::OldBeats,
+            _ if self.timeout_is_short(index) => Cause::ShortTimeout,
             _ => Cause::Silence,
         };
         *self.table.deadline_mut(index) = i64::MAX;
         self.set_state(index, State::Down);
         self.report(index, now, Change::Down { cause, silence_ns });
+        if cause == Cause::ShortTimeout {
+            self.table.details_or_default(index).outlasts_timeout = true;
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 mod follow;
 mod judge;
+mod timeouts;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::heartbeat::peer::{Details, NONE, Record};
 use crate::heartbeat::table::{Key, Table};
-use crate::heartbeat::{Change, Detector, Event, Kind, Peer, Sequence, Snapshot, State};
+use crate::heartbeat::{Change, Detector, Event, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
 use crate::wire::{Beat, shown};
 use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
@@ -72,6 +73,10 @@ pub struct ServerConfig {
     pub opaque: bool,
     /// Whether each beat is answered with its text in upper case.
     pub reply: bool,
+    /// The largest multiplier of its interval that a client may ask for as its timeout.
+    pub max_multiplier: u32,
+    /// The longest grace that a client may ask for.
+    pub max_grace_ns: i64,
     /// Maximum number of clients; others are rejected.
     pub max_peers: usize,
     /// Local time minus UTC, for times without a zone.
@@ -284,20 +289,6 @@ impl Server {
             failures: details.and_then(|details| details.failures),
             error: details.and_then(|details| details.error.clone()),
         }
-    }
-
-    /// Returns the timeouts for suspect and down.
-    fn timeouts_ns(&self, index: usize) -> (i64, i64) {
-        let record = self.table.record(index);
-        if !self.has_learned(index) {
-            return (GRACE_NS, GRACE_NS);
-        }
-        let interval_ns = record.interval_ns().unwrap_or(NS_PER_SECOND);
-        self.config.detector.timeouts_ns(&self.table.estimate(index), interval_ns)
-    }
-
-    fn has_learned(&self, index: usize) -> bool {
-        self.config.detector.kind() == Kind::Fixed || self.table.record(index).has_learned()
     }
 
     /// Makes room for one more client; returns whether there is any. If the table is full, silent

@@ -110,6 +110,67 @@ fn an_interval_above_the_first_timeout_is_learned() {
     }
 }
 
+#[test]
+fn a_client_may_ask_for_a_timeout_within_bounds() {
+    const HOUR: i64 = 3600 * SECOND;
+    for (asks, suspect_ns, down_ns) in [
+        ("i=1000;x=10", SECOND * 64 / 10, 10 * SECOND),
+        ("i=1000;x=0.1", SECOND * 16 / 10, 2 * SECOND),
+        ("i=1000;x=1000000000", SECOND * 604 / 10, 100 * SECOND),
+        ("i=86400000;g=3600000", 24 * HOUR + HOUR * 6 / 10, 25 * HOUR),
+        ("i=86400000;x=1;g=3600000", 24 * HOUR + HOUR * 6 / 10, 25 * HOUR),
+        ("i=86400000;x=2;g=3600000", 24 * HOUR + 15 * HOUR, 49 * HOUR),
+        ("i=86400000;g=999999999999", 24 * HOUR + 24 * HOUR * 6 / 10, 48 * HOUR),
+    ] {
+        let mut server = Driven::new(multiple());
+        server.hear(0, client(1), &format!("hb;{asks} 1"));
+        server.hear(1, client(1), &format!("hb;{asks} 2"));
+        for (ns, state) in [(suspect_ns, State::Suspect), (down_ns, State::Down)] {
+            // Deadlines are swept every 10 ms.
+            server.run_until(ns - 1000);
+            assert_ne!(server.peer(ns).state, state, "{asks}");
+            server.run_until(ns + SECOND / 50);
+            assert_eq!(server.peer(ns).state, state, "{asks}");
+        }
+    }
+    for (name, mut server) in servers() {
+        beat_on(&mut server, (0, 0, 10), SECOND, "hb;i=1000;x=20");
+        assert_eq!(server.peer(0).timeout_ns, 20 * SECOND, "{name}");
+    }
+}
+
+#[test]
+fn a_timeout_below_the_declared_interval_is_reported_once() {
+    let mut server = Driven::new(fixed());
+    let now_ns = beat_on(&mut server, (0, 0, 20), 10 * SECOND, "hb;i=10000");
+    let down = |cause, seconds| Change::Down { cause, silence_ns: seconds * SECOND };
+    let back = Change::Recovered { from: State::Down, for_ns: 10 * SECOND, seq: Some(1) };
+    let expected = [Change::Up { seq: Some(0) }, down(Cause::ShortTimeout, 5), back];
+    assert_eq!(server.changes(), expected);
+    server.run_until(now_ns + 50 * SECOND);
+    assert_eq!(server.changes(), [down(Cause::Silence, 50)]);
+    // Another interval is another matter.
+    let now_ns = beat_on(&mut server, (now_ns + 50 * SECOND, 20, 5), SECOND, "hb;i=1000");
+    server.run_until(now_ns + 5 * SECOND);
+    assert_eq!(server.changes().pop(), Some(down(Cause::Silence, 5)));
+}
+
+#[test]
+fn a_client_that_beats_far_too_often_is_reported_once() {
+    let mut server = Driven::new(multiple());
+    let hourly = "hb;i=3600000";
+    let now_ns = beat_on(&mut server, (0, 0, 50), 60 * SECOND, hourly);
+    let too_often = Change::TooOften { interval_ns: 3600 * SECOND, gap_ns: 60 * SECOND };
+    assert_eq!(server.changes(), [Change::Up { seq: Some(0) }, too_often]);
+    // As often as it declares, with twice as many, or from a queue.
+    let now_ns = beat_on(&mut server, (now_ns, 50, 20), 1800 * SECOND, hourly);
+    for seq in 70..90 {
+        let sent = WALL_S + now_ns / SECOND + (seq - 69) * 3600;
+        server.hear(now_ns + 20 * 3600 * SECOND, client(1), &format!("{hourly} {seq} {sent}.0"));
+    }
+    assert!(!server.changes().iter().any(|change| matches!(change, Change::TooOften { .. })));
+}
+
 /// A part of a client's life: the gap between beats in milliseconds, their number, how much the
 /// gaps vary, whether they declare the interval, how many numbers each skips, and a status.
 type Part = (i64, i64, i64, bool, u64, &'static str);

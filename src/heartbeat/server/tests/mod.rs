@@ -7,7 +7,7 @@ mod old_beats;
 mod strangers;
 
 use super::*;
-use crate::heartbeat::Cause;
+use crate::heartbeat::{Cause, Kind};
 use crate::machine::by_hand::{arrive, tick};
 use proptest::prelude::*;
 
@@ -22,6 +22,8 @@ fn fixed() -> ServerConfig {
         numbers: Numbers::First,
         opaque: false,
         reply: false,
+        max_multiplier: 100,
+        max_grace_ns: 86_400 * NS_PER_SECOND,
         max_peers: 3,
         utc_offset_ns: 0,
         every_beat: false,
