@@ -1940,7 +1940,7 @@ class PingReport:
     def paused(self) -> int:
         """Pauses of this process of more than 250 ms: it was stopped, suspended or starved although a
         probe was due or a reply had come. Replies that came in time meanwhile count as answered if
-        the kernel stamped them (Linux). Of a sweep, only such replies show a pause.
+        the kernel stamped them (Linux). Of a sweep, only replies show a pause.
         """
 
     @property

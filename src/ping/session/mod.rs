@@ -451,6 +451,14 @@ impl Session {
         self.report.settled[verdict as usize] += 1;
     }
 
+    /// Reports a pause of this process if it has not done the work that was due.
+    fn notice_pause(&mut self, now_ns: i64) {
+        // Work that is due immediately has no time.
+        if let Some(due_ns) = self.deadline(0).filter(|ns| *ns > i64::MIN) {
+            self.report.pauses.observe(due_ns, now_ns);
+        }
+    }
+
     /// Returns how long to listen after the last probe was decided.
     fn linger_ns(&self) -> i64 {
         let Report { counters, settled, .. } = &self.report;
@@ -589,6 +597,7 @@ impl Machine for Session {
     fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         let Arrival { read, from, ref datagram, .. } = *arrival;
         self.report.wall_steps.observe(read);
+        self.notice_pause(read.mono_ns);
         // A timestamp outside the round trip is from a clock that stepped meanwhile.
         let kernel_ns = arrival.kernel.map(|at| at.mono_ns).filter(|ns| *ns <= read.mono_ns);
         // A reply that arrived in time counts as answered even if it is read late.
@@ -661,10 +670,7 @@ impl Machine for Session {
     fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
         self.now = now;
         self.report.wall_steps.observe(now);
-        // Work that is due immediately has no time.
-        if let Some(due_ns) = self.deadline(0).filter(|ns| *ns > i64::MIN) {
-            self.report.pauses.observe(due_ns, now.mono_ns);
-        }
+        self.notice_pause(now.mono_ns);
         if self.started.is_none() {
             let start = self.config.start.unwrap_or(now);
             self.started = Some(start);

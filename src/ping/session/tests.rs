@@ -246,6 +246,17 @@ fn a_pause_of_this_process_is_told_and_prolongs_no_round_trip() {
 }
 
 #[test]
+fn a_pause_shows_without_kernel_stamps_if_a_timeout_passes() {
+    let mut session = session(2);
+    sent(&mut session, 0);
+    arrive(&mut session, at(3000), target(), b"pong 1");
+    tick(&mut session, at(3000));
+    let report = session.report();
+    assert_eq!((report.counters.late, report.pauses.count), (1, 1));
+    assert_eq!(report.pauses.total_ns, 2000 * MS);
+}
+
+#[test]
 fn a_kernel_stamp_spoiled_by_a_clock_step_is_ignored() {
     let mut session = session(1);
     sent(&mut session, 500);
