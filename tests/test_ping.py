@@ -767,6 +767,13 @@ class TestSweep:
             assert [report.sent for report in sweep.reports()] == [1, 1]
         assert {(report.answered, report.lost) for report in reports} == {(1, 0), (0, 1)}
 
+    def test_unread_reports_are_bounded_by_their_probes(self, silent: peers.Address) -> None:
+        sweep = PingSweep([silent], count=8192, rounds=12, rate=1e6, timeout=0.01)
+        with sweep:
+            while sweep.running:
+                sweep.reports()
+        assert (sweep.events_dropped, [report.sent for report in sweep]) == (4, [8192] * 8)
+
     def test_a_late_reply_is_foreign_in_the_next_round(self) -> None:
         with peers.open_socket() as server:
             targets = [server.getsockname()]

@@ -17,8 +17,9 @@ use crate::{Error, Result};
 /// Maximum number of targets of a sweep, each once per flow.
 const MAX_TARGETS: usize = 1 << 20;
 
-/// Maximum number of reports that wait for an iterating reader, unless there are more targets.
-const UNREAD: usize = 65_536;
+/// Maximum number of probes in the reports that wait for an iterating reader, who gets at least one
+/// report of each target: a report may keep a row for each of its probes.
+const UNREAD: u64 = 65_536;
 
 /// How many reports are read together, so that the sweep's threads wait for milliseconds only.
 const TOGETHER: usize = 1024;
@@ -122,6 +123,12 @@ impl Settings {
         }
     }
 
+    /// Returns how many reports may wait for a reader.
+    fn unread(&self) -> usize {
+        let reports = usize::try_from(UNREAD / self.count.0).unwrap_or(usize::MAX);
+        reports.max(self.targets.0.len()).max(1)
+    }
+
     fn check_flows(&self) -> Result<()> {
         let most = MAX_TARGETS / self.targets.0.len().max(1);
         let most = self.count.0.min(most as u64);
@@ -204,7 +211,7 @@ impl PingSweep {
                 size: size.0,
                 flows: flows.0,
                 keep: keep.rows(),
-                events: if self.iterable { endpoints.len().max(UNREAD) } else { 0 },
+                events: if self.iterable { self.settings.unread() } else { 0 },
             };
             driver::sweep::start(endpoints, found, resolve_every_ns, config)
         })
