@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -216,6 +218,43 @@ def test_a_cancelled_wait_leaves_no_descriptor() -> None:
     with EchoServer(port=0, keep=1) as server:
         numbers = asyncio.run(count(server))
     assert len(set(numbers)) == 1
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
+    reason="other platforms need three descriptors",
+)
+def test_the_waits_of_a_loop_share_a_descriptor() -> None:
+    script = """
+import asyncio, resource, udpulse
+
+async def iterate(address):
+    return len([probe async for probe in udpulse.PingClient(*address, count=2, interval=0.1)])
+
+async def main(address):
+    pings = (udpulse.async_ping(*address, count=2, interval=0.1) for _ in range(100))
+    print({report.answered for report in await asyncio.gather(*pings)})
+    print(set(await asyncio.gather(*(iterate(address) for _ in range(100)))))
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+with udpulse.EchoServer(port=0) as server:
+    asyncio.run(main(server.address))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.stdout.split(), ran.stderr) == (["{2}", "{2}"], "")
+
+
+def test_a_cancelled_wait_leaves_no_other_asleep() -> None:
+    async def first_and_rest(address: peers.Address) -> list[int]:
+        clients = [PingClient(*address, count=3, interval=0.05) for _ in range(3)]
+        waits = [asyncio.create_task(all_of(client)) for client in clients]
+        await asyncio.sleep(0)
+        waits.pop(0).cancel()
+        return [len(probes) for probes in await asyncio.gather(*waits)]
+
+    with EchoServer(port=0) as server:
+        counts = asyncio.run(asyncio.wait_for(first_and_rest(server.address), peers.PATIENCE))
+    assert counts == [3, 3]
 
 
 def test_a_fast_object_leaves_the_loop_to_others() -> None:

@@ -48,19 +48,76 @@ class _Iterable(_Running, Protocol[_EventOut]):
 _R = TypeVar("_R", bound=_Running)
 
 
-class _Wakeup:
-    """A socket that the engine makes readable to wake the loop, so that no thread has to wait."""
+class _Bell:
+    """A socket that the engine makes readable to wake a loop, so that no thread has to wait.
+
+    All waits of a loop share it, because descriptors are few. One of them reads it for all.
+    """
 
     def __init__(self) -> None:
-        self.waiter, number = _Waiter.pair()
+        self.first, number = _Waiter.pair()
         self._socket = socket.socket(fileno=number)
         self._socket.setblocking(False)
+        self._waits: dict[int, asyncio.Future[None]] = {}
+        self._is_read = False
         # Not `__del__`: in a cycle, the collector may finalize the socket first, with a warning.
         weakref.finalize(self, self._socket.close)
 
+    async def wait(self, number: int) -> None:
+        """Wait until the engine wakes the waiter with this number; may return earlier."""
+        loop = asyncio.get_running_loop()
+        woken = self._waits[number] = loop.create_future()
+        try:
+            if self._is_read:
+                await woken
+                return
+            self._is_read = True
+            try:
+                while not woken.done():
+                    await loop.sock_recv(self._socket, 1)
+                    self._wake()
+            finally:
+                self._is_read = False
+                # A cancelled read may have consumed the wakeup of others.
+                self._wake()
+        finally:
+            del self._waits[number]
+            if not self._is_read:
+                # The next one that waits reads.
+                _set(next((other for other in self._waits.values() if not other.done()), None))
+
+    def _wake(self) -> None:
+        for number in self.first.woken():
+            _set(self._waits.get(number))
+
+
+_bells: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell]"
+_bells = weakref.WeakKeyDictionary()
+
+
+def _bell() -> _Bell:
+    """Return the bell of the running loop."""
+    loop = asyncio.get_running_loop()
+    if (bell := _bells.get(loop)) is None:
+        bell = _bells[loop] = _Bell()
+    return bell
+
+
+def _set(woken: "asyncio.Future[None] | None") -> None:
+    if woken is not None and not woken.done():
+        woken.set_result(None)
+
+
+class _Wakeup:
+    """A waiter on the running loop."""
+
+    def __init__(self) -> None:
+        self._bell = _bell()
+        self.waiter = self._bell.first.another()
+
     async def wait(self) -> None:
-        """Wait until the engine wakes this waiter."""
-        await asyncio.get_running_loop().sock_recv(self._socket, 1)
+        """Wait until the engine wakes this waiter; may return earlier."""
+        await self._bell.wait(self.waiter.number)
 
 
 class Events(Generic[_Event]):

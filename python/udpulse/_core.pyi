@@ -80,13 +80,23 @@ _T = TypeVar("_T")
 
 @final
 class _Waiter:
-    """Wakeup of the event loop for `_asyncio.Events`."""
+    """Wakeup of an event loop for `_asyncio`."""
 
     @staticmethod
     def pair() -> tuple[_Waiter, int]:
         """Returns a waiter and the descriptor of the socket that it makes readable; the caller closes
         it.
         """
+
+    def another(self) -> _Waiter:
+        """Returns another waiter that makes the same socket readable."""
+
+    @property
+    def number(self) -> int:
+        """The number of the waiter, unique for its socket."""
+
+    def woken(self) -> list[int]:
+        """Returns the numbers of the waiters of its socket that were woken since the last call."""
 
 def _restore(class_: type[_T], version: Any, state: Any, /) -> _T:
     """Restores an object from its pickled fields, or from bytes with its class's `_load`."""

@@ -244,7 +244,7 @@ impl<M: Machine> Handle<M> {
     }
 }
 
-/// Wakeup of the event loop for `_asyncio.Events`.
+/// Wakeup of an event loop for `_asyncio`.
 #[pyclass(frozen, name = "_Waiter", module = "udpulse._core")]
 pub(super) struct Waiter(Arc<Notifier>);
 
@@ -257,6 +257,22 @@ impl Waiter {
         let (notifier, receiver) =
             Notifier::pair().map_err(Error::io("open", "a pair of sockets"))?;
         Ok((Self(Arc::new(notifier)), receiver))
+    }
+
+    /// Returns another waiter that makes the same socket readable.
+    fn another(&self) -> Self {
+        Self(Arc::new(self.0.another()))
+    }
+
+    /// The number of the waiter, unique for its socket.
+    #[getter]
+    fn number(&self) -> u64 {
+        self.0.number()
+    }
+
+    /// Returns the numbers of the waiters of its socket that were woken since the last call.
+    fn woken(&self) -> Vec<u64> {
+        self.0.raised()
     }
 }
 
