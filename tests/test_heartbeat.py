@@ -416,6 +416,25 @@ def test_a_greeting_is_neither_received_nor_expected(server: HeartbeatServer) ->
     assert (peer.seq, peer.received, peer.expected) == (5, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("asks", "timeout"),
+    [
+        ({"multiplier": 20.0}, 20 * 86400),
+        ({"multiplier": 1000.0}, 50 * 86400),
+        ({"grace": 3600.0}, 86400 + 3600),
+        ({"grace": 86400.0, "multiplier": 2.0}, 2 * 86400 + 7200),
+    ],
+)
+def test_a_client_asks_for_its_timeout(asks: Any, timeout: float) -> None:
+    with (
+        HeartbeatServer(port=0, max_multiplier=50, max_grace=7200) as server,
+        HeartbeatClient(*server.address, interval=86400, name="job", **asks),
+    ):
+        wait_for(server, udpulse.events.Up)
+        (peer,) = server.peers()
+        assert (peer.interval, peer.timeout) == (86400, timeout)
+
+
 def test_beats_without_a_sequence_number_are_a_client() -> None:
     beats = [b"alive", b"", b"\x00\xff", b'{"host": "pi4", "load": 3}', b"web-03 up 7"]
     with (

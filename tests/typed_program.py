@@ -257,6 +257,8 @@ def use_heartbeat() -> None:
             spread=0.1,
             name="typed",
             stall_after=1.0,
+            multiplier=3.0,
+            grace=1.0,
             resolve_every=None,
             broadcast=False,
             unheard_after=None,
@@ -277,6 +279,7 @@ def use_heartbeat() -> None:
             assert_type(client.progress("poll").finish(), None)
             show(client.next_batch(timeout=0.0), add_one(client)(1))
             show(client.host, client.port, client.also, client.interval, client.spread)
+            show(client.multiplier, client.grace)
             show(client.name, client.stall_after, client.count, client.fail_at, client.fail_chance)
             show(client.loss, client.seed, client.format, client.server, client.goodbye)
             client.busy(until=2e9)

@@ -2548,6 +2548,11 @@ class HeartbeatClient:
         bytes without blanks and ";". None for no name.
     stall_after: the time without `progress`, in seconds, after which beats report "stalled", counted
         from the start; None for never.
+    multiplier: the number of intervals without a beat after which the server marks this client down,
+        instead of by its own detector, 1 to 1e6; the server has bounds. None for one interval if
+        there is a grace.
+    grace: the time in addition, in seconds, until the server marks this client down; None for none.
+        A daily job that may be an hour late has an interval of 86400 s and a grace of 3600 s.
     resolve_every: the time after which a name is looked up again, in seconds; None for never. It is also
         looked up while it has no address, while its server cannot be reached, and while a server
         that replied no longer does.
@@ -2567,7 +2572,7 @@ class HeartbeatClient:
         str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         boot id that changes with each start, and the progress and silence reported by
         `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        format cannot be combined with `name` or `stall_after`.
+        format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
 
     An orderly end sends three goodbyes, 20 ms apart: leaving the `with` block, `stop`, the beat
     number `count`, the end of the interpreter. If the block is left by an exception, or the
@@ -2601,6 +2606,8 @@ class HeartbeatClient:
         spread: float = 0.0,
         name: str | None = None,
         stall_after: float | None = None,
+        multiplier: float | None = None,
+        grace: float | None = None,
         resolve_every: float | None = 60.0,
         broadcast: bool = False,
         unheard_after: int | None = 5,
@@ -2640,6 +2647,19 @@ class HeartbeatClient:
     def name(self) -> str | None:
         """the name that identifies this client to the server even if its address changes: 1 to 255
         bytes without blanks and ";". None for no name.
+        """
+
+    @property
+    def multiplier(self) -> float | None:
+        """the number of intervals without a beat after which the server marks this client down,
+        instead of by its own detector, 1 to 1e6; the server has bounds. None for one interval if
+        there is a grace.
+        """
+
+    @property
+    def grace(self) -> float | None:
+        """the time in addition, in seconds, until the server marks this client down; None for none.
+        A daily job that may be an hour late has an interval of 86400 s and a grace of 3600 s.
         """
 
     @property
@@ -2700,7 +2720,7 @@ class HeartbeatClient:
         str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         boot id that changes with each start, and the progress and silence reported by
         `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        format cannot be combined with `name` or `stall_after`.
+        format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
         """
 
     def progress(self, task: str | None = None) -> Progress:

@@ -94,6 +94,13 @@ macro_rules! client_options {
         /// the time without `progress`, in seconds, after which beats report "stalled", counted
         /// from the start; None for never.
         stall_after: Option<Seconds> = None,
+        /// the number of intervals without a beat after which the server marks this client down,
+        /// instead of by its own detector, 1 to 1e6; the server has bounds. None for one interval if
+        /// there is a grace.
+        multiplier: Option<f64> = None,
+        /// the time in addition, in seconds, until the server marks this client down; None for none.
+        /// A daily job that may be an hour late has an interval of 86400 s and a grace of 3600 s.
+        grace: Option<Seconds> = None,
         /// the time after which a name is looked up again, in seconds; None for never. It is also
         /// looked up while it has no address, while its server cannot be reached, and while a server
         /// that replied no longer does.
@@ -122,7 +129,7 @@ macro_rules! client_options {
         /// str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         /// boot id that changes with each start, and the progress and silence reported by
         /// `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        /// format cannot be combined with `name` or `stall_after`.
+        /// format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
         format: Option<String> = None,
     } };
 }
@@ -286,10 +293,18 @@ impl HeartbeatClient {
             let allowed = "a part of the interval from 0 to 0.5";
             return Err(Error::number("spread", settings.spread, allowed).into());
         }
-        if let Some(format) = &settings.format
-            && (settings.name.is_some() || settings.stall_after.is_some())
-        {
-            let allowed = "None beside name or stall_after, which only declared beats carry";
+        let multiplier = settings.multiplier.map(|intervals| {
+            let given = (1.0..=1e6).contains(&intervals).then_some(intervals);
+            given.ok_or(Error::number("multiplier", intervals, "a number from 1 to 1e6"))
+        });
+        let multiplier = multiplier.transpose()?;
+        let declares = settings.name.is_some()
+            || settings.stall_after.is_some()
+            || multiplier.is_some()
+            || settings.grace.is_some();
+        if let Some(format) = settings.format.as_ref().filter(|_| declares) {
+            let allowed = "None beside name, stall_after, multiplier or grace, which only declared \
+                           beats carry";
             return Err(Error::argument("format", format!("'{format}'"), allowed).into());
         }
         let progress = Arc::new(heartbeat::Progress::default());
@@ -299,6 +314,9 @@ impl HeartbeatClient {
                 name: settings.name.as_ref().map(|name| name.as_bytes().into()),
                 progress: Arc::clone(&progress),
                 stall_after_ns: settings.stall_after.map(Seconds::ns),
+                #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+                down_millionths: multiplier.map(|intervals| (intervals * 1e6).round() as i64),
+                grace_ns: settings.grace.map(Seconds::ns),
             },
         };
         let config = ClientConfig {

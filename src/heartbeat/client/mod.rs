@@ -67,6 +67,10 @@ pub enum BeatFormat {
         progress: Arc<Progress>,
         /// Time without progress after which the sender declares the application stalled.
         stall_after_ns: Option<i64>,
+        /// Intervals after which the server shall mark the sender down, in millionths.
+        down_millionths: Option<i64>,
+        /// Time in addition.
+        grace_ns: Option<i64>,
     },
 }
 
@@ -325,7 +329,7 @@ impl Client {
             BeatFormat::Template(template) => {
                 template.write(*seq, now.wall_ns, config.utc_offset_ns, out);
             }
-            BeatFormat::Declared { name, progress, stall_after_ns } => {
+            BeatFormat::Declared { name, progress, stall_after_ns, down_millionths, grace_ns } => {
                 let boot = *boot.get_or_insert_with(|| {
                     let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;
                     ms << 16 | Random::new(None).below(1 << 16)
@@ -354,6 +358,8 @@ impl Client {
                     failures: Some(failures).filter(|failures| *failures > 0),
                     send_failed: Some(*send_failed).filter(|failed| *failed > 0),
                     busy_ns: busy_ns.filter(|_| farewell.is_none()),
+                    down_millionths: *down_millionths,
+                    grace_ns: *grace_ns,
                     ..wire::Beat::default()
                 };
                 beat.write(*seq, now.wall_ns, out);

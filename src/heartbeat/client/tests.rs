@@ -107,12 +107,31 @@ fn random_faults_are_repeatable() {
 
 fn declared(progress: &Arc<Progress>) -> ClientConfig {
     let (progress, name) = (Arc::clone(progress), Some(b"api".as_slice().into()));
-    let format = BeatFormat::Declared { name, progress, stall_after_ns: Some(500) };
+    let format = BeatFormat::Declared {
+        name,
+        progress,
+        stall_after_ns: Some(500),
+        down_millionths: None,
+        grace_ns: None,
+    };
     ClientConfig { format, interval_ns: 1_000_000, ..config() }
 }
 
 fn beat(text: &str) -> wire::Beat<'_> {
     wire::Beat::read(text.as_bytes())
+}
+
+#[test]
+fn a_declared_beat_asks_for_a_timeout() {
+    let format = BeatFormat::Declared {
+        name: None,
+        progress: Arc::new(Progress::default()),
+        stall_after_ns: None,
+        down_millionths: Some(2_500_000),
+        grace_ns: Some(1_500_000),
+    };
+    let text = tick(&mut Client::new(ClientConfig { format, ..config() }), 0).unwrap();
+    assert!(text.contains(";x=2.5;g=1.5 1 "), "{text}");
 }
 
 #[test]
