@@ -85,7 +85,7 @@ VALUES: list[Any] = [
     impair.Pareto(0.1, 3),
     events.Busy(address=HOME, time=1.0, duration=60.0),
     events.ClockStepped(address=HOME, time=1.0, step=-3600.0),
-    events.Conflict(address=HOME, time=1.0, boot=7),
+    events.Conflict(address=HOME, time=1.0, boots=[7, 8], addresses=[HOME, HOME]),
     events.Down(address=HOME, time=1.0, seq=5, cause="silence", silence=5.0, timeout=5.0),
     events.Failed(address=HOME, time=1.0, error="OSError", received=9, expected=9),
     events.Heard(address=HOME, time=1.0, seq=1, payload=b"hb 1", name="a"),

@@ -379,8 +379,8 @@ def use_event(event: events.Event) -> None:
             show(seq, event.seq, event.received, event.expected, event.name)
         case events.Moved(old=old, name=name):
             show(old, name)
-        case events.Conflict(boot=boot, name=name):
-            show(boot, name)
+        case events.Conflict(boots=boots, addresses=addresses, name=name):
+            show(boots, addresses, name)
         case events.ClockStepped(step=step, name=name):
             show(step, name)
         case events.Paused(duration=duration, name=name):

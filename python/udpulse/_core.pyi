@@ -3613,14 +3613,21 @@ class ClockStepped:
 
 @final
 class Conflict:
-    """Two clients alive under one name: the server ignores the earlier one until the other
-    falls silent or says goodbye, and then reports Restarted.
+    """Several senders are alive under one name or, if they have none, at one address, or at one
+    host with `by_host`. The server follows one of them, and another one only if that falls
+    silent; then it reports Restarted.
     """
 
-    __match_args__: Final = ("address", "time", "boot", "name")
+    __match_args__: Final = ("address", "time", "boots", "addresses", "name")
 
     def __new__(
-        cls, *, address: _Address, time: float, boot: int, name: str | None = None
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        boots: Iterable[int] = (),
+        addresses: Iterable[_Address] = (),
+        name: str | None = None,
     ) -> Self: ...
     @property
     def address(self) -> _Address:
@@ -3631,8 +3638,12 @@ class Conflict:
         """The time at which the server noticed it, in seconds since the Unix epoch."""
 
     @property
-    def boot(self) -> int:
-        """The boot id of the ignored client."""
+    def boots(self) -> tuple[int, ...]:
+        """Their boot ids, that of the followed one first; empty if they declare none."""
+
+    @property
+    def addresses(self) -> tuple[_Address, ...]:
+        """The (host, port) of each, in the same order."""
 
     @property
     def name(self) -> str | None:
@@ -3974,7 +3985,9 @@ class MassSilence:
 
 @final
 class Moved:
-    """A named client's address changed."""
+    """The address of a client with a name or a boot id changed. It is not reported again before
+    the client has stayed at one address for a minute, or its timeout if that is longer.
+    """
 
     __match_args__: Final = ("address", "time", "old", "name")
 

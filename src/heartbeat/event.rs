@@ -129,10 +129,12 @@ pub enum Change {
         /// Size of the step; positive if the clock went forward.
         by_ns: i64,
     },
-    /// Two processes are alive under one name.
+    /// Several senders are alive under one name or, without names, at one address.
     Conflict {
-        /// Boot id of the one that was assumed to have ended.
-        boot: u64,
+        /// Their boot ids, that of the followed one first; none if they declare none.
+        boots: Box<[u64]>,
+        /// Their addresses, in the same order.
+        addresses: Box<[SocketAddr]>,
     },
     /// The client was marked down.
     Down {

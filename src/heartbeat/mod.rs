@@ -4,6 +4,7 @@
 mod client;
 mod detector;
 mod event;
+mod identity;
 mod peer;
 mod progress;
 mod sequence;

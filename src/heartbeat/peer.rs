@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::NS_PER_SECOND;
 use crate::heartbeat::detector::Asked;
+use crate::heartbeat::identity::{Moves, Rival};
 use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
 use crate::wire::Beat;
@@ -140,10 +141,14 @@ pub(super) struct Details {
     pub(super) address: Option<SocketAddr>,
     pub(super) name: Option<Box<[u8]>>,
     pub(super) boot: Option<u64>,
-    /// The previous boot and its highest number.
-    pub(super) before: Option<(u64, Option<u64>)>,
-    /// New beats from the previous boot since it was assumed to have ended.
-    pub(super) rivals: u32,
+    /// New beats of that boot.
+    pub(super) beats: u8,
+    /// The interval and the timeout that the last unproven boot declared.
+    pub(super) claim: (Option<i64>, Option<Asked>),
+    /// Other senders under the same key.
+    pub(super) rivals: Vec<Rival>,
+    /// Its addresses, once it has more than one.
+    pub(super) moves: Option<Box<Moves>>,
     /// Since when all beats have come with a long delay.
     pub(super) delayed_since_ns: Option<i64>,
     pub(super) status: Option<Status>,
@@ -160,6 +165,24 @@ pub(super) struct Details {
 }
 
 impl Details {
+    /// Returns whether its boot is more than one datagram.
+    pub(super) fn is_proven(&self) -> bool {
+        self.beats > 1
+    }
+
+    /// Forgets all that the sender declared, since another one is followed.
+    pub(super) fn restart(&mut self, next: &Rival) {
+        *self = Self {
+            name: self.name.take(),
+            boot: next.boot,
+            beats: next.beats,
+            claim: self.claim,
+            asked: next.asked,
+            rivals: std::mem::take(&mut self.rivals),
+            ..Self::default()
+        };
+    }
+
     /// Records the state of the application that a beat declares.
     pub(super) fn declare(&mut self, beat: &Beat<'_>) {
         (self.status, self.progress_age_ns) = (beat.status, beat.age_ns);
@@ -254,6 +277,11 @@ impl Record {
         let is_short = gap_ns / steps < self.interval.as_declared() / TOO_OFTEN;
         self.set_run(if is_short { self.run() + 1 } else { 0 });
         self.run() == ENOUGH_SHORT
+    }
+
+    /// Returns the interval, if declared.
+    pub(super) fn declared_ns(&self) -> Option<i64> {
+        self.interval_ns().filter(|_| self.is(DECLARED))
     }
 
     /// Records a declared interval. Returns whether it is another one than before.

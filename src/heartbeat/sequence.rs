@@ -202,8 +202,9 @@ impl Sequence {
     }
 
     /// Returns the first number, from which on beats are expected.
-    fn first(&self) -> u64 {
-        self.highest.saturating_sub(self.expected().unwrap_or_default().saturating_sub(1))
+    pub(super) fn first(&self) -> Option<u64> {
+        let expected = self.expected()?;
+        Some(self.highest.saturating_sub(expected.saturating_sub(1)))
     }
 
     /// Returns how many were received after a higher number (RFC 4737).
@@ -283,12 +284,12 @@ impl Sequence {
         }
         let age = self.highest - seq;
         let bit = u32::try_from(age).ok().and_then(|age| 1_u64.checked_shl(age));
-        let bit = bit.filter(|_| seq >= self.first());
+        let bit = bit.filter(|_| Some(seq) >= self.first());
         let missing = bit.filter(|bit| self.seen & bit == 0);
         let from_the_start = raw <= 1 && seq < self.highest;
         let (is_of_this_run, is_of_another) = match order {
             SendOrder::BeforeFirst(by_s) => {
-                let overtaken = seq < self.first() && by_s <= OVERTAKEN_S;
+                let overtaken = Some(seq) < self.first() && by_s <= OVERTAKEN_S;
                 (overtaken, !overtaken)
             }
             SendOrder::Earlier => (true, false),

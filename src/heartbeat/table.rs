@@ -13,6 +13,7 @@ use crate::heartbeat::peer::{Details, NONE, Record};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key<'a> {
     Address(SocketAddr),
+    Boot(u64),
     Name(&'a [u8]),
 }
 
@@ -48,21 +49,24 @@ impl Table {
         self.records.len()
     }
 
-    /// Returns the key of a beat: its sender's name, or else its source address.
-    pub(super) fn key<'a>(&self, from: SocketAddr, name: Option<&'a [u8]>) -> Key<'a> {
-        match name {
-            Some(name) => Key::Name(name),
-            None => Key::Address(self.simplify(from)),
+    /// Returns the key of a beat: its sender's name, or else its boot id, or else its source
+    /// address; with `by_host` the name or the host.
+    pub(super) fn key<'a>(
+        &self,
+        from: SocketAddr,
+        name: Option<&'a [u8]>,
+        boot: Option<u64>,
+    ) -> Key<'a> {
+        match (name, boot) {
+            (Some(name), _) => Key::Name(name),
+            (None, Some(boot)) if !self.by_host => Key::Boot(boot),
+            _ => Key::Address(self.simplify(from)),
         }
     }
 
-    fn simplify(&self, from: SocketAddr) -> SocketAddr {
+    /// Returns the part of an address that identifies a client.
+    pub(super) fn simplify(&self, from: SocketAddr) -> SocketAddr {
         SocketAddr::new(from.ip(), if self.by_host { 0 } else { from.port() })
-    }
-
-    /// Returns whether two addresses belong to one client.
-    pub(super) fn is_same(&self, one: SocketAddr, other: SocketAddr) -> bool {
-        self.simplify(one) == self.simplify(other)
     }
 
     pub(super) fn hash(&self, key: &Key<'_>) -> u64 {
@@ -96,10 +100,9 @@ impl Table {
     }
 
     fn key_of(&self, index: usize) -> Key<'_> {
-        match self.details(index).and_then(|details| details.name.as_deref()) {
-            Some(name) => Key::Name(name),
-            None => Key::Address(self.simplify(self.address(index))),
-        }
+        let details = self.details(index);
+        let name = details.and_then(|details| details.name.as_deref());
+        self.key(self.address(index), name, details.and_then(|details| details.boot))
     }
 
     /// Returns the source address of a client's last beat.
@@ -108,8 +111,8 @@ impl Table {
         address.unwrap_or_else(|| self.records[index].v4())
     }
 
-    /// Sets the source address of a client's last beat. The key stays valid: the client has a name,
-    /// or it is known by its host and only the port changed.
+    /// Sets the source address of a client's last beat. The key stays valid: the client has a name
+    /// or a boot id, or it is known by its host and only the port changed.
     pub(super) fn set_address(&mut self, index: usize, address: SocketAddr) {
         if address.is_ipv4() {
             self.records[index].set_v4(address);
@@ -246,7 +249,7 @@ mod tests {
                 let name = format!("name {number}");
                 let name = (kind == 2).then_some(name.as_bytes());
                 let from = address(kind, number);
-                let key = table.key(from, name);
+                let key = table.key(from, name, None);
                 let hash = table.hash(&key);
                 let index = table.find(hash, &key, NONE as usize);
                 prop_assert_eq!(index.is_some(), model.contains_key(&(kind, number)));
@@ -279,7 +282,7 @@ mod tests {
         let mut table = Table::new(false);
         for client in 0..1_000_000_u32 {
             let from = SocketAddr::from((client.to_be_bytes(), 7));
-            let hash = table.hash(&table.key(from, None));
+            let hash = table.hash(&table.key(from, None, None));
             table.insert(hash, from, None, Record::new(Sequence::new(Some(1)), 0), false);
         }
         let arrays =

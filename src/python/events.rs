@@ -47,16 +47,19 @@ value! {
 }
 
 value! {
-    /// Two clients alive under one name: the server ignores the earlier one until the other
-    /// falls silent or says goodbye, and then reports Restarted.
+    /// Several senders are alive under one name or, if they have none, at one address, or at one
+    /// host with `by_host`. The server follows one of them, and another one only if that falls
+    /// silent; then it reports Restarted.
     Conflict in "udpulse.events" {
         *,
         /// The client's (host, port).
         address: Address,
         /// The time at which the server noticed it, in seconds since the Unix epoch.
         time: f64,
-        /// The boot id of the ignored client.
-        boot: u64,
+        /// Their boot ids, that of the followed one first; empty if they declare none.
+        boots: Vec<u64> = (),
+        /// The (host, port) of each, in the same order.
+        addresses: Vec<Address> = (),
         /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
@@ -203,7 +206,8 @@ value! {
 }
 
 value! {
-    /// A named client's address changed.
+    /// The address of a client with a name or a boot id changed. It is not reported again before
+    /// the client has stayed at one address for a minute, or its timeout if that is longer.
     Moved in "udpulse.events" {
         *,
         /// The client's (host, port).
@@ -425,7 +429,13 @@ impl From<heartbeat::Event> for Event {
             Change::ClockStepped { by_ns } => {
                 Self::ClockStepped(ClockStepped { address, time, step: seconds(by_ns), name })
             }
-            Change::Conflict { boot } => Self::Conflict(Conflict { address, time, boot, name }),
+            Change::Conflict { boots, addresses } => Self::Conflict(Conflict {
+                address,
+                time,
+                boots: boots.into(),
+                addresses: addresses.iter().copied().map(self::address).collect(),
+                name,
+            }),
             Change::Down { cause, silence_ns } => Self::Down(Down {
                 address,
                 time,

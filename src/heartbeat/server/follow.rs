@@ -2,13 +2,14 @@
 
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
 use crate::NS_PER_SECOND;
+use crate::heartbeat::identity::Rival;
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
-use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, Snapshot, State};
+use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, State};
 use crate::wire::beat::Status;
 
 /// A beat this soon after one with the same number may be a copy made by the network.
-const COPY_NS: i64 = 100_000_000;
+pub(super) const COPY_NS: i64 = 100_000_000;
 /// The same after a goodbye.
 const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 
@@ -20,22 +21,19 @@ impl Server {
     pub(super) fn follow(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
-        if let Some(boot) = beat.boot {
-            let details = self.table.details_or_default(index);
-            let known = *details.boot.get_or_insert(boot);
-            if known != boot {
-                return self.follow_other_boot(index, received, boot);
-            }
-        }
-        let known = self.table.address(index);
         if beat.is_goodbye() {
-            if self.table.is_same(known, *from) {
+            if self.is_home(index, *from) {
                 self.on_goodbye(index, received);
             } else {
-                // A goodbye from another address could be forged to silence an alarm.
+                // It could be forged to silence an alarm.
                 self.counters.refused += 1;
             }
             return false;
+        }
+        let accepts_old = self.config.old_beats == OldBeats::Accept;
+        let has_boot = beat.boot.is_some();
+        if !has_boot && !accepts_old && self.meet_numbers(index, received) {
+            return true;
         }
         let record = self.table.record_mut(index);
         let order = record.send_order(at.mono_ns, *difference_ns);
@@ -52,10 +50,14 @@ impl Server {
         }
         if class == SeqClass::Restart {
             let before = self.snapshot_of(index, &sequence);
-            self.restart(index, received, Cause::Sequence, before);
+            if !has_boot && !accepts_old {
+                self.keep_numbers(index, sequence, at.mono_ns);
+            }
+            let next = Rival::new(received, Sequence::default());
+            self.restart(index, &next, Cause::Sequence, before, *at);
+            self.update_state(index, received, 0);
             return true;
         }
-        let accepts_old = self.config.old_beats == OldBeats::Accept;
         let has_announced = has_ended || record.state == State::Busy;
         if seq.is_none() && order == SendOrder::Unknown && has_ended && is_soon && !accepts_old {
             // It may be a copy of a beat from before the goodbye.
@@ -69,7 +71,10 @@ impl Server {
                 self.keep_alive(index, received);
             }
             SeqClass::Next | SeqClass::AfterLoss { .. } => self.on_newest(index, received, steps),
-            SeqClass::Unnumbered => self.keep_alive(index, received),
+            SeqClass::Unnumbered => {
+                self.count_beat(index, *at);
+                self.keep_alive(index, received);
+            }
             // A client may repeat its number: a later send time shows that this is not a copy.
             SeqClass::Duplicate if order == SendOrder::Later => self.on_newest(index, received, 1),
             // A client with a constant number is judged by arrivals alone.
@@ -85,6 +90,14 @@ impl Server {
                 self.keep_alive(index, received);
             }
             _ => {}
+        }
+        let is_old = match class {
+            SeqClass::Stale | SeqClass::Late => order.may_be_newer(),
+            SeqClass::Duplicate => order == SendOrder::Later && !is_soon && !sequence.is_constant(),
+            _ => false,
+        };
+        if is_old && !has_boot && !accepts_old {
+            self.note_number(index, received);
         }
         match class {
             SeqClass::AfterLoss { first, last } => {
@@ -124,6 +137,7 @@ impl Server {
     /// Handles the newest beat, `steps` numbers after the one before.
     fn on_newest(&mut self, index: usize, received: &ReceivedBeat<'_>, steps: u64) {
         self.mark_proven(index);
+        self.count_beat(index, received.at);
         let silence_ns =
             received.at.mono_ns.saturating_sub(self.table.record(index).last_received_ns);
         self.learn(index, received, steps);
@@ -131,75 +145,13 @@ impl Server {
     }
 
     /// Handles a sign of life that says nothing about the client's interval.
-    fn keep_alive(&mut self, index: usize, received: &ReceivedBeat<'_>) {
+    pub(super) fn keep_alive(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let record = self.table.record_mut(index);
         let silence_ns = received.at.mono_ns.saturating_sub(record.last_received_ns);
         record.set_newest(received.at.mono_ns, received.difference_ns);
         self.mark_proven(index);
         self.update_address(index, received);
         self.update_state(index, received, silence_ns);
-    }
-
-    /// Handles a beat from a boot other than the current one. Returns whether that boot becomes the
-    /// current one.
-    fn follow_other_boot(&mut self, index: usize, received: &ReceivedBeat<'_>, boot: u64) -> bool {
-        if received.beat.is_goodbye() {
-            self.counters.refused += 1;
-            return false;
-        }
-        let seq = received.beat.reading.seq;
-        let before = self.snapshot(index);
-        let state = self.table.record(index).state;
-        let details = self.table.details_or_default(index);
-        if let Some((old, highest)) = &mut details.before
-            && *old == boot
-        {
-            // Stragglers of the previous boot have old numbers, except one that was overtaken. Two
-            // new numbers show that it is alive; if the current boot is silent, follow it again.
-            let is_new = seq > *highest || seq.is_none();
-            if is_new {
-                *highest = seq;
-                details.rivals = details.rivals.saturating_add(1);
-            }
-            let is_silent = state == State::Suspect || state.is_end();
-            let rivals = details.rivals;
-            if !(is_new && rivals >= 2 && is_silent) {
-                self.counters.stale += 1;
-                if is_new && rivals == 2 {
-                    self.report(index, received.at, Change::Conflict { boot });
-                }
-                return false;
-            }
-        }
-        let known = details.boot.replace(boot);
-        details.before = known.map(|known| (known, before.seq));
-        details.rivals = 0;
-        self.counters.beats += 1;
-        self.table.record_mut(index).sequence = Sequence::new(seq);
-        self.restart(index, received, Cause::Boot, before);
-        true
-    }
-
-    /// Resets a client that restarted, and reports the restart.
-    fn restart(
-        &mut self,
-        index: usize,
-        received: &ReceivedBeat<'_>,
-        cause: Cause,
-        before: Snapshot,
-    ) {
-        let record = self.table.record_mut(index);
-        record.restart();
-        record.set_newest(received.at.mono_ns, received.difference_ns);
-        let state = if record.is_proven() { State::Learning } else { State::Unknown };
-        if let Some(estimate) = self.table.estimate_mut(index) {
-            *estimate = Estimate::default();
-        }
-        self.table.set_address(index, received.from);
-        self.set_state(index, state);
-        let change = Change::Restarted { cause, seq: received.beat.reading.seq };
-        self.report_with(index, received.at, before, change);
-        self.update_state(index, received, 0);
     }
 
     /// Updates the interval, the delays and the detector's estimate from the newest beat.
@@ -286,16 +238,6 @@ impl Server {
         }
     }
 
-    fn update_address(&mut self, index: usize, received: &ReceivedBeat<'_>) {
-        let old = self.table.address(index);
-        if old != received.from {
-            self.table.set_address(index, received.from);
-            if self.table.details(index).is_some_and(|details| details.name.is_some()) {
-                self.report(index, received.at, Change::Moved { from: old });
-            }
-        }
-    }
-
     /// Applies the state that a beat declares and re-arms the deadline.
     pub(super) fn update_state(
         &mut self,
@@ -320,12 +262,12 @@ impl Server {
             _ if !has_learned => State::Learning,
             _ => State::Up,
         };
-        let mut due_ns = self.due_ns(index, received, new);
+        let mut due_ns = self.due_ns(index, new, beat.busy_ns);
         if due_ns <= received.at.mono_ns {
             if !self.accept_clock_step(index, received) {
                 return;
             }
-            due_ns = self.due_ns(index, received, new);
+            due_ns = self.due_ns(index, new, beat.busy_ns);
         }
         if let Some(details) = self.table.details_mut(index) {
             details.delayed_since_ns = None;

@@ -1,6 +1,6 @@
 //! Judgement of silence: deadlines and verdicts, corrected for pauses of the server itself.
 
-use super::{OldBeats, ReceivedBeat, STEP_NS, Server, ended};
+use super::{OldBeats, STEP_NS, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
 use crate::heartbeat::{Cause, Change, State};
 use crate::{NS_PER_SECOND, PAUSE_NS, Stamp};
@@ -18,14 +18,14 @@ const OF_ALIVE: (usize, usize) = (3, 10);
 
 impl Server {
     /// Returns when the client becomes suspect or down if no other beat comes.
-    pub(super) fn due_ns(&self, index: usize, received: &ReceivedBeat<'_>, state: State) -> i64 {
+    pub(super) fn due_ns(&self, index: usize, state: State, busy_ns: Option<i64>) -> i64 {
         let (suspect_ns, down_ns) = self.timeouts_ns(index);
         let record = self.table.record(index);
         match state {
             State::Stopped | State::Failed => i64::MAX,
             State::Busy => {
-                let for_ns = received.beat.busy_ns.unwrap_or_default();
-                record.last_received_ns.saturating_add(for_ns).saturating_add(down_ns)
+                let until_ns = record.last_received_ns.saturating_add(busy_ns.unwrap_or_default());
+                until_ns.saturating_add(down_ns)
             }
             _ => {
                 let due_ns = record.last_received_ns.saturating_add(suspect_ns);
@@ -162,6 +162,9 @@ impl Server {
     }
 
     fn mark_down(&mut self, index: usize, now: Stamp, held: bool) {
+        if self.has_successor(index, now) {
+            return;
+        }
         let (suspect_ns, _) = self.timeouts_ns(index);
         let record = self.table.record(index);
         let silence_ns = now.mono_ns.saturating_sub(record.last_received_ns);

@@ -1,6 +1,7 @@
 //! The heartbeat server: tracks clients by their beats and reports what happens to them.
 
 mod follow;
+mod identity;
 mod judge;
 mod timeouts;
 
@@ -205,7 +206,7 @@ impl Server {
         let steady_ns = at.mono_ns.saturating_add(first_ns);
         let time = beat.reading.time;
         let difference_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
-        let hash = self.table.hash(&self.table.key(from, beat.name));
+        let hash = self.table.hash(&self.table.key(from, beat.name, beat.boot));
         ReceivedBeat { at, from, datagram, beat, difference_ns, hash }
     }
 
@@ -218,11 +219,15 @@ impl Server {
         }
         self.counters.received += 1;
         self.counters.overlong_names += u64::from(beat.overlong);
-        let key = self.table.key(from, beat.name);
+        let key = self.table.key(from, beat.name, beat.boot);
         let is_heard = if let Some(index) = self.table.find(hash, &key, hint as usize) {
-            let sequence = &mut self.table.record_mut(index).sequence;
-            received.beat.reading.seq = sequence.believe(&beat.reading);
-            self.follow(index, received)
+            if self.is_other_boot(index, received) {
+                self.meet_boot(index, received)
+            } else {
+                let sequence = &mut self.table.record_mut(index).sequence;
+                received.beat.reading.seq = sequence.believe(&beat.reading);
+                self.follow(index, received)
+            }
         } else {
             let sequence = Sequence::of(&beat.reading);
             received.beat.reading.seq = sequence.highest();
@@ -360,6 +365,7 @@ impl Server {
         let details = says.then(|| Details {
             name: beat.name.map(Into::into),
             boot: beat.boot,
+            beats: 1,
             ..Details::default()
         });
         let remembers = self.config.detector.remembers();

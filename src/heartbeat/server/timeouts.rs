@@ -22,19 +22,22 @@ impl Server {
                 details.outlasts_timeout = false;
             }
         }
-        if beat.down_millionths.is_some() || beat.grace_ns.is_some() {
-            self.table.details_or_default(index).asked = Some(self.asked(beat));
+        if let Some(asked) = self.asked(beat) {
+            self.table.details_or_default(index).asked = Some(asked);
         }
     }
 
-    /// Returns the timeout that a beat asks for, within the server's bounds.
+    /// Returns the timeout that a beat asks for, if any, within the server's bounds.
     #[expect(clippy::cast_precision_loss, reason = "millionths of a small number")]
-    fn asked(&self, beat: &Beat<'_>) -> Asked {
+    pub(super) fn asked(&self, beat: &Beat<'_>) -> Option<Asked> {
+        if beat.down_millionths.is_none() && beat.grace_ns.is_none() {
+            return None;
+        }
         let multiplier = beat.down_millionths.map_or(1.0, |millionths| millionths as f64 / 1e6);
         let least = if beat.grace_ns.is_some() { 1.0 } else { LEAST_MULTIPLIER };
         let most = f64::from(self.config.max_multiplier).max(least);
         let grace_ns = beat.grace_ns.unwrap_or_default().clamp(0, self.config.max_grace_ns);
-        Asked { multiplier: multiplier.clamp(least, most), grace_ns }
+        Some(Asked { multiplier: multiplier.clamp(least, most), grace_ns })
     }
 
     /// Returns the timeouts for suspect and down.

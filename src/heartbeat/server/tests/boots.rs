@@ -8,60 +8,59 @@ fn boot(boot: char, seq: i64, second: i64, more: &str) -> String {
 }
 
 #[test]
-fn the_surviving_boot_is_followed_again_after_a_conflict() {
+fn a_restart_between_two_beats_is_seen_at_the_second() {
     let mut server = Driven::new(multiple());
     server.beats(0, 3, |second| boot('a', second, second, ""));
-    for second in 3..6 {
-        server.hear(second * SECOND, client(2), &boot('b', second - 2, second, ""));
-        server.hear(second * SECOND + 1, client(1), &boot('a', second, second, ""));
+    for (second, seq) in [(3, 1), (4, 2)] {
+        assert_eq!(server.peer(0).boot, Some(10), "one datagram takes over nobody");
+        server.hear(second * SECOND, client(2), &boot('b', seq, second, ""));
     }
-    // The second boot dies, or it was only a copy started by mistake.
-    server.beats(6, 10, |second| boot('a', second, second, ""));
-    let expected = [
-        Change::Up { seq: Some(0) },
-        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
-        Change::Conflict { boot: 10 },
-        Change::Suspect { silence_ns: 3 * SECOND },
-        Change::Restarted { cause: Cause::Boot, seq: Some(8) },
-    ];
-    assert_eq!(server.changes(), expected);
-    let peer = server.peer(15 * SECOND);
-    assert_eq!((peer.state, peer.boot, peer.address), (State::Up, Some(10), client(1)));
-    assert_adds_up(server.0.counters());
-    // The same holds after a goodbye, and the second boot may come back, too.
-    server.hear(16 * SECOND, client(2), &boot('b', 14, 16, ""));
-    server.hear(16 * SECOND, client(2), &boot('b', 15, 16, ""));
-    server.hear(17 * SECOND, client(1), &boot('a', 17, 17, ";s=bye"));
-    server.hear(17 * SECOND, client(2), &boot('b', 16, 17, ""));
-    let expected = [
-        Change::Conflict { boot: 11 },
-        Change::Lost { first: 16, last: 16 },
-        Change::Stopped,
-        Change::Restarted { cause: Cause::Boot, seq: Some(16) },
-    ];
-    assert_eq!(server.changes(), expected);
-}
-
-#[test]
-fn stragglers_of_the_previous_boot_are_stale() {
-    let mut server = Driven::new(multiple());
-    server.beats(0, 3, |second| boot('a', second, second, ""));
-    server.hear(3 * SECOND, client(2), &boot('b', 1, 3, ""));
-    // Its last beat and its goodbyes were overtaken.
-    server.hear(3 * SECOND, client(1), &boot('a', 3, 3, ""));
-    for seq in 4..7 {
-        server.hear(3 * SECOND, client(1), &boot('a', seq, 3, ";s=bye"));
+    // The last beat of the previous boot was overtaken, and so were its goodbyes.
+    for (seq, more) in [(3, ""), (4, ";s=bye"), (4, ";s=bye"), (3, ""), (1, "")] {
+        server.hear(4 * SECOND, client(1), &boot('a', seq, 4, more));
     }
-    server.hear(3 * SECOND, client(1), &boot('a', 3, 3, ""));
     server.run_until(7 * SECOND);
     server.hear(7 * SECOND, client(1), &boot('a', 3, 3, ""));
-    server.run_until(8 * SECOND);
-    server.hear(9 * SECOND, client(1), &boot('a', 6, 3, ";s=bye"));
+    server.run_until(9 * SECOND);
+    server.hear(10 * SECOND, client(1), &boot('a', 4, 3, ";s=bye"));
     let expected = [
         Change::Up { seq: Some(0) },
         Change::Restarted { cause: Cause::Boot, seq: Some(1) },
         Change::Suspect { silence_ns: 3 * SECOND },
         Change::Down { cause: Cause::Silence, silence_ns: 5 * SECOND },
+    ];
+    assert_eq!(server.changes(), expected);
+    let peer = server.peer(10 * SECOND);
+    assert_eq!((peer.boot, peer.address, peer.sequence.received()), (Some(11), client(2), 2));
+    assert_adds_up(server.0.counters());
+}
+
+#[test]
+fn the_surviving_boot_of_a_conflict_is_followed() {
+    let mut server = Driven::new(multiple());
+    server.beats(0, 3, |second| boot('a', second, second, ""));
+    let both = |server: &mut Driven, second: i64| {
+        server.hear(second * SECOND, client(2), &boot('b', second - 2, second, ""));
+        server.hear(second * SECOND, client(1), &boot('a', second, second, ""));
+    };
+    (3..10).for_each(|second| both(&mut server, second));
+    assert_eq!(server.0.counters().stale, 0, "both are alive");
+    // The first boot dies.
+    for second in 10..20 {
+        server.hear(second * SECOND, client(2), &boot('b', second - 2, second, ""));
+    }
+    // It comes back, and says goodbye.
+    (20..30).for_each(|second| both(&mut server, second));
+    server.hear(30 * SECOND, client(1), &boot('a', 30, 30, ";s=bye"));
+    server.hear(30 * SECOND, client(2), &boot('b', 28, 30, ";s=bye"));
+    server.hear(31 * SECOND, client(1), &boot('a', 31, 31, ""));
+    let expected = [
+        Change::Up { seq: Some(0) },
+        conflict(&[(10, 1), (11, 2)]),
+        Change::Suspect { silence_ns: 3 * SECOND },
+        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
+        conflict(&[(11, 2), (10, 1)]),
+        Change::Stopped,
     ];
     assert_eq!(server.changes(), expected);
     assert_adds_up(server.0.counters());

@@ -1,6 +1,7 @@
 mod boots;
 mod clocks;
 mod fleet;
+mod identity;
 mod intervals;
 mod numbers;
 mod old_beats;
@@ -95,6 +96,15 @@ fn declared(second: i64) -> String {
 
 fn plain(second: i64) -> String {
     format!("Heartbeat {second} {}.000000", WALL_S + second)
+}
+
+/// Returns the conflict between boots, each with the number of its address.
+fn conflict(members: &[(u64, u16)]) -> Change {
+    let (boots, addresses) = members
+        .iter()
+        .map(|&(boot, number)| (boot, client(number)))
+        .unzip::<_, _, Vec<_>, Vec<_>>();
+    Change::Conflict { boots: boots.into(), addresses: addresses.into() }
 }
 
 fn assert_adds_up(counters: ServerCounters) {
@@ -418,26 +428,6 @@ fn a_stranger_cannot_say_goodbye_for_another() {
     assert_eq!(server.peer(0).state, State::Up);
     assert_eq!(server.0.counters().refused, 2);
     assert_adds_up(server.0.counters());
-}
-
-#[test]
-fn a_restart_between_two_beats_is_seen_and_two_alive_are_a_conflict() {
-    let mut server = Driven::new(multiple());
-    server.beats(0, 3, declared);
-    server.hear(3 * SECOND, client(2), "hb;i=1000;b=b;id=api 1 1486420003.0");
-    server.hear(3 * SECOND, client(1), "hb;i=1000;b=a;id=api 2 1486420002.0");
-    assert_eq!(server.0.counters().stale, 1, "a straggler of the previous boot");
-    server.hear(4 * SECOND, client(2), "hb;i=1000;b=b;id=api 2 1486420004.0");
-    for second in 4..6 {
-        server.hear(second * SECOND, client(1), &declared(second));
-    }
-    let expected = [
-        Change::Up { seq: Some(0) },
-        Change::Restarted { cause: Cause::Boot, seq: Some(1) },
-        Change::Conflict { boot: 10 },
-    ];
-    assert_eq!(server.changes(), expected);
-    assert_eq!((server.peer(0).boot, server.peer(0).address), (Some(11), client(2)));
 }
 
 #[test]
