@@ -630,6 +630,8 @@ def test_a_bad_server_option_is_a_value_error(arguments: dict[str, Any], text: s
     [
         ({"name": "a b"}, "name must be 1 to 255 bytes"),
         ({"name": ""}, "name must be 1 to 255 bytes"),
+        ({"name": "x" * 256}, "name must be 1 to 255 bytes"),
+        ({"also": [("fe80::1", 9)]}, "host must be a link-local address with its interface"),
         ({"spread": 0.6}, "spread must be a part of the interval from 0 to 0.5, not 0.6"),
         ({"stall_after": 0}, "stall_after must be above 0 and below 9.2e9 seconds, not 0"),
         ({"also": [("127.0.0.1", 0)]}, "port must be 1 to 65535, not 0"),

@@ -159,3 +159,80 @@ def test_beats_reach_a_link_local_address() -> None:
     ip("-n", SERVER.name, "address", "add", "fe80::7/64", "dev", "lo", "nodad")
     with within(SERVER, BEAT) as both:
         assert both.communicate(timeout=20)[0] == "Up True\n"
+
+
+HEAR = """
+import sys, udpulse
+with udpulse.HeartbeatServer(sys.argv[1], 12000, reply=True) as server:
+    print("ready", flush=True)
+    for event in server:
+        if isinstance(event, udpulse.events.Up):
+            print(event.name, event.address[0], flush=True)
+            break
+    sys.stdin.read()
+"""
+
+CALL = """
+import sys, udpulse
+options = {"broadcast": True} if sys.argv[2] else {}
+client = udpulse.HeartbeatClient(sys.argv[1], 12000, interval=0.05, name="caller", **options)
+with client:
+    print(next(client).outcome, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("bound", "to", "broadcast"),
+    [
+        ("", "198.18.255.255", True),
+        ("", "255.255.255.255", True),
+        ("239.1.2.3", "239.1.2.3", False),
+        ("ff05::1:3", "ff05::1:3", False),
+        ("ff02::1:3%cable", "ff02::1:3%cable", False),
+    ],
+)
+def test_beats_reach_a_group(bound: str, to: str, broadcast: bool) -> None:
+    for each in (SERVER, CLIENT):
+        ip("-n", each.name, "route", "replace", "default", "dev", "cable")
+        ip(
+            "-n",
+            each.name,
+            "address",
+            "replace",
+            f"2001:db8::{each.address[-1]}/64",
+            "dev",
+            "cable",
+            "nodad",
+        )
+    with within(SERVER, HEAR, bound) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        with within(CLIENT, CALL, to, "yes" if broadcast else "") as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "sent\n"
+            name, address = server.stdout.readline().split()
+    assert name == "caller"
+    assert (address == CLIENT.address) == (":" not in to)
+
+
+def test_a_broadcast_that_was_not_asked_for_is_not_sent() -> None:
+    with within(CLIENT, CALL, "198.18.255.255", "") as client:
+        assert client.communicate(timeout=20)[0] == "send_failed\n"
+
+
+JOIN = """
+import udpulse
+try:
+    udpulse.HeartbeatServer("239.1.2.3", 0).start()
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_group_that_cannot_be_joined_is_named() -> None:
+    # Without a route, no interface belongs to the group.
+    ip("-n", SERVER.name, "route", "flush", "exact", "default")
+    with within(SERVER, JOIN) as server:
+        text = server.communicate(timeout=20)[0]
+    assert re.fullmatch(r".*cannot join the group of 239\.1\.2\.3:0: No such device\n", text)

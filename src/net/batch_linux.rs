@@ -15,6 +15,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
     SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
 };
+use socket2::SockRef;
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
@@ -22,7 +23,7 @@ use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{Source, add_header, address, show_headers};
 use crate::net::outbox::{Group, Plan};
-use crate::net::socket::{insist, obstacle};
+use crate::net::socket::{insist, join_group, obstacle};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
 use crate::{Error, Result, Stamp};
 
@@ -74,6 +75,7 @@ impl BatchSocket {
         Self::open(address, options)
             .map_err(|errno| Error::io("bind", address)(errno.into()))
             .and_then(|udp| {
+                join_group(&SockRef::from(&udp), address)?;
                 let local = udp.local_addr().map_err(Error::io("bind", address))?;
                 let udp = Arc::new(udp);
                 Ok(Self {

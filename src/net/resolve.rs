@@ -50,10 +50,14 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Argument`] if the last label of `host` is a number and `host` is not a full IPv4
     /// address. Resolvers read `127.1`, `0x7f.1` and `12000` as addresses that hardly anybody
-    /// meant.
+    /// meant. The same if it is a link-local IPv6 address without a scope (RFC 4007).
     pub fn new(host: String, port: u16) -> Result<Self> {
         if host.parse::<Ipv4Addr>().is_err() && ends_in_number(&host) {
             let allowed = "a name or a full address such as 127.0.0.1 or ::1";
+            return Err(Error::argument("host", format!("'{host}'"), allowed));
+        }
+        if host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local()) {
+            let allowed = format!("a link-local address with its interface, such as {host}%eth0");
             return Err(Error::argument("host", format!("'{host}'"), allowed));
         }
         Ok(Self { host, port, family: None })
@@ -249,6 +253,16 @@ mod tests {
         assert!(of("localhost", Family::V6).map_or(true, |address| address.is_ipv6()));
         assert!(of("::1", Family::V6).is_ok() && of("::1", Family::V4).is_err());
         assert!(of("127.0.0.1", Family::V4).is_ok() && of("127.0.0.1", Family::V6).is_err());
+    }
+
+    #[test]
+    fn a_link_local_address_needs_a_scope() {
+        let error = Endpoint::new("fe80::1".to_owned(), 7).unwrap_err().to_string();
+        let text = "host must be a link-local address with its interface, such as fe80::1%eth0";
+        assert_eq!(error, format!("{text}, not 'fe80::1'"));
+        for host in ["fe80::1%eth0", "fe80::1%3", "fec0::1", "ff02::1", "fe80.example"] {
+            assert!(Endpoint::new(host.to_owned(), 7).is_ok());
+        }
     }
 
     #[test]

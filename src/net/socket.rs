@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
@@ -106,7 +106,9 @@ impl Socket {
     /// [`Error::Io`] if the system refuses: the port is in use, permission is missing, the address
     /// is not this host's.
     pub fn bind(address: SocketAddr) -> Result<Self> {
-        Self::new(address).map_err(Error::io("bind", address))
+        let socket = Self::new(address).map_err(Error::io("bind", address))?;
+        join_group(&SockRef::from(&socket.udp), address)?;
+        Ok(socket)
     }
 
     fn new(address: SocketAddr) -> io::Result<Self> {
@@ -235,6 +237,21 @@ impl Port for Socket {
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
         outbox.send_each(memory, |to, datagram| self.transmit(to, datagram), unsent);
     }
+}
+
+/// Joins the multicast group that a socket is bound to, if it is bound to one: on the interface of
+/// the address's scope or else of the route to the group.
+pub(super) fn join_group(socket: &SockRef<'_>, address: SocketAddr) -> Result<()> {
+    let joined = match address {
+        SocketAddr::V4(group) if group.ip().is_multicast() => {
+            socket.join_multicast_v4(group.ip(), &Ipv4Addr::UNSPECIFIED)
+        }
+        SocketAddr::V6(group) if group.ip().is_multicast() => {
+            socket.join_multicast_v6(group.ip(), group.scope_id())
+        }
+        _ => Ok(()),
+    };
+    joined.map_err(Error::io("join the group of", address))
 }
 
 /// Returns the code of an error of a send; `None` if the send buffer was full.
