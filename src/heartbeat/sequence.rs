@@ -40,7 +40,7 @@ const DOUBT: u8 = COUNTED + 3;
 const GRAVE_DOUBT: u8 = COUNTED + 16;
 /// Rise of a doubted number that may be due to losses.
 const LARGEST_RISE: u64 = 8;
-/// Number of beats after which a form is not doubted any more.
+/// Number of beats after which a number without a label is not doubted any more.
 const FEW: u32 = 8;
 
 /// Send time of a beat compared with those of the first and the newest beat of this run.
@@ -171,6 +171,19 @@ impl Sequence {
         false
     }
 
+    /// Returns whether a number that is not above the highest belies that it counts. One that falls
+    /// to 0 or 1 may be a restart.
+    fn does_not_count(&self, raw: u64, seq: u64, order: SendOrder) -> bool {
+        match self.belief {
+            FORM => {
+                let stands_still = seq == self.highest && self.is_constant();
+                order == SendOrder::Later && (raw > 1 || stands_still)
+            }
+            COUNTED => order == SendOrder::Unknown && raw > 1 && Some(seq) < self.first(),
+            _ => false,
+        }
+    }
+
     /// Stops believing a number that does not count.
     fn doubt(&mut self, number: u64) {
         let received = self.received.saturating_add(self.duplicates).saturating_add(1);
@@ -273,12 +286,7 @@ impl Sequence {
                 Some((first, last)) => SeqClass::AfterLoss { first, last },
             };
         }
-        let stands_still = seq == self.highest && self.is_constant();
-        if self.belief == FORM
-            && order == SendOrder::Later
-            && self.received < FEW
-            && (raw > 1 || stands_still)
-        {
+        if self.received < FEW && self.does_not_count(raw, seq, order) {
             self.doubt(raw);
             return SeqClass::Next;
         }
@@ -530,7 +538,9 @@ mod tests {
 
     fn believe(sequence: &mut Sequence, seq: u64, evidence: Evidence) -> SeqClass {
         let seq = sequence.believe(&Reading { seq: Some(seq), evidence, ..Reading::default() });
-        sequence.observe(seq, SendOrder::Later, OldBeats::Ignore)
+        // A bare number comes without a time.
+        let order = if evidence == Evidence::None { SendOrder::Unknown } else { SendOrder::Later };
+        sequence.observe(seq, order, OldBeats::Ignore)
     }
 
     /// Returns a sequence of numbers without evidence.
@@ -559,13 +569,14 @@ mod tests {
 
     #[test]
     fn a_load_or_an_uptime_is_not_believed() {
-        let loads: [&[u64]; 6] = [
+        let loads: [&[u64]; 7] = [
             &[3; 40],
             &[3, 4, 3, 4, 5, 4, 5, 6, 7, 8, 9, 4, 5, 6, 7, 3],
             &[10, 20, 30, 40, 50, 60, 70, 80, 90],
             &[2, 4, 6, 8, 10, 12, 14],
             &[1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19],
             &[1_000_000, 1, 2_000_000, 2, 3, 3],
+            &[3, 4, 5, 6, 2, 5, 3, 2],
         ];
         for numbers in loads {
             let sequence = bare(numbers.iter().copied());

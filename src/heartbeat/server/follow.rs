@@ -1,12 +1,12 @@
 //! Handling of beats from known clients: state, interval, delays.
 
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
-use crate::NS_PER_SECOND;
 use crate::heartbeat::identity::Rival;
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
 use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, State};
 use crate::wire::beat::Status;
+use crate::{NS_PER_SECOND, Stamp};
 
 /// A beat this soon after one with the same number may be a copy made by the network.
 pub(super) const COPY_NS: i64 = 100_000_000;
@@ -169,7 +169,6 @@ impl Server {
         let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns);
         let known_ns = record.interval_ns().filter(|_| has_learned);
         let mut stepped = None;
-        let mut too_often = false;
         let mut sent_gap_ns = gap_ns;
         if let (Some(difference_ns), Some(newest_ns)) = (difference_ns, record.difference_ns()) {
             let more_ns = difference_ns.saturating_sub(newest_ns);
@@ -207,34 +206,46 @@ impl Server {
             record.raise_least_difference(gap_ns);
         }
         record.set_newest(at.mono_ns, *difference_ns);
-        // A beat that comes much sooner than it was sent after the one before comes from a queue, or
-        // the clock jumped: no interval is longer than the time that has passed.
-        if is_gap && sent_gap_ns <= gap_ns.saturating_mul(2) {
-            let is_first = record.interval_ns().is_none();
-            let gap_or_sent_ns = if sent_gap_ns > 0 && !is_first { sent_gap_ns } else { gap_ns };
-            let learns = !record.has_learned();
-            let is_new = record.learn_interval(gap_or_sent_ns, steps);
-            too_often = record.beats_too_often(gap_ns.max(sent_gap_ns), steps);
-            if learns && record.has_learned() {
-                // Before the interval is known, clock steps cannot be detected.
-                record.reset_least_difference();
-            }
-            let interval_ns = record.interval_ns();
-            if let Some(estimate) = self.table.estimate_mut(index) {
-                if is_new {
-                    *estimate = Estimate::default();
-                } else if let Some(interval_ns) = interval_ns.filter(|_| is_usual) {
-                    self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
-                }
-            }
-        }
         self.update_address(index, received);
         if let Some(by_ns) = stepped {
             self.report(index, *at, Change::ClockStepped { by_ns });
         }
+        // A beat that comes much sooner than it was sent after the one before comes from a queue, or
+        // the clock jumped: no interval is longer than the time that has passed.
+        if is_gap && sent_gap_ns <= gap_ns.saturating_mul(2) {
+            self.learn_gap(index, *at, (gap_ns, sent_gap_ns, steps), is_usual);
+        }
+    }
+
+    /// Updates the interval and the detector's estimate from the gaps between two beats' arrivals
+    /// and between their send times.
+    fn learn_gap(
+        &mut self,
+        index: usize,
+        at: Stamp,
+        (gap_ns, sent_gap_ns, steps): (i64, i64, u64),
+        is_usual: bool,
+    ) {
+        let record = self.table.record_mut(index);
+        let is_first = record.interval_ns().is_none();
+        let gap_or_sent_ns = if sent_gap_ns > 0 && !is_first { sent_gap_ns } else { gap_ns };
+        let learns = !record.has_learned();
+        let is_new = record.learn_interval(gap_or_sent_ns, steps);
+        if learns && record.has_learned() {
+            // Before the interval is known, clock steps cannot be detected.
+            record.reset_least_difference();
+        }
+        let too_often = record.beats_too_often(gap_ns.max(sent_gap_ns), steps);
+        let Some(interval_ns) = record.interval_ns() else { return };
+        if let Some(estimate) = self.table.estimate_mut(index) {
+            if is_new {
+                *estimate = Estimate::default();
+            } else if is_usual {
+                self.config.detector.observe(estimate, Gap { ns: gap_ns, steps, interval_ns });
+            }
+        }
         if too_often {
-            let interval_ns = self.table.record(index).interval_ns().unwrap_or_default();
-            self.report(index, *at, Change::TooOften { interval_ns, gap_ns });
+            self.report(index, at, Change::TooOften { interval_ns, gap_ns });
         }
     }
 

@@ -28,7 +28,12 @@ fn times() -> impl Strategy<Value = String> {
 
 fn declarations() -> impl Strategy<Value = String> {
     let status = prop::sample::select(vec!["ok", "stalled", "busy", "bye"]);
-    (status, prop::option::of(numbers()), prop::option::of(numbers()), "(;id=[ab])?(;b=[12])?")
+    (
+        status,
+        prop::option::of(numbers()),
+        prop::option::of(numbers()),
+        "(;id=[ab])?(;b=[12])?(;x=[0-9]{1,12})?(;g=[0-9]{1,18})?",
+    )
         .prop_map(|(status, interval, other, more)| {
             let interval = interval.map(|ms| format!(";i={ms}")).unwrap_or_default();
             let other = other.map(|ms| format!(";a={ms};u={ms}.999999999")).unwrap_or_default();
