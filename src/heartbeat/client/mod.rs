@@ -180,7 +180,7 @@ fn shown(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A beat whose sends have not all succeeded or failed yet.
+/// The datagrams that did not leave, of a beat that was not reported yet.
 #[derive(Debug)]
 struct Pending {
     failed: usize,
@@ -427,11 +427,13 @@ impl Client {
     /// Returns the outcome of the pending beat once its datagrams have left or failed.
     fn fate(&self) -> Option<Outcome> {
         let Pending { failed, blocked } = self.pending.as_ref()?;
-        let undecided = failed + blocked;
-        match self.servers.len().saturating_sub(undecided) {
-            _ if self.next_server < self.servers.len() => None,
-            1.. => Some(Outcome::Sent),
-            0 => (*blocked == 0).then_some(Outcome::SendFailed),
+        let all = self.servers.len();
+        if self.next_server < all {
+            None
+        } else if all > failed + blocked {
+            Some(Outcome::Sent)
+        } else {
+            (*blocked == 0).then_some(Outcome::SendFailed)
         }
     }
 
@@ -484,13 +486,15 @@ impl Machine for Client {
 
     fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.counters.received += 1;
-        let declares = matches!(self.config.format, BeatFormat::Declared { .. });
-        // The boot id shows that the sender has read a beat of ours.
-        let boot = self.boot.filter(|_| declares);
-        if declares && (boot.is_none() || wire::Beat::read(arrival.datagram).boot != boot) {
-            return None;
-        }
-        if let Some(server) = self.servers.iter_mut().find(|server| server.has(arrival.from)) {
+        // Our boot id shows that the sender has read a beat of ours.
+        let is_reply = match self.config.format {
+            BeatFormat::Template(_) => true,
+            BeatFormat::Declared { .. } => {
+                self.boot.is_some() && wire::Beat::read(arrival.datagram).boot == self.boot
+            }
+        };
+        let mut servers = self.servers.iter_mut().filter(|_| is_reply);
+        if let Some(server) = servers.find(|server| server.has(arrival.from)) {
             (server.heard, server.unanswered) = (Some(arrival.at()), 0);
             server.target.on_answer();
         }

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use super::*;
 use crate::heartbeat::Task;
 use crate::machine::by_hand::{self, arrive, transmit};
@@ -459,6 +461,77 @@ proptest! {
         }
         client.end(Ending::Orderly);
         client.farewell(Stamp { mono_ns: i64::MIN, wall_ns: i64::MIN });
+    }
+}
+
+/// What becomes of a datagram that was sent, or of the oldest that waits.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Leaves,
+    Fails,
+    Waits,
+}
+
+/// Where each datagram has gone.
+#[derive(Default)]
+struct Account {
+    left: u64,
+    waiting: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
+impl Account {
+    fn send(&mut self, client: &mut Client, to: SocketAddr, text: Vec<u8>, sent: Sent) {
+        match sent {
+            Sent::Leaves => self.left += 1,
+            Sent::Fails => client.on_send_failed(0, to, &text, Some(101)),
+            Sent::Waits => {
+                client.on_blocked(0, &text);
+                self.waiting.push_back((to, text));
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever the system does with the datagrams, each is counted once, and each beat is reported
+    /// once, in order.
+    #[test]
+    fn the_account_of_beats_balances(
+        story in prop::collection::vec((0..250_i64, any::<bool>(), prop::sample::select(
+            vec![Sent::Leaves, Sent::Fails, Sent::Waits]), any::<bool>()), 1..60),
+    ) {
+        let mut servers = of_two().servers;
+        servers.push(Target::unknown(None));
+        let mut client = Client::new(ClientConfig { servers, interval_ns: 100, ..of_two() });
+        let (mut account, mut ns) = (Account::default(), 0);
+        for (step_ns, drains, sent, resolves) in story {
+            ns += step_ns;
+            by_hand::tick(&mut client, at(ns));
+            if resolves && !client.lookups(at(ns)).is_empty() {
+                client.on_resolved(2, at(ns), Ok(&[server(3)]));
+            }
+            if drains && let Some((to, mut text)) = account.waiting.pop_front()
+                && client.on_unblocked(0, at(ns), to, &mut text)
+            {
+                account.send(&mut client, to, text, sent);
+            }
+            let mut texts = Vec::new();
+            while let Some((to, text)) = transmit(&mut client) {
+                texts.push((to, text.to_vec()));
+            }
+            for (to, text) in texts {
+                account.send(&mut client, to, text, sent);
+            }
+            let waiting = account.waiting.len() as u64;
+            let ClientCounters { sent, send_failed, .. } = client.counters();
+            prop_assert_eq!(sent, account.left + send_failed + waiting);
+        }
+        client.farewell(at(ns));
+        let seqs: Vec<_> = events(&mut client).into_iter().filter_map(|event| match event {
+            ClientEvent::Beat(beat) => Some(beat.seq),
+            ClientEvent::Unheard(_) => None,
+        }).collect();
+        prop_assert_eq!(seqs, (1..=client.seq).collect::<Vec<_>>());
     }
 }
 
