@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hosts import V4, V6, Routed, routed, within
+from hosts import V4, V6, Routed, join, routed, within
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
@@ -322,6 +322,23 @@ def test_an_interface_chooses_the_link(hosts: Routed, net: str) -> None:
             asked = json.dumps([[net.format(3, 2), PORT], options])
             with within(hosts.client, LINKS, asked) as process:
                 assert Script(process).next() == [20, by_two], options
+
+
+def test_an_interface_that_is_gone_is_missed_and_comes_back(hosts: Routed, net: str) -> None:
+    ways = ["default", "via", net.format(2, 1), "dev", "two", "metric", "2000"]
+    hosts.on(hosts.client, "route", "add", *ways)
+    with serve(hosts, net) as server, ping(hosts, net, interface="two") as process:
+        assert Script(server).next() == 1
+        client = Script(process)
+        client.ask("answered")
+        hosts.on(hosts.client, "link", "delete", "two")
+        client.ask("send_failed")
+        join(hosts.router, hosts.client, "two", 2)
+        hosts.on(hosts.client, "route", "add", *ways)
+        client.ask("answered")
+        _, failed, reasons, _ = client.end()
+    assert "No such device" in reasons
+    assert 0 < failed <= sum(reasons.values())
 
 
 def test_an_interface_may_be_a_vrf(hosts: Routed) -> None:

@@ -1133,8 +1133,10 @@ class PingClient(Generic[_PingEvent]):
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
-        the system's choice for each probe. Start raises OSError if there is none of that name
-        or if the platform does not support it.
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
@@ -1324,8 +1326,10 @@ class PingClient(Generic[_PingEvent]):
     @property
     def interface(self) -> str | None:
         """the name of the network interface or VRF to send and receive through (Linux); None for
-        the system's choice for each probe. Start raises OSError if there is none of that name
-        or if the platform does not support it.
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
         """
 
     @property
@@ -2124,8 +2128,10 @@ async def async_ping(
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
-        the system's choice for each probe. Start raises OSError if there is none of that name
-        or if the platform does not support it.
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.
@@ -2253,8 +2259,10 @@ def ping(
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
-        the system's choice for each probe. Start raises OSError if there is none of that name
-        or if the platform does not support it.
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
     ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
     dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         default.

@@ -101,7 +101,7 @@ fn keep_whole(_: &socket2::Socket, _: Family) -> io::Result<()> {
 
 /// Sends and receives only through a network interface or VRF.
 #[cfg(target_os = "linux")]
-fn bind_device(socket: &socket2::Socket, name: &str) -> io::Result<()> {
+pub(super) fn bind_device(socket: &socket2::Socket, name: &str) -> io::Result<()> {
     socket.bind_device(Some(name.as_bytes()))
 }
 

@@ -12,13 +12,14 @@ use nix::sys::socket::{
     setsockopt, sockopt,
 };
 use nix::sys::time::TimeVal;
+use socket2::SockRef;
 
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::{ErrorQueue, News};
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{Source, add_header, address, show_headers};
-use crate::net::socket::{MAX_PAYLOAD, insist};
+use crate::net::socket::{MAX_PAYLOAD, insist, obstacle};
 use crate::net::{
     Batch, Family, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
 };
@@ -44,6 +45,8 @@ pub struct ProbeSocket {
     /// each call, because the system goes on to send from a bound IPv6 address that this host has
     /// lost.
     source: Option<(Source, ProbeOptions)>,
+    /// The interface to send through, if one was asked for.
+    interface: Option<String>,
     interrupter: Interrupter,
     timestamps: Timestamps,
     precise: bool,
@@ -84,6 +87,7 @@ impl ProbeSocket {
         Ok(Self {
             local,
             source: source(local, options.interface.clone()),
+            interface: options.interface.clone(),
             errors: ErrorQueue::new(&udp, local),
             interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
             udp,
@@ -114,13 +118,27 @@ impl ProbeSocket {
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let (fd, to) = (self.udp.as_raw_fd(), SockaddrStorage::from(to));
         let flags = MsgFlags::MSG_DONTWAIT;
-        let sent = insist(&mut self.errors, || match &self.source {
-            None => Ok(sendto(fd, datagram, &to, flags)?),
-            Some((source, _)) => {
-                let slices = [IoSlice::new(datagram)];
-                Ok(sendmsg(fd, &slices, &[source.control()], flags, Some(&to))?)
+        let mut send = || {
+            insist(&mut self.errors, || match &self.source {
+                None => Ok(sendto(fd, datagram, &to, flags)?),
+                Some((source, _)) => {
+                    let slices = [IoSlice::new(datagram)];
+                    Ok(sendmsg(fd, &slices, &[source.control()], flags, Some(&to))?)
+                }
+            })
+        };
+        let mut sent = send();
+        if let Some(interface) = &self.interface
+            && sent.as_ref().is_err_and(|error| obstacle(error).is_some())
+        {
+            // The system knows an interface by a number, which another of the same name does not
+            // have. Without CAP_NET_RAW it refuses to bind again.
+            match probe::bind_device(&SockRef::from(&*self.udp), interface) {
+                Ok(()) => sent = send(),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+                Err(error) => sent = Err(error),
             }
-        });
+        }
         if self.precise {
             self.sent_ns = monotonic_ns();
         }

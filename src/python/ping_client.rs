@@ -69,8 +69,10 @@ macro_rules! ping_options {
         /// "send_failed" until it has it again.
         source: Option<Source> = None,
         /// the name of the network interface or VRF to send and receive through (Linux); None for
-        /// the system's choice for each probe. Start raises OSError if there is none of that name
-        /// or if the platform does not support it.
+        /// the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        /// there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        /// Start raises OSError if there is none of that name or if the platform does not support
+        /// it.
         interface: Option<Interface> = None,
         /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
         ttl: Option<Int<u32, 1, 255>> = None,
