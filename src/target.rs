@@ -88,7 +88,6 @@ impl Target {
     pub fn on_answer(&mut self) {
         if let Some(name) = &mut self.name {
             name.silent = name.reason.is_some();
-            name.pause_ns = FIRST_PAUSE_NS;
         }
     }
 
@@ -125,11 +124,18 @@ impl Target {
         let known =
             self.address.is_some_and(|address| found.is_ok_and(|all| all.contains(&address)));
         let changed = first.is_some() && !known;
+        let recently = now_ns.saturating_sub(name.last_ns) <= LAST_PAUSE_NS;
         name.last_ns = now_ns;
         name.busy = false;
         name.reason = found.err().map(Box::from);
         name.silent |= found.is_err();
-        name.pause_ns = (2 * name.pause_ns).min(LAST_PAUSE_NS);
+        // An answer does not shorten the pause, so that a path that loses some probes does not cause
+        // a lookup per second.
+        name.pause_ns = if name.silent && recently {
+            (2 * name.pause_ns).min(LAST_PAUSE_NS)
+        } else {
+            FIRST_PAUSE_NS
+        };
         if changed {
             self.address = first;
             (name.silent, name.pause_ns) = (false, FIRST_PAUSE_NS);
@@ -179,9 +185,27 @@ mod tests {
         let mut target = Target::unknown(None);
         assert!(target.is_unknown() && target.is_due(i64::MIN / 2));
         target.on_resolved(0, Err("no name servers"));
-        assert!(!target.is_unknown() && !target.is_due(SECOND) && target.is_due(2 * SECOND));
+        assert!(!target.is_unknown() && !target.is_due(SECOND - 1) && target.is_due(SECOND));
         target.on_resolved(2 * SECOND, Ok(&[address(1)]));
         assert_eq!((target.is_unknown(), target.address()), (false, Some(address(1))));
+    }
+
+    #[test]
+    fn some_losses_cause_few_lookups() {
+        let mut target = named(None);
+        let mut lookups = 0;
+        for second in 1..=600 {
+            target.on_silence();
+            if target.is_due(second * SECOND) {
+                lookups += 1;
+                target.on_resolved(second * SECOND, Ok(&[address(1)]));
+            }
+            target.on_answer();
+        }
+        assert_eq!(lookups, 6 + 8, "after 1, 2, 4 to 32 s, then every 60 s");
+        target.on_silence();
+        assert!(target.is_due(1000 * SECOND) && !target.on_resolved(1000 * SECOND, Ok(&[])));
+        assert_eq!(target.deadline(), Some(1001 * SECOND), "after a long rest it is asked soon");
     }
 
     #[test]
