@@ -17,7 +17,8 @@ pub enum Kind {
     Multiple,
     /// Expected arrivals over a long memory (Chen, Toueg, Aguilera: "On the quality of service of
     /// failure detectors", 2002, NFD-E); the level is the margin in intervals. An exponential
-    /// average stands in for the window of 1000 beats.
+    /// average stands in for the window of 1000 beats. The arrival expected one interval after the
+    /// last moves by at most an interval.
     Chen,
     /// The later of the last arrival and Chen's expected one (Tomsic et al., IPDPS 2015, 2W-FD);
     /// the level is the margin in intervals.
