@@ -64,6 +64,7 @@ __all__ = [
     "Up",
     "_Waiter",
     "__version__",
+    "_end_clients",
     "_restore",
     "async_ping",
     "async_ping_many",
@@ -282,7 +283,7 @@ class EchoServer:
         A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        none.
+        none; a HeartbeatClient looks names up while it runs instead.
         """
 
     def stop(self) -> None:
@@ -1405,7 +1406,7 @@ class PingClient(Generic[_PingEvent]):
         A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        none.
+        none; a HeartbeatClient looks names up while it runs instead.
         """
 
     def stop(self) -> None:
@@ -2457,7 +2458,7 @@ class PingSweep:
         A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        none.
+        none; a HeartbeatClient looks names up while it runs instead.
         """
 
     def stop(self) -> None:
@@ -2792,7 +2793,7 @@ class HeartbeatClient:
         A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        none.
+        none; a HeartbeatClient looks names up while it runs instead.
         """
 
     def stop(self, *, goodbye: bool = True) -> None:
@@ -3164,7 +3165,7 @@ class HeartbeatServer:
         A start after a stop resets all counters.
 
         Raises OSError if the system refuses the address and socket.gaierror if the host has
-        none.
+        none; a HeartbeatClient looks names up while it runs instead.
         """
 
     def stop(self) -> None:

@@ -325,7 +325,7 @@ macro_rules! running_object {
             /// A start after a stop resets all counters.
             ///
             /// Raises OSError if the system refuses the address and socket.gaierror if the host has
-            /// none.
+            /// none; a HeartbeatClient looks names up while it runs instead.
             fn start(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<()> {
                 self.run(py)
             }
