@@ -169,7 +169,7 @@ pub struct Changes {
     pub count: u64,
     /// The last ones, oldest first.
     pub last: VecDeque<Change>,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// A change of address.
@@ -202,7 +202,7 @@ impl End {
 
 /// This host's address on the path, as far as replies and failed sends show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Source {
+pub(super) enum Source {
     #[default]
     Unknown,
     Known(Option<IpAddr>),

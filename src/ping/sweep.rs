@@ -266,12 +266,13 @@ impl Sweep {
         if let Some(round) = self.overdue.get(&(target, number)) {
             return *round;
         }
+        let round = self.start_round(target, number);
         if finished {
             self.forget(last);
         } else {
             self.overdue.insert((target, started), last);
         }
-        self.start_round(target, number)
+        round
     }
 
     fn start_round(&mut self, target: usize, number: u64) -> usize {
@@ -291,6 +292,7 @@ impl Sweep {
             linger_ns: Some(0),
             events: 0,
         };
+        let last = self.latest[target];
         let round = self.rounds.insert(Round { target, number, finished: false });
         for (flow, sessions) in (0..).zip(&mut self.sessions) {
             if self.secrets.is_empty() {
@@ -298,7 +300,10 @@ impl Sweep {
             }
             let secret = self.secrets.pop().unwrap_or_default();
             let config = share(&config, self.config.flows, flow);
-            let session = Session::with_secret(config, secret);
+            let mut session = Session::with_secret(config, secret);
+            if let Some(last) = last {
+                session.set_source(sessions[last].source());
+            }
             self.of_token.extend(session.token().map(|token| (token, (round, flow as usize))));
             sessions.insert(session);
         }
@@ -910,6 +915,21 @@ mod tests {
         sweep.on_icmp(0, &port_unreachable(v4, &[]));
         let counters = counters(&mut sweep)[0];
         assert_eq!((to, counters.answered, counters.refused), (mapped, 1, 1));
+    }
+
+    #[test]
+    fn a_lost_address_of_this_host_is_told_by_the_round_that_noticed_it() {
+        let each = SweepConfig { count: 1, rounds: Some(2), ..config(1, 1.0) };
+        let mut sweep = Sweep::new(each, 1);
+        let (to, mut echo) = sent(&mut sweep, 0).remove(0);
+        let local = crate::Local { ip: to.ip(), interface: 0 };
+        let arrival = Arrival { to: Some(local), ..Arrival::new(at(1), to, &mut echo) };
+        sweep.on_datagram(0, &mut { arrival });
+        let (_, probe) = sent(&mut sweep, 1000).remove(0);
+        sweep.on_send_failed(0, to, &probe, Some(22));
+        let report = sweep.take_reports(0).remove(0);
+        let changes = report.path.changes.last.iter().map(|c| (c.at_ns, c.before, c.after));
+        assert_eq!(changes.collect::<Vec<_>>(), [(at(1000).wall_ns, Some(to.ip()), None)]);
     }
 
     /// A reply that is on its way.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::machine::Outgoing;
 use crate::ping::message::{Message, Token, is_start, quoted_number};
 use crate::ping::outages::{OUTAGE_AFTER, Outage};
+use crate::ping::path::Source;
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
@@ -273,6 +274,16 @@ impl Session {
         self.former = Some(before);
         let before = Some(before.ip()).filter(|ip| !ip.is_unspecified());
         self.report.path.changes.add_target(now, before, address.ip());
+    }
+
+    /// Returns this host's address on the path.
+    pub(super) fn source(&self) -> Source {
+        self.report.path.changes.source
+    }
+
+    /// Sets this host's address on the path before the first probe.
+    pub(super) fn set_source(&mut self, source: Source) {
+        self.report.path.changes.source = source;
     }
 
     /// Returns the verdict decided last, once.
@@ -541,6 +552,7 @@ impl Session {
 
     /// Sends the next probe.
     pub(super) fn send(&mut self, now: Stamp) {
+        self.now = now;
         self.now = now;
         self.started.get_or_insert(now);
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.decided {
