@@ -144,13 +144,17 @@ def test_a_source_that_is_gone_is_missed_and_comes_back(hosts: Routed, net: str)
 SWEEP = """
 import json, sys, udpulse
 to, options = json.loads(sys.argv[1])
+changes = []
 with udpulse.PingSweep([to], count=1, rounds=None, interval=0.01, timeout=0.3) as sweep:
     for line in sys.stdin:
         verdict = json.loads(line)
-        while not getattr(report := next(sweep), verdict):
-            pass
+        while True:
+            report = next(sweep)
+            changes += [(change.before, change.after) for change in report.changes]
+            if getattr(report, verdict):
+                break
         print(report.reply_ttl.max if report.reply_ttl else 0, flush=True)
-print("0")
+print(json.dumps(changes))
 """
 
 
@@ -165,7 +169,9 @@ def test_a_sweep_outlives_the_address_of_its_host(hosts: Routed, net: str) -> No
         assert sweep.ask("send_failed") == 0
         give_back(hosts, net, net.format(1, 3))
         assert sweep.ask("answered") == 199
-        sweep.end()
+        changes = sweep.end()
+    assert changes[0] == [net.format(1, 2), None]
+    assert changes[-1] == [None, net.format(1, 3)]
 
 
 FOLLOW = """
