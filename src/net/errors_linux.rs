@@ -112,16 +112,20 @@ impl ErrorQueue {
 /// Returns the start of the payload in a packet that departed from `port`, or in its first fragment.
 ///
 /// The kernel returns the packet with the headers of all layers. The UDP header is the first place
-/// with the port and at least the length of the rest.
+/// with the port and the length of the rest; in a fragment, with a greater length.
 fn payload(packet: &[u8], port: u16) -> Option<usize> {
-    let is_header = |at: &usize| match packet.get(*at..*at + HEADER) {
-        Some(&[high, low, _, _, much, little, ..]) => {
-            u16::from_be_bytes([high, low]) == port
-                && usize::from(u16::from_be_bytes([much, little])) >= packet.len() - at
+    let length = |at: usize| match packet.get(at..at + HEADER) {
+        Some(&[high, low, _, _, much, little, ..]) if [high, low] == port.to_be_bytes() => {
+            Some(usize::from(u16::from_be_bytes([much, little])))
         }
-        _ => false,
+        _ => None,
     };
-    (0..MAX_HEADERS).step_by(2).find(is_header).map(|at| at + HEADER)
+    let mut whole = (0..MAX_HEADERS).step_by(2);
+    let mut part = whole.clone();
+    whole
+        .find(|at| length(*at).is_some_and(|length| length == packet.len() - at))
+        .or_else(|| part.find(|at| length(*at).is_some_and(|length| length > packet.len() - at)))
+        .map(|at| at + HEADER)
 }
 
 /// Converts an entry to an ICMP error, if it is one or says that a datagram exceeds the path MTU.
@@ -149,6 +153,20 @@ fn icmp(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_looks_like_the_port_is_not_the_header() {
+        let mut packet = vec![0; 14]; // Ethernet
+        packet.extend([0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0]);
+        packet.extend([192, 168, 0, 1, 192, 168, 0, 2]);
+        packet.extend([192, 168, 0, 7, 0, 12, 0, 0]);
+        packet.extend(b"Ping");
+        let port = u16::from_be_bytes([192, 168]);
+        assert_eq!((payload(&packet, port), payload(&packet, 7)), (Some(42), None));
+        // The first fragment of a longer datagram.
+        packet[34..40].copy_from_slice(&[0x12, 0x34, 0, 7, 0, 200]);
+        assert_eq!(payload(&packet, 0x1234), Some(42));
+    }
 
     #[test]
     fn an_unknown_mtu_is_not_reported() {
