@@ -386,7 +386,7 @@ class TestOutages:
 
         for way in (read, batch, in_loop):
             with EchoServer(port=0, loss=self.PATTERN) as server:
-                client = PingClient(*server.address, count=11, timeout=0.02, outage_after=after)
+                client = PingClient(*server.address, count=11, timeout=0.1, outage_after=after)
                 events = way(client)
             probes = [event for event in events if isinstance(event, udpulse.Probe)]
             assert [probe.seq for probe in probes] == list(range(1, 12))
