@@ -288,8 +288,7 @@ def use_heartbeat() -> None:
                 if isinstance(heard, events.Unheard):
                     show(heard.server, heard.time, heard.silence, heard.to_dict())
                     continue
-                outcome = Literal["failed", "send_failed", "sent", "skipped"]
-                assert_type(heard.outcome, outcome)
+                assert_type(heard.outcome, Literal["failed", "send_failed", "sent", "skipped"])
                 show(heard.seq, heard.time)
                 break
             assert_type(client.unresolved, dict[Address, str])
