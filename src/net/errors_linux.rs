@@ -121,10 +121,10 @@ fn payload(packet: &[u8], port: u16) -> Option<usize> {
         _ => None,
     };
     let mut whole = (0..MAX_HEADERS).step_by(2);
-    let mut part = whole.clone();
+    let mut cut = whole.clone();
     whole
         .find(|at| length(*at).is_some_and(|length| length == packet.len() - at))
-        .or_else(|| part.find(|at| length(*at).is_some_and(|length| length > packet.len() - at)))
+        .or_else(|| cut.find(|at| length(*at).is_some_and(|length| length > packet.len() - at)))
         .map(|at| at + HEADER)
 }
 

@@ -118,7 +118,7 @@ impl ProbeSocket {
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let (fd, to) = (self.udp.as_raw_fd(), SockaddrStorage::from(to));
         let flags = MsgFlags::MSG_DONTWAIT;
-        let mut send = || {
+        let mut attempt = || {
             insist(&mut self.errors, || match &self.source {
                 None => Ok(sendto(fd, datagram, &to, flags)?),
                 Some((source, _)) => {
@@ -127,14 +127,14 @@ impl ProbeSocket {
                 }
             })
         };
-        let mut sent = send();
+        let mut sent = attempt();
         if let Some(interface) = &self.interface
             && sent.as_ref().is_err_and(|error| obstacle(error).is_some())
         {
             // The system knows an interface by a number, which another of the same name does not
             // have. Without CAP_NET_RAW it refuses to bind again.
             match probe::bind_device(&SockRef::from(&*self.udp), interface) {
-                Ok(()) => sent = send(),
+                Ok(()) => sent = attempt(),
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
                 Err(error) => sent = Err(error),
             }
