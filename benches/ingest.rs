@@ -93,6 +93,8 @@ fn server() -> Server {
         reply: false,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
+        expect: Vec::new(),
+        expect_within_ns: 0,
         max_peers: 2_000_000,
         utc_offset_ns: 0,
         every_beat: false,

@@ -185,6 +185,16 @@ def test_a_crash_is_reported_with_its_type_and_failures(server: HeartbeatServer)
     assert server.peer("other") is None
 
 
+def test_an_expected_client_is_missing_until_it_is_heard() -> None:
+    with HeartbeatServer(port=0, expect=["api", "db"], grace=0.1) as server:
+        event = wait_for(server, udpulse.events.Missing)
+        assert (event.name, event.address) == ("api", ("0.0.0.0", 0))
+        assert server.missing == ["api", "db"]
+        with HeartbeatClient(*server.address, interval=0.02, name="db"):
+            wait_for(server, udpulse.events.Up)
+        assert server.missing == ["api"]
+
+
 def payload_with(server: HeartbeatServer, pattern: bytes) -> bytes:
     """Wait for a beat that contains `pattern`."""
     while not re.search(pattern, payload := wait_for(server, udpulse.events.Heard).payload):
@@ -617,6 +627,7 @@ def test_verdicts_do_not_wait_for_idle_time() -> None:
         ({"timeout": 5, "down": 3}, "timeout must be None beside detector, suspect or down, not 5"),
         ({"down": 0}, "down must be a finite number above 0, not 0"),
         ({"suspect": 9}, "suspect must be at most down, which is 5, not 9"),
+        ({"expect": ["a b"]}, "expect must be names of 1 to 255 bytes without blanks"),
         ({"old_beats": "drop"}, "old_beats must be 'ignore' or 'accept', not 'drop'"),
     ],
 )

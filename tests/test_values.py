@@ -93,6 +93,7 @@ VALUES: list[Any] = [
     events.LateBeat(address=HOME, time=1.0, seq=3),
     events.Lost(address=HOME, time=1.0, first=3, last=4),
     events.MassSilence(address=("0.0.0.0", 0), time=1.0, silent=2, alive=3, listed=[HOME, HOME]),
+    events.Missing(address=("0.0.0.0", 0), time=1.0, name="a"),
     events.Moved(address=HOME, time=1.0, old=("127.0.0.2", 1)),
     events.Paused(address=("0.0.0.0", 0), time=1.0, duration=3.0),
     events.Recovered(address=HOME, time=1.0, state="down", duration=9.0, timeout=5.0),
@@ -275,7 +276,7 @@ def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
     others = [*outages, *(event for event in mine if isinstance(event, ClientEvent))]
-    assert len(mine) == 19 + len(others) == 22
+    assert len(mine) == 20 + len(others) == 23
     assert all(isinstance(event, Event) != (event in others) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 

@@ -328,6 +328,9 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     show(heard.ignored, heard.rejected, heard.receive_drops, heard.replied, heard.send_failed)
     show(heard.goodbyes, heard.refused, heard.overlong_names)
     assert_type(server.peer("api"), udpulse.Peer | None)
+    assert_type(server.missing, list[str])
+    assert_type(server.expect, tuple[str, ...])
+    show(server.grace)
     for peer in server.peers():
         assert_type(peer, udpulse.Peer)
         show(peer.address, peer.state, peer.last_received_at, peer.seq, peer.received)
@@ -348,8 +351,8 @@ def use_event(event: events.Event) -> None:
             show(seq, difference, payload, name)
         case events.LateBeat(seq=seq, name=name):
             show(seq, name)
-        case events.Lost(first=first, last=last, name=name):
-            show(first, last, name)
+        case events.Lost(first=first, last=last, excused=excused, name=name):
+            show(first, last, excused, name)
         case events.Ignored(payload=payload, name=name):
             show(payload, name)
         case events.Suspect(silence=silence, timeout=timeout, last_seq=seq):
@@ -376,6 +379,8 @@ def use_event(event: events.Event) -> None:
         case events.Restarted(cause=why, last_seq=seq):
             assert_type(why, Literal["boot", "sequence"])
             show(seq, event.seq, event.received, event.expected, event.name)
+        case events.Missing(name=name):
+            assert_type(name, str)
         case events.Moved(old=old, name=name):
             show(old, name)
         case events.Conflict(boots=boots, addresses=addresses, name=name):

@@ -35,6 +35,7 @@ __all__ = [
     "LossPattern",
     "Lost",
     "MassSilence",
+    "Missing",
     "Moved",
     "Normal",
     "Outage",
@@ -3009,6 +3010,8 @@ class HeartbeatServer:
     max_multiplier: the largest multiplier of its interval that a client may ask for as its timeout, 1 or
         more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
     max_grace: the longest grace, in seconds, that a client may ask for in addition.
+    expect: the names of clients that must be heard, for Missing.
+    grace: the time after the start, in seconds, in which they must be heard.
     max_peers: the maximum number of clients, 1 or more; others are rejected and counted. New clients
         replace those that have stopped and those heard only once, more than 60 s ago.
     every_beat: whether to report each datagram (Heard, Ignored), not only changes.
@@ -3042,6 +3045,8 @@ class HeartbeatServer:
         reply: bool = False,
         max_multiplier: int = 100,
         max_grace: float = 86400.0,
+        expect: Iterable[str] = (),
+        grace: float = 60.0,
         max_peers: int = 65536,
         every_beat: bool = False,
         old_beats: Literal["ignore", "accept"] = "ignore",
@@ -3113,6 +3118,14 @@ class HeartbeatServer:
         """the longest grace, in seconds, that a client may ask for in addition."""
 
     @property
+    def expect(self) -> tuple[str, ...]:
+        """the names of clients that must be heard, for Missing."""
+
+    @property
+    def grace(self) -> float:
+        """the time after the start, in seconds, in which they must be heard."""
+
+    @property
     def max_peers(self) -> int:
         """the maximum number of clients, 1 or more; others are rejected and counted. New clients
         replace those that have stopped and those heard only once, more than 60 s ago.
@@ -3135,6 +3148,10 @@ class HeartbeatServer:
 
     def peers(self) -> list[Peer]:
         """Returns a list of the clients heard since the last start and not replaced, in no order."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The names among `expect` that have not been heard since the last start, sorted."""
 
     def peer(self, name: str) -> Peer | None:
         """Returns the client that declares `name`; None if none was heard since the last start.
@@ -3913,10 +3930,17 @@ class LateBeat:
 class Lost:
     """Beats counted lost, because a higher number arrived first."""
 
-    __match_args__: Final = ("address", "time", "first", "last", "name")
+    __match_args__: Final = ("address", "time", "first", "last", "excused", "name")
 
     def __new__(
-        cls, *, address: _Address, time: float, first: int, last: int, name: str | None = None
+        cls,
+        *,
+        address: _Address,
+        time: float,
+        first: int,
+        last: int,
+        excused: int = 0,
+        name: str | None = None,
     ) -> Self: ...
     @property
     def address(self) -> _Address:
@@ -3933,6 +3957,12 @@ class Lost:
     @property
     def last(self) -> int:
         """The last lost number."""
+
+    @property
+    def excused(self) -> int:
+        """How many of these are not lost after all: the client's own host refused to send them, or
+        this host was paused.
+        """
 
     @property
     def name(self) -> str | None:
@@ -3985,6 +4015,31 @@ class MassSilence:
     @property
     def name(self) -> str | None:
         """None: the event is about the server itself."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Missing:
+    """A client of `expect` was not heard within `grace`."""
+
+    __match_args__: Final = ("address", "time", "name")
+
+    def __new__(cls, *, address: _Address, time: float, name: str) -> Self: ...
+    @property
+    def address(self) -> _Address:
+        """("0.0.0.0", 0): no address of the client is known."""
+
+    @property
+    def time(self) -> float:
+        """The time at which the server noticed it, in seconds since the Unix epoch."""
+
+    @property
+    def name(self) -> str:
+        """The client's name."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -4468,6 +4523,7 @@ _Event: TypeAlias = (
     | LateBeat
     | Lost
     | MassSilence
+    | Missing
     | Moved
     | Paused
     | Recovered

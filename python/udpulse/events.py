@@ -17,6 +17,7 @@ from udpulse._core import (
     LateBeat,
     Lost,
     MassSilence,
+    Missing,
     Moved,
     OutageEnded,
     OutageStarted,
@@ -46,6 +47,7 @@ Event: TypeAlias = (
     | LateBeat
     | Lost
     | MassSilence
+    | Missing
     | Moved
     | Paused
     | Recovered
@@ -70,6 +72,7 @@ __all__ = [
     "LateBeat",
     "Lost",
     "MassSilence",
+    "Missing",
     "Moved",
     "OutageEnded",
     "OutageStarted",

@@ -173,6 +173,9 @@ pub enum Change {
         first: u64,
         /// The last lost number.
         last: u64,
+        /// How many of them are not lost: the client's own host refused to send them, or this host
+        /// was paused.
+        excused: u64,
     },
     /// Many clients fell silent together: more likely this host or its network than all of them.
     MassSilence {
@@ -183,6 +186,8 @@ pub enum Change {
         /// Addresses of the silent clients, at most 1024.
         listed: Box<[SocketAddr]>,
     },
+    /// An expected client was not heard in time.
+    Missing,
     /// The client's address changed.
     Moved {
         /// The previous address.

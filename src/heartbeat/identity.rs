@@ -22,6 +22,8 @@ pub(super) struct Rival {
     pub(super) interval_ns: Option<i64>,
     /// The timeout it asks for.
     pub(super) asked: Option<Asked>,
+    /// Beats that its own host refused to send.
+    pub(super) unsent: u64,
     /// When it counts as silent; 0 once it has said goodbye.
     pub(super) until_ns: i64,
     /// Its new beats, or those since it was replaced.

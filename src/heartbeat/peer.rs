@@ -158,6 +158,8 @@ pub(super) struct Details {
     pub(super) error: Option<Box<[u8]>>,
     /// The timeout that it asks for.
     pub(super) asked: Option<Asked>,
+    /// Beats that its own host refused to send.
+    pub(super) unsent: u64,
     /// Whether the server's fixed timeout turned out to be shorter than its interval.
     pub(super) outlasts_timeout: bool,
     /// When it became busy or stalled, or ended.
@@ -178,6 +180,7 @@ impl Details {
             beats: next.beats,
             claim: self.claim,
             asked: next.asked,
+            unsent: next.unsent,
             rivals: std::mem::take(&mut self.rivals),
             ..Self::default()
         };

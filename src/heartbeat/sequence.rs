@@ -349,6 +349,11 @@ impl Sequence {
         missing
     }
 
+    /// Corrects the count of lost numbers: `count` of them were never sent, or could not be heard.
+    pub(super) fn excuse(&mut self, count: u64) {
+        self.lost = self.lost.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
     /// Returns the width of a counter that wraps from the highest number to `raw`, or 0.
     fn wraps(&self, raw: u64) -> u8 {
         let highest = self.highest;

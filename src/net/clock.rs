@@ -3,7 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "no other file reads a clock")]
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+#[cfg(not(target_os = "linux"))]
+use std::time::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[cfg(target_os = "linux")]
+use nix::{
+    sys::time::{TimeSpec, TimeValLike},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::Stamp;
 
@@ -32,6 +40,22 @@ fn at_once(mut monotonic_ns: impl FnMut() -> i64, mut wall_ns: impl FnMut() -> i
 
 /// Reads only the monotonic clock.
 pub(super) fn monotonic_ns() -> i64 {
+    static ORIGIN: OnceLock<i64> = OnceLock::new();
+    let origin_ns = *ORIGIN.get_or_init(boot_ns);
+    boot_ns() - origin_ns
+}
+
+/// Reads the clock that goes on while the host is suspended.
+#[cfg(target_os = "linux")]
+fn boot_ns() -> i64 {
+    // It cannot fail: Linux has had this clock since 2.6.39.
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or(TimeSpec::new(0, 0));
+    time.num_nanoseconds()
+}
+
+/// Reads the monotonic clock, which may stand still while the host is suspended.
+#[cfg(not(target_os = "linux"))]
+fn boot_ns() -> i64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     saturate(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos())
 }

@@ -9,10 +9,11 @@ use std::ops::RangeInclusive;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList, PyTuple};
+use pyo3::types::{PyBool, PyList, PyString, PyTuple};
 
 use crate::net::{Endpoint, now};
 use crate::python::value::address;
+use crate::wire::beat::is_name;
 use crate::{Error, Random, nanoseconds};
 
 /// A type of argument.
@@ -399,6 +400,28 @@ impl<const MAX: usize> Argument for Remotes<MAX> {
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pairs = self.0.iter().map(|Endpoint { host, port, .. }| (host.as_str(), *port));
         Ok(PyTuple::new(py, pairs)?.into_any())
+    }
+}
+
+/// Names of heartbeat clients.
+pub(super) struct Names(pub(super) Vec<String>);
+
+impl Argument for Names {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "names of 1 to 255 bytes without blanks and \";\"";
+        let read = |item: &Bound<'_, PyAny>| {
+            let word = String::read(name, item)?;
+            let valid = is_name(word.as_bytes());
+            if valid { Ok(word) } else { Err(wrong_value(name, item, allowed)) }
+        };
+        if given.is_instance_of::<PyString>() {
+            return Err(wrong_type(name, given, allowed));
+        }
+        items(name, given, usize::MAX, allowed, read).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyTuple::new(py, &self.0)?.into_any())
     }
 }
 

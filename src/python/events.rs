@@ -180,6 +180,9 @@ value! {
         first: u64,
         /// The last lost number.
         last: u64,
+        /// How many of these are not lost after all: the client's own host refused to send them, or
+        /// this host was paused.
+        excused: u64 = 0,
         /// The client's name; None if it declares none.
         name: Option<String> = None,
     }
@@ -202,6 +205,19 @@ value! {
         listed: Vec<Address> = (),
         /// None: the event is about the server itself.
         name: Option<String> = None,
+    }
+}
+
+value! {
+    /// A client of `expect` was not heard within `grace`.
+    Missing in "udpulse.events" {
+        *,
+        /// ("0.0.0.0", 0): no address of the client is known.
+        address: Address,
+        /// The time at which the server noticed it, in seconds since the Unix epoch.
+        time: f64,
+        /// The client's name.
+        name: String,
     }
 }
 
@@ -397,6 +413,7 @@ pub(super) enum Event {
     LateBeat(LateBeat),
     Lost(Lost),
     MassSilence(MassSilence),
+    Missing(Missing),
     Moved(Moved),
     Paused(Paused),
     Recovered(Recovered),
@@ -468,7 +485,9 @@ impl From<heartbeat::Event> for Event {
                 Self::Ignored(Ignored { address, time, payload: payload.into(), name })
             }
             Change::LateBeat { seq } => Self::LateBeat(LateBeat { address, time, seq, name }),
-            Change::Lost { first, last } => Self::Lost(Lost { address, time, first, last, name }),
+            Change::Lost { first, last, excused } => {
+                Self::Lost(Lost { address, time, first, last, excused, name })
+            }
             Change::MassSilence { silent, alive, listed } => Self::MassSilence(MassSilence {
                 address,
                 time,
@@ -477,6 +496,9 @@ impl From<heartbeat::Event> for Event {
                 listed: listed.iter().copied().map(self::address).collect(),
                 name,
             }),
+            Change::Missing => {
+                Self::Missing(Missing { address, time, name: name.unwrap_or_default() })
+            }
             Change::Moved { from } => {
                 Self::Moved(Moved { address, time, old: self::address(from), name })
             }

@@ -8,7 +8,7 @@ use crate::heartbeat::{
     self, Detector, Kind, Numbers, OldBeats, Server, ServerConfig, ServerCounters, State,
 };
 use crate::net::{Endpoint, now};
-use crate::python::args::{Int, LocalHost, LocalPort, Seconds, Word, Words};
+use crate::python::args::{Int, LocalHost, LocalPort, Names, Seconds, Word, Words};
 use crate::python::columns::{Table, float, unsigned_float};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
@@ -153,6 +153,10 @@ macro_rules! server_options {
         max_multiplier: Int<u32, 1, { u32::MAX as u64 }> = 100,
         /// the longest grace, in seconds, that a client may ask for in addition.
         max_grace: Seconds = 86400.0,
+        /// the names of clients that must be heard, for Missing.
+        expect: Names = (),
+        /// the time after the start, in seconds, in which they must be heard.
+        grace: Seconds = 60.0,
         /// the maximum number of clients, 1 or more; others are rejected and counted. New clients
         /// replace those that have stopped and those heard only once, more than 60 s ago.
         max_peers: Int<usize, 1, { u32::MAX as u64 }> = 65536,
@@ -213,6 +217,8 @@ impl HeartbeatServer {
             reply: settings.reply,
             max_multiplier: settings.max_multiplier.0,
             max_grace_ns: settings.max_grace.ns(),
+            expect: settings.expect.0.iter().map(|name| name.as_bytes().into()).collect(),
+            expect_within_ns: settings.grace.ns(),
             max_peers: settings.max_peers.0,
             utc_offset_ns: 0,
             every_beat: settings.every_beat,
@@ -279,6 +285,12 @@ impl HeartbeatServer {
     /// Returns a list of the clients heard since the last start and not replaced, in no order.
     fn peers(&self, py: Python<'_>) -> Vec<Peer> {
         self.handle.look(py, snapshot).iter().map(peer).collect()
+    }
+
+    /// The names among `expect` that have not been heard since the last start, sorted.
+    #[getter]
+    fn missing(&self, py: Python<'_>) -> Vec<String> {
+        self.handle.look(py, |server| server.missing().map(text).collect())
     }
 
     /// Returns the client that declares `name`; None if none was heard since the last start.

@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::events::{
         Busy, ClockStepped, Conflict, Down, Failed, Heard, Ignored, LateBeat, Lost, MassSilence,
-        Moved, Paused, Recovered, Restarted, Stalled, Stopped, Suspect, TooOften, Up,
+        Missing, Moved, Paused, Recovered, Restarted, Stalled, Stopped, Suspect, TooOften, Up,
     };
     #[pymodule_export]
     use super::fates::{Fate, Reply};

@@ -72,8 +72,8 @@ def heartbeat_lines(event: Event) -> Iterator[str]:
             number = payload if seq is None else str(seq).encode()
             brackets = "" if difference is None else f" ({difference:.6f} s)"
             yield f"Running fine at {number!r}{brackets}"
-        case Lost(first=first, last=last):
-            lost = last - first + 1
+        case Lost(first=first, last=last, excused=excused):
+            lost = last - first + 1 - excused
             row = range(first, last + 1)
             numbers = ", ".join(map(str, row)) if lost <= LONGEST_ROW else f"{first} to {last}"
             yield f"Lost {counted(lost, 'heartbeat')}: {numbers}"

@@ -1,5 +1,6 @@
 //! Handling of beats from known clients: state, interval, delays.
 
+use super::identity::newly_unsent;
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
 use crate::heartbeat::identity::Rival;
 use crate::heartbeat::peer::RISE;
@@ -30,6 +31,7 @@ impl Server {
             }
             return false;
         }
+        let unheard = self.unheard(index, at.mono_ns);
         let accepts_old = self.config.old_beats == OldBeats::Accept;
         let has_boot = beat.boot.is_some();
         if !has_boot && !accepts_old && self.meet_numbers(index, received) {
@@ -91,6 +93,10 @@ impl Server {
             }
             _ => {}
         }
+        let unsent = match class {
+            SeqClass::Next | SeqClass::AfterLoss { .. } => self.unsent(index, received),
+            _ => 0,
+        };
         let is_old = match class {
             SeqClass::Stale | SeqClass::Late => order.may_be_newer(),
             SeqClass::Duplicate => order == SendOrder::Later && !is_soon && !sequence.is_constant(),
@@ -101,7 +107,7 @@ impl Server {
         }
         match class {
             SeqClass::AfterLoss { first, last } => {
-                self.report(index, *at, Change::Lost { first, last });
+                self.report_lost(index, *at, (first, last), unsent.saturating_add(unheard));
             }
             SeqClass::Late => {
                 self.counters.late_beats += 1;
@@ -117,6 +123,37 @@ impl Server {
         }
     }
 
+    /// Returns how many more beats the client's own host has refused to send since the last beat.
+    fn unsent(&mut self, index: usize, received: &ReceivedBeat<'_>) -> u64 {
+        let told = received.beat.send_failed;
+        let details = self.table.details_mut(index);
+        details.map_or(0, |details| newly_unsent(&mut details.unsent, told))
+    }
+
+    /// Returns how many beats of the client were due since its last one while this host did not
+    /// listen.
+    fn unheard(&self, index: usize, at_ns: i64) -> u64 {
+        let record = self.table.record(index);
+        let (from_ns, to_ns) = self.away;
+        let from_ns = from_ns.max(record.last_received_ns);
+        let away_ns = to_ns.min(at_ns).saturating_sub(from_ns);
+        if away_ns <= 0 {
+            return 0;
+        }
+        let due = record.interval_ns().map_or(i64::MAX, |interval_ns| away_ns / interval_ns + 1);
+        due.cast_unsigned()
+    }
+
+    /// Reports lost numbers, unless all of them are excused.
+    fn report_lost(&mut self, index: usize, at: Stamp, (first, last): (u64, u64), excused: u64) {
+        let missing = (last - first).saturating_add(1);
+        let excused = excused.min(missing);
+        self.table.record_mut(index).sequence.excuse(excused);
+        if excused < missing {
+            self.report(index, at, Change::Lost { first, last, excused });
+        }
+    }
+
     /// Handles a goodbye: marks the client stopped, once. It does not count as a beat.
     fn on_goodbye(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         self.counters.goodbyes += 1;
@@ -126,8 +163,9 @@ impl Server {
         let has_ended = record.state.is_said();
         let order = record.send_order(at.mono_ns, *difference_ns);
         let is_newest = record.sequence.is_ahead(seq) || order.may_be_newer();
-        if let Some((first, last)) = record.sequence.pass_goodbye(seq, has_ended) {
-            self.report(index, *at, Change::Lost { first, last });
+        if let Some(lost) = record.sequence.pass_goodbye(seq, has_ended) {
+            let unsent = self.unsent(index, received);
+            self.report_lost(index, *at, lost, unsent);
         }
         if !has_ended && (is_newest || self.config.old_beats == OldBeats::Accept) {
             self.keep_alive(index, received);

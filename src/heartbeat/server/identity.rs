@@ -10,6 +10,12 @@ use crate::heartbeat::peer::Details;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
 use crate::heartbeat::{Cause, Change, Estimate, Sequence, Snapshot, State};
 
+/// Updates the number of beats that a sender's own host refused. Returns how many are new.
+pub(super) fn newly_unsent(known: &mut u64, told: Option<u64>) -> u64 {
+    let told = told.unwrap_or(*known);
+    told.saturating_sub(std::mem::replace(known, told))
+}
+
 /// A rival is alive for this many times its interval after its last beat.
 const PATIENCE: i64 = 5;
 /// Intervals of silence after which another host's boot is followed, if the detector has no
@@ -28,6 +34,7 @@ impl Rival {
             difference_ns: *difference_ns,
             interval_ns: None,
             asked: None,
+            unsent: beat.send_failed.unwrap_or_default(),
             until_ns: i64::MIN,
             beats: 0,
             lead: 0,
@@ -75,6 +82,10 @@ impl Server {
                 // A boot does not begin again.
                 SeqClass::Restart => SeqClass::Stale,
                 class => {
+                    if let SeqClass::AfterLoss { first, last } = class {
+                        let unsent = newly_unsent(&mut rival.unsent, beat.send_failed);
+                        sequence.excuse(unsent.min(last - first + 1));
+                    }
                     rival.sequence = sequence;
                     class
                 }
@@ -176,6 +187,7 @@ impl Server {
             difference_ns: record.difference_ns(),
             interval_ns: record.declared_ns(),
             asked: details.and_then(|details| details.asked),
+            unsent: details.map_or(0, |details| details.unsent),
             until_ns,
             beats: 0,
             lead: 0,

@@ -1,8 +1,8 @@
 //! Judgement of silence: deadlines and verdicts, corrected for pauses of the server itself.
 
-use super::{OldBeats, STEP_NS, Server, ended};
+use super::{HERE, OldBeats, STEP_NS, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
-use crate::heartbeat::{Cause, Change, State};
+use crate::heartbeat::{Cause, Change, Snapshot, State};
 use crate::{NS_PER_SECOND, PAUSE_NS, Stamp};
 
 /// Minimum time between sweeps of the deadlines, and its increase per client. A sweep takes a
@@ -67,7 +67,11 @@ impl Server {
         if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns <= asked_ns.saturating_add(PAUSE_NS)) {
             return;
         }
+        self.extend_away(stopped_ns, now.mono_ns);
         let for_ns = now.mono_ns.saturating_sub(stopped_ns);
+        if self.missing_ns < i64::MAX {
+            self.missing_ns = self.missing_ns.saturating_add(for_ns);
+        }
         for index in 0..self.table.len() {
             // The pause does not count as the client's silence.
             let since_ns = self.table.record(index).last_received_ns.max(stopped_ns);
@@ -76,6 +80,35 @@ impl Server {
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
         self.report_own(now, Change::Paused { for_ns });
+    }
+
+    /// Notes that this process did not run in time to read a datagram: others may not have been
+    /// received.
+    pub(super) fn notice_pause(&mut self, read_ns: i64) {
+        let asked_ns = self.sweep_ns.unwrap_or(i64::MAX);
+        if read_ns > asked_ns.saturating_add(PAUSE_NS) {
+            self.extend_away(self.driven_ns, read_ns);
+        }
+    }
+
+    fn extend_away(&mut self, from_ns: i64, to_ns: i64) {
+        if self.away.1 < from_ns {
+            self.away.0 = from_ns;
+        }
+        self.away.1 = self.away.1.max(to_ns);
+    }
+
+    /// Reports the expected clients that have not been heard in time.
+    pub(super) fn report_missing(&mut self, now: Stamp) {
+        if self.missing_ns == i64::MIN {
+            self.missing_ns = now.mono_ns.saturating_add(self.config.expect_within_ns);
+        }
+        if now.mono_ns >= self.missing_ns {
+            self.missing_ns = i64::MAX;
+            for name in self.missing.clone() {
+                self.push_event(HERE, Some(name), now, Snapshot::default(), Change::Missing);
+            }
+        }
     }
 
     /// Judges the clients whose deadlines have passed.

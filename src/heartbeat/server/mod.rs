@@ -5,7 +5,8 @@ mod identity;
 mod judge;
 mod timeouts;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::heartbeat::peer::{Details, NONE, Record};
@@ -26,6 +27,8 @@ const EVICTION_STEPS: usize = 64;
 const ON_PROBATION: usize = 16;
 /// Maximum time that beats wait to be read together.
 const GATHER: Duration = Duration::from_micros(500);
+/// The address in events about this host.
+const HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 /// Usual maximum of datagrams in one batch.
 const MAX_BATCH: usize = 256;
 
@@ -78,6 +81,10 @@ pub struct ServerConfig {
     pub max_multiplier: u32,
     /// The longest grace that a client may ask for.
     pub max_grace_ns: i64,
+    /// Names of clients that must be heard.
+    pub expect: Vec<Box<[u8]>>,
+    /// Time after the start in which they must be heard.
+    pub expect_within_ns: i64,
     /// Maximum number of clients; others are rejected.
     pub max_peers: usize,
     /// Local time minus UTC, for times without a zone.
@@ -134,6 +141,12 @@ pub struct Server {
     offsets_ns: Option<(i64, i64)>,
     /// When the server last ran.
     driven_ns: i64,
+    /// The last time in which this process did not run although it had work: from, to.
+    away: (i64, i64),
+    /// Expected clients that have not been heard.
+    missing: BTreeSet<Box<[u8]>>,
+    /// When they are reported: `i64::MIN` before the first call, `i64::MAX` once they were.
+    missing_ns: i64,
     /// Earliest time at which a deadline may expire.
     sweep_ns: Option<i64>,
     /// Whether a mass silence was reported and has not ended.
@@ -164,6 +177,9 @@ impl Server {
             counters: ServerCounters::default(),
             offsets_ns: None,
             driven_ns: 0,
+            away: (0, 0),
+            missing_ns: if config.expect.is_empty() { i64::MAX } else { i64::MIN },
+            missing: config.expect.iter().cloned().collect(),
             sweep_ns: None,
             mass: false,
             events: Events::new(config.events),
@@ -248,6 +264,11 @@ impl Server {
         }
         self.counters.replied += u64::from(self.config.reply);
         self.config.reply
+    }
+
+    /// Returns the names of the expected clients that have not been heard.
+    pub fn missing(&self) -> impl Iterator<Item = &[u8]> {
+        self.missing.iter().map(|name| &**name)
     }
 
     /// Returns the number of clients in the table.
@@ -353,6 +374,9 @@ impl Server {
             return false;
         }
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
+        if let Some(name) = beat.name {
+            self.missing.remove(name);
+        }
         let mut record = Record::new(sequence, at.mono_ns);
         if beat.is_goodbye() {
             self.counters.goodbyes += 1;
@@ -366,6 +390,7 @@ impl Server {
             name: beat.name.map(Into::into),
             boot: beat.boot,
             beats: 1,
+            unsent: beat.send_failed.unwrap_or_default(),
             ..Details::default()
         });
         let remembers = self.config.detector.remembers();
@@ -404,8 +429,7 @@ impl Server {
 
     /// Queues an event about this host.
     fn report_own(&mut self, at: Stamp, change: Change) {
-        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        self.push_event(here, None, at, Snapshot::default(), change);
+        self.push_event(HERE, None, at, Snapshot::default(), change);
     }
 
     fn push_event(
@@ -433,6 +457,7 @@ impl Machine for Server {
             self.ignore(at, from, arrival.datagram);
             return None;
         }
+        self.notice_pause(arrival.read.mono_ns);
         let mut received = self.parse(at, from, arrival.datagram);
         let answers = self.handle(&mut received, NONE);
         answers.then(|| {
@@ -454,7 +479,8 @@ impl Machine for Server {
         let mut all = Vec::with_capacity(MAX_BATCH);
         all.extend(arrivals.map(|arrival| {
             let at = arrival.at();
-            let Arrival { from, datagram, .. } = arrival;
+            let Arrival { from, datagram, read, .. } = arrival;
+            self.notice_pause(read.mono_ns);
             self.parse(at, from, datagram)
         }));
         let hints = self.table.prefetch(all.iter().map(|received| received.hash));
@@ -471,13 +497,15 @@ impl Machine for Server {
         let wall_ns = now.wall_ns.saturating_sub(now.mono_ns.saturating_sub(heard_ns));
         let heard = Stamp { mono_ns: heard_ns, wall_ns };
         self.observe_self(heard);
+        self.report_missing(heard);
         if self.sweep_ns.is_some_and(|sweep| sweep <= heard_ns) {
             self.sweep(heard);
         }
     }
 
     fn deadline(&self, _: usize) -> Option<i64> {
-        self.sweep_ns
+        let deadline_ns = self.sweep_ns.unwrap_or(i64::MAX).min(self.missing_ns);
+        (deadline_ns < i64::MAX).then_some(deadline_ns)
     }
 
     fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {

@@ -103,7 +103,7 @@ fn a_goodbye_stops_its_client_once_and_is_not_a_beat() {
         let changes: Vec<_> = told.into_iter().map(|event| event.change).collect();
         let expected = [
             Change::Up { seq: Some(0) },
-            Change::Lost { first: 3, last: 3 },
+            Change::Lost { first: 3, last: 3, excused: 0 },
             Change::Stopped,
             Change::Recovered { from: State::Stopped, for_ns: 6 * SECOND, seq: Some(7) },
         ];

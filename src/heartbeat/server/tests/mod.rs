@@ -5,6 +5,7 @@ mod identity;
 mod intervals;
 mod numbers;
 mod old_beats;
+mod own;
 mod strangers;
 
 use super::*;
@@ -25,6 +26,8 @@ fn fixed() -> ServerConfig {
         reply: false,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
+        expect: Vec::new(),
+        expect_within_ns: 60 * NS_PER_SECOND,
         max_peers: 3,
         utc_offset_ns: 0,
         every_beat: false,
@@ -123,7 +126,7 @@ fn the_lab_scenario() {
     server.run_until(11 * SECOND - 1);
     let expected = [
         Change::Up { seq: Some(1) },
-        Change::Lost { first: 3, last: 3 },
+        Change::Lost { first: 3, last: 3, excused: 0 },
         Change::LateBeat { seq: 3 },
     ];
     assert_eq!(server.changes(), expected);
@@ -137,7 +140,7 @@ fn the_lab_scenario() {
     server.hear(21 * SECOND, client(1), "1");
     let expected = [
         Change::Recovered { from: State::Down, for_ns: 14 * SECOND, seq: Some(7) },
-        Change::Lost { first: 5, last: 6 },
+        Change::Lost { first: 5, last: 6, excused: 0 },
         Change::Restarted { cause: Cause::Sequence, seq: Some(1) },
     ];
     assert_eq!(server.changes(), expected);
@@ -356,10 +359,10 @@ fn goodbye_busy_and_stalled_are_states_of_their_own() {
         Change::Stalled { age_ns: Some(7_200_000_000), task: None },
         Change::Busy { for_ns: 60 * SECOND },
         Change::Recovered { from: State::Busy, for_ns: 55 * SECOND, seq: Some(60) },
-        Change::Lost { first: 6, last: 59 },
+        Change::Lost { first: 6, last: 59, excused: 0 },
         Change::Stopped,
         Change::Recovered { from: State::Stopped, for_ns: 939 * SECOND, seq: Some(1000) },
-        Change::Lost { first: 64, last: 999 },
+        Change::Lost { first: 64, last: 999, excused: 0 },
     ];
     assert_eq!(server.changes(), expected);
 }
@@ -386,7 +389,7 @@ fn a_failure_and_the_state_of_the_application_are_told() {
         Change::Stalled { age_ns: Some(7_200_000_000), task: Some(b"write"[..].into()) },
         Change::Failed { error: Some(b"OSError"[..].into()) },
         Change::Recovered { from: State::Failed, for_ns: 996 * SECOND, seq: Some(1000) },
-        Change::Lost { first: 7, last: 999 },
+        Change::Lost { first: 7, last: 999, excused: 0 },
     ];
     assert_eq!(server.changes(), expected);
     assert_adds_up(server.0.counters());

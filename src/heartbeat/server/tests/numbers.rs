@@ -56,7 +56,8 @@ fn labels_and_the_forms_of_the_lab_are_believed_at_the_first_beat() {
     ];
     for text in texts {
         let (_, told) = tell(multiple(), [7, 10].map(text));
-        let expected = [Change::Up { seq: Some(7) }, Change::Lost { first: 8, last: 9 }];
+        let expected =
+            [Change::Up { seq: Some(7) }, Change::Lost { first: 8, last: 9, excused: 0 }];
         assert_eq!(told, expected, "{}", text(0));
     }
 }
@@ -64,7 +65,7 @@ fn labels_and_the_forms_of_the_lab_are_believed_at_the_first_beat() {
 #[test]
 fn a_bare_number_is_believed_once_it_has_counted_up() {
     let (server, told) = tell(multiple(), [5, 6, 8, 9, 10, 11, 13].map(|k| k.to_string()));
-    assert_eq!(told, [Change::Up { seq: None }, Change::Lost { first: 12, last: 12 }]);
+    assert_eq!(told, [Change::Up { seq: None }, Change::Lost { first: 12, last: 12, excused: 0 }]);
     let numbers = server.peer(0).sequence;
     assert_eq!((numbers.received(), numbers.expected()), (7, Some(9)));
 }
@@ -72,7 +73,7 @@ fn a_bare_number_is_believed_once_it_has_counted_up() {
 #[test]
 fn by_the_labs_rule_the_first_number_is_believed_immediately() {
     let (server, told) = tell(fixed(), ["pi4 17", "pi6 18", "load=8 seq=19"].map(String::from));
-    let lost = |number| Change::Lost { first: number, last: number };
+    let lost = |number| Change::Lost { first: number, last: number, excused: 0 };
     assert_eq!(told, [Change::Up { seq: Some(4) }, lost(5), lost(7)]);
     assert_eq!(server.peer(0).sequence.highest(), Some(8));
 }

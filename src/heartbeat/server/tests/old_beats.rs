@@ -11,7 +11,7 @@ fn story(server: &mut Driven) -> Vec<String> {
     let word = |change| match change {
         Change::Heard { seq, .. } => format!("heard {}", seq.unwrap_or_default()),
         Change::LateBeat { seq } => format!("late {seq}"),
-        Change::Lost { first, last } => format!("lost {first}-{last}"),
+        Change::Lost { first, last, .. } => format!("lost {first}-{last}"),
         Change::Restarted { seq, .. } => format!("again {}", seq.unwrap_or_default()),
         Change::Down { .. } => "down".into(),
         Change::Recovered { .. } => "back".into(),
