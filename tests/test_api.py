@@ -499,7 +499,8 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     first = next(iter(inspect.signature(make).parameters))
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
     for wrong in (1j, [None]):
-        shown = None if wrong == [None] and "pairs" in allowed else wrong
+        lists = ("pairs", "names of")
+        shown = None if wrong == [None] and any(word in allowed for word in lists) else wrong
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})
         assert str(caught.value) == f"{option} must be {allowed}, not {shown!r}"

@@ -67,7 +67,7 @@ def test_the_heartbeat_server_accounts_for_every_datagram(client: socket.socket)
         c = server.counters
         assert (
             c.received
-            == c.beats + c.goodbyes + c.duplicates + c.stale + c.refused + c.ignored + c.rejected
+            == c.beats + c.goodbyes + c.duplicates + c.stale + c.unproven + c.ignored + c.rejected
         )
         assert server.running
 

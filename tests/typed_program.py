@@ -326,7 +326,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     assert_type(heard, reports.HeartbeatServerCounters)
     show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)
     show(heard.ignored, heard.rejected, heard.receive_drops, heard.replied, heard.send_failed)
-    show(heard.goodbyes, heard.refused, heard.overlong_names)
+    show(heard.goodbyes, heard.unproven, heard.overlong_names)
     assert_type(server.peer("api"), udpulse.Peer | None)
     assert_type(server.missing, list[str])
     assert_type(server.expect, tuple[str, ...])

@@ -3266,7 +3266,7 @@ class HeartbeatServer:
 @final
 class HeartbeatServerCounters:
     """Datagram counts of a HeartbeatServer:
-    received = beats + goodbyes + duplicates + stale + refused + ignored + rejected.
+    received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected.
     """
 
     __match_args__: Final = (
@@ -3276,7 +3276,7 @@ class HeartbeatServerCounters:
         "goodbyes",
         "duplicates",
         "stale",
-        "refused",
+        "unproven",
         "ignored",
         "rejected",
         "overlong_names",
@@ -3294,7 +3294,7 @@ class HeartbeatServerCounters:
         goodbyes: int = 0,
         duplicates: int = 0,
         stale: int = 0,
-        refused: int = 0,
+        unproven: int = 0,
         ignored: int = 0,
         rejected: int = 0,
         overlong_names: int = 0,
@@ -3329,7 +3329,7 @@ class HeartbeatServerCounters:
         """
 
     @property
-    def refused(self) -> int:
+    def unproven(self) -> int:
         """Heartbeats and goodbyes that do not prove to be from the client they name: without the
         boot id that it has sent, or a goodbye from an address that it has not beaten from.
         """

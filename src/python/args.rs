@@ -410,7 +410,7 @@ impl Argument for Names {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let allowed = "names of 1 to 255 bytes without blanks and \";\"";
         let read = |item: &Bound<'_, PyAny>| {
-            let word = String::read(name, item)?;
+            let word: String = item.extract().map_err(|_| wrong_type(name, item, allowed))?;
             let valid = is_name(word.as_bytes());
             if valid { Ok(word) } else { Err(wrong_value(name, item, allowed)) }
         };

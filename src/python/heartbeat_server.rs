@@ -22,7 +22,7 @@ const UNREAD: usize = 65_536;
 
 value! {
     /// Datagram counts of a HeartbeatServer:
-    /// received = beats + goodbyes + duplicates + stale + refused + ignored + rejected.
+    /// received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected.
     HeartbeatServerCounters in "udpulse.reports" {
         *,
         /// Datagrams received.
@@ -40,7 +40,7 @@ value! {
         stale: u64 = 0,
         /// Heartbeats and goodbyes that do not prove to be from the client they name: without the
         /// boot id that it has sent, or a goodbye from an address that it has not beaten from.
-        refused: u64 = 0,
+        unproven: u64 = 0,
         /// Datagrams that are not heartbeats: they carry neither a number nor a time.
         ignored: u64 = 0,
         /// Datagrams of new clients that found the table full.
@@ -257,7 +257,7 @@ impl HeartbeatServer {
             goodbyes,
             duplicates,
             stale,
-            refused,
+            unproven,
             ignored,
             rejected,
             overlong_names,
@@ -272,7 +272,7 @@ impl HeartbeatServer {
             goodbyes,
             duplicates,
             stale,
-            refused,
+            unproven,
             ignored,
             rejected,
             overlong_names,

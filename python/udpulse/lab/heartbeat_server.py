@@ -81,7 +81,7 @@ def watch(
         (counters.ignored, "ignored: no heartbeat"),
         (counters.duplicates, "repeated a number"),
         (counters.stale, "had a number too old to judge"),
-        (counters.refused, "did not prove to be of the client"),
+        (counters.unproven, "did not prove to be of the client"),
         (counters.rejected, "ignored: of another client"),
         (counters.send_failed, "could not be answered"),
     ):

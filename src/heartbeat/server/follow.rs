@@ -27,7 +27,7 @@ impl Server {
                 self.on_goodbye(index, received);
             } else {
                 // It could be forged to silence an alarm.
-                self.counters.refused += 1;
+                self.counters.unproven += 1;
             }
             return false;
         }

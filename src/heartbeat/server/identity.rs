@@ -64,13 +64,13 @@ impl Server {
                 (rival.beats, rival.lead, rival.until_ns) = (0, 0, i64::MIN);
                 self.counters.goodbyes += 1;
             } else {
-                self.counters.refused += 1;
+                self.counters.unproven += 1;
             }
             return false;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
         if beat.boot.is_none() && !accepts_old {
-            self.counters.refused += 1;
+            self.counters.unproven += 1;
             return false;
         }
         let class = known.map_or(SeqClass::Next, |rival| {

@@ -96,7 +96,7 @@ pub struct ServerConfig {
 }
 
 /// Counters of a heartbeat server. Each datagram in `received` is one of `beats`, `goodbyes`,
-/// `duplicates`, `stale`, `refused`, `ignored` and `rejected`.
+/// `duplicates`, `stale`, `unproven`, `ignored` and `rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Datagrams received.
@@ -112,7 +112,7 @@ pub struct ServerCounters {
     /// Heartbeats too old to classify, or of a boot that has ended.
     pub stale: u64,
     /// Beats and goodbyes that do not prove to be from the client they name.
-    pub refused: u64,
+    pub unproven: u64,
     /// Datagrams without a number, a time or a declaration.
     pub ignored: u64,
     /// Datagrams of clients that found the table full.

@@ -243,7 +243,7 @@ fn a_beat_without_a_boot_id_is_not_believed_of_a_client_that_has_one() {
         server.hear(second * SECOND, client(1), &format!("hb;i=1000;id=api {second}"));
     }
     assert_eq!(server.peer(29 * SECOND).state, State::Down);
-    assert_eq!((server.0.counters().refused, server.peer(0).sequence.received()), (25, 5));
+    assert_eq!((server.0.counters().unproven, server.peer(0).sequence.received()), (25, 5));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_goodbye_counts_only_from_an_address_that_is_proven() {
         }
         server.hear(6 * SECOND, elsewhere(9), &format!("{word};s=failed;e=OSError 7"));
         assert_eq!(server.peer(0).state, state, "{word} {heard}");
-        assert_eq!(server.0.counters().refused, u64::from(state == State::Up));
+        assert_eq!(server.0.counters().unproven, u64::from(state == State::Up));
         server.hear(7 * SECOND, client(1), &format!("{word};s=bye 8"));
         assert!(server.peer(6 * SECOND).state.is_end(), "the old address stays its own");
     }

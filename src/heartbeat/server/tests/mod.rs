@@ -111,9 +111,9 @@ fn conflict(members: &[(u64, u16)]) -> Change {
 }
 
 fn assert_adds_up(counters: ServerCounters) {
-    let ServerCounters { beats, goodbyes, duplicates, stale, refused, ignored, rejected, .. } =
+    let ServerCounters { beats, goodbyes, duplicates, stale, unproven, ignored, rejected, .. } =
         counters;
-    let sum = beats + goodbyes + duplicates + stale + refused + ignored + rejected;
+    let sum = beats + goodbyes + duplicates + stale + unproven + ignored + rejected;
     assert_eq!(counters.received, sum);
 }
 
@@ -429,7 +429,7 @@ fn a_stranger_cannot_say_goodbye_for_another() {
     server.hear(3 * SECOND, client(2), "hb;b=a;id=api;s=bye 3 1486420003.0");
     server.hear(3 * SECOND, client(1), "hb;b=b;id=api;s=bye 3 1486420003.0");
     assert_eq!(server.peer(0).state, State::Up);
-    assert_eq!(server.0.counters().refused, 2);
+    assert_eq!(server.0.counters().unproven, 2);
     assert_adds_up(server.0.counters());
 }
 
