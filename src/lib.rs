@@ -17,6 +17,7 @@
 //! assert_eq!(&datagram, b"PING 1");
 //! ```
 
+mod address;
 pub mod driver;
 pub mod echo;
 mod error;
@@ -36,6 +37,8 @@ pub mod wire;
 #[cfg(feature = "python")]
 mod python;
 
+pub(crate) use address::canonical;
+pub use address::on_ipv6;
 pub use error::{Error, Result};
 pub use events::Events;
 pub use machine::{Arrival, Icmp, Local, Machine, Transmit};

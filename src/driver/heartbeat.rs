@@ -6,10 +6,8 @@ use crate::driver::event_loop::run;
 use crate::driver::worker::Shared;
 use crate::driver::{Names, Worker};
 use crate::heartbeat::{Client, ClientConfig, Server, ServerConfig};
-use crate::net::{
-    BatchSocket, Endpoint, Family, Options, Registered, Socket, destination, on_ipv6,
-};
-use crate::{Result, Target};
+use crate::net::{BatchSocket, Endpoint, Family, Options, Registered, Socket, destination};
+use crate::{Result, Target, on_ipv6};
 
 /// Starts a server on `address`.
 ///

@@ -6,8 +6,8 @@ use std::thread;
 
 use crate::driver::worker::Shared;
 use crate::error::reason;
-use crate::net::{Endpoint, destination, now, on_ipv6, resolve_all};
-use crate::{Error, Machine, Result};
+use crate::net::{Endpoint, destination, now, resolve_all};
+use crate::{Error, Machine, Result, on_ipv6};
 
 /// The most threads that look up the names of one machine.
 const MAX_THREADS: usize = 16;

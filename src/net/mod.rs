@@ -42,6 +42,6 @@ pub use outbox::Outbox;
 pub use port::{Port, Unsent};
 pub use probe::{ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
-pub use resolve::{Endpoint, Family, destination, on_ipv6, resolve, resolve_all};
+pub use resolve::{Endpoint, Family, destination, resolve, resolve_all};
 pub use servers::{Registered, Servers};
 pub use socket::{Interrupter, Socket, Waker};

@@ -164,19 +164,8 @@ pub fn destination(target: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, target.port())
 }
 
-/// Returns the address of `target` for an IPv6 socket: IPv4 is mapped (RFC 4291 section 2.5.5.2).
-#[must_use]
-pub fn on_ipv6(target: SocketAddr) -> SocketAddr {
-    match target {
-        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        SocketAddr::V6(_) => target,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV6;
-
     use super::*;
 
     fn endpoint(host: &str) -> Endpoint {
@@ -286,13 +275,5 @@ mod tests {
         {
             assert_eq!(destination(target.parse().unwrap()), address.parse().unwrap());
         }
-    }
-
-    #[test]
-    fn ipv4_is_mapped_and_a_scope_is_kept() {
-        let v4 = "192.0.2.1:7".parse().unwrap();
-        assert_eq!(on_ipv6(v4), "[::ffff:192.0.2.1]:7".parse().unwrap());
-        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 3).into();
-        assert_eq!(on_ipv6(link_local), link_local);
     }
 }

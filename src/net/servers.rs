@@ -5,6 +5,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::canonical;
 use crate::net::Batch;
 
 /// The servers of one process.
@@ -127,12 +128,6 @@ impl Servers {
             server.ip() == from.ip() || (server.ip().is_unspecified() && is_local(from))
         })
     }
-}
-
-/// Unmaps IPv4 addresses as seen by an IPv6 socket.
-fn canonical(mut address: SocketAddr) -> SocketAddr {
-    address.set_ip(address.ip().to_canonical());
-    address
 }
 
 /// Returns whether the address is this host's: only then can a socket be bound to it. Costs two

@@ -11,7 +11,7 @@ use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
 use crate::ping::{Config, Fill, MIN_TOKEN_SIZE, Report, Schedule, Session, Verdict};
 use crate::time::NS_PER_SECOND;
-use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit};
+use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit, canonical, on_ipv6};
 
 /// The most probes that may leave in a row once all replies are read.
 const BURST: u32 = 64;
@@ -402,22 +402,6 @@ fn key(address: SocketAddr) -> (IpAddr, u16) {
     (address.ip().to_canonical(), address.port())
 }
 
-/// Returns an IPv4-mapped address as the IPv4 address that it stands for.
-fn unmapped(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
-        IpAddr::V6(_) => address,
-    }
-}
-
-/// Returns the address of `to` for a socket of both families.
-fn mapped(to: SocketAddr) -> SocketAddr {
-    match to {
-        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        SocketAddr::V6(_) => to,
-    }
-}
-
 impl Machine for Sweep {
     type Event = Finished;
 
@@ -427,7 +411,7 @@ impl Machine for Sweep {
         let Share { burst, flow, .. } = &mut self.shares[socket];
         *burst = (*burst + 1).min(BURST);
         let flow = *flow;
-        arrival.from = unmapped(arrival.from);
+        arrival.from = canonical(arrival.from);
         if let Some(round) = self.round_of(socket, arrival.datagram, arrival.from) {
             self.sessions[flow][round].on_datagram(0, arrival);
             self.follow(round, flow);
@@ -506,7 +490,7 @@ impl Machine for Sweep {
             if has_address {
                 session.send(now);
                 let dual = self.config.dual;
-                let place = |to| if dual { mapped(to) } else { to };
+                let place = |to| if dual { on_ipv6(to) } else { to };
                 let probe = self.sessions[flow][round].transmit(0);
                 return probe.map(|probe| Transmit { to: place(probe.to), ..probe });
             }

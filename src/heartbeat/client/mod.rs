@@ -1,14 +1,16 @@
 //! The heartbeat client: beats on an absolute schedule, with optional simulated faults.
 
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::heartbeat::progress::{Progress, Summary};
 use crate::wire::beat::Status;
 use crate::wire::{self, Template};
-use crate::{Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit};
+use crate::{
+    Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit, canonical,
+};
 
 /// Number of goodbyes, because any one may be lost, and the time between them.
 const GOODBYES: u32 = 3;
@@ -168,15 +170,7 @@ struct Server {
 
 impl Server {
     fn has(&self, address: SocketAddr) -> bool {
-        self.target.address().is_some_and(|own| shown(own) == shown(address))
-    }
-}
-
-/// Returns `address`, as IPv4 if it is IPv4-mapped.
-fn shown(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
-        IpAddr::V6(_) => address,
+        self.target.address().is_some_and(|own| canonical(own) == canonical(address))
     }
 }
 
@@ -268,7 +262,7 @@ impl Client {
     /// Returns the address of the first server, if it is known.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
-        self.servers.first()?.target.address().map(shown)
+        self.servers.first()?.target.address().map(canonical)
     }
 
     /// Returns the servers, by number, whose name the last lookup did not resolve, with the
@@ -458,7 +452,7 @@ impl Client {
                 && let (Some(server), Some(heard)) = (target.address(), *heard)
             {
                 let silence_ns = now.mono_ns.saturating_sub(heard.mono_ns);
-                let unheard = Unheard { server: shown(server), at: now, silence_ns };
+                let unheard = Unheard { server: canonical(server), at: now, silence_ns };
                 self.events.push(ClientEvent::Unheard(unheard));
                 target.on_silence();
             }

@@ -14,7 +14,7 @@ use crate::heartbeat::table::{Key, Table};
 use crate::heartbeat::{Change, Detector, Event, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
 use crate::wire::{Beat, shown};
-use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit};
+use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit, canonical};
 
 /// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
 const STEP_NS: i64 = 500_000_000;
@@ -203,13 +203,8 @@ impl Server {
         }
     }
 
-    fn parse<'a>(
-        &mut self,
-        at: Stamp,
-        mut from: SocketAddr,
-        datagram: &'a [u8],
-    ) -> ReceivedBeat<'a> {
-        from.set_ip(from.ip().to_canonical());
+    fn parse<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> ReceivedBeat<'a> {
+        let from = canonical(from);
         let beat = match self.config.numbers {
             Numbers::Counting => Beat::read(datagram),
             Numbers::First => Beat::read_by_first_number(datagram),
