@@ -138,6 +138,13 @@ fn add_bounded<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, count: u64, room: usi
     }
 }
 
+/// Adds all entries of `other` like [`add_bounded`].
+fn add_all<K: Copy + Ord>(map: &mut BTreeMap<K, u64>, other: &BTreeMap<K, u64>, room: usize) {
+    for (key, count) in other {
+        add_bounded(map, *key, *count, room);
+    }
+}
+
 /// The values of a header field of one octet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderField {
@@ -240,18 +247,10 @@ impl Changes {
 
 impl AddAssign<&Self> for Path {
     fn add_assign(&mut self, other: &Self) {
-        for (reason, count) in &other.reasons {
-            add_bounded(&mut self.reasons, *reason, *count, MAX_ALL_REASONS);
-        }
-        for (code, count) in &other.send_errors {
-            add_bounded(&mut self.send_errors, *code, *count, MAX_SEND_ERRORS);
-        }
-        for (source, count) in &other.foreign_sources {
-            add_bounded(&mut self.foreign_sources, *source, *count, MAX_SOURCES);
-        }
-        for (source, count) in &other.elsewhere {
-            add_bounded(&mut self.elsewhere, *source, *count, MAX_SOURCES);
-        }
+        add_all(&mut self.reasons, &other.reasons, MAX_ALL_REASONS);
+        add_all(&mut self.send_errors, &other.send_errors, MAX_SEND_ERRORS);
+        add_all(&mut self.foreign_sources, &other.foreign_sources, MAX_SOURCES);
+        add_all(&mut self.elsewhere, &other.elsewhere, MAX_SOURCES);
         self.mtu = self.mtu.into_iter().chain(other.mtu).min();
         for (mine, theirs) in
             [(&mut self.reply_ttl, other.reply_ttl), (&mut self.reply_tos, other.reply_tos)]

@@ -259,8 +259,7 @@ impl Session {
         }
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.log.wanted() {
-            let forgotten = report.counters.sent - self.probes.len() as u64;
-            for (seq, probe) in (forgotten + 1..).zip(&self.probes) {
+            for (seq, probe) in (self.forgotten() + 1..).zip(&self.probes) {
                 report.log.push(self.row(seq, probe));
             }
         }
