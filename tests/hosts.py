@@ -1,12 +1,13 @@
 """Hosts for tests: network namespaces joined by virtual cables."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -93,7 +94,7 @@ def routed() -> Iterator[Routed]:
             sysctl(hosts.router, "ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1")
             # Otherwise a router sends one ICMP error per second.
             sysctl(hosts.router, "ipv4.icmp_ratelimit=0", "ipv6.icmp.ratelimit=0")
-            # It takes what comes by the other link.
+            # Accept packets of one link that arrive through the other.
             sysctl(hosts.router, "ipv4.conf.all.rp_filter=0", "ipv4.conf.one.rp_filter=0")
             for end, number in ((hosts.client, 1), (hosts.server, 3)):
                 for address in (V4, V6):
@@ -121,10 +122,22 @@ def join(router: str, end: str, device: str, number: int) -> None:
 def within(host: Host | str, script: str, *args: str) -> "Iterator[subprocess.Popen[str]]":
     """Run a Python script on a host; kill it at the end."""
     name = host if isinstance(host, str) else host.name
-    command = ["ip", "netns", "exec", name, sys.executable, "-c", script, *args]
+    with running("ip", "netns", "exec", name, sys.executable, "-c", script, *args) as process:
+        yield process
+
+
+@contextmanager
+def running(*command: str) -> "Iterator[subprocess.Popen[str]]":
+    """Run a program with pipes; kill it at the end."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def read_json(process: "subprocess.Popen[str]") -> Any:
+    """Return the next line that a program prints, parsed as JSON."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())

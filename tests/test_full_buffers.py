@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from hosts import host, ip, joined, within
+from hosts import host, ip, joined, read_json, within
 
 PORTABLE = "UDPULSE_PORTABLE" in os.environ
 
@@ -38,12 +37,6 @@ def ip_batch(lines: str) -> None:
     """Run many `ip` commands on the far host."""
     command = ["ip", "-n", FAR.name, "-batch", "-"]
     subprocess.run(command, input=lines, text=True, check=True, capture_output=True, timeout=10)
-
-
-def read_json(process: "subprocess.Popen[str]") -> Any:
-    """Return the next line that a script prints, parsed as JSON."""
-    assert process.stdout is not None
-    return json.loads(process.stdout.readline())
 
 
 SERVE = """

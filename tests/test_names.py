@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosts import read_json, running
 
 import udpulse
 from udpulse import EchoServer, HeartbeatServer, PingClient, PingSweep
@@ -25,19 +26,8 @@ def within(hosts: Path, script: str, *args: object) -> "Iterator[subprocess.Pope
     own = ["unshare", "--mount", "sh", "-c", OWN_HOSTS, "sh", str(hosts)]
     if not shutil.which("unshare") or subprocess.run([*own, "true"], check=False).returncode:
         pytest.skip("no right to make a mount namespace")
-    command = [*own, sys.executable, "-c", script, json.dumps(args)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def read_json(process: "subprocess.Popen[str]") -> Any:
-    """Return the next line of a script."""
-    assert process.stdout is not None
-    return json.loads(process.stdout.readline())
+    with running(*own, sys.executable, "-c", script, json.dumps(args)) as process:
+        yield process
 
 
 @contextmanager
@@ -53,12 +43,16 @@ def two_servers() -> Iterator[tuple[EchoServer, EchoServer]]:
                 continue
 
 
-FOLLOW = """
+# Makes a client that looks its server up often.
+CLIENT = """
 import json, sys, udpulse
 port, = json.loads(sys.argv[1])
 client = udpulse.PingClient(
     "server.test", port, count=None, interval=0.01, timeout=0.1, resolve_every=0.05
 )
+"""
+
+FOLLOW = """
 with client:
     for probe in client:
         if probe.verdict == "answered":
@@ -81,7 +75,7 @@ def test_a_session_follows_its_servers_name(tmp_path: Path) -> None:
     hosts.write_text("127.0.0.2 server.test\n")
     with two_servers() as (one, other):
         port = one.address[1]
-        with within(hosts, FOLLOW, port) as client:
+        with within(hosts, CLIENT + FOLLOW, port) as client:
             assert read_json(client) == list(one.address)
             hosts.write_text("127.0.0.3 server.test\n")
             new = list(other.address)
@@ -91,11 +85,6 @@ def test_a_session_follows_its_servers_name(tmp_path: Path) -> None:
 
 
 LOSE = """
-import json, sys, udpulse
-port, = json.loads(sys.argv[1])
-client = udpulse.PingClient(
-    "server.test", port, count=None, interval=0.01, timeout=0.1, resolve_every=0.05
-)
 with client:
     for probe in client:
         if probe.verdict == "answered":
@@ -116,7 +105,7 @@ print(json.dumps([report.change_count, bool(report.unresolved), "name: " in str(
 def test_a_name_that_is_lost_keeps_its_last_address(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 server.test\n")
-    with EchoServer(port=0) as server, within(hosts, LOSE, server.address[1]) as client:
+    with EchoServer(port=0) as server, within(hosts, CLIENT + LOSE, server.address[1]) as client:
         assert read_json(client) == "answered"
         hosts.write_text("")
         assert read_json(client) == [0, True, True]
