@@ -193,7 +193,7 @@ dead, *server = json.loads(sys.argv[1])
 client = udpulse.HeartbeatClient(*server, also=[(dead, 9)], interval=0.005, count=600)
 with client:
     sent = sum(1 for beat in client)
-print(json.dumps([sent, client.counters.send_failed]), flush=True)
+print(sent, flush=True)
 """
 
 
@@ -201,5 +201,5 @@ def test_a_dead_server_delays_no_beats_to_the_others() -> None:
     with within(FAR, FOLLOW) as server:
         port = read_json(server)
         with within(NEAR, BEAT, json.dumps([DEAD[0], FAR.address, port])) as client:
-            assert read_json(client) == [600, 0]
+            assert read_json(client) == 600
         assert read_json(server) == [600, 600]

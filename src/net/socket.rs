@@ -25,6 +25,10 @@ pub(super) const MAX_PAYLOAD: usize = MAX_DATAGRAM + 20;
 /// The send buffer that is asked for.
 const SEND_BUFFER: usize = 4 << 20;
 
+/// How often a datagram is tried. A dead neighbour fails all datagrams that waited for it, hundreds
+/// within a millisecond.
+const MAX_TRIES: usize = 16;
+
 const DATAGRAM: Token = Token(0);
 const WAKE: Token = Token(1);
 
@@ -260,14 +264,14 @@ pub(super) fn obstacle(error: &io::Error) -> Option<i32> {
     error.raw_os_error().filter(|_| !blocked)
 }
 
-/// Sends, up to three times: the error may belong to an earlier datagram, and then the system sent
-/// nothing.
+/// Sends, and tries again after an error: it may belong to an earlier datagram, and then the system
+/// sent nothing.
 pub(super) fn insist<T>(
     errors: &mut ErrorQueue,
     mut send: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     let mut result = send();
-    for _ in 0..2 {
+    for _ in 1..MAX_TRIES {
         if result.as_ref().is_err_and(|error| obstacle(error).is_some()) {
             errors.expect();
             result = send();
@@ -365,6 +369,19 @@ mod tests {
         let mut socket = Socket::bind(loopback()).unwrap();
         send(&mut socket, address, b"anybody?");
         assert!(wait(&mut socket, None) == Wake::Icmp);
+    }
+
+    #[test]
+    fn errors_of_earlier_datagrams_fail_no_later_one() {
+        let mut socket = Socket::bind(loopback()).unwrap();
+        let mut tries = 0;
+        let sent = insist(&mut socket.errors, || {
+            tries += 1;
+            if tries < MAX_TRIES { Err(io::Error::from_raw_os_error(113)) } else { Ok(tries) }
+        });
+        assert_eq!(sent.unwrap(), MAX_TRIES);
+        let failed = insist(&mut socket.errors, || Err::<(), _>(io::Error::from_raw_os_error(101)));
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(101));
     }
 
     #[test]
