@@ -13,8 +13,9 @@ from types import TracebackType
 
 Address = tuple[str, int]
 
-# Whether udpulse learns of ICMP errors here.
-ICMP = sys.platform == "linux" and "UDPULSE_PORTABLE" not in os.environ
+# Whether udpulse has the code path of other systems than Linux here: a session learns only of
+# refusals, a sweep of no ICMP error, and neither a session's strangers nor packet headers are seen.
+PORTABLE = sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ
 
 # Maximum wait of a peer, in seconds.
 PATIENCE = 10.0

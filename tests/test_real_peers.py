@@ -89,6 +89,8 @@ def test_ctrl_c_is_the_normal_end_of_the_ping_server() -> None:
 
 
 UPPER = ["PING 1 T", "PING 2 T", "PING 3 T"]
+# Other systems than Linux do not show what came from another port.
+STRAY = ("", "3 datagrams .*") if peers.PORTABLE else ("2 datagrams .*", "6 datagrams .*")
 SERVERS: dict[str, tuple[peers.Rule, list[str | None], str]] = {
     "lab": (peers.lab([4, 3, 10]), [UPPER[0], None, UPPER[2]], ""),
     "lab, all dropped": (peers.lab([0, 3]), [None] * 2, ""),
@@ -102,8 +104,8 @@ SERVERS: dict[str, tuple[peers.Rule, list[str | None], str]] = {
     "late": (peers.late(1), [None, *UPPER[1:]], "1 reply came late"),
     "all late": (peers.late(1, 2, 3), [None] * 3, "2 replies came late"),
     "twice": (peers.twice(1, 2), [*UPPER], "2 replies .*"),
-    "from another port": (peers.from_another_port, [None] * 2, "2 datagrams .*"),
-    "after strangers": (peers.after_strangers, [*UPPER], "6 datagrams .*"),
+    "from another port": (peers.from_another_port, [None] * 2, STRAY[0]),
+    "after strangers": (peers.after_strangers, [*UPPER], STRAY[1]),
     # If foreign datagrams extended the wait, it would last until this server answers.
     "chatty": (peers.chatty, [None] * 2, r"\d+ datagrams .*"),
 }
@@ -141,7 +143,7 @@ def test_the_ping_client_reports_a_closed_port_once() -> None:
     with peers.nobody() as port:
         ended = ping_client(port, "--count", 3, "--timeout", 0.2)
     note = f"127.0.0.1 answered that nothing listens on port {port}"
-    assert ended == Ended(0, pings([None] * 3), [note] if peers.ICMP else [])
+    assert ended == Ended(0, pings([None] * 3), [note])
 
 
 def test_ctrl_c_ends_the_ping_client_with_a_summary() -> None:

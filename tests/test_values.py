@@ -379,6 +379,7 @@ class TestReports:
         assert "size=0" in report.hint
         assert "hint: " in str(report)
 
+    @pytest.mark.skipif(peers.PORTABLE, reason="only Linux shows them")
     @pytest.mark.parametrize("size", [0, 64])
     def test_replies_from_another_address_give_a_hint(self, size: int) -> None:
         with peers.open_socket() as stranger, peers.Server(peers.from_another_port) as server:

@@ -1794,8 +1794,8 @@ class PingReport:
 
     @property
     def refused(self) -> int:
-        """Probes not answered after an ICMP port unreachable: nothing listens there. Linux only; 0
-        elsewhere.
+        """Probes not answered after an ICMP port unreachable: nothing listens there. On other systems
+        than Linux, a probe of a sweep is lost instead.
         """
 
     @property
@@ -1993,7 +1993,8 @@ class PingReport:
     def reasons(self) -> dict[tuple[int, int, str | None], int]:
         """The number of ICMP errors for each (type, code, address of the router that sent it); types
         and codes are those of ICMPv6 (RFC 4443) if the address is IPv6, otherwise of ICMP
-        (RFC 792). Beyond 64 entries the address is None. Linux only.
+        (RFC 792). Beyond 64 entries the address is None. On other systems than Linux, only those
+        that count as `refused`.
         """
 
     @property
@@ -2004,7 +2005,9 @@ class PingReport:
 
     @property
     def foreign_sources(self) -> dict[_Address, int]:
-        """The number of foreign datagrams from each (address, port), for the first 16 of them."""
+        """The number of foreign datagrams from each (address, port), for the first 16 of them. On
+        other systems than Linux, a session sees only those of its server.
+        """
 
     @property
     def path_mtu(self) -> int | None:
@@ -2941,7 +2944,9 @@ class HeartbeatClientCounters:
 
     @property
     def refused(self) -> int:
-        """ICMP port-unreachable errors received: nothing listens on the server's port."""
+        """ICMP port-unreachable errors received: nothing listens on the server's port. Linux only;
+        0 elsewhere.
+        """
 
     @property
     def received(self) -> int:

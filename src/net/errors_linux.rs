@@ -1,6 +1,6 @@
 //! The error queue of a Linux socket: ICMP errors and transmit timestamps.
 
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -55,6 +55,11 @@ impl ErrorQueue {
     /// Makes the next [`read`](Self::read) look: the kernel may have queued something.
     pub(super) fn expect(&mut self) {
         self.expected = true;
+    }
+
+    /// Handles an error of a call: it may be about an earlier datagram, and then it is queued.
+    pub(super) fn on_error(&mut self, _: &io::Error) {
+        self.expect();
     }
 
     /// Reads up to the next ICMP error. Returns whether there is one, in the batch.

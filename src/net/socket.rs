@@ -29,23 +29,23 @@ const SEND_BUFFER: usize = 4 << 20;
 /// within a millisecond.
 const MAX_TRIES: usize = 16;
 
-const DATAGRAM: Token = Token(0);
+pub(super) const DATAGRAM: Token = Token(0);
 const WAKE: Token = Token(1);
 
 /// A bound UDP socket with its buffer.
 #[derive(Debug)]
 pub struct Socket {
-    udp: UdpSocket,
+    pub(super) udp: UdpSocket,
     local: SocketAddr,
-    poll: Poll,
+    pub(super) poll: Poll,
     ready: Events,
     waker: Waker,
     /// Whether a wakeup was seen that has not ended a wait yet.
     woken: bool,
     interrupter: Interrupter,
     /// Whether the poll watches for room in the send buffer.
-    watches_room: bool,
-    errors: ErrorQueue,
+    pub(super) watches_room: bool,
+    pub(super) errors: ErrorQueue,
 }
 
 /// A handle that ends one wait of a socket, the current or the next. It can be reused.
@@ -214,7 +214,7 @@ impl Port for Socket {
                 }
                 // Other errors report an earlier send; each is reported once.
                 Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                    self.errors.expect();
+                    self.errors.on_error(&error);
                     continue;
                 }
                 Err(_) => {}
@@ -272,8 +272,10 @@ pub(super) fn insist<T>(
 ) -> io::Result<T> {
     let mut result = send();
     for _ in 1..MAX_TRIES {
-        if result.as_ref().is_err_and(|error| obstacle(error).is_some()) {
-            errors.expect();
+        if let Err(error) = &result
+            && obstacle(error).is_some()
+        {
+            errors.on_error(error);
             result = send();
         }
     }

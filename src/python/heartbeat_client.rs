@@ -38,7 +38,8 @@ value! {
         skipped: u64 = 0,
         /// Beats that this host could not send, or whose server had no address.
         send_failed: u64 = 0,
-        /// ICMP port-unreachable errors received: nothing listens on the server's port.
+        /// ICMP port-unreachable errors received: nothing listens on the server's port. Linux only;
+        /// 0 elsewhere.
         refused: u64 = 0,
         /// Answers received.
         received: u64 = 0,

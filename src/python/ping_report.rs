@@ -228,8 +228,8 @@ impl PingReport {
         self.report.counters.lost
     }
 
-    /// Probes not answered after an ICMP port unreachable: nothing listens there. Linux only; 0
-    /// elsewhere.
+    /// Probes not answered after an ICMP port unreachable: nothing listens there. On other systems
+    /// than Linux, a probe of a sweep is lost instead.
     #[getter]
     fn refused(&self) -> u64 {
         self.report.counters.refused
@@ -493,7 +493,8 @@ impl PingReport {
 
     /// The number of ICMP errors for each (type, code, address of the router that sent it); types
     /// and codes are those of ICMPv6 (RFC 4443) if the address is IPv6, otherwise of ICMP
-    /// (RFC 792). Beyond 64 entries the address is None. Linux only.
+    /// (RFC 792). Beyond 64 entries the address is None. On other systems than Linux, only those
+    /// that count as `refused`.
     #[getter]
     fn reasons(&self) -> BTreeMap<(u8, u8, Option<String>), u64> {
         let text = |router: Option<IpAddr>| router.map(|ip| ip.to_string());
@@ -508,7 +509,8 @@ impl PingReport {
         send_errors(&self.report)
     }
 
-    /// The number of foreign datagrams from each (address, port), for the first 16 of them.
+    /// The number of foreign datagrams from each (address, port), for the first 16 of them. On
+    /// other systems than Linux, a session sees only those of its server.
     #[getter]
     fn foreign_sources(&self) -> BTreeMap<Address, u64> {
         let sources = self.report.path.foreign_sources.iter();
