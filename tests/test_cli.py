@@ -17,8 +17,8 @@ import UDPPingerClient
 import UDPPingerServer
 import udpulse
 import udpulse.cli
+from udpulse.cli import _text
 from udpulse.cli import main as udpulse_main
-from udpulse.lab import screens
 
 PYTHON = Path(__file__).parent.parent / "python"
 SCRIPTS = ["UDPPingerServer", "UDPPingerClient", "UDPHeartBeatServer", "UDPHeartBeatClient"]
@@ -377,9 +377,9 @@ def test_the_demo_shows_both_sides_of_both_pairs(capsys: pytest.CaptureFixture[s
     ],
 )
 def test_rates_have_no_needless_decimal(share: float, text: str) -> None:
-    assert screens.percent(share) == text
+    assert _text.percent(share) == text
 
 
 def test_replies_cannot_command_the_terminal() -> None:
-    assert screens.printable(b"\x1b[2J\r\nA\xff") == r"\x1b[2J\r\nA\xff"
-    assert screens.printable("PING 1 straße".encode()) == "PING 1 straße"
+    assert _text.printable(b"\x1b[2J\r\nA\xff") == r"\x1b[2J\r\nA\xff"
+    assert _text.printable("PING 1 straße".encode()) == "PING 1 straße"

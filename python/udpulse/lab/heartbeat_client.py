@@ -7,9 +7,9 @@ import click
 from udpulse import Beat, HeartbeatClient
 from udpulse.cli._parameters import count, probability, seconds
 from udpulse.cli._run import INTERRUPTED, Command, Program, Screen, run
+from udpulse.cli._text import counted
 from udpulse.lab import screens
 from udpulse.lab.arguments import seed_option, server_address
-from udpulse.lab.screens import counted
 from udpulse.lab.trouble import Trouble
 
 

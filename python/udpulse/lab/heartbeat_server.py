@@ -8,10 +8,11 @@ import click
 from udpulse import HeartbeatServer, Peer
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
+from udpulse.cli._text import counted, joined
 from udpulse.events import Down, Event, Failed, Heard, Ignored, Stopped, Up
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind
-from udpulse.lab.screens import client_name, counted, joined
+from udpulse.lab.screens import client_name
 
 
 @click.command(cls=Command)

@@ -8,9 +8,9 @@ import click
 from udpulse import EchoServer
 from udpulse.cli._parameters import probability
 from udpulse.cli._run import Command, Program, Screen, run
+from udpulse.cli._text import counted, joined
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind, seed_option
-from udpulse.lab.screens import counted, joined
 
 
 @click.command(cls=Command)

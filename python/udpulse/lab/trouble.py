@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from udpulse import HeartbeatClient, PingClient
 from udpulse.cli._run import Screen
-from udpulse.lab.screens import joined
+from udpulse.cli._text import joined
 
 
 @dataclass

@@ -1,0 +1,28 @@
+"""Texts that several programs show."""
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """Format a share without a needless decimal; only none is 0%, only all is 100%."""
+    value = 100 * share
+    for decimals in range(1, 16):
+        text = f"{value:.{decimals}f}"
+        if value in (0, 100) or float(text) not in (0, 100):
+            break
+    return text.rstrip("0").rstrip(".") + "%"
+
+
+def printable(message: bytes) -> str:
+    """Decode a message and escape the characters that control a terminal."""
+    text = message.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def joined(address: tuple[str, int]) -> str:
+    """Format an address as people write it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
