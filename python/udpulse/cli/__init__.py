@@ -5,13 +5,12 @@ Each module of this package without an underscore in front is a subcommand: its 
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Sequence
 
 import click
 
 from udpulse._core import __version__
-from udpulse.cli._run import run
+from udpulse.cli._run import LOCAL_FAILURE, run
 
 
 class Subcommands(click.Group):
@@ -38,5 +37,4 @@ def udpulse() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `udpulse` command."""
-    argv = sys.argv[1:] if argv is None else argv
-    return run(udpulse, argv or ["--help"], "udpulse")
+    return run(udpulse, argv, "udpulse", local_failure=LOCAL_FAILURE)

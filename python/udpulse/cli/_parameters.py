@@ -1,7 +1,9 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
-from collections.abc import Callable
-from typing import TypeVar
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import click
 
@@ -53,3 +55,141 @@ def host(example: str) -> Callable[[str], str]:
 
 remote_host = host("127.0.0.1")
 local_host = host("0.0.0.0")
+
+
+# The values of the API's options. The API itself checks their ranges.
+
+TIMES = {"ns": 1e9, "us": 1e6, "ms": 1e3, "": 1, "s": 1, "m": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}
+SHARES = {"": 1, "%": 100}
+RATES = {"": 1, "bit": 1, "kbit": 1e-3, "Mbit": 1e-6, "Gbit": 1e-9}
+
+NUMBER = re.compile(r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)([A-Za-z%]*)")
+
+
+def with_unit(kind: str, examples: str, units: Mapping[str, float]) -> Callable[[str], float]:
+    """Make a type of numbers with a unit; `units` maps each to its size."""
+
+    def parse(text: str) -> float:
+        match = NUMBER.fullmatch(text)
+        if match is None or match[2] not in units:
+            raise click.BadParameter(f"{text!r} is not {kind}; give {examples}")
+        return float(match[1]) / units[match[2]]
+
+    return parse
+
+
+duration = with_unit("a time", "seconds or a number with a unit: 250ms, 1.5s, 2m, 1h, 1d", TIMES)
+share = with_unit("a share", "a number from 0 to 1 or a percentage: 0.3 or 30%", SHARES)
+number_with_unit = with_unit(
+    "a number", "a number or one with a unit: 0.3, 30%, 20ms", {**SHARES, **TIMES}
+)
+bits_per_second = with_unit("a rate", "bits per second or a number with a unit: 10Mbit", RATES)
+
+
+def quantity(text: str) -> int | float:
+    """Parse a number."""
+    return int(text) if text.isdecimal() else number_with_unit(text)
+
+
+def whole(text: str) -> int | str:
+    """Parse a whole number, or "all"."""
+    try:
+        return text if text == "all" else int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Make a type that also takes the word "none", Python's None."""
+    return lambda text: None if text == "none" else parse(text)
+
+
+def fill(text: str) -> bytes | str:
+    """Parse the padding of probes: text, or "random"."""
+    return text if text == "random" else os.fsencode(text)
+
+
+def model(text: str) -> Any:
+    """Parse a model of `udpulse.impair`, such as GilbertElliott:p=1%,r=30%."""
+    # Such a model is rarely needed, and `udpulse --help` never.
+    from udpulse import impair
+
+    name, _, values = text.partition(":")
+    models: dict[str, Any] = {each.lower(): getattr(impair, each) for each in impair.__all__}
+    if name.lower() not in models or name.lower() == "link":
+        raise click.BadParameter(f"{text!r} is not a model; such as {', '.join(MODELS)}")
+    positional: list[float] = []
+    named: dict[str, float] = {}
+    for value in filter(None, values.split(",")):
+        key, equals, number = value.rpartition("=")
+        if equals:
+            named[key] = quantity(number)
+        else:
+            positional.append(quantity(number))
+    kind = models[name.lower()]
+    if kind is impair.LossPattern:
+        return kind([value != 0 for value in positional])
+    try:
+        return kind(*positional, **named)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(f"{text!r}: {error}") from None
+
+
+MODELS = ["GilbertElliott:p=1%,r=30%", "Uniform:low=5ms,high=20ms", "Reordering:p=1%,delay=5ms"]
+
+
+def or_model(parse: Callable[[str], Any], *words: str) -> Callable[[str], Any]:
+    """Make a type that also takes these words, and models."""
+
+    def read(text: str) -> Any:
+        if text in words:
+            return text
+        return model(text) if text[:1].isalpha() else parse(text)
+
+    return read
+
+
+loss = or_model(share, "lab")
+delay = or_model(duration)
+
+
+def rate(text: str) -> Any:
+    """Parse the rate of a link or, as a plain number, of a sweep."""
+    return model(text) if text[:1].isalpha() else bits_per_second(text)
+
+
+# Addresses: HOST[:PORT], with an IPv6 address in brackets if a port follows.
+
+PORT = 12000
+
+
+def address(text: str, port: int | None, least: int) -> tuple[str, int]:
+    """Parse HOST[:PORT]; without a default port the port must be given."""
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::(.*))?", text)
+    if bracketed:
+        host, given = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        host, given = text.split(":")
+    else:
+        host, given = text, None
+    if given is None and port is not None:
+        return host, port
+    if given is None or not given.isdecimal() or not least <= int(given) <= 65535:
+        allowed = f"HOST:PORT with a port from {least} to 65535, or [IPV6]:PORT"
+        raise click.BadParameter(f"{text!r} is not an address; give {allowed}")
+    return host, int(given)
+
+
+def remote_address(text: str) -> tuple[str, int]:
+    """Parse the address of a server."""
+    return address(text, PORT, 1)
+
+
+def address_to_bind(text: str) -> tuple[str, int]:
+    """Parse the address that a server binds."""
+    return address(text, PORT, 0)
+
+
+def local_address(text: str) -> tuple[str, int]:
+    """Parse the address that a client sends from; any port unless given."""
+    return address(text, 0, 0)

@@ -1,7 +1,9 @@
 """Runs a command line.
 
-Exit codes: 0 the program did its work, 2 it cannot do what was asked (one line on stderr says why),
-130 Ctrl-C ended it early.
+Exit codes: 0 the program did its work; 1 a threshold was broken or nobody answered; 2 it cannot do
+what was asked, or no name has an address (one line on stderr says why); 3 this host refused, for
+example a port in use (the lab's programs: 2); 130 Ctrl-C ended it before any result (the lab's
+clients: early).
 """
 
 import errno
@@ -9,15 +11,19 @@ import io
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
+BROKEN = 1
 USAGE = 2
+LOCAL_FAILURE = 3
 INTERRUPTED = 130
 
 Program = Callable[[], int]
@@ -55,11 +61,17 @@ class Command(click.Command):
 
 
 def run(
-    command: click.Command, argv: Sequence[str] | None, name: str, *, interrupted: int = INTERRUPTED
+    command: click.Command,
+    argv: Sequence[str] | None,
+    name: str,
+    *,
+    interrupted: int = INTERRUPTED,
+    local_failure: int = USAGE,
 ) -> int:
     """Run the program that a command line asks for; return its exit code.
 
-    If Ctrl-C ends it before the program handles that, the exit code is `interrupted`.
+    If Ctrl-C ends it before the program handles that, the exit code is `interrupted`; if this host
+    refuses something, `local_failure`.
     """
     own_process = argv is None
     try:
@@ -69,8 +81,11 @@ def run(
             # A reply may hold characters that the terminal's encoding lacks.
             sys.stdout.reconfigure(errors="backslashreplace")
         arguments = sys.argv[1:] if argv is None else list(argv)
+        if not arguments and isinstance(command, click.Group):
+            arguments = ["--help"]
         # `command.main` would handle Ctrl-C and a closed pipe in its own way.
-        with command.make_context(name, arguments, help_option_names=["-h", "--help"]) as context:
+        settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        with command.make_context(name, arguments, **settings) as context:
             program: Program = command.invoke(context)
         return program()
     except click.exceptions.Exit as end:
@@ -85,7 +100,8 @@ def run(
         text = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:
             text += "; is another server running? give another port, such as 0.0.0.0 12001"
-        return refuse(name, text)
+        refuse(name, text)
+        return USAGE if isinstance(error, socket.gaierror) else local_failure
     except KeyboardInterrupt:
         return interrupted
     finally:

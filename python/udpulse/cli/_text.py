@@ -26,3 +26,8 @@ def joined(address: tuple[str, int]) -> str:
     """Format an address as people write it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Format a duration in milliseconds, with a resolution of a microsecond."""
+    return f"{1000 * seconds:.3f}"

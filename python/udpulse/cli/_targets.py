@@ -1,0 +1,48 @@
+"""The targets of a sweep."""
+
+import ipaddress
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from udpulse.cli._parameters import remote_address
+
+MAX_HOSTS = 65_536
+
+Target = tuple[str, int]
+
+
+def targets(words: Iterable[str], file: str | None) -> list[Target]:
+    """Return the targets that the words of a command line and the lines of a file name."""
+    return [target for word in [*words, *lines(file)] for target in expand(word)]
+
+
+def lines(file: str | None) -> Iterator[str]:
+    """Return the targets in a file, one per line; `#` starts a comment."""
+    if file is None:
+        return
+    text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    for line in text.splitlines():
+        if word := line.partition("#")[0].strip():
+            yield word
+
+
+def expand(word: str) -> Iterator[Target]:
+    """Return a target, or all hosts of a CIDR block."""
+    before, slash, after = word.partition("/")
+    if not slash:
+        yield remote_address(word)
+        return
+    length, colon, port = after.partition(":")
+    block = f"{before.strip('[]')}/{length.strip(']')}"
+    try:
+        network = ipaddress.ip_network(block, strict=False)
+    except ValueError as error:
+        raise click.BadParameter(f"{word!r} is not a CIDR block: {error}") from None
+    if network.num_addresses > MAX_HOSTS:
+        raise click.BadParameter(f"{word!r} has {network.num_addresses} hosts; at most {MAX_HOSTS}")
+    _, number = remote_address(f"host{colon}{port}")
+    for host in network.hosts():
+        yield str(host), number

@@ -1,0 +1,66 @@
+"""Thresholds for a report; a broken one makes the exit code 1."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from udpulse import PingReport
+from udpulse.cli._parameters import duration
+from udpulse.cli._text import milliseconds, percent
+
+NAMES = ("min", "mean", "median", "max")
+
+
+@dataclass(frozen=True)
+class RttLimit:
+    """The highest value of a statistic of the round trips, such as p99=20ms."""
+
+    statistic: str
+    seconds: float
+
+    def of(self, report: PingReport) -> float | None:
+        """Return the statistic of a report."""
+        if self.statistic in NAMES:
+            value: float | None = getattr(report.rtt, self.statistic)
+            return value
+        return report.rtt.percentile(float(self.statistic[1:]))
+
+
+def rtt_limit(text: str) -> RttLimit:
+    """Parse a threshold; without a name it is the maximum."""
+    statistic, equals, time = text.rpartition("=")
+    if not equals:
+        statistic = "max"
+    if statistic not in NAMES and not is_percentile(statistic):
+        allowed = f"{', '.join(NAMES)} or a percentile such as p99"
+        raise click.BadParameter(f"{statistic!r} is not a statistic; give {allowed}")
+    return RttLimit(statistic, duration(time))
+
+
+def is_percentile(statistic: str) -> bool:
+    """Return whether a word is a percentile such as p99.9."""
+    try:
+        return statistic[:1] == "p" and 0 < float(statistic[1:]) < 100
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The thresholds of a run."""
+
+    loss: float | None
+    rtt: tuple[RttLimit, ...]
+
+    def broken(self, report: PingReport) -> Iterator[str]:
+        """Return a line on each that a report breaks, or has too few replies to judge."""
+        if self.loss is not None and report.loss is not None and report.loss > self.loss:
+            yield f"loss {percent(report.loss)} is above {percent(self.loss)}"
+        for limit in self.rtt:
+            value = limit.of(report)
+            if value is None:
+                yield f"too few replies for {limit.statistic}"
+            elif value > limit.seconds:
+                times = milliseconds(value), milliseconds(limit.seconds)
+                yield f"{limit.statistic} {times[0]} ms is above {times[1]} ms"

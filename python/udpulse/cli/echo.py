@@ -1,0 +1,74 @@
+"""`udpulse echo`."""
+
+from typing import Any
+
+import click
+
+from udpulse import EchoServer, Fate
+from udpulse.cli import _parameters as types
+from udpulse.cli._follow import follow
+from udpulse.cli._options import options_of
+from udpulse.cli._run import Command, Program, Screen
+from udpulse.cli._text import joined
+from udpulse.impair import Link, RateLimit
+
+EPILOG = """\b
+Examples:
+  udpulse echo                          answer on 127.0.0.1:12000
+  udpulse echo 0.0.0.0:7 --loss 30% --seed 7
+  udpulse echo --downlink-delay Normal:20ms,5ms --uplink-rate 10Mbit
+
+\b
+Models, as in udpulse.impair:
+  --loss GilbertElliott:p=1%,r=30%      --delay Uniform:low=5ms,high=20ms
+  --uplink-reordering Reordering:p=1%,delay=5ms
+"""
+
+
+@click.command("echo", cls=Command, epilog=EPILOG)
+@click.argument("address", type=types.address_to_bind, default="127.0.0.1")
+@click.option("-v", "--verbose", is_flag=True, help="Print the fate of each packet.")
+@options_of(EchoServer, without=["uplink", "downlink"])
+@options_of(Link, prefix="uplink_")
+@options_of(Link, prefix="downlink_")
+def command(address: tuple[str, int], verbose: bool, **options: Any) -> Program:
+    """Answer UDP packets, and be a bad path on purpose.
+
+    ADDRESS is HOST[:PORT] or [IPV6]:PORT, 127.0.0.1:12000 unless given; 0.0.0.0 is any address of
+    this host.
+    """
+    for way in ("uplink", "downlink"):
+        if fields := {name: options.pop(name) for name in [*options] if name.startswith(f"{way}_")}:
+            options[way] = link(way, fields)
+    host, port = address
+    server = EchoServer(host, port, **{"keep": 0, **options} if not verbose else options)
+    return lambda: echo(server, Screen())
+
+
+def link(way: str, options: dict[str, Any]) -> Link:
+    """Make the link of one way from its options, such as `uplink_loss`."""
+    fields = {name.removeprefix(f"{way}_"): value for name, value in options.items()}
+    if isinstance(rate := fields.get("rate"), float):
+        fields["rate"] = RateLimit(rate)
+    try:
+        return Link(**fields)
+    except ValueError as error:
+        # The name of the option comes first.
+        raise ValueError(f"{way}_{error}") from None
+
+
+def echo(server: EchoServer, screen: Screen) -> int:
+    """Serve until Ctrl-C."""
+
+    def interim() -> None:
+        screen.note(str(server.counters))
+
+    def show(fates: list[Fate]) -> None:
+        for fate in fates:
+            screen.show(f"{joined(fate.client)} {fate}")
+
+    with server:
+        screen.note(f"listening on {joined(server.address)}")
+        follow(server, show, interim)
+    screen.show(str(server.counters))
+    return 0

@@ -1,0 +1,201 @@
+"""`udpulse ping`."""
+
+import inspect
+from typing import Any
+
+import click
+
+from udpulse import PingClient, PingReport, PingSweep, Probe
+from udpulse.cli import _parameters as types
+from udpulse.cli._follow import follow
+from udpulse.cli._options import arguments, option, options_of
+from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
+from udpulse.cli._targets import targets
+from udpulse.cli._text import counted, joined, milliseconds, percent
+from udpulse.cli._thresholds import Limits, RttLimit, rtt_limit
+from udpulse.events import OutageEnded, OutageStarted, PingEvent
+
+EPILOG = """\b
+Examples:
+  udpulse ping 192.0.2.7                one probe a second until Ctrl-C
+  udpulse ping 192.0.2.7:7 -c 100 -i 10ms --max-loss 1% --max-rtt p99=20ms
+  udpulse ping --file hosts.txt --dead  print the hosts that do not answer
+"""
+
+
+@click.command("ping", cls=Command, epilog=EPILOG)
+@click.argument("target", nargs=-1)
+@click.option("--file", metavar="FILE", help="Read targets from a file, one per line; - for stdin.")
+@click.option("-4", "family", flag_value=4, type=int, help="Use IPv4 only.")
+@click.option("-6", "family", flag_value=6, type=int, help="Use IPv6 only.")
+@click.option("--alive", "show_only", flag_value="alive", help="Print only targets that answer.")
+@click.option("--dead", "show_only", flag_value="dead", help="Print only those that do not.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
+@click.option("--max-loss", metavar="SHARE", type=types.share, help="Exit with 1 above this loss.")
+@click.option(
+    "--max-rtt",
+    metavar="[STATISTIC=]TIME",
+    type=rtt_limit,
+    multiple=True,
+    help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
+)
+@option(
+    "count", None, "the number of probes: until Ctrl-C unless given, for many targets 3 per round."
+)
+@options_of(PingClient, without=["family", "count"], interval=1.0)
+@option("rounds", 1, "for many targets: " + arguments(PingSweep)["rounds"])
+@option("rate", 1000.0, "for many targets: " + arguments(PingSweep)["rate"])
+def command(
+    target: tuple[str, ...],
+    file: str | None,
+    family: int | None,
+    show_only: str | None,
+    quiet: bool,
+    max_loss: float | None,
+    max_rtt: tuple[RttLimit, ...],
+    **options: Any,
+) -> Program:
+    """Measure round trips, loss and delay to UDP echo servers.
+
+    TARGET is HOST[:PORT], [IPV6]:PORT or a block such as 192.0.2.0/24; the port is 12000 unless
+    given. A UDP echo service must listen there; `udpulse echo 0.0.0.0:PORT` is one.
+
+    One target gets one probe a second until Ctrl-C, many get three probes each.
+    """
+    found = targets(target, file)
+    if not found:
+        raise click.UsageError("there is no target")
+    if family is not None:
+        options["family"] = family
+    limits = Limits(max_loss, max_rtt)
+    if len(found) == 1 and show_only is None and not options.keys() & {"rounds", "rate"}:
+        client = PingClient(*found[0], **{"count": None, "interval": 1.0, **options})
+        return lambda: ping_one(client, Screen(), limits, quiet=quiet)
+    if wrong := options.keys() - inspect.signature(PingSweep).parameters:
+        names = ", ".join(f"--{name}".replace("_", "-") for name in sorted(wrong))
+        raise click.UsageError(f"{names}: only for one target")
+    sweep = PingSweep(found, **options)
+    return lambda: ping_many(sweep, Screen(), limits, quiet=quiet, show_only=show_only)
+
+
+def ping_one(
+    client: "PingClient[PingEvent]", screen: Screen, limits: Limits, *, quiet: bool
+) -> int:
+    """Show each probe of one target, and the summary."""
+
+    def show(events: list[PingEvent]) -> None:
+        for event in events:
+            if not quiet:
+                screen.show(event_line(event))
+
+    def interim() -> None:
+        screen.note(str(client.report()))
+
+    interrupted = follow(client, show, interim)
+    report = client.report()
+    screen.show(str(report))
+    note_silence(report, screen)
+    return verdict([report], limits, screen, interrupted=interrupted)
+
+
+def ping_many(
+    sweep: PingSweep, screen: Screen, limits: Limits, *, quiet: bool, show_only: str | None
+) -> int:
+    """Show a line about each target when it has finished its round."""
+    width = max(len(joined(target)) for target in sweep.targets)
+
+    def show(reports: list[PingReport]) -> None:
+        for report in reports:
+            if show_only is None:
+                if not quiet:
+                    screen.show(row(report, width))
+            elif (show_only == "alive") == answers(report):
+                screen.show(name(report))
+
+    def interim() -> None:
+        screen.note(totals(sweep.reports()))
+
+    interrupted = follow(sweep, show, interim)
+    reports = sweep.reports()
+    if show_only is None:
+        screen.show(totals(reports))
+    for report in reports:
+        if report.unresolved:
+            screen.note(f"{name(report)}: {report.unresolved}")
+    return verdict(reports, limits, screen, interrupted=interrupted)
+
+
+def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interrupted: bool) -> int:
+    """Return the exit code; note each broken threshold."""
+    if all(report.unresolved for report in reports):
+        return USAGE
+    if interrupted and not any(report.sent > report.pending for report in reports):
+        return INTERRUPTED
+    lines = [
+        line if len(reports) == 1 else f"{name(report)}: {line}"
+        for report in reports
+        for line in limits.broken(report)
+    ]
+    for line in lines:
+        screen.note(line)
+    silent = not any(map(answers, reports))
+    return BROKEN if lines or silent or any(report.unresolved for report in reports) else 0
+
+
+def answers(report: PingReport) -> bool:
+    """Return whether a target answers."""
+    return report.answered + report.late > 0
+
+
+def name(report: PingReport) -> str:
+    """Return a report's target as people write it."""
+    return joined(report.target) if report.target else "-"
+
+
+def event_line(event: PingEvent) -> str:
+    """Return the line about a decided probe or an outage."""
+    match event:
+        case Probe(seq=seq, verdict=verdict, rtt=rtt, flow=flow, guessed=guessed):
+            where = f"flow {flow} seq {seq}" if flow else f"seq {seq}"
+            result = verdict if rtt is None else f"{milliseconds(rtt)} ms"
+            return f"{where}: {result}{' (guessed)' if guessed else ''}"
+        case OutageStarted(flow=flow):
+            return f"outage of flow {flow}" if flow else "outage"
+        case OutageEnded(start=start, end=end, lost=lost):
+            return f"end of an outage of {end - start:.3f} s, {counted(lost, 'probe')} lost"
+
+
+def row(report: PingReport, width: int) -> str:
+    """Return the line about a target of many."""
+    rtt = report.rtt
+    times = [rtt.min, rtt.median, rtt.max]
+    least, median, most = ("-" if time is None else milliseconds(time) for time in times)
+    loss = "-" if report.loss is None else percent(report.loss)
+    line = f"{name(report):<{width}}  {report.answered}/{report.sent}  loss {loss:<6}"
+    return f"{line}  min/median/max {least}/{median}/{most} ms{reason(report)}"
+
+
+def reason(report: PingReport) -> str:
+    """Return why a target does not answer, if that is known."""
+    if report.unresolved:
+        return f"  {report.unresolved}"
+    if report.refused:
+        return "  nothing listens there"
+    reasons = [*report.send_errors]
+    return f"  {reasons[0]}" if reasons else ""
+
+
+def totals(reports: list[PingReport]) -> str:
+    """Return the closing line about many targets."""
+    alive = sum(map(answers, reports))
+    return f"{counted(len(reports), 'target')}: {alive} alive, {len(reports) - alive} dead"
+
+
+def note_silence(report: PingReport, screen: Screen) -> None:
+    """Note what must listen at the far end if nothing answers."""
+    if report.hint:
+        screen.note(report.hint)
+    elif report.target and report.sent > report.pending and not answers(report):
+        port = report.target[1]
+        screen.note(f"Nothing answers at {name(report)}. To start an echo server there:")
+        screen.note(f"  udpulse echo 0.0.0.0:{port}")

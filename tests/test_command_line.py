@@ -1,0 +1,108 @@
+"""The `udpulse` command: options, exit codes, lines."""
+
+import pytest
+
+import udpulse
+from udpulse.cli import _options, _parameters, main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run a command; return its exit code and what it printed on stdout and stderr."""
+    code = main(words)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250ms", 0.25), ("1.5s", 1.5), ("2m", 120), ("1h", 3600), ("1d", 86400), ("0.1", 0.1)],
+)
+def test_a_time_has_a_unit(text: str, value: float) -> None:
+    assert _parameters.duration(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("host", ("host", 12000)),
+        ("host:7", ("host", 7)),
+        ("::1", ("::1", 12000)),
+        ("[::1]:7", ("::1", 7)),
+        ("[::1]", ("::1", 12000)),
+    ],
+)
+def test_an_address_may_have_a_port(text: str, value: tuple[str, int]) -> None:
+    assert _parameters.remote_address(text) == value
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        udpulse.PingClient,
+        udpulse.PingSweep,
+        udpulse.EchoServer,
+        udpulse.HeartbeatClient,
+        udpulse.HeartbeatServer,
+        udpulse.impair.Link,
+    ],
+)
+def test_every_option_has_a_help(api: type) -> None:
+    command = _options.options_of(api)(lambda: None)
+    options = command.__click_params__  # type: ignore[attr-defined]
+    assert options
+    assert all(option.help for option in options)
+
+
+def test_ping_shows_each_probe_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0, loss=udpulse.impair.LossPattern([0, 1, 0])) as server:
+        address = "{}:{}".format(*server.address)
+        words = ["ping", address, "-c", "3", "-i", "none", "-t", "100ms"]
+        code, out, _ = run(capsys, *words)
+        broken, _, notes = run(capsys, *words, "--max-loss", "10%")
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.partition(":")[0] for line in lines[:3]] == ["seq 1", "seq 2", "seq 3"]
+    assert lines[1] == "seq 2: lost"
+    assert lines[3] == f"3 probes to {address}: 2 answered, 1 lost"
+    assert broken == 1
+    assert notes == "loss 33.3% is above 10%\n"
+
+
+def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "ping", "127.0.0.1:9", "-c", "1", "-t", "100ms")
+    assert code == 1
+    assert out.startswith("seq 1: ")
+    assert err.endswith("  udpulse echo 0.0.0.0:9\n")
+
+
+def test_no_name_resolves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "ping", "no.such.host.invalid")[0] == 2
+    assert run(capsys, "ping", "no.such.host.invalid", "no.other.invalid")[0] == 2
+
+
+def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        code, _, err = run(capsys, "echo", "{}:{}".format(*server.address))
+    assert code == 3
+    assert "Address already in use" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["ping"], "there is no target; --help shows the usage"),
+        (["ping", "h", "--timeout", "5x"], "--timeout: '5x' is not a time;"),
+        (["ping", "h", "--timeout", "-1"], "--timeout must be above 0"),
+        (["ping", "h", "i", "--precise"], "--precise: only for one target;"),
+        (["ping", "10.0.0.0/8"], "'10.0.0.0/8' has 16777216 hosts; at most 65536"),
+        (["ping", "h:99999"], "'h:99999' is not an address; give HOST:PORT"),
+        (["echo", "--uplink-loss", "2"], "--uplink-loss must be a probability"),
+        (["echo", "--loss", "Gilbert:p=1"], "'Gilbert:p=1' is not a model;"),
+    ],
+)
+def test_bad_input_is_named(
+    capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert error in err
