@@ -138,6 +138,7 @@ import sys, udpulse
 
 report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3)
 print(report.answered, report.rtt.max, report.overhead.max, report.paused, report.paused_total)
+print(sum(pause.end - pause.start for pause in report.pauses), len(report.pauses))
 """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
@@ -154,11 +155,13 @@ print(report.answered, report.rtt.max, report.overhead.max, report.paused, repor
             for _ in range(2):
                 server.sendto(*server.recvfrom(1024))
             output, _ = client.communicate(timeout=30)
-    answered, longest, overhead, paused, total = map(float, output.split())
+    answered, longest, overhead, paused, total, listed, count = map(float, output.split())
     assert answered == 3
     assert longest < 1.0 < overhead
     assert paused >= 1
     assert total > 1.0
+    assert listed == pytest.approx(total, abs=1e-5)
+    assert count == paused
 
 
 class TestUndefined:

@@ -66,6 +66,7 @@ VALUES: list[Any] = [
     reports.HeaderField(min=63, max=64, changes=1),
     Runs(count=1, mean=2.0, max=2),
     reports.Outage(start=1.0, end=2.0, lost=3),
+    reports.Pause(start=1.0, end=2.0),
     reports.PingCounters(sent=2, answered=1, late=1),
     events.OutageStarted(start=1.0, lost=3),
     events.OutageEnded(start=1.0, end=2.0, lost=3, flow=1),
@@ -428,6 +429,16 @@ class TestDistributions:
         few, more = Distribution(range(1, 6)), Distribution(range(1, 21))
         assert few.percentile_interval(50) is None
         assert more.percentile_interval(50) == (6.0, 15.0)
+
+    def test_its_columns_are_its_values(self) -> None:
+        few = Distribution([0.3, 0.1, 0.3]).columns()
+        assert few["value_ns"].tolist() == [100_000_000, 300_000_000]
+        assert few["count"].tolist() == [1, 2]
+        many = Distribution(1e-3 + i * 1e-6 for i in range(5000)).columns()
+        assert many["count"].sum() == 5000
+        assert many["value_ns"][0] == pytest.approx(1_000_000, rel=1e-3)
+        assert many["value_ns"][-1] == 5_999_000
+        assert {len(column) for column in Distribution().columns().values()} == {0}
 
     def test_the_ends_are_the_extremes(self) -> None:
         distribution = Distribution([0.1, 0.2, 0.3])

@@ -179,6 +179,9 @@ def use_report(report: udpulse.PingReport) -> None:
     for outage in report.outages:
         assert_type(outage, reports.Outage)
         show(outage.start, outage.end, outage.lost)
+    for pause in report.pauses:
+        assert_type(pause, reports.Pause)
+        show(pause.start, pause.end)
     settled = report.settled
     assert_type(settled, reports.PingCounters)
     show(settled.sent, settled.answered, settled.late, settled.lost, settled.refused)
@@ -191,6 +194,7 @@ def use_report(report: udpulse.PingReport) -> None:
         show(spread.count, spread.min, spread.mean, spread.median, spread.p99, spread.max)
         assert_type(spread.percentile(99.9), float | None)
         assert_type(spread.percentile_interval(99.9), tuple[float, float] | None)
+        assert_type(spread.columns(), dict[str, NDArray[Any]])
         show(spread.stddev)
     show(report.ipdv_abs_mean, report.rfc3550_jitter, report.pdv_p95)
     show(report.reordered, report.reorder_ratio, report.reorder_extent)

@@ -42,6 +42,7 @@ __all__ = [
     "OutageEnded",
     "OutageStarted",
     "Pareto",
+    "Pause",
     "Paused",
     "Peer",
     "PingClient",
@@ -990,6 +991,31 @@ class Outage:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
+class Pause:
+    """A pause of this process: it was stopped, suspended or starved although it had work."""
+
+    __match_args__: Final = ("start", "end")
+
+    def __new__(cls, *, start: float, end: float) -> Self: ...
+    @property
+    def start(self) -> float:
+        """The time at which the first probe or reply was due that had to wait, in seconds since the
+        Unix epoch.
+        """
+
+    @property
+    def end(self) -> float:
+        """The time at which the last one that had to wait was handled, in seconds since the Unix
+        epoch.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class OutageStarted:
     """The beginning of an outage: `outage_after` consecutive probes had no answer in time."""
 
@@ -1658,6 +1684,14 @@ class Distribution:
         Raises ValueError unless percent is 0 or in 1 to 100.
         """
 
+    def columns(self) -> _Columns:
+        """Returns the values as a dict of NumPy arrays of one length, in rising order.
+
+        value_ns: int64, a duration in nanoseconds; beyond 1024 values the upper end of all that
+            differ from it by less than 0.1 %.
+        count: uint64, the number of its occurrences.
+        """
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the attributes as a dict."""
 
@@ -1962,6 +1996,10 @@ class PingReport:
     @property
     def paused_total(self) -> float:
         """The sum of the pauses, in seconds, each from the first probe or reply that had to wait."""
+
+    @property
+    def pauses(self) -> tuple[Pause, ...]:
+        """The pauses of this process: a tuple of the last 1000 in order of their starts."""
 
     @property
     def receive_drops(self) -> int:

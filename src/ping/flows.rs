@@ -63,7 +63,9 @@ impl Flows {
             total.path.changes = most.clone();
         }
         total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
-        total.pauses = reports.iter().map(|report| report.pauses).max().unwrap_or_default();
+        let pauses = reports.iter().map(|report| &report.pauses);
+        let most = pauses.max_by_key(|pauses| (pauses.count, pauses.total_ns));
+        total.pauses = most.cloned().unwrap_or_default();
         total
     }
 }

@@ -16,7 +16,7 @@ pub use flows::Flows;
 pub use message::{Fill, MIN_TOKEN_SIZE};
 pub use outages::{Outage, Outages};
 pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
-pub use pauses::Pauses;
+pub use pauses::{Pause, Pauses};
 pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;

@@ -192,7 +192,6 @@ impl Report {
         self.variation.end();
         self.reordering.end();
         self.wall_steps.end();
-        self.pauses.end();
         self.path.end();
         self.log.end(flow);
     }

@@ -6,6 +6,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::packed::{pack, unpack};
 use crate::python::args::{items, number_within, wrong_value};
+use crate::python::columns::Table;
 use crate::python::value::{Pickle, attributes, pickle, value};
 use crate::{nanoseconds, seconds, stats};
 
@@ -138,6 +139,19 @@ impl Distribution {
     fn percentile_interval(&self, percent: &Bound<'_, PyAny>) -> PyResult<Option<(f64, f64)>> {
         let interval = self.0.percentile_interval_ns(read_percent(percent)?);
         Ok(interval.map(|(low, high)| (seconds(low), seconds(high))))
+    }
+
+    /// Returns the values as a dict of NumPy arrays of one length, in rising order.
+    ///
+    /// value_ns: int64, a duration in nanoseconds; beyond 1024 values the upper end of all that
+    ///     differ from it by less than 0.1 %.
+    /// count: uint64, the number of its occurrences.
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (values, counts) = self.0.occurrences().into_iter().unzip();
+        let table = Table::new(py);
+        table.add::<i64>("value_ns", values)?;
+        table.add::<u64>("count", counts)?;
+        Ok(table.into_dict())
     }
 
     /// Returns the attributes as a dict.

@@ -51,7 +51,7 @@ mod _core {
         Uniform,
     };
     #[pymodule_export]
-    use super::outages::{Outage, OutageEnded, OutageStarted};
+    use super::outages::{Outage, OutageEnded, OutageStarted, Pause};
     #[pymodule_export]
     use super::path::{AddressChange, HeaderField};
     #[pymodule_export]

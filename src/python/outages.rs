@@ -1,4 +1,4 @@
-//! Outages: `Outage`, `OutageStarted` and `OutageEnded`.
+//! `Outage`, `OutageStarted` and `OutageEnded`; `Pause`.
 
 use pyo3::prelude::*;
 
@@ -25,6 +25,25 @@ impl From<&ping::Outage> for Outage {
     fn from(outage: &ping::Outage) -> Self {
         let ping::Outage { start_ns, end_ns, lost } = *outage;
         Self { start: seconds(start_ns), end: end_ns.map(seconds), lost }
+    }
+}
+
+value! {
+    /// A pause of this process: it was stopped, suspended or starved although it had work.
+    Pause in "udpulse.reports" {
+        *,
+        /// The time at which the first probe or reply was due that had to wait, in seconds since the
+        /// Unix epoch.
+        start: f64,
+        /// The time at which the last one that had to wait was handled, in seconds since the Unix
+        /// epoch.
+        end: f64,
+    }
+}
+
+impl From<&ping::Pause> for Pause {
+    fn from(pause: &ping::Pause) -> Self {
+        Self { start: seconds(pause.start_ns), end: seconds(pause.end_ns) }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::python::args::{Int, items, wrong_type};
 use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::options::{Given, given};
-use crate::python::outages::Outage;
+use crate::python::outages::{Outage, Pause};
 use crate::python::path::{AddressChange, HeaderField};
 use crate::python::probe::Probe;
 use crate::python::value::{Address, Pickle, address, attributes, pickle, value};
@@ -104,6 +104,7 @@ impl PingReport {
         "wall_step_total",
         "paused",
         "paused_total",
+        "pauses",
         "receive_drops",
         "started_at",
         "rows_dropped",
@@ -456,6 +457,12 @@ impl PingReport {
     #[getter]
     fn paused_total(&self) -> f64 {
         seconds(self.report.pauses.total_ns)
+    }
+
+    /// The pauses of this process: a tuple of the last 1000 in order of their starts.
+    #[getter]
+    fn pauses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.report.pauses.listed.iter().map(Pause::from).collect::<Vec<_>>())
     }
 
     /// Datagrams that this host dropped because the socket's receive queue was full; 0 if the

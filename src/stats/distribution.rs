@@ -185,6 +185,32 @@ impl Distribution {
         Some((self.of_rank(low)?, self.of_rank(high)?))
     }
 
+    /// Returns the values in rising order, each once with the number of its occurrences. Values of a
+    /// histogram stand for all that it does not tell apart.
+    #[must_use]
+    pub fn occurrences(&self) -> Vec<(i64, u64)> {
+        let Some((min, max)) = self.range_ns else { return Vec::new() };
+        let of = |value: u64| i64::try_from(value).unwrap_or(max).clamp(min, max);
+        let mut occurrences = Vec::new();
+        let mut add = |value, count| match occurrences.last_mut() {
+            Some((last, total)) if *last == value => *total += count,
+            _ => occurrences.push((value, count)),
+        };
+        match &self.values {
+            Values::Few(values) => {
+                let mut values = values.clone();
+                values.sort_unstable();
+                for value in values {
+                    add(of(value), 1);
+                }
+            }
+            Values::Many(histogram) => {
+                recorded(histogram).for_each(|(value, count)| add(of(value), count));
+            }
+        }
+        occurrences
+    }
+
     /// Returns the value of this rank, from 1.
     #[expect(clippy::cast_precision_loss, reason = "a rank needs no more than 53 bits")]
     fn of_rank(&self, rank: f64) -> Option<i64> {
@@ -390,6 +416,16 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
             let rank = (percent / 100.0 * sample.len() as f64).ceil() as usize;
             let exact = sample[rank.max(1) - 1];
+            let occurrences = distribution.occurrences();
+            prop_assert!(occurrences.is_sorted_by(|one, next| one.0 < next.0));
+            let all = occurrences.iter().map(|(_, count)| count).sum::<u64>();
+            prop_assert_eq!(all, distribution.count());
+            let upto = occurrences.iter().scan(0, |sum, (value, count)| {
+                *sum += count;
+                Some((*sum, *value))
+            });
+            let (_, found) = upto.clone().find(|(sum, _)| *sum >= rank.max(1) as u64).unwrap();
+            prop_assert!((found - exact).abs() <= exact / 1000 + 1, "{found} for {exact}");
             if let Some(given) = distribution.percentile_ns(percent) {
                 prop_assert!((given - exact).abs() <= exact / 1000 + 1, "{given} for {exact}");
                 if let Some((low, high)) = distribution.percentile_interval_ns(percent) {

@@ -242,6 +242,8 @@ impl Session {
     /// Adds the values that other parts hold to `report`.
     fn completed(&self, mut report: Report, flow: u8, ended: bool) -> Report {
         report.started_ns = self.started.map(|started| started.wall_ns);
+        let ahead_ns = self.started.map(|started| started.wall_ns.saturating_sub(started.mono_ns));
+        report.pauses.shift(ahead_ns.unwrap_or_default());
         report.token = self.token().is_some();
         report.address = Some(self.target);
         // A reply may still revise them, so they are not accounted for.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::machine::by_hand::{arrive, port_unreachable, tick, transmit};
 use crate::packed::{pack, unpack};
+use crate::ping::Pause;
 use crate::ping::report::Settled;
 use proptest::prelude::*;
 
@@ -240,6 +241,8 @@ fn a_pause_of_this_process_is_told_and_prolongs_no_round_trip() {
     let report = session.report();
     assert_eq!((report.counters.answered, report.counters.late), (3, 0));
     assert_eq!((report.pauses.count, report.pauses.total_ns), (1, 3001 * MS));
+    let start_ns = report.started_ns.unwrap() + 20 * MS;
+    assert_eq!(report.pauses.listed, [Pause { start_ns, end_ns: start_ns + 3001 * MS }]);
     assert_eq!(report.rtt.max_ns(), Some(25 * MS), "the first was read 5 ms late");
     assert_eq!(report.columns().rtt_ns[..3], [25e6, 20e6, 10e6]);
     assert_eq!(report.overhead.max_ns(), Some(2991 * MS), "what it took to read the second");
