@@ -2,15 +2,15 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 #: Time between two calls of `show` without an event, in seconds.
-TICK = 0.2
+TICK = 0.1
 
 
 class Running(Protocol[T]):
@@ -30,38 +30,61 @@ class Running(Protocol[T]):
 
 
 def follow(
-    running: Running[T], show: Callable[[list[T]], None], interim: Callable[[], None]
+    running: Running[T],
+    show: Callable[[list[T]], None],
+    interim: Callable[[], None],
+    *,
+    events: bool = True,
 ) -> bool:
-    """Show events as they come, no events every now and then; return whether it was interrupted.
+    """Show events as they come, and no events every now and then; return whether it was ended.
 
-    SIGQUIT calls `interim`.
+    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`. Without
+    `events` the object's events are left unread, and `show` is only called every now and then.
     """
-    interrupted = False
-    with orderly(interim):
-        try:
-            with running:
-                while running.running:
-                    show(running.next_batch(timeout=TICK))
-        except KeyboardInterrupt:
-            interrupted = True
-        while rest := running.next_batch(timeout=0):
-            show(rest)
-    return interrupted
+    with running, Signals() as signals:
+        while running.running and not signals.ended:
+            if events:
+                show(running.next_batch(timeout=TICK))
+            else:
+                time.sleep(TICK)
+                show([])
+            if signals.asked:
+                signals.asked = False
+                interim()
+    while events and (rest := running.next_batch(timeout=0)):
+        show(rest)
+    return signals.ended
 
 
-@contextmanager
-def orderly(interim: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM end the block like Ctrl-C, and SIGQUIT call `interim`."""
+class Signals:
+    """Notes signals, so that none interrupts a line or a drawing.
 
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
+    Only the second one of those that end a program raises KeyboardInterrupt.
+    """
 
-    handlers: dict[signal.Signals, Callable[..., None]] = {signal.SIGTERM: end}
-    if sys.platform != "win32":
-        handlers[signal.SIGQUIT] = lambda *_: interim()
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self.ended = False
+        self.asked = False
+
+    def end(self, *_: object) -> None:
+        """Handle Ctrl-C and SIGTERM."""
+        if self.ended:
+            raise KeyboardInterrupt
+        self.ended = True
+
+    def ask(self, *_: object) -> None:
+        """Handle SIGQUIT."""
+        self.asked = True
+
+    def __enter__(self) -> "Signals":
+        """Install the handlers."""
+        handlers = {signal.SIGINT: self.end, signal.SIGTERM: self.end}
+        if sys.platform != "win32":
+            handlers[signal.SIGQUIT] = self.ask
+        self._before = {number: signal.signal(number, new) for number, new in handlers.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the handlers before."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)

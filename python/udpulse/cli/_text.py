@@ -16,9 +16,9 @@ def percent(share: float) -> str:
     return text.rstrip("0").rstrip(".") + "%"
 
 
-def printable(message: bytes) -> str:
+def printable(message: bytes | str) -> str:
     """Decode a message and escape the characters that control a terminal."""
-    text = message.decode("utf-8", "backslashreplace")
+    text = message if isinstance(message, str) else message.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

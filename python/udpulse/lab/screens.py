@@ -113,4 +113,4 @@ def client_name(client: Event | Peer, *, by_host: bool) -> str:
     host, port = client.address
     where = host if by_host else joined((host, port))
     name = getattr(client, "name", None)
-    return f"{where} {printable(name.encode())}" if name else where
+    return f"{where} {printable(name)}" if name else where
