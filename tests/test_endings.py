@@ -103,6 +103,8 @@ def test_a_block_says_how_it_was_left(
     [
         ({}, lambda client: client.stop(), BYE),
         ({}, lambda client: client.stop(goodbye=False), []),
+        ({}, lambda client: client.stop(failure="exit_3"), ["failed exit_3"] * 3),
+        ({"goodbye": False}, lambda client: client.stop(failure="x"), ["failed x"] * 3),
         ({"goodbye": False}, lambda client: client.stop(), []),
         ({"goodbye": False}, lambda client: client.__exit__(None, None, None), []),
         (
@@ -145,6 +147,13 @@ def test_goodbye_must_be_a_truth_value() -> None:
     client = HeartbeatClient("127.0.0.1")
     with pytest.raises(TypeError, match=r"^goodbye must be True or False, not 'no'"):
         client.stop(goodbye="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("word", ["", "exit 3", "3", "Über", "x" * 65])
+def test_a_failure_must_be_an_identifier(word: str) -> None:
+    client = HeartbeatClient("127.0.0.1")
+    with pytest.raises(ValueError, match=r"^failure must be an ASCII identifier"):
+        client.stop(failure=word)
 
 
 def test_a_dropped_client_warns_and_falls_silent(ear: Ear) -> None:

@@ -2838,12 +2838,16 @@ class HeartbeatClient:
         none; a HeartbeatClient looks names up while it runs instead.
         """
 
-    def stop(self, *, goodbye: bool = True) -> None:
+    def stop(self, *, goodbye: bool = True, failure: str | None = None) -> None:
         """Says goodbye and stops; counters stay readable.
 
         goodbye: False stops immediately and falls silent, like a crash.
+        failure: the failure that ended the work, so that the server reports Failed with it: an ASCII
+            identifier of 1 to 64 characters, such as "exit_3". None for an orderly end.
 
-        Any thread may call it, any number of times.
+        Any thread may call it, any number of times; the first farewell counts.
+
+        Raises ValueError if `failure` is no such word.
         """
 
     @property

@@ -483,16 +483,32 @@ impl HeartbeatClient {
     /// Says goodbye and stops; counters stay readable.
     ///
     /// goodbye: False stops immediately and falls silent, like a crash.
+    /// failure: the failure that ended the work, so that the server reports Failed with it: an ASCII
+    ///     identifier of 1 to 64 characters, such as "exit_3". None for an orderly end.
     ///
-    /// Any thread may call it, any number of times.
+    /// Any thread may call it, any number of times; the first farewell counts.
+    ///
+    /// Raises ValueError if `failure` is no such word.
     #[pyo3(
-        signature = (*, goodbye = given!(True)),
-        text_signature = "($self, *, goodbye=True)",
+        signature = (*, goodbye = given!(True), failure = given!(None)),
+        text_signature = "($self, *, goodbye=True, failure=None)",
     )]
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 passes it by value")]
-    fn stop(&self, py: Python<'_>, goodbye: Given<'_>) -> PyResult<()> {
-        if goodbye.read(py, "goodbye")? {
-            self.handle.look(py, |client| client.end(Ending::Orderly));
+    fn stop(&self, py: Python<'_>, goodbye: Given<'_>, failure: Given<'_>) -> PyResult<()> {
+        let goodbye: bool = goodbye.read(py, "goodbye")?;
+        let failure: Option<String> = failure.read(py, "failure")?;
+        let ending = match failure {
+            None => Ending::Orderly,
+            Some(word) if is_error(word.as_bytes()) => {
+                Ending::Failed(Some(word.into_bytes().into()))
+            }
+            Some(word) => {
+                let allowed = format!("an ASCII identifier of 1 to {MAX_WORD} characters");
+                return Err(Error::argument("failure", format!("'{word}'"), allowed).into());
+            }
+        };
+        if goodbye {
+            self.handle.look(py, |client| client.end(ending));
         }
         self.handle.stop(py);
         Ok(())
