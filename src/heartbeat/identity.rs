@@ -76,8 +76,7 @@ impl Rival {
 
 /// Returns whether `seq` comes soon after the highest number.
 pub(super) fn is_next(sequence: &Sequence, seq: Option<u64>) -> bool {
-    let ahead = seq.zip(sequence.highest()).and_then(|(seq, highest)| seq.checked_sub(highest));
-    ahead.is_some_and(|ahead| (1..=NEAR).contains(&ahead))
+    sequence.ahead(seq).is_some_and(|ahead| ahead <= NEAR)
 }
 
 /// Returns the rivals whose conflict with the followed boot is to be reported, all that are alive,

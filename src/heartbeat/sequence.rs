@@ -81,7 +81,10 @@ pub(super) enum SeqClass {
         last: u64,
     },
     /// Had been counted lost, and no longer is.
-    Late,
+    Late {
+        /// The number as if the sender's counter never wrapped.
+        seq: u64,
+    },
     /// The next number, or no beat before carried one.
     Next,
     /// The client restarted.
@@ -232,17 +235,22 @@ impl Sequence {
         self.duplicates.into()
     }
 
+    /// Returns how far `seq` is above the highest number, if it is.
+    pub(super) fn ahead(&self, seq: Option<u64>) -> Option<u64> {
+        let seq = seq.filter(|_| self.is_numbered())?;
+        let bits = if self.bits == 0 { self.wraps(seq) } else { self.bits };
+        let ahead = Self { bits, ..*self }.extend(seq).saturating_sub(self.highest);
+        (ahead > 0).then_some(ahead)
+    }
+
     /// Returns how far `seq` is above the highest number, at least 1; 1 if either is missing.
     pub(super) fn steps(&self, seq: Option<u64>) -> u64 {
-        match seq {
-            Some(seq) if self.is_numbered() => self.extend(seq).saturating_sub(self.highest).max(1),
-            _ => 1,
-        }
+        self.ahead(seq).unwrap_or(1)
     }
 
     /// Returns whether `seq` is above all before. A beat without a number counts as the newest.
     pub(super) fn is_ahead(&self, seq: Option<u64>) -> bool {
-        seq.is_none_or(|seq| !self.is_numbered() || self.extend(seq) > self.highest)
+        seq.is_none() || !self.is_numbered() || self.ahead(seq).is_some()
     }
 
     /// Counts and classifies a number, with the help of its beat's send time. If old beats are
@@ -311,7 +319,7 @@ impl Sequence {
             self.received = self.received.saturating_add(1);
             self.lost = self.lost.saturating_sub(1);
             self.reordered = self.reordered.saturating_add(1);
-            return SeqClass::Late;
+            return SeqClass::Late { seq };
         }
         // If the times do not decide, assume that an old number means a restart, not a delayed
         // packet.
@@ -445,7 +453,8 @@ mod tests {
     fn a_gap_is_lost_until_its_numbers_come() {
         let (sequence, classes) = observe_all(&[1, 2, 6, 4, 4, 7]);
         let gap = SeqClass::AfterLoss { first: 3, last: 5 };
-        let expected = [SeqClass::Next, gap, SeqClass::Late, SeqClass::Duplicate, SeqClass::Next];
+        let late = SeqClass::Late { seq: 4 };
+        let expected = [SeqClass::Next, gap, late, SeqClass::Duplicate, SeqClass::Next];
         assert_eq!(classes, expected);
         assert_eq!(counts(&sequence), (5, 7));
         assert_eq!((sequence.reordered(), sequence.duplicates()), (1, 1));
@@ -459,7 +468,7 @@ mod tests {
             assert_eq!(counts(&sequence), (1, 1));
         }
         assert_eq!(observe_all(&[1, 1]).1, [SeqClass::Duplicate]);
-        assert_eq!(observe_all(&[0, 2, 1]).1[1], SeqClass::Late);
+        assert_eq!(observe_all(&[0, 2, 1]).1[1], SeqClass::Late { seq: 1 });
     }
 
     #[test]
@@ -470,7 +479,7 @@ mod tests {
         assert_eq!(observe(&mut sequence, 1, SendOrder::Later), SeqClass::Restart);
         let mut sequence = Sequence::new(Some(0));
         observe(&mut sequence, 2, SendOrder::Later);
-        assert_eq!(observe(&mut { sequence }, 1, SendOrder::Earlier), SeqClass::Late);
+        assert_eq!(observe(&mut { sequence }, 1, SendOrder::Earlier), SeqClass::Late { seq: 1 });
         assert_eq!(observe(&mut sequence, 1, SendOrder::Later), SeqClass::Restart);
     }
 
@@ -483,7 +492,7 @@ mod tests {
         }
         let mut sequence = Sequence::new(Some(0));
         observe(&mut sequence, 2, SendOrder::Same);
-        assert_eq!(observe(&mut { sequence }, 1, SendOrder::Same), SeqClass::Late);
+        assert_eq!(observe(&mut { sequence }, 1, SendOrder::Same), SeqClass::Late { seq: 1 });
         assert_eq!(observe(&mut sequence, 1, SendOrder::BeforeFirst(1)), SeqClass::Restart);
     }
 
@@ -523,7 +532,7 @@ mod tests {
                 SeqClass::Next,
                 SeqClass::Next,
                 gap,
-                SeqClass::Late,
+                SeqClass::Late { seq: end + 2 },
                 SeqClass::Duplicate,
                 SeqClass::Next,
             ];
@@ -565,7 +574,7 @@ mod tests {
         assert_eq!(counts(&sequence), (4, 4));
         let lost = SeqClass::AfterLoss { first: 11, last: 11 };
         assert_eq!(believe(&mut sequence, 12, Evidence::None), lost);
-        assert_eq!(believe(&mut sequence, 11, Evidence::None), SeqClass::Late);
+        assert_eq!(believe(&mut sequence, 11, Evidence::None), SeqClass::Late { seq: 11 });
         assert_eq!(believe(&mut sequence, 0, Evidence::None), SeqClass::Restart);
         assert_eq!(believe(&mut sequence, 1, Evidence::None), SeqClass::Next);
         // Losses before count, too.

@@ -98,7 +98,7 @@ impl Server {
             _ => 0,
         };
         let is_old = match class {
-            SeqClass::Stale | SeqClass::Late => order.may_be_newer(),
+            SeqClass::Stale | SeqClass::Late { .. } => order.may_be_newer(),
             SeqClass::Duplicate => order == SendOrder::Later && !is_soon && !sequence.is_constant(),
             _ => false,
         };
@@ -109,14 +109,14 @@ impl Server {
             SeqClass::AfterLoss { first, last } => {
                 self.report_lost(index, *at, (first, last), unsent.saturating_add(unheard));
             }
-            SeqClass::Late => {
+            SeqClass::Late { seq } => {
                 self.counters.late_beats += 1;
-                self.report(index, *at, Change::LateBeat { seq: seq.unwrap_or_default() });
+                self.report(index, *at, Change::LateBeat { seq });
             }
             _ => {}
         }
         match class {
-            SeqClass::Late => false,
+            SeqClass::Late { .. } => false,
             SeqClass::Duplicate => accepts_old || order == SendOrder::Later,
             SeqClass::Stale => accepts_old,
             _ => true,

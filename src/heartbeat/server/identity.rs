@@ -112,11 +112,12 @@ impl Server {
     /// Handles a beat whose number continues those of another sender, not those of the followed
     /// one. Returns whether it does.
     pub(super) fn meet_numbers(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
-        let seq = received.beat.reading.seq;
+        let ReceivedBeat { at, beat, .. } = received;
+        let seq = beat.reading.seq;
         let follows = is_next(&self.table.record(index).sequence, seq);
         let Some(details) = self.table.details_mut(index) else { return false };
         let is_other = |rival: &Rival| {
-            let is_known = rival.told || rival.was_followed;
+            let is_known = rival.told || rival.was_followed && at.mono_ns < rival.until_ns;
             is_known && rival.boot == details.boot && is_next(&rival.sequence, seq)
         };
         let Some(position) = details.rivals.iter().position(is_other).filter(|_| !follows) else {
@@ -137,7 +138,7 @@ impl Server {
         let is_noted = |rival: &Rival| rival.boot == details.boot && !rival.was_followed;
         let position = if let Some(position) = details.rivals.iter().position(is_noted) {
             let rival = &mut details.rivals[position];
-            if rival.sequence.highest().and_then(|highest| highest.checked_add(1)) == seq {
+            if rival.sequence.ahead(seq) == Some(1) {
                 rival.sequence.observe(seq, SendOrder::Unknown, OldBeats::Ignore);
             } else if rival.told {
                 return;

@@ -93,6 +93,28 @@ fn counters_that_wrap_neither_restart_nor_lose() {
 }
 
 #[test]
+fn a_late_beat_of_a_wrapped_counter_has_the_number_that_was_lost() {
+    let (_, told) = tell(multiple(), [254, 255, 0, 1, 3, 2, 4].map(|n| format!("seq {n}")));
+    let lost = Change::Lost { first: 258, last: 258, excused: 0 };
+    assert_eq!(told, [Change::Up { seq: Some(254) }, lost, Change::LateBeat { seq: 258 }]);
+}
+
+#[test]
+fn a_wrapped_counter_passes_the_end_of_the_run_before() {
+    // The counter wraps during an outage, so that it seems to begin again, and wraps once more.
+    let heard = (0..800).filter(|k| !(230..280).contains(k));
+    let mut server = Driven::new(multiple());
+    for k in heard {
+        server.hear(k * SECOND, client(1), &format!("hb {} {}.0", k % 256, WALL_S + k));
+    }
+    let told = server.changes();
+    let again = told.iter().filter(|change| matches!(change, Change::Restarted { .. }));
+    assert_eq!(again.count(), 1, "{told:?}");
+    let numbers = server.peer(0).sequence;
+    assert_eq!((numbers.received(), numbers.expected()), (519, Some(519)));
+}
+
+#[test]
 fn opaque_beats_are_a_client_without_loss() {
     let texts: [&[u8]; 4] = [b"alive", b"", b"\x00\xff\x17", b"\x9f"];
     for text in texts {
