@@ -216,6 +216,7 @@ impl Server {
 
     /// Handles a new beat of a rival, which may replace the followed sender.
     fn challenge(&mut self, index: usize, position: usize, received: &ReceivedBeat<'_>) {
+        self.tell_too_often(index, position, received.at);
         self.hear_rival(index, position, received);
         if self.prevails(index, position) {
             self.succeed(index, position, received.at);
@@ -229,6 +230,20 @@ impl Server {
             self.keep_alive(index, received);
         }
         self.tell_conflict(index, received.at);
+    }
+
+    /// Reports a job that sends one beat per boot, far more often than it declares.
+    fn tell_too_often(&mut self, index: usize, position: usize, at: Stamp) {
+        let details = self.table.details_or_default(index);
+        let is_lone = !details.is_proven() && details.rivals[position].beats == 0;
+        let others = details.rivals.iter().enumerate().filter(|(other, _)| *other != position);
+        let last_ns = others.map(|(_, rival)| rival.last_ns).max().unwrap_or(i64::MIN);
+        let record = self.table.record_mut(index);
+        let gap_ns = at.mono_ns.saturating_sub(record.last_received_ns.max(last_ns));
+        if is_lone && record.beats_too_often(gap_ns, 1) {
+            let interval_ns = record.interval_ns().unwrap_or_default();
+            self.report(index, at, Change::TooOften { interval_ns, gap_ns });
+        }
     }
 
     /// Decides whether a rival that was just heard is followed from now on. One datagram is enough

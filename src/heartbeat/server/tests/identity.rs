@@ -296,6 +296,17 @@ fn a_job_that_sends_one_beat_per_boot_is_alive_and_missed() {
 }
 
 #[test]
+fn a_job_that_runs_far_too_often_is_reported() {
+    let mut server = Driven::new(multiple());
+    for k in 0..1000 {
+        let text = format!("hb;i=86400000;b={:x};id=job 1", k + 1);
+        server.hear(k * 60 * SECOND, elsewhere(u16::try_from(k).unwrap()), &text);
+    }
+    let too_often = Change::TooOften { interval_ns: 86_400 * SECOND, gap_ns: 60 * SECOND };
+    assert_eq!(server.changes(), [Change::Up { seq: Some(1) }, too_often]);
+}
+
+#[test]
 fn rivals_are_bounded() {
     let mut server = Driven::new(multiple());
     for second in 0..20 {
