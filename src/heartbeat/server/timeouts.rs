@@ -56,7 +56,13 @@ impl Server {
                     let (_, down_ns) = default.timeouts_ns(&Estimate::default(), interval_ns);
                     (down_ns, down_ns)
                 }
-                _ => detector.timeouts_ns(&Estimate::default(), interval_ns),
+                _ => {
+                    let (suspect_ns, down_ns) =
+                        detector.timeouts_ns(&Estimate::default(), interval_ns);
+                    // A client that declares so long an interval would be suspected at each beat.
+                    let is_longer = self.table.record(index).declared_ns() >= Some(suspect_ns);
+                    (if is_longer { down_ns } else { suspect_ns }, down_ns)
+                }
             };
         }
         match details.and_then(|details| details.asked) {

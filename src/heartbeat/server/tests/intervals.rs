@@ -156,6 +156,20 @@ fn a_timeout_below_the_declared_interval_is_reported_once() {
 }
 
 #[test]
+fn a_client_with_a_declared_interval_is_not_suspected_before_its_next_beat() {
+    let detector = Detector::new(Kind::Fixed, 3.0, 20.0).unwrap();
+    let mut server = Driven::new(ServerConfig { detector, ..multiple() });
+    let now_ns = beat_on(&mut server, (0, 0, 20), 10 * SECOND, "hb;i=10000");
+    assert_eq!(server.changes(), [Change::Up { seq: Some(0) }]);
+    server.run_until(now_ns + 20 * SECOND);
+    let down = Change::Down { cause: Cause::Silence, silence_ns: 20 * SECOND };
+    assert_eq!(server.changes(), [down]);
+    let now_ns = beat_on(&mut server, (now_ns + 30 * SECOND, 20, 5), SECOND, "hb;i=1000");
+    server.run_until(now_ns + 3 * SECOND);
+    assert_eq!(server.changes().pop(), Some(Change::Suspect { silence_ns: 3 * SECOND }));
+}
+
+#[test]
 fn a_client_that_beats_far_too_often_is_reported_once() {
     let mut server = Driven::new(multiple());
     let hourly = "hb;i=3600000";
