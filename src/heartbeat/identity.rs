@@ -50,6 +50,8 @@ const PATIENCE: u8 = 8;
 /// Beats in turn that distinguish two senders from one whose packets are reordered, if only numbers
 /// do.
 const ENTWINED: u8 = 4;
+/// The same if only addresses do.
+const TURNS: u8 = 8;
 /// Maximum distance between successive numbers of one sender among those of two.
 const NEAR: u64 = 8;
 
@@ -117,6 +119,8 @@ pub(super) fn remember(rivals: &mut Vec<Rival>, rival: Rival, now_ns: i64) {
 /// The addresses of a client that has more than one.
 #[derive(Clone, Debug)]
 pub(super) struct Moves {
+    /// Whether a client is known by its host, so that only another host is a move.
+    by_host: bool,
     /// Beats from the current address in a row or, of two that take turns, in all.
     beats: u8,
     /// The other address, and its beats.
@@ -124,12 +128,31 @@ pub(super) struct Moves {
     /// The address that the last event had.
     told: SocketAddr,
     changed_ns: i64,
+    /// When the current address and the other one were last heard.
+    last_ns: (i64, i64),
+    /// Whether a beat since the last turn did not continue the numbers.
+    is_odd: bool,
+    /// How often one of the two was heard in turn with such beats of others.
+    turns: u8,
 }
 
 impl Moves {
-    /// Starts with a client that has always been at `home`.
-    pub(super) fn new(home: SocketAddr) -> Self {
-        Self { beats: PROOF, other: (home, PROOF), told: home, changed_ns: i64::MIN }
+    /// Starts with a client that has always been at `home`, and was last heard at `last_ns`.
+    pub(super) fn new(home: SocketAddr, last_ns: i64, by_host: bool) -> Self {
+        Self {
+            by_host,
+            beats: PROOF,
+            other: (home, PROOF),
+            told: home,
+            changed_ns: i64::MIN,
+            last_ns: (last_ns, last_ns),
+            is_odd: false,
+            turns: 0,
+        }
+    }
+
+    fn is_same(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        one == other || self.by_host && one.ip() == other.ip()
     }
 
     /// Records a beat from `to`, the last being from `from`. Returns the address that the client
@@ -149,23 +172,49 @@ impl Moves {
             // An address that is not proven displaces no proven one.
             if back || here.1 >= self.other.1 {
                 self.other = here;
+                self.last_ns.1 = self.last_ns.0;
             }
-            self.changed_ns = now_ns;
+            if !self.is_same(from, to) {
+                self.changed_ns = now_ns;
+            }
         }
+        self.last_ns.0 = now_ns;
         self.beats = self.beats.saturating_add(1);
-        (was_steady && self.told != to).then(|| std::mem::replace(&mut self.told, to))
+        let is_told = !was_steady || self.is_same(self.told, to);
+        (!is_told).then(|| std::mem::replace(&mut self.told, to))
+    }
+
+    /// Returns when the other address was last heard, if it is `from`.
+    pub(super) fn returns(&self, from: SocketAddr) -> Option<i64> {
+        (self.other.0 == from).then_some(self.last_ns.1)
+    }
+
+    /// Records whether a beat continues the numbers and, if it comes from the other address, the
+    /// time since that was last heard. Returns the address heard before if these are now two
+    /// senders in turn, not one with two sockets.
+    pub(super) fn take_turn(
+        &mut self,
+        continues: bool,
+        silence_ns: Option<i64>,
+        patience_ns: i64,
+    ) -> Option<SocketAddr> {
+        self.is_odd |= !continues;
+        let silence_ns = silence_ns.filter(|_| self.is_odd)?;
+        self.is_odd = false;
+        let turns = if silence_ns > patience_ns { 0 } else { self.turns };
+        self.turns = turns.saturating_add(1);
+        (self.turns == TURNS).then_some(self.other.0)
+    }
+
+    /// Returns the address that is not the current one.
+    pub(super) fn other(&self) -> SocketAddr {
+        self.other.0
     }
 
     /// Returns whether the client is at home at an address, the current one being `here`: it has
     /// beaten from there more than once.
     pub(super) fn is_home(&self, here: SocketAddr, address: SocketAddr) -> bool {
-        let beats = if address == here {
-            self.beats
-        } else if address == self.other.0 {
-            self.other.1
-        } else {
-            0
-        };
-        beats >= PROOF
+        let known = [(here, self.beats), self.other];
+        known.iter().any(|(known, beats)| self.is_same(*known, address) && *beats >= PROOF)
     }
 }

@@ -95,6 +95,19 @@ pub(super) enum SeqClass {
     Unnumbered,
 }
 
+impl SeqClass {
+    /// Returns whether the beat of number `seq` shows that it is from the sender of those before.
+    pub(super) fn continues(self, seq: Option<u64>, order: SendOrder) -> bool {
+        match self {
+            Self::Next => seq.is_some(),
+            Self::Duplicate => order != SendOrder::Later,
+            Self::Stale => !order.may_be_newer(),
+            Self::AfterLoss { .. } | Self::Late { .. } => true,
+            Self::Unnumbered | Self::Restart => false,
+        }
+    }
+}
+
 /// How close to the ends of its range a counter must be to count as wrapped: a sixteenth of the
 /// range, at most this.
 const NEAR: u64 = u64::BITS as u64;

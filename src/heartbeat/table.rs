@@ -29,7 +29,7 @@ pub(super) struct Table {
     /// Empty if the detector needs none.
     estimates: Vec<Estimate>,
     details: Slab<Details>,
-    by_host: bool,
+    pub(super) by_host: bool,
 }
 
 impl Table {

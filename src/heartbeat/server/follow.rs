@@ -2,7 +2,7 @@
 
 use super::identity::newly_unsent;
 use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
-use crate::heartbeat::identity::Rival;
+use crate::heartbeat::identity::{Rival, is_next};
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
 use crate::heartbeat::{Cause, Change, Estimate, Gap, Sequence, State};
@@ -23,12 +23,7 @@ impl Server {
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
         if beat.is_goodbye() {
-            if self.is_home(index, *from) {
-                self.on_goodbye(index, received);
-            } else {
-                // It could be forged to silence an alarm.
-                self.counters.unproven += 1;
-            }
+            self.on_goodbye(index, received);
             return false;
         }
         let unheard = self.unheard(index, at.mono_ns);
@@ -37,6 +32,8 @@ impl Server {
         if !has_boot && !accepts_old && self.meet_numbers(index, received) {
             return true;
         }
+        let returns_after_ns = self.returns_after(index, received);
+        let is_elsewhere = self.table.address(index) != *from;
         let record = self.table.record_mut(index);
         let order = record.send_order(at.mono_ns, *difference_ns);
         let has_ended = record.state.is_said();
@@ -51,15 +48,10 @@ impl Server {
             _ => self.counters.beats += 1,
         }
         if class == SeqClass::Restart {
-            let before = self.snapshot_of(index, &sequence);
-            if !has_boot && !accepts_old {
-                self.keep_numbers(index, sequence, at.mono_ns);
-            }
-            let next = Rival::new(received, Sequence::default());
-            self.restart(index, &next, Cause::Sequence, before, *at);
-            self.update_state(index, received, 0);
+            self.begin_again(index, received, sequence);
             return true;
         }
+        let is_stranger = is_elsewhere && !record.is_proven();
         let has_announced = has_ended || record.state == State::Busy;
         if seq.is_none() && order == SendOrder::Unknown && has_ended && is_soon && !accepts_old {
             // It may be a copy of a beat from before the goodbye.
@@ -68,6 +60,10 @@ impl Server {
         // A copy made by the network has the usual gap only to the beat before its original.
         let may_be_copy = seq.is_none() && order == SendOrder::Unknown && is_soon;
         let usual_ns = record.interval_ns().unwrap_or_default();
+        let is_jump = matches!(class, SeqClass::AfterLoss { .. }) && !is_next(&sequence, seq);
+        if is_jump && is_elsewhere && !has_boot && !accepts_old {
+            self.keep_numbers(index, sequence, at.mono_ns);
+        }
         match class {
             SeqClass::Next if may_be_copy && usual_ns > 2 * COPY_NS => {
                 self.keep_alive(index, received);
@@ -98,12 +94,16 @@ impl Server {
             _ => 0,
         };
         let is_old = match class {
-            SeqClass::Stale | SeqClass::Late { .. } => order.may_be_newer(),
+            SeqClass::Stale | SeqClass::Late { .. } => order.may_be_newer() || is_stranger,
             SeqClass::Duplicate => order == SendOrder::Later && !is_soon && !sequence.is_constant(),
             _ => false,
         };
-        if is_old && !has_boot && !accepts_old {
-            self.note_number(index, received);
+        if !has_boot && !accepts_old {
+            if is_old {
+                self.note_number(index, received);
+            }
+            let continues = class.continues(seq, order);
+            self.note_turn(index, received, continues, returns_after_ns);
         }
         match class {
             SeqClass::AfterLoss { first, last } => {
@@ -121,6 +121,20 @@ impl Server {
             SeqClass::Stale => accepts_old,
             _ => true,
         }
+    }
+
+    /// Handles a beat with which the numbers begin again, those before being `sequence`.
+    fn begin_again(&mut self, index: usize, received: &ReceivedBeat<'_>, sequence: Sequence) {
+        let ReceivedBeat { at, beat, .. } = received;
+        let before = self.snapshot_of(index, &sequence);
+        if beat.boot.is_none() && self.config.old_beats == OldBeats::Ignore {
+            self.keep_numbers(index, sequence, at.mono_ns);
+        }
+        self.update_address(index, received);
+        let interval_ns = self.table.record(index).declared_ns();
+        let next = Rival { interval_ns, ..Rival::new(received, Sequence::default()) };
+        self.restart(index, &next, Cause::Sequence, before, *at);
+        self.update_state(index, received, 0);
     }
 
     /// Returns how many more beats the client's own host has refused to send since the last beat.
@@ -156,8 +170,13 @@ impl Server {
 
     /// Handles a goodbye: marks the client stopped, once. It does not count as a beat.
     fn on_goodbye(&mut self, index: usize, received: &ReceivedBeat<'_>) {
+        let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
+        if !self.is_home(index, *from) {
+            // It could be forged to silence an alarm.
+            self.counters.unproven += 1;
+            return;
+        }
         self.counters.goodbyes += 1;
-        let ReceivedBeat { at, beat, difference_ns, .. } = received;
         let seq = beat.reading.seq;
         let record = self.table.record_mut(index);
         let has_ended = record.state.is_said();
@@ -295,7 +314,9 @@ impl Server {
         silence_ns: i64,
     ) {
         let beat = &received.beat;
-        self.declare(index, beat);
+        // Without a boot id, it could be forged.
+        let is_own = beat.boot.is_some() || self.is_home(index, received.from);
+        self.declare(index, beat, is_own);
         if beat.status.is_some() || beat.age_ns.is_some() || beat.failures.is_some() {
             self.table.details_or_default(index).declare(beat);
         }
@@ -305,7 +326,7 @@ impl Server {
         let new = match beat.status {
             Some(Status::Bye) => State::Stopped,
             Some(Status::Failed) => State::Failed,
-            Some(Status::Busy) => State::Busy,
+            Some(Status::Busy) if is_own => State::Busy,
             Some(Status::Stalled) => State::Stalled,
             _ if !record.is_proven() => State::Unknown,
             _ if !has_learned => State::Learning,
@@ -314,6 +335,13 @@ impl Server {
         let mut due_ns = self.due_ns(index, new, beat.busy_ns);
         if due_ns <= received.at.mono_ns {
             if !self.accept_clock_step(index, received) {
+                if !old.is_end() {
+                    // It need not keep what was declared before.
+                    let latest_ns = received.at.mono_ns.saturating_add(self.timeouts_ns(index).0);
+                    let deadline_ns = self.table.deadline_mut(index);
+                    *deadline_ns = latest_ns.min(*deadline_ns);
+                    self.arm(latest_ns);
+                }
                 return;
             }
             due_ns = self.due_ns(index, new, beat.busy_ns);

@@ -55,7 +55,9 @@ impl Server {
     /// Handles a beat of another boot. Returns whether it is reported as heard.
     pub(super) fn meet_boot(&mut self, index: usize, received: &ReceivedBeat<'_>) -> bool {
         let ReceivedBeat { at, from, beat, .. } = received;
-        let rivals = &mut self.table.details_or_default(index).rivals;
+        let details = self.table.details_or_default(index);
+        let is_proven = details.is_proven();
+        let rivals = &mut details.rivals;
         let position = rivals.iter().position(|rival| rival.boot == beat.boot);
         let known = position.map(|position| &mut rivals[position]);
         if beat.is_goodbye() {
@@ -69,7 +71,7 @@ impl Server {
             return false;
         }
         let accepts_old = self.config.old_beats == OldBeats::Accept;
-        if beat.boot.is_none() && !accepts_old {
+        if beat.boot.is_none() && is_proven && !accepts_old {
             self.counters.unproven += 1;
             return false;
         }
@@ -130,8 +132,8 @@ impl Server {
         true
     }
 
-    /// Notes an old number in a beat that is not old: if such numbers count up, they are those of a
-    /// second sender.
+    /// Notes an old number in a beat that is not old, or from an address other than that of a client
+    /// heard once: if such numbers count up, they are those of a second sender.
     pub(super) fn note_number(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let seq = received.beat.reading.seq;
         let details = self.table.details_or_default(index);
@@ -149,11 +151,16 @@ impl Server {
         } else {
             self.add_rival(index, received, Sequence::new(seq))
         };
-        self.hear_rival(index, position, received);
-        self.tell_conflict(index, received.at);
+        if self.table.record(index).is_proven() {
+            self.hear_rival(index, position, received);
+            self.tell_conflict(index, received.at);
+        } else {
+            self.challenge(index, position, received);
+        }
     }
 
-    /// Remembers the numbers of a client that have begun again: they may be another sender's.
+    /// Remembers the numbers of a client that have begun again or jumped: the new ones may be those
+    /// of another sender.
     pub(super) fn keep_numbers(&mut self, index: usize, sequence: Sequence, now_ns: i64) {
         let rival = self.followed(index, sequence);
         let rivals = &mut self.table.details_or_default(index).rivals;
@@ -261,13 +268,14 @@ impl Server {
             interval_ns.is_some_and(|ns| silence_ns >= ns.saturating_mul(intervals))
         };
         let is_new = !rival.was_followed;
+        let is_near = rival.address.ip() == here.ip() || !details.is_proven();
         let is_silent =
             state == State::Suspect || state.is_end() || !has_suspects && lasted(SILENT);
         let sends_one =
             !details.is_proven() && silence_ns >= interval_ns.unwrap_or(i64::MAX) / 4 * 3;
         is_new && (state.is_end() || sends_one || self.config.old_beats == OldBeats::Accept)
             || is_silent && rival.is_proven()
-            || (rival.told || !is_new || rival.address.ip() == here.ip()) && rival.leads()
+            || (rival.told || !is_new || is_near) && rival.leads()
     }
 
     /// Follows a rival instead of the current sender. Until a second beat proves it, it cannot
@@ -361,26 +369,36 @@ impl Server {
     }
 
     fn tell_conflict(&mut self, index: usize, at: Stamp) {
-        let here = self.table.address(index);
+        let mut here = self.table.address(index);
         let details = self.table.details_or_default(index);
         let rivals = conflict(&mut details.rivals, at.mono_ns);
-        if rivals.is_empty() {
-            return;
+        let Some(last) = rivals.iter().max_by_key(|rival| rival.last_ns) else { return };
+        if let (None, Some(moves)) = (last.boot, &details.moves)
+            && last.address == here
+        {
+            // This beat is one of the rival's.
+            here = moves.other();
         }
         let boots = std::iter::once(details.boot).chain(rivals.iter().map(|rival| rival.boot));
         let boots = boots.flatten().collect();
-        let addresses = std::iter::once(here).chain(rivals.iter().map(|rival| rival.address));
-        let addresses = addresses.collect();
-        self.report(index, at, Change::Conflict { boots, addresses });
+        let mut addresses = vec![here];
+        for rival in rivals {
+            // Without boot ids, addresses are all that is known of them.
+            if rival.boot.is_some() || !addresses.contains(&rival.address) {
+                addresses.push(rival.address);
+            }
+        }
+        self.report(index, at, Change::Conflict { boots, addresses: addresses.into() });
     }
 
-    /// Returns whether a client may say goodbye from an address: it has beaten from there more than
-    /// once, or from nowhere else.
+    /// Returns whether an address is a client's own: it has beaten from there more than once, or
+    /// from nowhere else.
     pub(super) fn is_home(&self, index: usize, from: SocketAddr) -> bool {
-        let (here, from) =
-            (self.table.simplify(self.table.address(index)), self.table.simplify(from));
+        let here = self.table.address(index);
         let moves = self.table.details(index).and_then(|details| details.moves.as_ref());
-        moves.map_or(here == from, |moves| moves.is_home(here, from))
+        moves.map_or(self.table.simplify(here) == self.table.simplify(from), |moves| {
+            moves.is_home(here, from)
+        })
     }
 
     /// Records the address of the newest beat, and reports a move.
@@ -392,15 +410,44 @@ impl Server {
         } else if self.table.details(index).is_none_or(|details| details.moves.is_none()) {
             return;
         }
-        let (here, there) = (self.table.simplify(old), self.table.simplify(*from));
         let steady_ns = self.timeouts_ns(index).1.max(GRACE_NS);
-        if let Some(details) = self.table.details_mut(index)
-            && (here != there || details.moves.is_some())
+        let (by_host, last_ns) = (self.table.by_host, self.table.record(index).last_received_ns);
+        let moves = &mut self.table.details_or_default(index).moves;
+        let moves = moves.get_or_insert_with(|| Box::new(Moves::new(old, last_ns, by_host)));
+        if let Some(from) = moves.hear(old, *from, at.mono_ns, steady_ns) {
+            self.report(index, *at, Change::Moved { from });
+        }
+    }
+
+    /// Returns the time since a beat from the other one of a client's two addresses, if `received`
+    /// comes from there.
+    pub(super) fn returns_after(&self, index: usize, received: &ReceivedBeat<'_>) -> Option<i64> {
+        let ReceivedBeat { at, from, .. } = received;
+        let moves = self.table.details(index)?.moves.as_ref()?;
+        let last_ns = moves.returns(*from).filter(|_| self.table.address(index) != *from)?;
+        Some(at.mono_ns.saturating_sub(last_ns))
+    }
+
+    /// Notes whether a beat continues the numbers. If the beats of two addresses in turn do not,
+    /// there are two senders.
+    pub(super) fn note_turn(
+        &mut self,
+        index: usize,
+        received: &ReceivedBeat<'_>,
+        continues: bool,
+        silence_ns: Option<i64>,
+    ) {
+        let ReceivedBeat { at, from, .. } = received;
+        let patience_ns = self.timeouts_ns(index).1;
+        let Some(details) = self.table.details_mut(index) else { return };
+        let is_known = |rival: &Rival| rival.told && rival.is_alive(at.mono_ns);
+        let Some(moves) = details.moves.as_mut() else { return };
+        // Numbers tell more.
+        if let Some(other) = moves.take_turn(continues, silence_ns, patience_ns)
+            && !details.rivals.iter().any(is_known)
         {
-            let moves = details.moves.get_or_insert_with(|| Box::new(Moves::new(here)));
-            if let Some(from) = moves.hear(here, there, at.mono_ns, steady_ns) {
-                self.report(index, *at, Change::Moved { from });
-            }
+            let change = Change::Conflict { boots: [].into(), addresses: [*from, other].into() };
+            self.report(index, *at, change);
         }
     }
 }

@@ -10,8 +10,16 @@ use crate::wire::Beat;
 const LEAST_MULTIPLIER: f64 = 2.0;
 
 impl Server {
-    /// Records the interval and the timeout that a beat declares.
-    pub(super) fn declare(&mut self, index: usize, beat: &Beat<'_>) {
+    /// Records the interval and the timeout that a beat declares. From an address that is not the
+    /// client's own, only if the beat before declared the same.
+    pub(super) fn declare(&mut self, index: usize, beat: &Beat<'_>, is_own: bool) {
+        let asked = self.asked(beat);
+        if !is_own {
+            let claim = (beat.interval_ns, asked);
+            if std::mem::replace(&mut self.table.details_or_default(index).claim, claim) != claim {
+                return;
+            }
+        }
         if let Some(interval_ns) = beat.interval_ns
             && self.table.record_mut(index).declare_interval(interval_ns)
         {
@@ -22,8 +30,12 @@ impl Server {
                 details.outlasts_timeout = false;
             }
         }
-        if let Some(asked) = self.asked(beat) {
-            self.table.details_or_default(index).asked = Some(asked);
+        if asked.is_some() {
+            self.table.details_or_default(index).asked = asked;
+        } else if beat.interval_ns.is_some()
+            && let Some(details) = self.table.details_mut(index)
+        {
+            details.asked = None;
         }
     }
 

@@ -148,6 +148,106 @@ fn two_senders_behind_one_address_are_a_conflict() {
     }
 }
 
+/// Returns the addresses of the conflicts, each list sorted.
+fn conflicts(server: &mut Driven) -> Vec<Vec<SocketAddr>> {
+    let addresses = |change| match change {
+        Change::Conflict { addresses, .. } => Some(addresses),
+        _ => None,
+    };
+    let told = server.changes().into_iter().filter_map(addresses);
+    told.map(|addresses| {
+        let mut addresses = addresses.into_vec();
+        addresses.sort_unstable();
+        addresses
+    })
+    .collect()
+}
+
+#[test]
+fn senders_that_nothing_but_their_addresses_distinguish_are_a_conflict() {
+    const TIME: &str = " {s}.{ns}";
+    for (word, time) in [("hb ", TIME), ("", TIME), ("", ""), ("hb;i=1000;id=api ", TIME)] {
+        for (first, second) in [(30, 4900), (7, 12), (5, 5), (900, 2), (1, 40), (40, 1), (1, 1)] {
+            let mut server = Driven::new(ServerConfig { by_host: true, ..multiple() });
+            for k in 0..50 {
+                for (number, from, ns) in [(1, first, 0), (2, second, SECOND / 3)] {
+                    let ns = k * SECOND + ns;
+                    let time = time.replace("{s}", &(WALL_S + ns / SECOND).to_string());
+                    let time = time.replace("{ns}", &format!("{:09}", ns % SECOND));
+                    server.hear(ns, client(number), &format!("{word}{}{time}", from + k));
+                }
+            }
+            let expected = [[client(1), client(2)]];
+            assert_eq!(conflicts(&mut server), expected, "{word}{first}{time} {second}");
+            assert_eq!(server.peer(50 * SECOND).state, State::Up);
+            assert_adds_up(server.0.counters());
+        }
+    }
+    // Three under one name, on several hosts.
+    for text in ["hb;i=1000;id=api", "hb;i=1000;id=api {k}", "hb;i=1000;id=api {k} {s}.0{n}"] {
+        for numbers in [[0, 0, 0], [10, 500, 9000]] {
+            let mut server = Driven::new(multiple());
+            for k in 0..50 {
+                for (n, number) in (1..4).zip(numbers) {
+                    let text = text.replace("{k}", &(number + k).to_string());
+                    let text = text.replace("{s}", &(WALL_S + k).to_string());
+                    let from = SocketAddr::from(([10, 0, 0, n], 9));
+                    let ns = k * SECOND + i64::from(n) * SECOND / 10;
+                    server.hear(ns, from, &text.replace("{n}", &n.to_string()));
+                }
+            }
+            let told = conflicts(&mut server);
+            // Equal numbers without a time may be copies.
+            let is_blind = numbers[0] == numbers[1] && text.ends_with("{k}");
+            assert_eq!(told.len(), usize::from(!is_blind), "{text} {numbers:?}");
+            assert!(told.iter().all(|addresses| addresses[0] < addresses[1]), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn one_sender_with_several_sockets_is_no_conflict() {
+    type Text = fn(i64) -> String;
+    let texts: [Text; 5] = [
+        |k| format!("hb {} {}.0", k + 1, WALL_S + k),
+        |k| format!("{}", k + 1),
+        |k| format!("jobs {} {}.5", 2 + k * k % 7, WALL_S + k),
+        |_| "hb;i=1000;id=backup".into(),
+        |k| format!("hb {}.0", WALL_S + k),
+    ];
+    for text in texts {
+        // A new socket for each beat.
+        let mut server = Driven::new(ServerConfig { by_host: true, ..multiple() });
+        for k in 0..300 {
+            server.hear(k * SECOND, client(1000 + u16::try_from(k).unwrap()), &text(k));
+        }
+        let told = server.changes();
+        let is_usual = |change: &Change| matches!(change, Change::Up { .. } | Change::Lost { .. });
+        assert!(told.iter().all(is_usual), "{}: {told:?}", text(0));
+        assert_eq!((server.0.peer_count(), server.peer(300 * SECOND).state), (1, State::Up));
+        // Another one now and then.
+        let mut server = Driven::new(ServerConfig { by_host: true, ..multiple() });
+        (0..300).for_each(|k| {
+            server.hear(k * SECOND, client(u16::try_from(k / 10 % 2).unwrap()), &text(k));
+        });
+        assert!(conflicts(&mut server).is_empty() || !text(1).contains("1 "), "{}", text(0));
+    }
+    // Two paths, one of them slower, in turn and both for each beat.
+    for paths in [1, 2] {
+        let mut server = Driven::new(multiple());
+        for k in 0..300_i64 {
+            for path in 0..paths {
+                let is_second = (k + path) % 2 == 1;
+                let seq = if is_second { (k - 3).max(0) } else { k };
+                let from = if is_second { client(1) } else { elsewhere(2) };
+                let text = format!("hb;i=1000;id=api {seq} {}.0", WALL_S + seq);
+                server.hear(k * SECOND + path, from, &text);
+            }
+        }
+        assert_eq!(conflicts(&mut server).len(), 0);
+    }
+}
+
 #[test]
 fn reordered_and_repeated_numbers_are_not_two_senders() {
     type Number = fn(i64) -> i64;
@@ -193,6 +293,44 @@ fn one_forged_boot_hides_no_death() {
                 let told = server.events();
                 let down = told.iter().find(|event| matches!(event.change, Change::Down { .. }));
                 assert_eq!(down.map(|event| event.at), Some(at(15)), "{from} {more} {ms}");
+                assert_adds_up(server.0.counters());
+            }
+        }
+    }
+}
+
+#[test]
+fn one_forged_beat_hides_no_death_of_a_client_without_a_boot_id() {
+    const YEAR: &str = "31536000000";
+    let forged = [
+        "hb;i=YEAR;id=api 11",
+        "hb;i=YEAR;id=api 1",
+        "hb;i=YEAR;id=api 99999",
+        "hb;i=YEAR;id=api",
+        "hb;i=1000;s=busy;u=YEAR;id=api 11",
+        "hb;i=1000;x=100;g=YEAR;id=api 11",
+        "hb;i=YEAR;s=bye;id=api 11",
+        "hb;i=YEAR;b=f;id=api 11",
+        "hb;s=failed;b=f;id=api 11",
+    ];
+    for text in forged {
+        for (from, number) in [(client(9), " {k}"), (elsewhere(9), " {k}"), (elsewhere(9), "")] {
+            for before in [false, true] {
+                let mut server = Driven::new(multiple());
+                let text = format!("{} {}.0", text.replace("YEAR", YEAR), WALL_S + 10);
+                if before {
+                    server.hear(0, from, &text);
+                }
+                server.beats(1, 9, |second| {
+                    let number = number.replace("{k}", &second.to_string());
+                    format!("hb;i=1000;id=api{number} {}.0", WALL_S + second)
+                });
+                if !before {
+                    server.hear(9 * SECOND + SECOND / 2, from, &text);
+                }
+                server.run_until(15 * SECOND);
+                let state = server.peer(15 * SECOND).state;
+                assert_eq!(state, State::Down, "{text} {from} {number} {before}");
                 assert_adds_up(server.0.counters());
             }
         }
