@@ -36,10 +36,11 @@ def length(net: str) -> str:
 
 def take_away(hosts: Routed, net: str, address: str) -> None:
     """Remove the client's address on link one and its way out."""
-    hosts.on(hosts.client, "address", "delete", address + length(net), "dev", "one")
     if net == V6:
-        # IPv4 forgets this route with the address.
+        # IPv4 forgets this route with the address. If IPv6 kept it for a moment, the client would
+        # send from its address on link two.
         hosts.on(hosts.client, "-6", "route", "delete", "default")
+    hosts.on(hosts.client, "address", "delete", address + length(net), "dev", "one")
 
 
 def give_back(hosts: Routed, net: str, address: str) -> None:
