@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +153,21 @@ def test_a_cancelled_ping_ends(silent: peers.Address) -> None:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(call(), 0.01)
 
-    def engine_threads() -> int:
-        tasks = Path("/proc/self/task").iterdir()
-        return sum((task / "comm").read_text() == "udpulse\n" for task in tasks)
+    def engine_threads() -> set[Path]:
+        threads = set()
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it has ended meanwhile
+                if (task / "comm").read_text() == "udpulse\n":
+                    threads.add(task)
+        return threads
 
+    if not Path("/proc/self/task").exists():
+        asyncio.run(give_up())
+        return
+    # A thread that has resolved a name may still be ending.
+    before = engine_threads()
     asyncio.run(give_up())
-    if Path("/proc/self/task").exists():
-        assert engine_threads() == 0
+    assert engine_threads() <= before
 
 
 def test_a_cancelled_wait_loses_no_event() -> None:
@@ -228,11 +237,13 @@ def test_the_waits_of_a_loop_share_a_descriptor() -> None:
     script = """
 import asyncio, resource, udpulse
 
+options = dict(count=2, interval=0.1, timeout=30.0)
+
 async def iterate(address):
-    return len([probe async for probe in udpulse.PingClient(*address, count=2, interval=0.1)])
+    return len([probe async for probe in udpulse.PingClient(*address, **options)])
 
 async def main(address):
-    pings = (udpulse.async_ping(*address, count=2, interval=0.1) for _ in range(100))
+    pings = (udpulse.async_ping(*address, **options) for _ in range(100))
     print({report.answered for report in await asyncio.gather(*pings)})
     print(set(await asyncio.gather(*(iterate(address) for _ in range(100)))))
 

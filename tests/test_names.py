@@ -48,7 +48,7 @@ CLIENT = """
 import json, sys, udpulse
 port, = json.loads(sys.argv[1])
 client = udpulse.PingClient(
-    "server.test", port, count=None, interval=0.01, timeout=0.1, resolve_every=0.05
+    "server.test", port, count=None, interval=0.01, timeout=30.0, resolve_every=0.05
 )
 """
 
@@ -121,7 +121,7 @@ def test_a_name_that_does_not_resolve_at_the_start_is_an_error() -> None:
 def test_a_target_without_an_address_disturbs_no_other() -> None:
     with EchoServer(port=0) as server:
         targets = [("no-such-host.invalid", 9), server.address, ("localhost", server.address[1])]
-        options: dict[str, Any] = {"count": 2, "timeout": 0.2, "rate": 100_000, "family": 4}
+        options: dict[str, Any] = {"count": 2, "rate": 100_000, "family": 4}
         reports = udpulse.ping_many(targets, **options)
         (alone,) = udpulse.ping_many(targets[:1], **options)
         sweep = PingSweep(targets, rounds=2, **options)

@@ -136,7 +136,7 @@ def test_a_pause_of_the_process_is_told_and_prolongs_no_round_trip() -> None:
     script = """
 import sys, udpulse
 
-report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=3)
+report = udpulse.ping(sys.argv[1], int(sys.argv[2]), count=1)
 print(report.answered, report.rtt.max, report.overhead.max, report.paused, report.paused_total)
 print(sum(pause.end - pause.start for pause in report.pauses), len(report.pauses))
 """
@@ -152,11 +152,9 @@ print(sum(pause.end - pause.start for pause in report.pauses), len(report.pauses
             server.sendto(probe, address)
             time.sleep(1.1)  # the pause itself, longer than the timeout
             client.send_signal(signal.SIGCONT)
-            for _ in range(2):
-                server.sendto(*server.recvfrom(1024))
             output, _ = client.communicate(timeout=30)
     answered, longest, overhead, paused, total, listed, count = map(float, output.split())
-    assert answered == 3
+    assert answered == 1
     assert longest < 1.0 < overhead
     assert paused >= 1
     assert total > 1.0
@@ -236,9 +234,11 @@ def test_duplicates_corruption_and_foreign_datagrams_are_distinguished() -> None
 @pytest.mark.parametrize("fill", [b".", b"abc", "random"])
 def test_no_damaged_reply_counts_as_an_answer(size: int, fill: Any) -> None:
     with EchoServer(port=0, downlink=Link(corruption=1), seed=size) as server:
-        report = udpulse.ping(
-            *server.address, count=200, interval=0.001, timeout=0.5, size=size, fill=fill
-        )
+        options = {"count": 200, "interval": 0.001, "size": size, "fill": fill}
+        with PingClient(*server.address, linger=60, **options) as client:
+            while client.report().received < 200:
+                assert client.running
+        report = client.report()
     assert (report.answered, report.late, report.foreign) == (0, 0, 0)
     assert report.corrupt == report.received == 200
 
@@ -307,7 +307,7 @@ def test_a_late_answer_without_a_number_shows_as_a_guess() -> None:
         return [b"Hello client 1"]
 
     with answering(answer) as address:
-        client = PingClient(*address, count=4, timeout=0.5, size=0)
+        client = PingClient(*address, count=4, timeout=1.0, size=0)
         decided = [(probe.verdict, probe.guessed) for probe in client]
         report = client.report()
     # The first number is believed: it was right.
@@ -342,11 +342,11 @@ def test_a_late_reply_revises_its_own_probe() -> None:
         return [held[0], datagram] if len(held) == 2 else []
 
     with answering(answer) as address:
-        report = udpulse.ping(*address, count=2, timeout=0.1)
+        report = udpulse.ping(*address, count=2, timeout=1.0)
     assert (report.answered, report.late, report.lost, report.loss) == (1, 1, 0, 0.5)
     columns = report.columns()
     assert [VERDICTS[code] for code in columns["verdict"]] == ["late", "answered"]
-    assert columns["rtt_ns"][0] > 100_000_000
+    assert columns["rtt_ns"][0] > 1_000_000_000
     assert report.rtt.count == 1
 
 
@@ -355,7 +355,7 @@ class TestOutages:
 
     def test_a_report_lists_three_losses_in_a_row(self) -> None:
         with EchoServer(port=0, loss=self.PATTERN) as server:
-            report = udpulse.ping(*server.address, count=11, interval=0.001, timeout=0.1)
+            report = udpulse.ping(*server.address, count=11, interval=0.001, linger=0)
         assert report.started_at is not None
         sent_at = report.started_at + report.columns()["sent_at_ns"] / 1e9
         first, second = report.outages
@@ -372,8 +372,10 @@ class TestOutages:
         built = udpulse.PingReport.from_probes(probes)
         assert built.outages == (udpulse.reports.Outage(start=1, end=4, lost=3),)
 
-    @pytest.mark.parametrize("after", [None, 1])
-    def test_events_tell_of_them_if_asked_for(self, after: Any) -> None:
+    def test_events_tell_of_them_if_asked_for(self) -> None:
+        pattern = udpulse.impair.LossPattern([1, 1, 0, 0, 1, 0, 1])
+        options: dict[str, Any] = {"count": 7, "timeout": 0.5, "linger": 0}
+
         def read(client: Any) -> list[Any]:
             return list(client)
 
@@ -387,27 +389,30 @@ class TestOutages:
 
             return asyncio.run(read())
 
+        with EchoServer(port=0, loss=pattern) as server:
+            assert not [
+                event
+                for event in PingClient(*server.address, **options)
+                if not isinstance(event, udpulse.Probe)
+            ]
         for way in (read, batch, in_loop):
-            with EchoServer(port=0, loss=self.PATTERN) as server:
-                client = PingClient(*server.address, count=11, timeout=0.1, outage_after=after)
+            with EchoServer(port=0, loss=pattern) as server:
+                client = PingClient(*server.address, outage_after=1, **options)
                 events = way(client)
             probes = [event for event in events if isinstance(event, udpulse.Probe)]
-            assert [probe.seq for probe in probes] == list(range(1, 12))
+            assert [probe.seq for probe in probes] == list(range(1, 8))
             outages = [event for event in events if not isinstance(event, udpulse.Probe)]
-            if after is None:
-                assert not outages
-                continue
             assert [type(event).__name__ for event in outages] == [
                 *["OutageStarted", "OutageEnded"] * 2,
                 "OutageStarted",
             ]
-            assert [event.lost for event in outages] == [1, 3, 1, 1, 1]
+            assert [event.lost for event in outages] == [1, 2, 1, 1, 1]
             listed = client.report().outages
             assert [outage.start for outage in listed] == [event.start for event in outages[::2]]
             assert [outage.end for outage in listed[:2]] == [event.end for event in outages[1::2]]
             # Each is told after the verdict of the probe that decides it.
             assert events.index(outages[0]) == events.index(probes[0]) + 1
-            assert events.index(outages[1]) == events.index(probes[3]) + 1
+            assert events.index(outages[1]) == events.index(probes[2]) + 1
 
     def test_each_flow_has_its_own(self, silent: peers.Address) -> None:
         client = PingClient(*silent, count=6, flows=2, timeout=0.01, outage_after=2)
@@ -430,7 +435,7 @@ class TestTheEnd:
             return [datagram]
 
         with answering(answer) as address:
-            client = PingClient(*address, count=1, timeout=0.5, linger=linger)
+            client = PingClient(*address, count=1, timeout=1.0, linger=linger)
             for probe in client:
                 assert probe.verdict == "lost"
                 lost.set()
@@ -468,7 +473,7 @@ class TestTheEnd:
 class TestColumns:
     def test_they_have_a_row_for_each_probe(self) -> None:
         with EchoServer(port=0, loss=0.5, seed=3) as server:
-            report = udpulse.ping(*server.address, count=40, interval=0.001, timeout=0.1)
+            report = udpulse.ping(*server.address, count=40, interval=0.001, linger=0)
         columns = report.columns()
         answered = columns["verdict"] == VERDICTS.index("answered")
         assert list(columns["seq"]) == list(range(1, 41))
@@ -539,12 +544,11 @@ def test_a_snapshot_of_a_paced_run_adds_up_at_any_moment() -> None:
 
 
 class TestFlows:
-    @pytest.mark.parametrize(
-        "options", [{}, {"interval": 0.001, "timeout": 2.0}, {"source": ("127.0.0.3", 0)}]
-    )
+    @pytest.mark.parametrize("options", [{}, {"interval": 0.001}, {"source": ("127.0.0.3", 0)}])
     def test_each_has_its_port_and_report_and_all_add_up(self, options: Any) -> None:
         with EchoServer(port=0, loss=0.3, seed=2, keep=1000) as server:
-            options = {"timeout": 0.3, "linger": 0, **options}
+            # A reply that is late is not lost while the session listens.
+            options = {"timeout": 0.3, "linger": 1.0, **options}
             report = udpulse.ping(*server.address, count=50, flows=4, **options)
             lost = server.counters.dropped
             clients = [next(server).client for _ in range(report.sent)]
@@ -605,7 +609,7 @@ class TestMany:
             peers.nobody() as closed,
         ):
             targets = [good.address, silent, lossy.address, ("127.0.0.1", closed)]
-            reports = udpulse.ping_many(targets, count=20, rate=5000, timeout=0.2)
+            reports = udpulse.ping_many(targets, count=20, rate=5000)
             assert reports[2].lost == lossy.counters.dropped > 0
         assert all(adds_up(report) for report in reports)
         assert [report.sent for report in reports] == [20] * 4
@@ -625,7 +629,7 @@ class TestMany:
 
             thread = threading.Thread(target=answer)
             thread.start()
-            reports = udpulse.ping_many(targets, count=2, timeout=0.2)
+            reports = udpulse.ping_many(targets, count=2)
             thread.join()
         report = reports[0]
         assert (report.received, report.foreign, report.answered, report.lost) == (2, 1, 1, 1)
@@ -633,7 +637,7 @@ class TestMany:
 
     def test_answers_in_other_words_are_foreign(self) -> None:
         with peers.Server(lambda _: [b"pong"]) as server:
-            (report,) = udpulse.ping_many([("127.0.0.1", server.port)], count=2, timeout=0.1)
+            (report,) = udpulse.ping_many([("127.0.0.1", server.port)], count=2)
         assert (report.foreign, report.lost) == (2, 2)
         assert report.hint is not None
 
@@ -642,8 +646,8 @@ class TestMany:
     def test_a_closed_port_refuses_its_own_probes(self, flows: int) -> None:
         with EchoServer("::1", 0) as v6, peers.nobody() as closed, peers.nobody() as other:
             v4 = [("127.0.0.1", closed), ("127.0.0.2", other)]
-            reports = udpulse.ping_many([*v4, v6.address], count=4, flows=flows, timeout=0.2)
-            only_v4 = udpulse.ping_many(v4, count=4, flows=flows, timeout=0.2)
+            reports = udpulse.ping_many([*v4, v6.address], count=4, flows=flows)
+            only_v4 = udpulse.ping_many(v4, count=4, flows=flows)
         assert [report.refused for report in reports + only_v4] == [4, 4, 0, 4, 4]
         assert (reports[2].answered, sum(report.lost for report in reports)) == (4, 0)
 
@@ -673,7 +677,7 @@ class TestMany:
     def test_both_families_are_pinged_in_one_call(self, rate: float, silent: peers.Address) -> None:
         with EchoServer(port=0) as v4, EchoServer("::1", 0) as v6:
             targets = [v4.address, v6.address, silent, v6.address]
-            reports = udpulse.ping_many(targets, count=5, rate=rate, timeout=0.3)
+            reports = udpulse.ping_many(targets, count=5, rate=rate)
             assert (v4.counters.received, v6.counters.received) == (5, 10)
         assert [report.answered for report in reports] == [5, 5, 0, 5]
         assert [report.kernel_rtt.count for report in reports] == (
@@ -684,7 +688,7 @@ class TestMany:
         # A socket without SO_BROADCAST sends nothing to a broadcast address.
         with EchoServer(port=0) as server:
             targets = [("127.255.255.255", 9), server.address]
-            reports = udpulse.ping_many(targets, count=3, rate=100_000, timeout=0.2)
+            reports = udpulse.ping_many(targets, count=3, rate=100_000)
         assert (reports[0].send_failed, reports[0].lost) == (3, 0)
         assert reports[1].answered == 3
 
@@ -739,7 +743,7 @@ class TestMany:
 class TestSweep:
     def test_targets_are_reported_as_they_finish(self, silent: peers.Address) -> None:
         with EchoServer(port=0) as server:
-            sweep = PingSweep([silent, server.address], rate=100_000, timeout=0.2)
+            sweep = PingSweep([silent, server.address], rate=100_000)
             reports = list(sweep)
         assert [report.answered for report in reports] == [3, 0]
         assert sweep.reports() == reports[::-1]
@@ -768,7 +772,9 @@ class TestSweep:
                 assert len(sweep.reports()) == 2
             assert not sweep.running
             assert [report.sent for report in sweep.reports()] == [1, 1]
-        assert {(report.answered, report.lost) for report in reports} == {(1, 0), (0, 1)}
+        # A busy host may answer late.
+        replies = {(report.answered + report.late, report.lost) for report in reports}
+        assert replies == {(1, 0), (0, 1)}
 
     def test_unread_reports_are_bounded_by_their_probes(self, silent: peers.Address) -> None:
         sweep = PingSweep([silent], count=8192, rounds=12, rate=1e6, timeout=0.01)
@@ -780,7 +786,7 @@ class TestSweep:
     def test_a_late_reply_is_foreign_in_the_next_round(self) -> None:
         with peers.open_socket() as server:
             targets = [server.getsockname()]
-            with PingSweep(targets, count=1, rounds=2, interval=0.2, timeout=0.2) as sweep:
+            with PingSweep(targets, count=1, rounds=2, interval=1.0, timeout=1.0) as sweep:
                 first, address = server.recvfrom(1024)
                 server.recvfrom(1024)
                 server.sendto(first, address)

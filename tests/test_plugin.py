@@ -10,7 +10,10 @@ def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
 
         def test_fails(echo_server):
             server = echo_server(loss=1.0, seed=1)
-            assert udpulse.ping(*server.address, count=2, timeout=0.01).lost == 0
+            report = udpulse.ping(*server.address, count=2, timeout=0.01)
+            while server.counters.received < 2:
+                pass
+            assert report.lost == 0
         """
     )
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
