@@ -13,9 +13,7 @@ from udpulse.events import OutageEnded
 
 host, port = sys.argv[1], int(sys.argv[2])
 duration = float(sys.argv[3]) if len(sys.argv) > 3 else None
-client = PingClient(
-    host, port, count=None, duration=duration, interval=0.02, timeout=0.3, outage_after=1
-)
+client = PingClient(host, port, count=None, duration=duration, interval=0.02, outage_after=1)
 with client:
     try:
         for event in client:

@@ -13,7 +13,7 @@ from udpulse import HeartbeatClient, PingClient
 
 async def watch(host: str, port: int) -> None:
     """Print each probe without an answer, and the loss at the end."""
-    client = PingClient(host, port, count=100, interval=0.01, timeout=0.2)
+    client = PingClient(host, port, count=100, interval=0.01)
     async for probe in client:
         if probe.verdict != "answered":
             print(f"{host}:{port} probe {probe.seq} {probe.verdict}", flush=True)

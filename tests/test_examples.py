@@ -41,7 +41,7 @@ def test_thirty_percent() -> None:
 
 def test_loss_bursts() -> None:
     with EchoServer(port=0, loss=LossPattern([False, True, True, False])) as server:
-        ended = run(script("loss_bursts.py"), *server.address, 0.3)
+        ended = run(script("loss_bursts.py"), *server.address, 1.0)
     assert ended.code == 0
     summary = ended.screen.index(next(line for line in ended.screen if " probes to " in line))
     assert summary > 0
@@ -72,9 +72,10 @@ def test_follow_fleet() -> None:
     with Program(script("follow_fleet.py"), "127.0.0.1", 0) as program:
         port = int(program.screen.until(r"listening on 127.0.0.1 (\d+)")[1])
         to = ("127.0.0.1", port)
-        crashing = HeartbeatClient(*to, name="crashes", interval=0.05, fail_at=8)
-        with crashing, HeartbeatClient(*to, name="stops", interval=0.05):
-            program.screen.until(r"[\d:]{8}  crashes  DOWN \(silence\): silent for \d\.\d s")
+        with HeartbeatClient(*to, name="stops", interval=0.05):
+            program.screen.until(r"[\d:]{8}  stops  up")
+            with HeartbeatClient(*to, name="crashes", interval=0.05, fail_at=8):
+                program.screen.until(r"[\d:]{8}  crashes  DOWN \(silence\): silent for \d\.\d s")
         program.screen.until(r"[\d:]{8}  stops  stopped")
         ended = program.interrupted()
     assert (ended.code, ended.notes) == (0, [])
