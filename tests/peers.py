@@ -282,20 +282,6 @@ def waiting(udp: socket.socket) -> list[bytes]:
         return found
 
 
-def ping(port: int, count: int, *, timeout: float = 1.0, sockets: int = 1) -> list[bytes | None]:
-    """Ping like the lab's client, from `sockets` sockets in turn; return the replies."""
-    replies: list[bytes | None] = []
-    with open_sockets(sockets) as senders:
-        for seq, udp in zip(range(1, count + 1), cycle(senders), strict=False):
-            udp.settimeout(timeout)
-            udp.sendto(f"Ping {seq} {time.time()}".encode(), ("127.0.0.1", port))
-            try:
-                replies.append(udp.recv(1024))
-            except TimeoutError:
-                replies.append(None)
-    return replies
-
-
 def written(template: str, when: datetime) -> str:
     """Return a message with the time filled in."""
     us = int(when.timestamp() * 1e6)

@@ -256,6 +256,7 @@ def test_a_reply_that_the_terminal_cannot_show_is_escaped() -> None:
             host,
             str(port),
             "--count=1",
+            "--timeout=30",
         ]
         environment = os.environ | {"PYTHONIOENCODING": "ascii"}
         with subprocess.Popen(program, stdout=subprocess.PIPE, env=environment) as process:

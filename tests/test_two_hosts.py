@@ -20,10 +20,10 @@ def _hosts() -> Iterator[None]:
 
 @pytest.mark.parametrize("bind", ["", SERVER.address], ids=["all interfaces", "one address"])
 def test_pings_cross(bind: str) -> None:
-    options = ("--loss", 0)
+    options, patient = ("--loss", 0), ("--timeout", 30)
     with Program("UDPPingerServer.py", bind, 0, *options, inside=SERVER.name) as server:
         to = (SERVER.address, server.listening())
-        client = run("UDPPingerClient.py", *to, "--count", 3, inside=CLIENT.name)
+        client = run("UDPPingerClient.py", *to, *patient, "--count", 3, inside=CLIENT.name)
         server.screen.until("b'PING 3 .*")
     replies = [f"PING {seq} T" for seq in (1, 2, 3)]
     assert shapes(client.screen) == pings(replies, SERVER.address)
