@@ -483,7 +483,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "opaque": "True or False",
         "max_multiplier": "1 to 2**32 - 1",
         "max_grace": "above 0 and below 9.2e9 seconds",
-        "expect": 'names of 1 to 255 bytes without blanks and ";"',
+        "expect": 'names of 1 to 255 bytes without blanks, control characters and ";"',
         "grace": "above 0 and below 9.2e9 seconds",
     },
 }

@@ -59,6 +59,15 @@ class ÜberError(Exception):
     """A name that is not ASCII."""
 
 
+class Incomparable:
+    """A value like an array, whose comparison has no truth value."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+
 ENDS: list[tuple[BaseException | None, list[str]]] = [
     (None, BYE),
     (KeyboardInterrupt(), BYE),
@@ -68,12 +77,18 @@ ENDS: list[tuple[BaseException | None, list[str]]] = [
     (SystemExit(0), BYE),
     (SystemExit(1), ["failed SystemExit"] * 3),
     (SystemExit("secret"), ["failed SystemExit"] * 3),
+    (SystemExit(0.0), ["failed SystemExit"] * 3),
+    (SystemExit(Incomparable()), ["failed SystemExit"] * 3),
     (KeyError("secret"), ["failed KeyError"] * 3),
     (ÜberError(), ["failed"] * 3),
 ]
 
 
-@pytest.mark.parametrize(("exception", "said"), ENDS, ids=repr)
+@pytest.mark.parametrize(
+    ("exception", "said"),
+    ENDS,
+    ids=[f"{type(end).__name__}-{at}" for at, (end, _) in enumerate(ENDS)],
+)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_block_says_how_it_was_left(
     ear: Ear, asynchronous: bool, exception: BaseException | None, said: list[str]
@@ -166,7 +181,7 @@ def test_a_dropped_client_warns_and_falls_silent(ear: Ear) -> None:
 
 
 PROGRAM = """
-import os, signal, sys
+import asyncio, gc, os, signal, sys
 from udpulse import HeartbeatClient
 client = HeartbeatClient("127.0.0.1", int(sys.argv[1]), interval=30)
 client.start()
@@ -178,10 +193,44 @@ sys.stdin.readline()
 TERMINATE = "signal.signal(signal.SIGTERM, lambda *_: sys.exit())\nos.kill(os.getpid(), 15)"
 
 
+# Some programs, such as those of tkinter, print the exception of a callback and go on.
+CALLBACK = """
+def call():
+    try:
+        raise LookupError("secret")
+    except LookupError as error:
+        sys.last_value = error
+call()
+"""
+
+NEVER_LEFT = """
+async def main():
+    await client.__aenter__()
+    raise LookupError("secret")
+asyncio.run(main())
+"""
+
+LOOP_ENDS = """
+async def main():
+    async with client:
+        await asyncio.Future()
+loop = asyncio.new_event_loop()
+task = loop.create_task(main())
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+del task, loop
+gc.collect()
+assert not client.running
+"""
+
+
 @pytest.mark.parametrize(
     ("end", "said"),
     [
         ("", BYE),
+        pytest.param(CALLBACK, BYE, id="callback"),
+        pytest.param(NEVER_LEFT, ["failed LookupError"] * 3, id="never left"),
+        pytest.param(LOOP_ENDS, BYE, id="loop ends"),
         ("sys.exit(3)", BYE),
         ("raise KeyboardInterrupt", BYE),
         ("raise LookupError('secret')", ["failed LookupError"] * 3),

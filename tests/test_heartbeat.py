@@ -249,6 +249,36 @@ def test_work_that_fails_is_no_progress(server: HeartbeatServer, how: str) -> No
         wait_for(server, udpulse.events.Recovered)
 
 
+def test_a_silence_lasts_until_the_work_is_done(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.01) as client:
+        client.busy(until=time.time() + 600)
+        wait_for(server, udpulse.events.Busy)
+        fail(client, "block", OSError())
+        with client.progress("restore"):
+            payload_with(server, rb";s=busy;\S*;f=1[; ]")
+        recovered = wait_for(server, udpulse.events.Recovered)
+        assert recovered.state == "busy"
+
+
+def test_a_coroutine_of_a_plain_function_is_awaited(server: HeartbeatServer) -> None:
+    with HeartbeatClient(*server.address, interval=0.01) as client:
+
+        async def work() -> int:
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            asyncio.run(client.progress()(lambda: work())())
+        payload_with(server, rb";f=1[; ]")
+
+
+def test_a_generator_function_is_not_decorated() -> None:
+    def work() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match=r"^progress\(\) cannot decorate a generator function"):
+        HeartbeatClient("127.0.0.1").progress()(work)
+
+
 def test_failures_are_counted(server: HeartbeatServer) -> None:
     with HeartbeatClient(*server.address, interval=0.01) as client:
         wait_for(server, udpulse.events.Heard)

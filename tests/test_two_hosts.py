@@ -177,7 +177,10 @@ options = {"broadcast": True} if sys.argv[2] else {}
 client = udpulse.HeartbeatClient(sys.argv[1], 12000, interval=0.05, name="caller", **options)
 with client:
     print(next(client).outcome, flush=True)
-    sys.stdin.read()
+    if sys.stdin.readline():
+        while client.heard_at is None:
+            next(client)
+        print("heard", flush=True)
 """
 
 
@@ -211,6 +214,7 @@ def test_beats_reach_a_group(bound: str, to: str, broadcast: bool) -> None:
             assert client.stdout is not None
             assert client.stdout.readline() == "sent\n"
             name, address = server.stdout.readline().split()
+            assert client.communicate("\n", timeout=20)[0] == "heard\n"
     assert name == "caller"
     assert (address == CLIENT.address) == (":" not in to)
 

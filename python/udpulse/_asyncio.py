@@ -183,7 +183,7 @@ async def enter(running: _R) -> _R:
     """Start `running`; a HeartbeatClient also watches the event loop."""
     await start(running)
     if isinstance(running, HeartbeatClient):
-        await watch(running)
+        watch(running)
     return running
 
 
@@ -193,8 +193,14 @@ async def leave(running: _Running, exception: BaseException | None = None) -> No
         unwatch(running)
         running._end(exception)
     running._begin_stop()
-    await _ended(running)
-    running.stop()  # joins threads that have ended
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass  # The coroutine is closed after the end of its loop, so it cannot wait.
+    else:
+        await asyncio.sleep(0)  # A cancelled watch ends meanwhile.
+        await _ended(running)
+    running.stop()  # joins threads, which have ended if it has waited
 
 
 async def finish(run: _Run[_Result]) -> _Result:

@@ -2596,7 +2596,7 @@ class HeartbeatClient:
     spread: the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
         to 0.5.
     name: the name that identifies this client to the server even if its address changes: 1 to 255
-        bytes without blanks and ";". None for no name.
+        bytes without blanks, control characters and ";". None for no name.
     stall_after: the time without `progress`, in seconds, after which beats report "stalled", counted
         from the start; None for never.
     multiplier: the number of intervals without a beat after which the server marks this client down,
@@ -2629,13 +2629,14 @@ class HeartbeatClient:
     number `count`, the end of the interpreter. If the block is left by an exception, or the
     interpreter ends with an uncaught one, the client sends its type, but not its text, and the
     server reports a failure. KeyboardInterrupt, GeneratorExit, asyncio.CancelledError and
-    SystemExit with code 0 or None are orderly. A simulated crash, a client with a format, a killed
-    process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
-    ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
+    SystemExit with code 0 or None are orderly, as is any SystemExit outside the block. A simulated
+    crash, a client with a format, a killed process and `os._exit` fall silent. So does an object
+    that is dropped while it beats, with a ResourceWarning. In a process forked from this one the
+    object is stopped and sends no beats.
 
     `async with` watches the running event loop: while the loop runs, it marks the progress of a task
     of its own, once per interval, or twice per `stall_after` if that is sooner. If the loop is
-    blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
+    blocked, or has ended before the block is left, the beats go on and report for how long.
 
     Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
     each Beat once it has left or failed, and Unheard, and ends with the last beat.
@@ -2697,7 +2698,7 @@ class HeartbeatClient:
     @property
     def name(self) -> str | None:
         """the name that identifies this client to the server even if its address changes: 1 to 255
-        bytes without blanks and ";". None for no name.
+        bytes without blanks, control characters and ";". None for no name.
         """
 
     @property
@@ -2778,8 +2779,8 @@ class HeartbeatClient:
         """Marks progress of the application: beats carry the time since the last mark. Any thread may
         call it.
 
-        task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks and
-            ";"; at most 64 names. The task whose last mark is oldest decides.
+        task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks,
+            control characters and ";"; at most 64 names. The task whose last mark is oldest decides.
 
         Returns a Progress, a context manager that marks progress at its end and a decorator that
         marks it after each call: `with beat.progress("poll"): ...`, `@beat.progress()`. Both mark

@@ -4,66 +4,48 @@ import asyncio
 import functools
 import inspect
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from udpulse._core import HeartbeatClient
 
-
-class _Watch:
-    """Ticks for a client while the event loop runs; stops the client if the loop ends first."""
-
-    def __init__(self) -> None:
-        self._wanted = True
-        # Weak, so that a dropped loop can free its task.
-        self._task: weakref.ref[asyncio.Task[None]] | None = None
-
-    async def start(self, client: HeartbeatClient) -> None:
-        self._task = weakref.ref(asyncio.create_task(self._run(client)))
-        try:
-            await asyncio.sleep(0)  # Let it start: a task cancelled before would not clean up.
-        except BaseException:
-            client.stop()
-            raise
-
-    async def _run(self, client: HeartbeatClient) -> None:
-        try:
-            while True:
-                client._tick()
-                await asyncio.sleep(client._tick_period)
-        finally:
-            if self._wanted:
-                client.stop()
-
-    def end(self) -> None:
-        self._wanted = False
-        if self._task is not None and (task := self._task()) is not None:
-            task.cancel()
+# Weak, so that a dropped loop can free its tasks.
+_watches: "WeakKeyDictionary[HeartbeatClient, weakref.ref[asyncio.Task[None]]]"
+_watches = WeakKeyDictionary()
 
 
-_watches: WeakKeyDictionary[HeartbeatClient, _Watch] = WeakKeyDictionary()
-
-
-async def watch(client: HeartbeatClient) -> None:
+def watch(client: HeartbeatClient) -> None:
     """Tick for `client` from the running event loop until `unwatch`."""
     unwatch(client)
-    _watches[client] = _Watch()
-    await _watches[client].start(client)
+    client._tick()
+    _watches[client] = weakref.ref(asyncio.create_task(_tick(client)))
+
+
+async def _tick(client: HeartbeatClient) -> None:
+    while True:
+        client._tick()
+        await asyncio.sleep(client._tick_period)
 
 
 def unwatch(client: HeartbeatClient) -> None:
     """Stop ticking for `client`."""
-    watch = _watches.pop(client, None)
-    if watch is not None:
-        watch.end()
+    watching = _watches.pop(client, None)
+    task = watching() if watching else None
+    if task is not None and not task.get_loop().is_closed():
+        task.cancel()
 
 
 def decorated(
     progress: AbstractContextManager[object], function: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Return `function`, plain or coroutine, wrapped to mark progress after each call."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            "progress() cannot decorate a generator function, whose calls end before its work "
+            "begins; write `with beat.progress():` in it"
+        )
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -73,9 +55,16 @@ def decorated(
 
         return wait
 
+    async def rest(result: Coroutine[Any, Any, object], block: ExitStack) -> object:
+        with block:
+            return await result
+
     @functools.wraps(function)
     def call(*args: object, **kwargs: object) -> object:
-        with progress:
-            return function(*args, **kwargs)
+        with ExitStack() as block:
+            block.enter_context(progress)
+            result = function(*args, **kwargs)
+            # Of a coroutine function inside a plain one.
+            return rest(result, block.pop_all()) if inspect.iscoroutine(result) else result
 
     return call

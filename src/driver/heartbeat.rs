@@ -27,14 +27,13 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
 }
 
 /// Starts a client of `endpoints`. Names are looked up while it runs, every `resolve_every_ns` and
-/// while their server cannot be reached. `broadcast` permits beats to broadcast addresses.
+/// while their server cannot be reached.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
 pub fn start_client(
     endpoints: Vec<Endpoint>,
     resolve_every_ns: Option<i64>,
-    broadcast: bool,
     config: ClientConfig,
 ) -> Result<Worker<Client>> {
     let addresses: Vec<_> =
@@ -50,7 +49,7 @@ pub fn start_client(
             Err(_) => (bind(Family::V4)?, false),
         }
     };
-    if broadcast {
+    if config.broadcast {
         socket.permit_broadcast()?;
     }
     let target = |address: Option<SocketAddr>| match address {

@@ -347,6 +347,7 @@ mod tests {
             fail_chance: 0.0,
             loss: 0.0,
             goodbye: false,
+            broadcast: false,
             seed: None,
             unheard_after: None,
             format: BeatFormat::Template(Template::heartbeat()),

@@ -408,7 +408,7 @@ pub(super) struct Names(pub(super) Vec<String>);
 
 impl Argument for Names {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = "names of 1 to 255 bytes without blanks and \";\"";
+        let allowed = "names of 1 to 255 bytes without blanks, control characters and \";\"";
         let read = |item: &Bound<'_, PyAny>| {
             let word: String = item.extract().map_err(|_| wrong_type(name, item, allowed))?;
             let valid = is_name(word.as_bytes());

@@ -90,7 +90,7 @@ macro_rules! client_options {
         /// to 0.5.
         spread: f64 = 0.0,
         /// the name that identifies this client to the server even if its address changes: 1 to 255
-        /// bytes without blanks and ";". None for no name.
+        /// bytes without blanks, control characters and ";". None for no name.
         name: Option<String> = None,
         /// the time without `progress`, in seconds, after which beats report "stalled", counted
         /// from the start; None for never.
@@ -145,13 +145,14 @@ client_options!(settings);
 /// number `count`, the end of the interpreter. If the block is left by an exception, or the
 /// interpreter ends with an uncaught one, the client sends its type, but not its text, and the
 /// server reports a failure. KeyboardInterrupt, GeneratorExit, asyncio.CancelledError and
-/// SystemExit with code 0 or None are orderly. A simulated crash, a client with a format, a killed
-/// process and `os._exit` fall silent. So does an object that is dropped while it beats, with a
-/// ResourceWarning. In a process forked from this one the object is stopped and sends no beats.
+/// SystemExit with code 0 or None are orderly, as is any SystemExit outside the block. A simulated
+/// crash, a client with a format, a killed process and `os._exit` fall silent. So does an object
+/// that is dropped while it beats, with a ResourceWarning. In a process forked from this one the
+/// object is stopped and sends no beats.
 ///
 /// `async with` watches the running event loop: while the loop runs, it marks the progress of a task
 /// of its own, once per interval, or twice per `stall_after` if that is sooner. If the loop is
-/// blocked, the beats go on and report for how long. If the loop ends before the block is left, the client stops.
+/// blocked, or has ended before the block is left, the beats go on and report for how long.
 ///
 /// Beats follow an absolute schedule; after a stall one beat is sent, not a burst. Iterating yields
 /// each Beat once it has left or failed, and Unheard, and ends with the last beat.
@@ -234,8 +235,8 @@ impl Drop for HeartbeatClient {
 pub(super) struct Progress {
     client: Py<HeartbeatClient>,
     task: Task,
-    /// The mark of the call that created it.
-    mark: Mark,
+    /// The mark of the call that created it, until it is withdrawn.
+    mark: Mutex<Option<Mark>>,
 }
 
 #[pymethods]
@@ -264,10 +265,12 @@ impl Progress {
 
     /// Forgets the task, which has ended: it need not make progress any more.
     fn finish(&self) {
-        self.client.get().progress.forget(&self.task);
+        self.client.get().progress.forget(&self.task, now().mono_ns);
     }
 
     /// Returns the function, wrapped to mark progress after each call.
+    ///
+    /// Raises TypeError if it is a generator function, whose calls end before its work begins.
     fn __call__<'py>(
         slf: Bound<'py, Self>,
         function: Bound<'py, PyAny>,
@@ -280,14 +283,19 @@ impl Progress {
 impl Progress {
     /// Withdraws the mark of the call that created it: the work is still to be done.
     fn withdraw(&self) {
-        self.client.get().progress.withdraw(&self.task, self.mark);
+        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let client = self.client.get();
+        if mark.is_some_and(|mark| client.progress.withdraw(&self.task, mark)) {
+            client.handle.prompt();
+        }
     }
 }
 
 impl HeartbeatClient {
     fn make(settings: Settings) -> PyResult<Self> {
         if let Some(name) = settings.name.as_ref().filter(|name| !is_name(name.as_bytes())) {
-            let allowed = format!("1 to {MAX_NAME} bytes without blanks and \";\"");
+            let allowed =
+                format!("1 to {MAX_NAME} bytes without blanks, control characters and \";\"");
             return Err(Error::argument("name", format!("'{name}'"), allowed).into());
         }
         if !(0.0..=0.5).contains(&settings.spread) {
@@ -329,6 +337,7 @@ impl HeartbeatClient {
             fail_chance: settings.fail_chance.0,
             loss: settings.loss.0,
             goodbye: settings.goodbye,
+            broadcast: settings.broadcast,
             unheard_after: settings.unheard_after.map(|count| count.0),
             seed: Some(settings.seed.0),
             format,
@@ -363,11 +372,10 @@ impl HeartbeatClient {
     /// Marks progress of `task` and ends an announced silence.
     fn mark(&self, task: &Task) -> PyResult<Mark> {
         self.declares("progress")?;
-        let now_ns = now().mono_ns;
-        let mark = self.progress.mark(task, now_ns).ok_or_else(|| {
+        let mark = self.progress.mark(task, now().mono_ns).ok_or_else(|| {
             Error::argument("task", "one more", format!("one of at most {MAX_TASKS} names"))
         })?;
-        if self.progress.end_silence(now_ns) {
+        if mark.ended_silence() {
             self.handle.prompt();
         }
         Ok(mark)
@@ -400,7 +408,7 @@ impl HeartbeatClient {
             self.progress.restart(now().mono_ns);
             let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
             let servers = self.servers().cloned().collect();
-            start_client(servers, resolve_every_ns, self.settings.broadcast, config)
+            start_client(servers, resolve_every_ns, config)
         })?;
         // Registers the end of the interpreter, at the first start.
         py.import("udpulse._ending")?;
@@ -507,9 +515,8 @@ impl HeartbeatClient {
                 return Err(Error::argument("failure", format!("'{word}'"), allowed).into());
             }
         };
-        if goodbye {
-            self.handle.look(py, |client| client.end(ending));
-        }
+        let ending = if goodbye { ending } else { Ending::Silent };
+        self.handle.look(py, |client| client.end(ending));
         self.handle.stop(py);
         Ok(())
     }
@@ -522,9 +529,9 @@ impl HeartbeatClient {
         exception: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        self.end(exception)?;
+        let ended = self.end(exception);
         self.handle.stop(py);
-        Ok(())
+        ended
     }
 
     /// Stops the object without blocking the event loop.
@@ -546,8 +553,8 @@ impl HeartbeatClient {
     /// Marks progress of the application: beats carry the time since the last mark. Any thread may
     /// call it.
     ///
-    /// task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks and
-    ///     ";"; at most 64 names. The task whose last mark is oldest decides.
+    /// task: the name of a task that makes progress by itself, 1 to 64 bytes without blanks,
+    ///     control characters and ";"; at most 64 names. The task whose last mark is oldest decides.
     ///
     /// Returns a Progress, a context manager that marks progress at its end and a decorator that
     /// marks it after each call: `with beat.progress("poll"): ...`, `@beat.progress()`. Both mark
@@ -568,12 +575,13 @@ impl HeartbeatClient {
             None => Task::Application,
             Some(name) if is_task(name.as_bytes()) => Task::Named(name.into_bytes().into()),
             Some(name) => {
-                let allowed = format!("1 to {MAX_WORD} bytes without blanks and \";\"");
+                let allowed =
+                    format!("1 to {MAX_WORD} bytes without blanks, control characters and \";\"");
                 return Err(Error::argument("task", format!("'{name}'"), allowed).into());
             }
         };
         let mark = slf.get().mark(&task)?;
-        Ok(Progress { client: slf.unbind(), task, mark })
+        Ok(Progress { client: slf.unbind(), task, mark: Mutex::new(Some(mark)) })
     }
 
     /// Announces a silence in an extra beat, sent immediately.

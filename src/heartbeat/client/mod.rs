@@ -1,7 +1,7 @@
 //! The heartbeat client: beats on an absolute schedule, with optional simulated faults.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct ClientConfig {
     pub loss: f64,
     /// Whether an orderly end says goodbye.
     pub goodbye: bool,
+    /// Whether beats may go to broadcast addresses.
+    pub broadcast: bool,
     /// Seed of these random choices; drawn by the system if `None`.
     pub seed: Option<u64>,
     /// Number of consecutive beats without a reply after which a server that replied before no
@@ -152,6 +154,8 @@ pub enum Ending {
     Orderly,
     /// An exception, with its type if that can be written in a beat.
     Failed(Option<Box<[u8]>>),
+    /// An end that is not reported.
+    Silent,
 }
 
 /// A server of a client.
@@ -171,6 +175,18 @@ struct Server {
 impl Server {
     fn has(&self, address: SocketAddr) -> bool {
         self.target.address().is_some_and(|own| canonical(own) == canonical(address))
+    }
+
+    /// Returns whether this is a group of servers, or may be one if `broadcast` is permitted, that
+    /// `address` may be one of.
+    fn may_contain(&self, address: SocketAddr, broadcast: bool) -> bool {
+        let Some(own) = self.target.address().map(canonical) else { return false };
+        let is_group = match own.ip() {
+            IpAddr::V6(ip) => ip.is_multicast(),
+            // The host's part of a broadcast address is all ones, of at least two bits.
+            IpAddr::V4(ip) => ip.is_multicast() || broadcast && ip.octets()[3] & 3 == 3,
+        };
+        is_group && own.port() == address.port()
     }
 }
 
@@ -281,10 +297,15 @@ impl Client {
         self.servers.iter().filter_map(|server| server.heard).max_by_key(|heard| heard.mono_ns)
     }
 
-    /// Chooses the farewell, unless one was chosen before.
+    /// Chooses the farewell, unless one was chosen before. A silent end has none, whatever was
+    /// chosen.
     pub fn end(&mut self, ending: Ending) {
-        if self.config.goodbye || ending != Ending::Orderly {
-            self.ending.get_or_insert(ending);
+        match ending {
+            Ending::Silent => self.ending = Some(ending),
+            Ending::Orderly if !self.config.goodbye => {}
+            _ => {
+                self.ending.get_or_insert(ending);
+            }
         }
     }
 
@@ -292,7 +313,8 @@ impl Client {
     /// be reported.
     fn has_farewell(&self) -> bool {
         let declares = matches!(self.config.format, BeatFormat::Declared { .. });
-        declares && self.seq > 0 && !self.done && self.ending.is_some() && self.goodbyes < GOODBYES
+        let reports = matches!(self.ending, Some(Ending::Orderly | Ending::Failed(_)));
+        declares && reports && self.seq > 0 && !self.done && self.goodbyes < GOODBYES
     }
 
     /// Queues the current beat or goodbye for all servers.
@@ -379,8 +401,10 @@ impl Client {
             return self.first_ns();
         }
         match &self.config.format {
-            BeatFormat::Declared { progress, .. } if progress.has_news() && !self.over => {
-                self.next_ns.min(self.last_ns.saturating_add(APART_NS))
+            BeatFormat::Declared { progress, .. } if !self.over => {
+                let soon_ns = self.last_ns.saturating_add(APART_NS);
+                let news_ns = progress.news_ns().map(|news_ns| news_ns.max(soon_ns));
+                news_ns.map_or(self.next_ns, |news_ns| news_ns.min(self.next_ns))
             }
             _ => self.next_ns,
         }
@@ -481,14 +505,17 @@ impl Machine for Client {
     fn on_datagram(&mut self, _: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.counters.received += 1;
         // Our boot id shows that the sender has read a beat of ours.
-        let is_reply = match self.config.format {
-            BeatFormat::Template(_) => true,
-            BeatFormat::Declared { .. } => {
-                self.boot.is_some() && wire::Beat::read(arrival.datagram).boot == self.boot
-            }
-        };
-        let mut servers = self.servers.iter_mut().filter(|_| is_reply);
-        if let Some(server) = servers.find(|server| server.has(arrival.from)) {
+        let is_declared = matches!(self.config.format, BeatFormat::Declared { .. });
+        let has_read = self.boot.is_some() && wire::Beat::read(arrival.datagram).boot == self.boot;
+        if is_declared && !has_read {
+            return None;
+        }
+        let (from, servers) = (arrival.from, &mut self.servers);
+        let index = servers.iter().position(|server| server.has(from)).or_else(|| {
+            let may_be = |server: &Server| server.may_contain(from, self.config.broadcast);
+            servers.iter().position(|server| is_declared && may_be(server))
+        });
+        if let Some(server) = index.and_then(|index| servers.get_mut(index)) {
             (server.heard, server.unanswered) = (Some(arrival.at()), 0);
             server.target.on_answer();
         }

@@ -17,6 +17,7 @@ fn config() -> ClientConfig {
         fail_chance: 0.0,
         loss: 0.0,
         goodbye: true,
+        broadcast: false,
         unheard_after: Some(3),
         seed: Some(1),
         format: BeatFormat::Template(Template::heartbeat()),
@@ -152,7 +153,7 @@ fn a_declared_beat_carries_the_application_status() {
     progress.announce_silence(3_500_000);
     let text = tick(&mut client, 3_000_000).unwrap();
     assert_eq!((beat(&text).busy_ns, beat(&text).status), (Some(500_000), Some(Status::Busy)));
-    assert!(progress.end_silence(3_400_000));
+    assert!(progress.mark(&Task::Application, 3_400_000).unwrap().ended_silence());
     progress.fail();
     let text = tick(&mut client, 4_000_000).unwrap();
     assert_eq!((beat(&text).busy_ns, beat(&text).boot), (None, Some(boot)));
@@ -185,16 +186,19 @@ fn an_announced_silence_and_its_end_are_sent_early_but_rate_limited() {
     let text = tick(&mut client, SECOND / 2).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).status), (Some(2), Some(Status::Busy)));
     assert_eq!(client.deadline(0), Some(SECOND), "the schedule is unchanged");
-    assert!(progress.end_silence(SECOND / 2 + 1));
-    assert!(!progress.end_silence(SECOND / 2 + 2), "it is over, which is not news");
-    assert_eq!(client.deadline(0), Some(SECOND / 2 + APART_NS));
-    let text = tick(&mut client, SECOND / 2 + APART_NS).unwrap();
+    assert!(progress.mark(&Task::Application, SECOND / 2 + 1).unwrap().ended_silence());
+    assert!(
+        !progress.mark(&Task::Application, SECOND / 2 + 2).unwrap().ended_silence(),
+        "it is over, which is not news"
+    );
+    assert_eq!(client.deadline(0), Some(SECOND / 2 + 1 + APART_NS), "it may be withdrawn");
+    let text = tick(&mut client, SECOND / 2 + 1 + APART_NS).unwrap();
     assert_eq!((beat(&text).reading.seq, beat(&text).busy_ns), (Some(3), None));
     assert_eq!(client.deadline(0), Some(SECOND));
     // A silence that has already run out needs no extra beat.
     progress.announce_silence(SECOND);
     tick(&mut client, SECOND);
-    assert!(!progress.end_silence(SECOND + 1));
+    assert!(!progress.mark(&Task::Application, SECOND + 1).unwrap().ended_silence());
     assert_eq!(client.deadline(0), Some(2 * SECOND));
 }
 
@@ -252,7 +256,22 @@ fn only_an_end_that_is_known_and_declared_is_told() {
     assert_eq!(told(super::tests::config(), 1, failed.clone()), 0, "its beats declare nothing");
     assert_eq!(told(ClientConfig { fail_at: Some(2), ..config() }, 2, failed.clone()), 0);
     let silent = || ClientConfig { goodbye: false, ..config() };
-    assert_eq!((told(silent(), 1, orderly), told(silent(), 1, failed)), (0, 3));
+    assert_eq!((told(silent(), 1, orderly.clone()), told(silent(), 1, failed)), (0, 3));
+    assert_eq!((told(config(), 1, Some(Ending::Silent)), told(config(), 1, orderly)), (0, 3));
+}
+
+#[test]
+fn a_silent_end_overrules_the_goodbye_after_the_last_beat() {
+    let config = ClientConfig { count: Some(1), ..declared(&Arc::default()) };
+    for told in 0..=2 {
+        let mut client = Client::new(config.clone());
+        for time in 0..=told {
+            assert!(tick(&mut client, time * APART_NS).is_some());
+        }
+        client.end(Ending::Silent);
+        client.end(Ending::Failed(None));
+        assert_eq!(farewell(&mut client), []);
+    }
 }
 
 #[test]
@@ -435,6 +454,40 @@ fn a_server_that_stops_replying_is_reported_once() {
         run(&mut client, beat * step);
     }
     assert_eq!(unheard(&mut client).len(), 1, "again");
+}
+
+#[test]
+fn a_reply_of_a_member_is_one_of_its_group() {
+    let member = server(9);
+    for (group, broadcast, heard) in [
+        ("239.1.2.3:12000", false, true),
+        ("[ff05::1:3]:12000", false, true),
+        ("198.18.0.255:12000", true, true),
+        ("198.18.0.255:12000", false, false),
+        ("198.18.0.254:12000", true, false),
+        ("198.18.0.255:12001", true, false),
+    ] {
+        let servers = vec![Target::from(group.parse::<SocketAddr>().unwrap())];
+        let config = ClientConfig { servers, broadcast, ..declared(&Arc::default()) };
+        let mut client = Client::new(config);
+        let text = tick(&mut client, 0).unwrap();
+        arrive(&mut client, at(10), member, b"HEARTBEAT;B=1 1");
+        assert_eq!(client.heard(), None, "the boot id is another's");
+        arrive(&mut client, at(20), member, text.as_bytes());
+        assert_eq!(client.heard().is_some(), heard, "{group}");
+    }
+    let servers = vec![Target::from(server(255)), Target::from(member)];
+    let both = ClientConfig { servers, broadcast: true, ..declared(&Arc::default()) };
+    let mut client = Client::new(both);
+    let text = tick(&mut client, 0).unwrap();
+    arrive(&mut client, at(20), member, text.as_bytes());
+    assert_eq!((client.servers[0].heard, client.servers[1].heard), (None, Some(at(20))));
+    let format = BeatFormat::Template(Template::heartbeat());
+    let servers = vec![Target::from(server(255))];
+    let mut lab = Client::new(ClientConfig { servers, broadcast: true, format, ..config() });
+    let text = tick(&mut lab, 0).unwrap();
+    arrive(&mut lab, at(20), member, text.as_bytes());
+    assert_eq!(lab.heard(), None, "nothing shows that a stranger has read its beats");
 }
 
 proptest! {
