@@ -438,8 +438,11 @@ impl Server {
         silence_ns: Option<i64>,
     ) {
         let ReceivedBeat { at, from, .. } = received;
+        if self.table.details(index).is_none_or(|details| details.moves.is_none()) {
+            return;
+        }
         let patience_ns = self.timeouts_ns(index).1;
-        let Some(details) = self.table.details_mut(index) else { return };
+        let details = self.table.details_or_default(index);
         let is_known = |rival: &Rival| rival.told && rival.is_alive(at.mono_ns);
         let Some(moves) = details.moves.as_mut() else { return };
         // Numbers tell more.
