@@ -2,7 +2,7 @@
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyType};
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
@@ -369,6 +369,15 @@ impl PingClient {
     fn finish(&self, py: Python<'_>) -> PyResult<PingReport> {
         self.handle.join(py)?;
         Ok(self.report(py))
+    }
+
+    /// Supports `PingClient[Probe]` in annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        event: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        class.py().import("types")?.getattr("GenericAlias")?.call1((class, event))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

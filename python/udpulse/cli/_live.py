@@ -31,11 +31,11 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def live(render: Render) -> Iterator[Callable[[], None]]:
+def live(render: Render, final: Render | None = None) -> Iterator[Callable[[], None]]:
     """Yield a function that draws what `render` returns, if enough time has passed.
 
-    Lines printed meanwhile go above the screen. It is erased at the end. Off a terminal nothing is
-    drawn.
+    Lines printed meanwhile go above the screen. At the end what `final` returns replaces it, or
+    nothing. Off a terminal nothing is drawn.
     """
     if not on_terminal():
         yield lambda: None
@@ -44,7 +44,8 @@ def live(render: Render) -> Iterator[Callable[[], None]]:
     from rich.live import Live
 
     console = Console(file=sys.stdout, force_terminal=True, highlight=False, markup=False)
-    with Live(console=console, auto_refresh=False, transient=True) as screen:
+    notes = sys.stderr is not None and sys.stderr.isatty()
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stderr=notes) as screen:
         size = console.size
         due = -float("inf")
 
@@ -62,3 +63,5 @@ def live(render: Render) -> Iterator[Callable[[], None]]:
             due = end + max(PERIOD, (end - start) * (1 / SHARE - 1))
 
         yield draw
+    if final is not None:
+        console.print(final(*console.size))

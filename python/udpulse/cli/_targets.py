@@ -15,8 +15,8 @@ Target = tuple[str, int]
 
 
 def targets(words: Iterable[str], file: str | None) -> list[Target]:
-    """Return the targets that the words of a command line and the lines of a file name."""
-    return [target for word in [*words, *lines(file)] for target in expand(word)]
+    """Return each target of a command line and of the lines of a file once."""
+    return [*dict.fromkeys(target for word in [*words, *lines(file)] for target in expand(word))]
 
 
 def lines(file: str | None) -> Iterator[str]:

@@ -31,3 +31,9 @@ def joined(address: tuple[str, int]) -> str:
 def milliseconds(seconds: float) -> str:
     """Format a duration in milliseconds, with a resolution of a microsecond."""
     return f"{1000 * seconds:.3f}"
+
+
+def short_milliseconds(seconds: float) -> str:
+    """Format a duration in milliseconds, in at most six characters up to a day."""
+    value = 1000 * seconds
+    return f"{value:.{3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0}f}"

@@ -1,6 +1,9 @@
 """`udpulse ping`."""
 
 import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -8,10 +11,20 @@ import click
 from udpulse import PingClient, PingReport, PingSweep, Probe
 from udpulse.cli import _parameters as types
 from udpulse.cli._follow import follow
+from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import arguments, option, options_of
+from udpulse.cli._ping_screens import (
+    ManyTargets,
+    OneTarget,
+    answers,
+    loss,
+    target_name,
+    totals,
+)
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
-from udpulse.cli._targets import targets
-from udpulse.cli._text import counted, joined, milliseconds, percent
+from udpulse.cli._strip import glyphs
+from udpulse.cli._targets import Target, targets
+from udpulse.cli._text import counted, joined, milliseconds
 from udpulse.cli._thresholds import Limits, RttLimit, rtt_limit
 from udpulse.events import OutageEnded, OutageStarted, PingEvent
 
@@ -78,51 +91,100 @@ def command(
     return lambda: ping_many(sweep, Screen(), limits, quiet=quiet, show_only=show_only)
 
 
-def ping_one(
-    client: "PingClient[PingEvent]", screen: Screen, limits: Limits, *, quiet: bool
-) -> int:
-    """Show each probe of one target, and the summary."""
+def ping_one(client: PingClient[PingEvent], screen: Screen, limits: Limits, *, quiet: bool) -> int:
+    """Show the probes of one target, and the summary."""
 
     def show(events: list[PingEvent]) -> None:
         for event in events:
-            if not quiet:
-                screen.show(event_line(event))
+            screen.show(event_line(event))
 
     def interim() -> None:
         screen.note(str(client.report()))
 
-    interrupted = follow(client, show, interim)
+    if quiet:
+        interrupted = follow(client, unseen, interim, events=False)
+    elif on_terminal():
+        view = OneTarget(client, silence, glyphs(sys.stdout.encoding))
+        with live(view.render, view.final) as draw:
+            interrupted = follow(client, lambda _: draw(), interim, events=False)
+    else:
+        interrupted = follow(client, show, interim)
     report = client.report()
     screen.show(str(report))
-    note_silence(report, screen)
+    for line in silence(report):
+        screen.note(line)
     return verdict([report], limits, screen, interrupted=interrupted)
 
 
 def ping_many(
     sweep: PingSweep, screen: Screen, limits: Limits, *, quiet: bool, show_only: str | None
 ) -> int:
-    """Show a line about each target when it has finished its round."""
+    """Show a line about each target when it has finished its round, and the totals."""
+    rounds = Rounds(sweep)
     width = max(len(joined(target)) for target in sweep.targets)
 
     def show(reports: list[PingReport]) -> None:
         for report in reports:
+            rounds.add(report)
             if show_only is None:
                 if not quiet:
                     screen.show(row(report, width))
             elif (show_only == "alive") == answers(report):
-                screen.show(name(report))
+                screen.show(target_name(report))
 
     def interim() -> None:
-        screen.note(totals(sweep.reports()))
+        screen.note(totals(rounds.reports()))
 
-    interrupted = follow(sweep, show, interim)
-    reports = sweep.reports()
+    if on_terminal() and not quiet and show_only is None:
+        probes = None if sweep.rounds is None else sweep.rounds * sweep.count
+        view = ManyTargets(rounds.reports, probes, reason, glyphs(sys.stdout.encoding))
+        with live(view.render, view.final) as draw:
+
+            def note(reports: list[PingReport]) -> None:
+                for report in reports:
+                    rounds.add(report)
+                draw()
+
+            interrupted = follow(sweep, note, interim)
+    else:
+        interrupted = follow(sweep, show, interim)
+    reports = rounds.reports()
     if show_only is None:
         screen.show(totals(reports))
     for report in reports:
         if report.unresolved:
-            screen.note(f"{name(report)}: {report.unresolved}")
+            screen.note(f"{target_name(report)}: {report.unresolved}")
     return verdict(reports, limits, screen, interrupted=interrupted)
+
+
+@dataclass
+class Rounds:
+    """The reports of a sweep's targets over all rounds."""
+
+    sweep: PingSweep
+    #: The sum of the finished rounds, and when the last of them started.
+    finished: dict[Target, PingReport] = field(default_factory=dict)
+    last: dict[Target, float | None] = field(default_factory=dict)
+
+    def add(self, report: PingReport) -> None:
+        """Add the report of a target that has finished a round."""
+        if self.sweep.rounds == 1 or report.target is None:
+            return
+        before = self.finished.get(report.target)
+        self.finished[report.target] = report if before is None else before + report
+        self.last[report.target] = report.started_at
+
+    def reports(self) -> list[PingReport]:
+        """Return the report of each target, the round in progress included."""
+        return [*map(self.whole, self.sweep.reports())]
+
+    def whole(self, current: PingReport) -> PingReport:
+        """Return the report of all rounds of a target."""
+        target = current.target
+        if target is None or target not in self.finished:
+            return current
+        finished = self.finished[target]
+        return finished if self.last[target] == current.started_at else finished + current
 
 
 def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interrupted: bool) -> int:
@@ -132,7 +194,7 @@ def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interr
     if interrupted and not any(report.sent > report.pending for report in reports):
         return INTERRUPTED
     lines = [
-        line if len(reports) == 1 else f"{name(report)}: {line}"
+        line if len(reports) == 1 else f"{target_name(report)}: {line}"
         for report in reports
         for line in limits.broken(report)
     ]
@@ -140,16 +202,6 @@ def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interr
         screen.note(line)
     silent = not any(map(answers, reports))
     return BROKEN if lines or silent or any(report.unresolved for report in reports) else 0
-
-
-def answers(report: PingReport) -> bool:
-    """Return whether a target answers."""
-    return report.answered + report.late > 0
-
-
-def name(report: PingReport) -> str:
-    """Return a report's target as people write it."""
-    return joined(report.target) if report.target else "-"
 
 
 def event_line(event: PingEvent) -> str:
@@ -167,35 +219,31 @@ def event_line(event: PingEvent) -> str:
 
 def row(report: PingReport, width: int) -> str:
     """Return the line about a target of many."""
-    rtt = report.rtt
-    times = [rtt.min, rtt.median, rtt.max]
+    times = [report.rtt.min, report.rtt.median, report.rtt.max]
     least, median, most = ("-" if time is None else milliseconds(time) for time in times)
-    loss = "-" if report.loss is None else percent(report.loss)
-    line = f"{name(report):<{width}}  {report.answered}/{report.sent}  loss {loss:<6}"
-    return f"{line}  min/median/max {least}/{median}/{most} ms{reason(report)}"
+    line = f"{target_name(report):<{width}}  {report.answered}/{report.sent}"
+    line += f"  loss {loss(report):<6}  min/median/max {least}/{median}/{most} ms"
+    why = reason(report)
+    return f"{line}  {why}" if why else line
 
 
 def reason(report: PingReport) -> str:
     """Return why a target does not answer, if that is known."""
     if report.unresolved:
-        return f"  {report.unresolved}"
+        return report.unresolved
     if report.refused:
-        return "  nothing listens there"
-    reasons = [*report.send_errors]
-    return f"  {reasons[0]}" if reasons else ""
+        return "nothing listens there"
+    return next(iter(report.send_errors), "")
 
 
-def totals(reports: list[PingReport]) -> str:
-    """Return the closing line about many targets."""
-    alive = sum(map(answers, reports))
-    return f"{counted(len(reports), 'target')}: {alive} alive, {len(reports) - alive} dead"
-
-
-def note_silence(report: PingReport, screen: Screen) -> None:
-    """Note what must listen at the far end if nothing answers."""
+def silence(report: PingReport) -> Iterator[str]:
+    """Yield what must listen at the far end if nothing answers."""
     if report.hint:
-        screen.note(report.hint)
+        yield report.hint
     elif report.target and report.sent > report.pending and not answers(report):
-        port = report.target[1]
-        screen.note(f"Nothing answers at {name(report)}. To start an echo server there:")
-        screen.note(f"  udpulse echo 0.0.0.0:{port}")
+        yield f"Nothing answers at {target_name(report)}. To start an echo server there:"
+        yield f"  udpulse echo 0.0.0.0:{report.target[1]}"
+
+
+def unseen(_: object) -> None:
+    """Show nothing."""
