@@ -299,7 +299,7 @@ def use_heartbeat() -> None:
             assert_type(client.heard_at, float | None)
             show(client.resolve_every, client.broadcast, client.unheard_after)
             use_peers(server)
-            client.stop(goodbye=True, failure="OutOfDisk")
+            client.stop(goodbye=True, failure=None)
         for event in server:
             assert_type(event, events.Event)
             use_event(event)
