@@ -442,6 +442,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "resolve_every": "above 0 and below 9.2e9 seconds",
         "wait_out": "True or False",
         "outage_after": "1 to 2**64 - 1",
+        "revisions": "True or False",
         "linger": "0 or more seconds",
     },
     udpulse.ping_many: SWEEP,

@@ -416,7 +416,7 @@ class TestOutages:
 
     def test_each_flow_has_its_own(self, silent: peers.Address) -> None:
         client = PingClient(*silent, count=6, flows=2, timeout=0.01, outage_after=2)
-        flows = [event.flow for event in client if not isinstance(event, udpulse.Probe)]
+        flows = [event.flow for event in client if isinstance(event, udpulse.events.OutageStarted)]
         report = client.report()
         assert sorted(flows) == [0, 1]
         assert [flow.outage_count for flow in report.flows] == [1, 1]

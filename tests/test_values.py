@@ -69,6 +69,7 @@ VALUES: list[Any] = [
     reports.Pause(start=1.0, end=2.0),
     reports.PingCounters(sent=2, answered=1, late=1),
     events.OutageStarted(start=1.0, lost=3),
+    events.Revised(probe=Probe(seq=1, verdict="late", rtt=0.1, sent_at=1000.0)),
     events.OutageEnded(start=1.0, end=2.0, lost=3, flow=1),
     Distribution([0.1, 0.2, 0.3]),
     Distribution(i * 1e-5 for i in range(5000)),
@@ -277,7 +278,7 @@ def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
     others = [*outages, *(event for event in mine if isinstance(event, ClientEvent))]
-    assert len(mine) == 20 + len(others) == 23
+    assert len(mine) == 20 + len(others) == 24
     assert all(isinstance(event, Event) != (event in others) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 

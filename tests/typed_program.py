@@ -125,12 +125,15 @@ def use_ping(address: Address) -> None:
 
 def use_outages(address: Address) -> None:
     """A ping that also yields outages."""
-    client = udpulse.PingClient(*address, count=2, outage_after=1)
+    client = udpulse.PingClient(*address, count=2, outage_after=1, revisions=True)
+    show(client.revisions)
     for event in client:
         assert_type(event, events.PingEvent)
         match event:
             case udpulse.Probe():
                 show(event.verdict)
+            case events.Revised(probe=probe):
+                show(probe.verdict)
             case events.OutageStarted(start=start, lost=lost, flow=flow):
                 show(start, lost, flow)
             case events.OutageEnded(start=start, end=end, lost=lost, flow=flow):

@@ -56,6 +56,7 @@ __all__ = [
     "Reordering",
     "Reply",
     "Restarted",
+    "Revised",
     "Runs",
     "Stalled",
     "Stopped",
@@ -64,6 +65,7 @@ __all__ = [
     "Unheard",
     "Uniform",
     "Up",
+    "_Lines",
     "_Waiter",
     "__version__",
     "_end_clients",
@@ -103,6 +105,29 @@ class _Waiter:
 
 def _restore(class_: type[_T], version: Any, state: Any, /) -> _T:
     """Restores an object from its pickled fields, or from bytes with its class's `_load`."""
+
+@final
+class _Lines:
+    """Lines of JSON on their way to a file: what an interrupted write leaves is written by the next."""
+
+    def __new__(cls, write: Callable[[bytes], int], wait: Callable[[], object]) -> Self: ...
+    @property
+    def probes(self) -> int:
+        """The number of probes among the lines so far."""
+
+    def put(self, line: bytes) -> None:
+        """Adds a line."""
+
+    def put_interval(self, from_ns: int, until_ns: int) -> None:
+        """Adds the line of an interval of probes."""
+
+    def put_summary(
+        self, target_index: int, report: PingReport, start_ns: int, events_dropped: int, state: str
+    ) -> None:
+        """Adds the last line about a target. `state` is JSON."""
+
+    def flush(self) -> None:
+        """Writes all lines."""
 
 @final
 class EchoServer:
@@ -354,6 +379,25 @@ class EchoServer:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
 
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
@@ -962,6 +1006,25 @@ class Link:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
+class Revised:
+    """A reply to a probe that was decided as lost, refused or unreachable: its verdict is now
+    "late" or, after an ICMP error, "answered".
+    """
+
+    __match_args__: Final = ("probe",)
+
+    def __new__(cls, *, probe: Probe) -> Self: ...
+    @property
+    def probe(self) -> Probe:
+        """The Probe with its new verdict and its rtt, also if it is late."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class Outage:
     """A run of consecutive probes of a flow without an answer in time, of at least `outage_after`
     probes (3 unless given).
@@ -1186,6 +1249,8 @@ class PingClient(Generic[_PingEvent]):
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
         1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
         report only.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
@@ -1205,8 +1270,8 @@ class PingClient(Generic[_PingEvent]):
     4. A reply without a number is attributed to the only pending probe and counted as guessed. If
        several are pending, it is foreign.
 
-    Iterating yields each Probe when it is decided and, with `outage_after`, OutageStarted and
-    OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
+    Iterating yields each Probe when it is decided, with `revisions` also Revised and with
+    `outage_after` OutageStarted and OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
     `linger` is over.
 
     Raises ValueError if an argument is out of range.
@@ -1239,6 +1304,7 @@ class PingClient(Generic[_PingEvent]):
         resolve_every: float | None = 60.0,
         wait_out: bool = False,
         outage_after: None = None,
+        revisions: Literal[False] = False,
         linger: float | None = None,
     ) -> PingClient[Probe]: ...
     @overload
@@ -1267,9 +1333,10 @@ class PingClient(Generic[_PingEvent]):
         family: Literal[4, 6] | None = None,
         resolve_every: float | None = 60.0,
         wait_out: bool = False,
-        outage_after: int | None,
+        outage_after: int | None = None,
+        revisions: bool = False,
         linger: float | None = None,
-    ) -> PingClient[Probe | OutageStarted | OutageEnded]: ...
+    ) -> PingClient[Probe | Revised | OutageStarted | OutageEnded]: ...
     @property
     def host(self) -> str:
         """the server's address or name. If a name has addresses of both families, the IPv4 address
@@ -1405,6 +1472,12 @@ class PingClient(Generic[_PingEvent]):
         """
 
     @property
+    def revisions(self) -> bool:
+        """whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
+        """
+
+    @property
     def outage_after(self) -> int | None:
         """the number of consecutive probes of a flow without an answer in time that make an outage,
         1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
@@ -1505,6 +1578,25 @@ class PingClient(Generic[_PingEvent]):
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
 
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
@@ -2109,6 +2201,15 @@ class PingReport:
     def __radd__(self, other: int, /) -> PingReport: ...
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
+    def _state(self, rows: bool, /) -> bytes:
+        """Returns what `_load` reads, without the kept probes unless `rows`."""
+
+    @staticmethod
+    def _restored(state: bytes, rows: list[list[tuple[Any, ...]]]) -> PingReport:
+        """Returns a report from its `_state` and the kept probes of each flow, in send order: each with
+        its number, send time in nanoseconds since the start, round-trip times, verdict and size.
+        """
+
     @staticmethod
     def _load(state: bytes) -> PingReport: ...
 
@@ -2137,6 +2238,7 @@ async def async_ping(
     resolve_every: float | None = 60.0,
     wait_out: bool = False,
     outage_after: int | None = None,
+    revisions: bool = False,
     linger: float | None = None,
 ) -> PingReport:
     """Pings a UDP echo server through the running event loop and returns the PingReport, like
@@ -2196,6 +2298,8 @@ async def async_ping(
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
         1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
         report only.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
@@ -2266,6 +2370,7 @@ def ping(
     resolve_every: float | None = 60.0,
     wait_out: bool = False,
     outage_after: int | None = None,
+    revisions: bool = False,
     linger: float | None = None,
 ) -> PingReport:
     """Pings a UDP echo server and returns the PingReport.
@@ -2327,6 +2432,8 @@ def ping(
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
         1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
         report only.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
 
@@ -2572,6 +2679,25 @@ class PingSweep:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
 
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
@@ -2918,6 +3044,25 @@ class HeartbeatClient:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
 
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""
@@ -3299,6 +3444,25 @@ class HeartbeatServer:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
 
     def _has_names(self) -> bool:
         """Returns whether a start waits for the system's resolver."""

@@ -25,6 +25,7 @@ from udpulse._core import (
     Probe,
     Recovered,
     Restarted,
+    Revised,
     Stalled,
     Stopped,
     Suspect,
@@ -33,7 +34,7 @@ from udpulse._core import (
     Up,
 )
 
-PingEvent: TypeAlias = Probe | OutageStarted | OutageEnded
+PingEvent: TypeAlias = Probe | Revised | OutageStarted | OutageEnded
 ClientEvent: TypeAlias = Beat | Unheard
 
 Event: TypeAlias = (
@@ -80,6 +81,7 @@ __all__ = [
     "PingEvent",
     "Recovered",
     "Restarted",
+    "Revised",
     "Stalled",
     "Stopped",
     "Suspect",

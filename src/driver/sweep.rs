@@ -105,6 +105,7 @@ mod tests {
             size: 64,
             flows: 1,
             keep: None,
+            probes: false,
             events: 0,
         };
         assert_eq!(groups_needed(&config(400, 1000.0), 8 << 20), 1);

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::ping::{Config, Counters, Event, Report, Schedule, Session, Verdict};
+use crate::ping::{Config, Counters, Event, Probe, Report, Schedule, Session, Verdict};
 use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
@@ -12,6 +12,7 @@ pub struct Flows {
     target: Target,
     sessions: Vec<Session>,
     events: Events<(usize, Event)>,
+    start: Stamp,
 }
 
 impl Flows {
@@ -21,7 +22,7 @@ impl Flows {
         let session =
             |flow| Session::new(Config { start: Some(start), ..share(config, flows, flow) });
         let sessions = (0..flows).map(session).collect();
-        Self { target, sessions, events: Events::new(config.events) }
+        Self { target, sessions, events: Events::new(config.events), start }
     }
 
     /// Returns the report of each flow; `ended` if the session was stopped.
@@ -33,6 +34,18 @@ impl Flows {
             ..session.flow_report(flow, ended)
         };
         (0..).zip(&self.sessions).map(report).collect()
+    }
+
+    /// Returns when the session started.
+    #[must_use]
+    pub fn start(&self) -> Stamp {
+        self.start
+    }
+
+    /// Returns the probes that are not decided yet, each with its flow.
+    pub fn undecided(&self) -> impl Iterator<Item = (usize, Probe)> {
+        let flows = self.sessions.iter().enumerate();
+        flows.flat_map(|(flow, session)| session.undecided().map(move |probe| (flow, probe)))
     }
 
     /// Returns the target's current address.
@@ -206,6 +219,7 @@ mod tests {
             fill: Fill::default(),
             keep: None,
             outage_after: None,
+            revisions: false,
             linger_ns: Some(0),
             events: 9,
         }

@@ -22,4 +22,4 @@ pub use report::{Counters, Report};
 pub use schedule::Schedule;
 pub use session::{Config, Event, Probe, Session, Verdict};
 pub use steps::WallSteps;
-pub use sweep::{Finished, Sweep, SweepConfig};
+pub use sweep::{Sweep, SweepConfig, SweepEvent};

@@ -283,6 +283,20 @@ impl Report {
         self.log.columns(self.started_ns.unwrap_or_default())
     }
 
+    /// Forgets the kept probes.
+    pub fn drop_rows(&mut self) {
+        self.log = ProbeLog::default();
+    }
+
+    /// Keeps these probes of a flow, in send order.
+    pub fn keep_rows(&mut self, flow: u8, rows: &[Row]) {
+        self.log = ProbeLog::new(None);
+        for row in rows {
+            self.log.push(*row);
+        }
+        self.log.end(flow);
+    }
+
     /// Returns how many probes are not kept.
     #[must_use]
     pub fn rows_dropped(&self) -> u64 {

@@ -9,7 +9,7 @@ use slab::Slab;
 
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
-use crate::ping::{Config, Fill, MIN_TOKEN_SIZE, Report, Schedule, Session, Verdict};
+use crate::ping::{Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Report, Schedule, Session, Verdict};
 use crate::time::NS_PER_SECOND;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit, canonical, on_ipv6};
 
@@ -28,6 +28,9 @@ const MAX_WAITING: usize = 1 << 20;
 
 /// The most names that are looked up together.
 const MAX_LOOKUPS: usize = 16;
+
+/// How many events of a session wait until its round is followed.
+const UNREAD: usize = 1 << 20;
 
 /// How many secrets to draw from the system together.
 const SECRETS: usize = 1024;
@@ -53,7 +56,9 @@ pub struct SweepConfig {
     pub flows: u32,
     /// How many of the last probes of a round to keep as columns; all if `None`.
     pub keep: Option<usize>,
-    /// How many finished rounds to keep for a reader.
+    /// Whether to report each probe as an event, too.
+    pub probes: bool,
+    /// How many events to keep for a reader.
     pub events: usize,
 }
 
@@ -84,16 +89,30 @@ pub struct Sweep {
     /// The number of lookups that have no result yet.
     looking_up: usize,
     secrets: Vec<u64>,
-    events: Events<Finished>,
+    events: Events<SweepEvent>,
 }
 
-/// The decided round of a target.
+/// An event for a reader.
 #[derive(Clone, Debug)]
-pub struct Finished {
-    /// The number of the target, from 0.
-    pub target: usize,
-    /// The report of each flow.
-    pub reports: Vec<Report>,
+pub enum SweepEvent {
+    /// The round of a target is decided.
+    Finished {
+        /// The number of the target, from 0.
+        target: usize,
+        /// The report of each flow.
+        reports: Vec<Report>,
+    },
+    /// An event of a session.
+    Probe {
+        /// The number of the target, from 0.
+        target: usize,
+        /// The number of the round, from 0.
+        round: u64,
+        /// The flow.
+        flow: usize,
+        /// The event.
+        event: Event,
+    },
 }
 
 /// The probes of one round to one target.
@@ -207,6 +226,17 @@ impl Sweep {
         self.labelled(target, reports)
     }
 
+    /// Returns the probes that are not decided yet, each with its target, round and flow.
+    pub fn undecided(&self) -> impl Iterator<Item = ((usize, u64, usize), Probe)> {
+        let flows = self.sessions.iter().enumerate();
+        flows.flat_map(move |(flow, sessions)| {
+            sessions.iter().flat_map(move |(round, session)| {
+                let Round { target, number, .. } = self.rounds[round];
+                session.undecided().map(move |probe| ((target, number, flow), probe))
+            })
+        })
+    }
+
     /// Adds the names of a target to its reports.
     fn labelled(&self, target: usize, mut reports: Vec<Report>) -> Vec<Report> {
         let (host, port, target) = &self.config.targets[target];
@@ -289,8 +319,9 @@ impl Sweep {
             fill: Fill::default(),
             keep: self.config.keep,
             outage_after: None,
+            revisions: self.config.probes,
             linger_ns: Some(0),
-            events: 0,
+            events: if self.config.probes { UNREAD } else { 0 },
         };
         let last = self.latest[target];
         let round = self.rounds.insert(Round { target, number, finished: false });
@@ -329,13 +360,18 @@ impl Sweep {
             Some(_) => self.config.targets[target].2.on_silence(),
             None => {}
         }
+        if self.config.probes {
+            while let Some(event) = self.sessions[flow][round].events().pop() {
+                self.events.push(SweepEvent::Probe { target, round: number, flow, event });
+            }
+        }
         if finished || !self.sessions.iter().all(|sessions| sessions[round].is_done(0)) {
             return;
         }
         self.rounds[round].finished = true;
         if self.events.wanted() {
             let reports = self.round_reports(round, true);
-            self.events.push(Finished { target, reports });
+            self.events.push(SweepEvent::Finished { target, reports });
         }
         if self.overdue.remove(&(target, number)).is_some() {
             self.forget(round);
@@ -403,7 +439,7 @@ fn key(address: SocketAddr) -> (IpAddr, u16) {
 }
 
 impl Machine for Sweep {
-    type Event = Finished;
+    type Event = SweepEvent;
 
     fn on_datagram(&mut self, socket: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.come_to(socket, arrival.read);
@@ -542,7 +578,7 @@ impl Machine for Sweep {
         self.due_ns(socket).is_none() && self.shares[socket].waiting.is_empty()
     }
 
-    fn events(&mut self) -> &mut Events<Finished> {
+    fn events(&mut self) -> &mut Events<SweepEvent> {
         &mut self.events
     }
 }
@@ -576,6 +612,7 @@ mod tests {
             size: 0,
             flows: 1,
             keep: None,
+            probes: false,
             events: 1000,
         }
     }
@@ -599,9 +636,17 @@ mod tests {
         targets.map(|target| sweep.take_reports(target)[0].counters).collect()
     }
 
+    /// Returns the next round that is decided: target and reports.
+    fn next_finished(sweep: &mut Sweep) -> Option<(usize, Vec<Report>)> {
+        std::iter::from_fn(|| sweep.events.pop()).find_map(|event| match event {
+            SweepEvent::Finished { target, reports } => Some((target, reports)),
+            SweepEvent::Probe { .. } => None,
+        })
+    }
+
     fn finished(sweep: &mut Sweep) -> Vec<(usize, Counters)> {
-        std::iter::from_fn(|| sweep.events.pop())
-            .map(|Finished { target, reports }| (target, reports[0].counters))
+        std::iter::from_fn(|| next_finished(sweep))
+            .map(|(target, reports)| (target, reports[0].counters))
             .collect()
     }
 
@@ -795,7 +840,7 @@ mod tests {
         assert!(sent(&mut sweep, 0).is_empty());
         assert!(sweep.lookups(at(0)).is_empty(), "it was looked up a moment ago");
         assert_eq!(sent(&mut sweep, 1000).len(), 1, "the other is pinged");
-        let Finished { target, reports } = sweep.events.pop().unwrap();
+        let (target, reports) = next_finished(&mut sweep).unwrap();
         let Report { counters, unresolved, target: given, address, .. } = &reports[0];
         assert_eq!((target, counters.send_failed, *address), (0, 1, None));
         assert_eq!(unresolved.as_deref(), Some("unknown"));
@@ -975,7 +1020,7 @@ mod tests {
             prop_assert_eq!(sends, expected);
             prop_assert!((0..sockets).all(|socket| sweep.is_done(socket)));
             let mut reported = vec![0; targets];
-            while let Some(Finished { target, reports }) = sweep.events.pop() {
+            while let Some((target, reports)) = next_finished(&mut sweep) {
                 let total = crate::ping::Flows::total(&reports);
                 let Counters { sent, answered, late, lost, received, duplicates, foreign, .. } =
                     total.counters;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,9 +13,10 @@ use crate::driver::{Next, Worker};
 use crate::error::reason;
 use crate::net::{Endpoint, Notifier, Receiver};
 use crate::python::error::{failed, not_started};
+use crate::python::jsonlines::{Lines, Recorded};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_each, wait, wait_until};
-use crate::{Error, Machine, Result};
+use crate::{Error, Machine, Result, Stamp};
 
 /// The worker of a Python object: none before the first start, then the most recent.
 pub(super) struct Handle<M: Machine> {
@@ -24,6 +25,8 @@ pub(super) struct Handle<M: Machine> {
     worker: Mutex<Option<Arc<Worker<M>>>>,
     /// Id of the process with a thread that is starting a worker; 0 if there is none.
     starting: AtomicU32,
+    /// Whether the events of the next worker become lines.
+    recorded: AtomicBool,
 }
 
 /// The right to start a worker, held by one thread at a time.
@@ -47,7 +50,8 @@ impl Drop for Starting<'_> {
 
 impl<M: Machine> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
-        Self { class, worker: Mutex::new(None), starting: AtomicU32::new(0) }
+        let (worker, starting) = (Mutex::new(None), AtomicU32::new(0));
+        Self { class, worker, starting, recorded: AtomicBool::new(false) }
     }
 
     /// Starts the worker created by `launch` for the addresses of `endpoints`, unless one runs.
@@ -199,6 +203,54 @@ impl<M: Machine> Handle<M> {
             std::iter::from_fn(|| machine.events().pop()).take(limit - 1).collect()
         });
         Ok(std::iter::once(first).chain(more).collect())
+    }
+
+    /// Waits for events until a deadline and adds a line for each pending one, at most `limit`, to
+    /// `lines`. Returns whether there may be more.
+    pub(super) fn record(
+        &self,
+        py: Python<'_>,
+        lines: &Lines,
+        limit: usize,
+        deadline_ns: i64,
+    ) -> PyResult<bool>
+    where
+        M: Recorded,
+    {
+        let running = self.is_running();
+        let events = self.next_batch(py, limit, deadline_ns)?;
+        let (start, more) = (self.start(py), running || !events.is_empty());
+        py.detach(|| lines.add::<M>(events, start));
+        Ok(more)
+    }
+
+    /// Adds lines for probes that are not decided.
+    pub(super) fn record_rest(&self, py: Python<'_>, lines: &Lines)
+    where
+        M: Recorded,
+    {
+        let start = self.start(py);
+        self.look(py, |machine| lines.add_rest(machine, start));
+    }
+
+    /// Makes the next worker report all events that lines need.
+    pub(super) fn record_all(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the events of the next worker become lines.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Returns the moment from which the times of lines count.
+    pub(super) fn start(&self, py: Python<'_>) -> Stamp
+    where
+        M: Recorded,
+    {
+        let Some(worker) = self.worker() else { return Stamp::default() };
+        let started = worker.started();
+        py.detach(|| worker.look(|machine| machine.start(started))).unwrap_or(started)
     }
 
     fn next_until(&self, py: Python<'_>, deadline_ns: i64) -> PyResult<Option<M::Event>> {
@@ -403,6 +455,46 @@ macro_rules! running_object {
                 let deadline_ns = timeout.map_or(i64::MAX, |timeout| timeout.deadline_ns());
                 let events = self.handle.next_batch(py, limit.0, deadline_ns)?;
                 Ok(events.into_iter().map(<$event>::from).collect())
+            }
+
+            /// Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+            /// most `limit`, to `lines`. Returns whether there may be more.
+            fn _record(
+                &self,
+                py: pyo3::Python<'_>,
+                lines: &crate::python::jsonlines::Lines,
+                limit: usize,
+                timeout: f64,
+            ) -> pyo3::PyResult<bool> {
+                let now_ns = crate::net::now().mono_ns;
+                let deadline_ns = crate::nanoseconds(timeout).map(|ns| now_ns.saturating_add(ns));
+                self.handle.record(py, lines, limit, deadline_ns.unwrap_or(i64::MAX))
+            }
+
+            /// Adds a line for each probe that is not decided to `lines`.
+            fn _record_rest(
+                &self,
+                py: pyo3::Python<'_>,
+                lines: &crate::python::jsonlines::Lines,
+            ) {
+                self.handle.record_rest(py, lines);
+            }
+
+            /// Makes the next start report all events that lines need.
+            fn _record_all(&self) {
+                self.handle.record_all();
+            }
+
+            /// The moment from which the times of lines count, in nanoseconds since the Unix epoch.
+            #[getter]
+            fn _start_ns(&self, py: pyo3::Python<'_>) -> i64 {
+                self.handle.start(py).wall_ns
+            }
+
+            /// The time since that moment, in nanoseconds.
+            #[getter]
+            fn _elapsed_ns(&self, py: pyo3::Python<'_>) -> i64 {
+                crate::net::now().mono_ns.saturating_sub(self.handle.start(py).mono_ns)
             }
 
             /// Returns an asynchronous iterator on the running event loop; starts the object if it

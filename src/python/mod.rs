@@ -13,6 +13,8 @@ mod field;
 mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
+mod json;
+mod jsonlines;
 mod link;
 mod options;
 mod outages;
@@ -21,6 +23,7 @@ mod ping_client;
 mod ping_many;
 mod ping_report;
 mod probe;
+mod report_line;
 mod value;
 mod wait;
 
@@ -46,6 +49,8 @@ mod _core {
     #[pymodule_export]
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]
+    use super::jsonlines::Lines;
+    #[pymodule_export]
     use super::link::{
         Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, RateLimit, Reordering,
         Uniform,
@@ -61,7 +66,7 @@ mod _core {
     #[pymodule_export]
     use super::ping_report::{PingCounters, PingReport};
     #[pymodule_export]
-    use super::probe::Probe;
+    use super::probe::{Probe, Revised};
 
     #[pymodule_export]
     use super::value::restore;

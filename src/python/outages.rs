@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::python::probe::Probe;
+use crate::python::probe::{Probe, Revised};
 use crate::python::value::value;
 use crate::{ping, seconds};
 
@@ -79,6 +79,7 @@ value! {
 #[derive(IntoPyObject)]
 pub(super) enum PingEvent {
     Probe(Probe),
+    Revised(Revised),
     OutageStarted(OutageStarted),
     OutageEnded(OutageEnded),
 }
@@ -87,6 +88,9 @@ impl From<(usize, ping::Event)> for PingEvent {
     fn from((flow, event): (usize, ping::Event)) -> Self {
         let outage = match event {
             ping::Event::Probe(probe) => return Self::Probe((flow, probe).into()),
+            ping::Event::Revised(probe) => {
+                return Self::Revised(Revised { probe: (flow, probe).into() });
+            }
             ping::Event::Outage(outage) => outage,
         };
         let (start, lost, flow) = (seconds(outage.start_ns), outage.lost, flow as u64);

@@ -103,6 +103,9 @@ macro_rules! ping_options {
         /// 1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
         /// report only.
         outage_after: Option<Count> = None,
+        /// whether iterating also yields Revised: a probe that was answered after its verdict, most
+        /// often one that counted as lost.
+        revisions: bool = False,
         /// the time to listen for late replies and duplicates after the last probe was decided, in
         /// seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
         linger: Option<Patience> = None,
@@ -234,6 +237,7 @@ impl Settings {
             fill: self.fill.clone(),
             keep: self.keep.rows(),
             outage_after: self.outage_after.map(|count| count.0),
+            revisions: self.revisions,
             linger_ns: self.linger.map(Patience::ns),
             events: UNREAD,
         })
@@ -287,8 +291,8 @@ impl Settings {
 /// 4. A reply without a number is attributed to the only pending probe and counted as guessed. If
 ///    several are pending, it is foreign.
 ///
-/// Iterating yields each Probe when it is decided and, with `outage_after`, OutageStarted and
-/// OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
+/// Iterating yields each Probe when it is decided, with `revisions` also Revised and with
+/// `outage_after` OutageStarted and OutageEnded of `udpulse.events`. It ends with the session: when the last probe is decided and
 /// `linger` is over.
 ///
 /// Raises ValueError if an argument is out of range.
@@ -337,7 +341,9 @@ impl PingClient {
         let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         self.handle.launch(py, self.endpoints(), |targets| {
             let server = (&self.endpoint, targets[0]);
-            driver::ping::start(server, resolve_every_ns, &socket, self.config.clone(), flows)
+            let mut config = self.config.clone();
+            config.revisions |= self.handle.is_recorded();
+            driver::ping::start(server, resolve_every_ns, &socket, config, flows)
         })
     }
 }

@@ -5,10 +5,11 @@ use pyo3::prelude::*;
 
 use crate::driver;
 use crate::net::{Endpoint, Family};
-use crate::ping::{Finished, MIN_TOKEN_SIZE, Report, Sweep, SweepConfig};
+use crate::ping::{MIN_TOKEN_SIZE, Report, Sweep, SweepConfig, SweepEvent};
 use crate::python::args::{Argument, Int, Keep, Remotes, Seconds, number, wrong_value};
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::options::options;
+use crate::python::outages::PingEvent;
 use crate::python::ping_report::PingReport;
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
@@ -20,6 +21,9 @@ const MAX_TARGETS: usize = 1 << 20;
 /// Maximum number of probes in the reports that wait for an iterating reader, who gets at least one
 /// report of each target: a report may keep a row for each of its probes.
 const UNREAD: u64 = 65_536;
+
+/// Maximum number of probes that wait to become lines.
+const UNREAD_PROBES: usize = 65_536;
 
 /// How many reports are read together, so that the sweep's threads wait for milliseconds only.
 const TOGETHER: usize = 1024;
@@ -166,11 +170,22 @@ pub(super) struct PingSweep {
 }
 
 sweep_options!(class PingSweep);
-running_object!(PingSweep: PingReport);
+running_object!(PingSweep: Item);
 
-impl From<Finished> for PingReport {
-    fn from(finished: Finished) -> Self {
-        Self::of_flows(finished.reports)
+/// An item of an iteration: a report, and probes only of a sweep whose events become lines.
+#[derive(IntoPyObject)]
+#[expect(clippy::large_enum_variant, reason = "almost all are reports")]
+pub(super) enum Item {
+    Report(PingReport),
+    Event(PingEvent),
+}
+
+impl From<SweepEvent> for Item {
+    fn from(event: SweepEvent) -> Self {
+        match event {
+            SweepEvent::Finished { reports, .. } => Self::Report(PingReport::of_flows(reports)),
+            SweepEvent::Probe { flow, event, .. } => Self::Event((flow, event).into()),
+        }
     }
 }
 
@@ -200,6 +215,7 @@ impl PingSweep {
         let Settings { count, rounds, rate, timeout, size, keep, flows, .. } = &self.settings;
         let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         let endpoints = &self.settings.targets.0;
+        let probes = self.handle.is_recorded();
         self.handle.launch_any(py, endpoints, |found| {
             let config = SweepConfig {
                 targets: Vec::new(), // set after name resolution
@@ -211,7 +227,12 @@ impl PingSweep {
                 size: size.0,
                 flows: flows.0,
                 keep: keep.rows(),
-                events: if self.iterable { self.settings.unread() } else { 0 },
+                probes,
+                events: match self.iterable {
+                    true if probes => self.settings.unread() + UNREAD_PROBES,
+                    true => self.settings.unread(),
+                    false => 0,
+                },
             };
             driver::sweep::start(endpoints, found, resolve_every_ns, config)
         })

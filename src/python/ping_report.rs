@@ -15,10 +15,12 @@ use crate::ping::{Counters, Flows, Report, Row, Verdict, describe};
 use crate::python::args::{Int, items, wrong_type};
 use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
+use crate::python::json::{Items, Members, Object};
 use crate::python::options::{Given, given};
 use crate::python::outages::{Outage, Pause};
 use crate::python::path::{AddressChange, HeaderField};
 use crate::python::probe::Probe;
+use crate::python::report_line::describe_report;
 use crate::python::value::{Address, Pickle, address, attributes, pickle, value};
 use crate::seconds;
 use crate::wire::MAX_DATAGRAM;
@@ -135,6 +137,26 @@ impl PingReport {
         // A million of these must not keep the memory of a second report.
         Self::new(flows.pop().unwrap_or_default())
     }
+}
+
+impl PingReport {
+    /// Adds the attributes to a line; times count from `start_ns`.
+    pub(super) fn describe(&self, start_ns: i64, line: &mut Object<'_>) {
+        describe_report(&self.report, start_ns, line);
+        let flow =
+            |report| Members(move |flow: &mut Object<'_>| describe_report(report, start_ns, flow));
+        line.add("hint", self.hint()).add("flows", Items(self.flows.iter().map(flow)));
+    }
+}
+
+/// Returns a host and a port as text.
+pub(super) fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Returns the source of timestamps.
+pub(super) fn timestamps(report: &Report) -> &'static str {
+    if report.kernel_rtt.count() > 0 { "kernel" } else { "user" }
 }
 
 impl PartialEq for PingReport {
@@ -378,7 +400,7 @@ impl PingReport {
     /// The source of timestamps: "kernel" if any reply has the kernel's, otherwise "user".
     #[getter]
     fn timestamps(&self) -> &'static str {
-        if self.report.kernel_rtt.count() > 0 { "kernel" } else { "user" }
+        timestamps(&self.report)
     }
 
     /// The actual minus the intended send time of each probe. Empty for stop-and-wait.
@@ -656,10 +678,8 @@ impl PingReport {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Pickle<'py>> {
-        // The whole follows from the flows.
-        let Self { report, flows, .. } = slf.get();
-        let state = if flows.is_empty() { pack(&vec![report.clone()]) } else { pack(flows) };
-        pickle(slf.get_type(), PyBytes::new(slf.py(), &state).into_any())
+        let state = slf.get().state(slf.py(), true);
+        pickle(slf.get_type(), state.into_any())
     }
 
     #[staticmethod]
@@ -667,6 +687,39 @@ impl PingReport {
         let reports = unpack::<Vec<Report>>(state).filter(|reports| !reports.is_empty());
         let damaged = || PyValueError::new_err("the pickle of this PingReport is damaged");
         reports.map(Self::of_flows).ok_or_else(damaged)
+    }
+
+    /// Returns what `_load` reads, without the kept probes unless `rows`.
+    #[pyo3(name = "_state")]
+    fn state<'py>(&self, py: Python<'py>, rows: bool) -> Bound<'py, PyBytes> {
+        // The whole follows from the flows.
+        let mut flows = self.flows.clone();
+        if flows.is_empty() {
+            flows.push(self.report.clone());
+        }
+        if !rows {
+            flows.iter_mut().for_each(Report::drop_rows);
+        }
+        PyBytes::new(py, &pack(&flows))
+    }
+
+    /// Returns a report from its `_state` and the kept probes of each flow, in send order: each with
+    /// its number, send time in nanoseconds since the start, round-trip times, verdict and size.
+    #[staticmethod]
+    fn _restored(state: &[u8], rows: Vec<Vec<RawRow>>) -> PyResult<Self> {
+        let damaged = || PyValueError::new_err("the state of this PingReport is damaged");
+        let mut flows = unpack::<Vec<Report>>(state).ok_or_else(damaged)?;
+        if flows.is_empty() || flows.len() != rows.len() {
+            return Err(damaged());
+        }
+        for ((number, flow), rows) in (0..).zip(&mut flows).zip(rows) {
+            let started_ns = flow.started_ns.unwrap_or_default();
+            let rows =
+                rows.into_iter().map(|row| row_of(row, started_ns)).collect::<Option<Vec<_>>>();
+            let rows = rows.filter(|rows| rows.len() as u64 <= flow.counters.sent);
+            flow.keep_rows(number, &rows.ok_or_else(damaged)?);
+        }
+        Ok(Self::of_flows(flows))
     }
 
     fn __str__(&self) -> String {
@@ -713,8 +766,21 @@ impl PingReport {
     }
 }
 
+/// A probe from a line: number, send time, round-trip times, verdict, size.
+type RawRow = (u64, i64, Option<i64>, Option<i64>, String, u16);
+
+fn row_of(
+    (seq, since_ns, rtt_ns, kernel_rtt_ns, verdict, size): RawRow,
+    started_ns: i64,
+) -> Option<Row> {
+    let (_, verdict) = *Verdict::ALL.iter().find(|(word, _)| *word == verdict)?;
+    let sound = rtt_ns.is_none_or(|ns| ns >= 0) && kernel_rtt_ns.is_none_or(|ns| ns >= 0);
+    let sent_ns = started_ns.checked_add(since_ns)?;
+    sound.then_some(Row { seq, sent_ns, rtt_ns, kernel_rtt_ns, verdict, size })
+}
+
 /// Returns the reasons of failed sends, with their counts.
-fn send_errors(report: &Report) -> BTreeMap<String, u64> {
+pub(super) fn send_errors(report: &Report) -> BTreeMap<String, u64> {
     let text = |code| match code {
         0 => "The send buffer stayed full".to_owned(),
         _ => reason(&io::Error::from_raw_os_error(code)),
@@ -739,11 +805,8 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
         (counters.pending, "pending"),
     ]);
     let probes = if counters.sent == 1 { "probe" } else { "probes" };
-    let to = match &report.target {
-        Some((host, port)) if host.contains(':') => format!(" to [{host}]:{port}"),
-        Some((host, port)) => format!(" to {host}:{port}"),
-        None => String::new(),
-    };
+    let to = report.target.as_ref().map(|(host, port)| format!(" to {}", joined(host, *port)));
+    let to = to.unwrap_or_default();
     let mut lines = vec![format!("{} {probes}{to}: {verdicts}", counters.sent)];
     if verdicts.is_empty() {
         lines = vec![format!("no probes{to}")];

@@ -37,6 +37,16 @@ value! {
     }
 }
 
+value! {
+    /// A reply to a probe that was decided as lost, refused or unreachable: its verdict is now
+    /// "late" or, after an ICMP error, "answered".
+    Revised in "udpulse.events" {
+        *,
+        /// The Probe with its new verdict and its rtt, also if it is late.
+        probe: Probe,
+    }
+}
+
 impl From<(usize, ping::Probe)> for Probe {
     fn from((flow, probe): (usize, ping::Probe)) -> Self {
         Self {

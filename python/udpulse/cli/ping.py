@@ -26,7 +26,7 @@ from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
 from udpulse.cli._text import counted, joined, milliseconds
 from udpulse.cli._thresholds import Limits, RttLimit, rtt_limit
-from udpulse.events import OutageEnded, OutageStarted, PingEvent
+from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
 
 EPILOG = """\b
 Examples:
@@ -211,6 +211,8 @@ def event_line(event: PingEvent) -> str:
             where = f"flow {flow} seq {seq}" if flow else f"seq {seq}"
             result = verdict if rtt is None else f"{milliseconds(rtt)} ms"
             return f"{where}: {result}{' (guessed)' if guessed else ''}"
+        case Revised(probe=probe):
+            return f"{event_line(probe)} ({probe.verdict})"
         case OutageStarted(flow=flow):
             return f"outage of flow {flow}" if flow else "outage"
         case OutageEnded(start=start, end=end, lost=lost):

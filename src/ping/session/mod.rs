@@ -57,6 +57,8 @@ pub struct Config {
     pub keep: Option<usize>,
     /// How many consecutive probes without an answer in time are an outage to report as an event.
     pub outage_after: Option<u64>,
+    /// Whether to report revised verdicts as events.
+    pub revisions: bool,
     /// How long to listen after the last probe was decided; if `None`, one timeout if a probe is
     /// lost.
     pub linger_ns: Option<i64>,
@@ -69,6 +71,8 @@ pub struct Config {
 pub enum Event {
     /// A probe was decided.
     Probe(Probe),
+    /// A reply revised the verdict of a decided probe.
+    Revised(Probe),
     /// An outage began, or ended if it has an end.
     Outage(Outage),
 }
@@ -123,6 +127,8 @@ pub struct Probe {
     pub reply: Option<Box<[u8]>>,
     /// Whether the reply has no number: it was attributed to the only pending probe.
     pub guessed: bool,
+    /// Its payload in bytes.
+    pub size: u16,
 }
 
 /// A ping session as a state machine.
@@ -184,6 +190,20 @@ impl Record {
     /// Returns the start of its timeout: more tries to leave grant no more time.
     fn timed_from_ns(&self) -> i64 {
         if self.silence == Verdict::SendFailed { self.due_ns } else { self.at.mono_ns }
+    }
+
+    /// Returns the probe as an event shows it.
+    fn probe(&self, seq: u64, reply: Option<&[u8]>) -> Probe {
+        Probe {
+            seq,
+            sent_at: self.at,
+            verdict: self.verdict,
+            rtt_ns: self.rtt_ns,
+            kernel_rtt_ns: self.kernel_rtt_ns,
+            reply: reply.map(shown),
+            guessed: self.guessed,
+            size: self.size,
+        }
     }
 }
 
@@ -383,7 +403,7 @@ impl Session {
             self.report.counters.guessed += u64::from(guessed);
             self.decide(seq, verdict, Some(datagram));
         } else {
-            self.revise(seq, verdict);
+            self.revise(seq, verdict, datagram);
         }
         self.expire(i64::MIN);
     }
@@ -392,30 +412,25 @@ impl Session {
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
-        let Record { at: sent_at, rtt_ns, kernel_rtt_ns, guessed, .. } = *probe;
+        let probe = *probe;
         self.last_verdict = Some(verdict);
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
-            let reply = reply.map(shown);
-            self.events.push(Event::Probe(Probe {
-                seq,
-                sent_at,
-                verdict,
-                rtt_ns,
-                kernel_rtt_ns,
-                reply,
-                guessed,
-            }));
+            self.events.push(Event::Probe(probe.probe(seq, reply)));
         }
     }
 
     /// Revises the verdict of a probe that was given up: it was answered.
-    fn revise(&mut self, seq: u64, verdict: Verdict) {
+    fn revise(&mut self, seq: u64, verdict: Verdict, reply: &[u8]) {
         let Some(probe) = self.remembered(seq) else { return };
         let before = std::mem::replace(&mut probe.verdict, verdict);
+        let probe = *probe;
         *self.report.counters.of(before) -= 1;
         *self.report.counters.of(verdict) += 1;
+        if self.config.revisions {
+            self.events.push(Event::Revised(probe.probe(seq, Some(reply))));
+        }
     }
 
     /// Expires probes that had timed out at `now_ns`. Adds those that no reply in time can revise to
@@ -509,6 +524,11 @@ impl Session {
     fn pending(&self) -> impl Iterator<Item = (u64, &Record)> {
         let later = (self.decided + 1..).zip(self.probes.iter().skip(self.first_undecided()));
         later.filter(|(_, probe)| probe.verdict == Verdict::Pending)
+    }
+
+    /// Returns the probes that are not decided yet.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = Probe> {
+        self.pending().map(|(seq, probe)| probe.probe(seq, None))
     }
 
     fn remembered(&mut self, seq: u64) -> Option<&mut Record> {

@@ -31,6 +31,7 @@ fn config(count: u64) -> Config {
         fill: Fill::default(),
         keep: None,
         outage_after: None,
+        revisions: false,
         linger_ns: Some(0),
         events: 9,
     }
@@ -67,7 +68,7 @@ fn verdicts(session: &mut Session) -> Vec<(u64, Verdict)> {
     let events = std::iter::from_fn(|| session.events.pop());
     let verdict = |event| match event {
         Event::Probe(probe) => Some((probe.seq, probe.verdict)),
-        Event::Outage(_) => None,
+        Event::Revised(_) | Event::Outage(_) => None,
     };
     events.filter_map(verdict).collect()
 }
@@ -558,7 +559,7 @@ fn told_outages(session: &mut Session) -> Vec<Outage> {
     let events = std::iter::from_fn(|| session.events.pop());
     let outage = |event| match event {
         Event::Outage(outage) => Some(outage),
-        Event::Probe(_) => None,
+        Event::Probe(_) | Event::Revised(_) => None,
     };
     events.filter_map(outage).collect()
 }

@@ -1,0 +1,460 @@
+"""Runs as lines of JSON: `write` records a running object, `read` reads it back.
+
+docs/json.md has the keys of each line, and `schema.json` beside this module is their JSON Schema.
+"""
+
+import binascii
+import inspect
+import io
+import json
+import math
+import os
+import select
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from functools import partial
+from typing import IO, Any, NoReturn, TypeAlias
+
+from udpulse import events
+from udpulse._core import (
+    Beat,
+    EchoServer,
+    Fate,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+    PingReport,
+    PingSweep,
+    Reply,
+    Unheard,
+    __version__,
+    _Lines,
+)
+
+__all__ = ["Result", "Running", "read", "write"]
+
+Running: TypeAlias = PingClient | PingSweep | EchoServer | HeartbeatServer | HeartbeatClient
+Result: TypeAlias = (
+    PingReport | list[PingReport] | list[Fate] | list[events.Event] | list[events.ClientEvent]
+)
+
+SCHEMA = 1
+
+# The format of a report's state.
+STATE = 1
+
+COMMANDS: dict[type, str] = {
+    PingClient: "ping",
+    PingSweep: "sweep",
+    EchoServer: "echo",
+    HeartbeatServer: "watch",
+    HeartbeatClient: "beat",
+}
+
+# Lines that are written together, and the time between two writes, in seconds: a line waits no
+# longer, and a system call does not cost more than the lines.
+TOGETHER = 16384
+REST = 0.01
+
+NS = 1_000_000_000
+
+
+def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = None) -> None:
+    """Start a running object, write its output as lines of JSON until it ends, and stop it.
+
+    running: a PingClient, PingSweep, EchoServer, HeartbeatServer or HeartbeatClient that does not
+        run.
+    file: a text or binary file. If it has a descriptor, lines go to that.
+    every: the time between `interval` lines, in seconds; None for none.
+
+    `stop`, from any thread or signal handler, and Ctrl-C end it: the lines that remain and the
+    summary are still written, and KeyboardInterrupt is raised after that. Another one ends it
+    immediately.
+
+    Raises ValueError if an argument is out of range, BrokenPipeError if the reader of the file has
+    left, and the errors of `start`.
+    """
+    if running.running:
+        raise ValueError("running must not run yet: write() starts it")
+    if every is not None and not 0 < every < math.inf:
+        raise ValueError(f"every must be a number of seconds above 0, not {every!r}")
+    lines = _Lines(*writer(file))
+    running._record_all()
+    interrupt = None
+    with running:
+        recording = Recording(running, lines, every)
+        try:
+            recording.begin()
+            recording.follow()
+        except KeyboardInterrupt as error:
+            interrupt = error
+        running.stop()
+        recording.end()
+    if interrupt:
+        raise interrupt
+
+
+class Recording:
+    """A running object and its lines."""
+
+    def __init__(self, running: Running, lines: _Lines, every: float | None) -> None:
+        """Begin without lines."""
+        self.running = running
+        self.lines = lines
+        self.every_ns = None if every is None else max(round(every * NS), 1)
+        self.interval = 0
+        self.from_ns = 0
+        self.before = self.counters()
+
+    def begin(self) -> None:
+        """Write the first line."""
+        running = self.running
+        self.put("start", first(running))
+        self.lines.flush()
+
+    def follow(self) -> None:
+        """Write lines until the object ends."""
+        more = True
+        while more:
+            more = self.running._record(self.lines, TOGETHER, self.patience())
+            if self.every_ns and self.running._elapsed_ns >= (self.interval + 1) * self.every_ns:
+                self.interval = self.running._elapsed_ns // self.every_ns
+                self.put_interval()
+            self.lines.flush()
+            if more:
+                time.sleep(REST)
+
+    def patience(self) -> float:
+        """Return the time until the next interval ends, in seconds."""
+        if self.every_ns is None:
+            return math.inf
+        due_ns = (self.interval + 1) * self.every_ns
+        return max(due_ns - self.running._elapsed_ns, 0) / NS
+
+    def end(self) -> None:
+        """Write the lines that remain, and the last ones."""
+        while self.running._record(self.lines, TOGETHER, 0):
+            self.lines.flush()
+        self.running._record_rest(self.lines)
+        if self.every_ns:
+            self.put_interval()
+        self.put_summary()
+        self.lines.flush()
+
+    def put(self, event: str, members: dict[str, Any]) -> None:
+        """Add a line."""
+        line = {"event": event, **members}
+        self.lines.put(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters of a server or of a heartbeat client."""
+        if isinstance(self.running, PingClient | PingSweep):
+            return {}
+        return self.running.counters.to_dict()
+
+    def put_interval(self) -> None:
+        """Add the line of an interval that ends now."""
+        from_ns, self.from_ns = self.from_ns, self.running._elapsed_ns
+        if isinstance(self.running, PingClient | PingSweep):
+            self.lines.put_interval(from_ns, self.from_ns)
+            return
+        before, self.before = self.before, self.counters()
+        counters = {name: count - before[name] for name, count in self.before.items()}
+        self.put("interval", {"from_ns": from_ns, "until_ns": self.from_ns, **counters})
+
+    def put_summary(self) -> None:
+        """Add the last line, or that of each target."""
+        running = self.running
+        start_ns, dropped = running._start_ns, running.events_dropped
+        if isinstance(running, PingClient):
+            report = running.report()
+            # Each probe has a line, so that the kept ones can be read from there.
+            complete = self.lines.probes == report.sent and dropped == 0
+            self.lines.put_summary(0, report, start_ns, dropped, state(report, not complete))
+        elif isinstance(running, PingSweep):
+            for index, report in enumerate(running.reports()):
+                self.lines.put_summary(index, report, start_ns, dropped, state(report, True))
+        else:
+            self.put("summary", {**last(running, start_ns), "events_dropped": dropped})
+
+
+def writer(file: IO[str] | IO[bytes]) -> tuple[Callable[[bytes], int], Callable[[], object]]:
+    """Return a function that writes bytes to `file`, and one that waits until it can."""
+    try:
+        descriptor = file.fileno()
+    except (AttributeError, OSError):
+        is_text = isinstance(file, io.TextIOBase) or "b" not in getattr(file, "mode", "b")
+
+        def write_all(data: bytes) -> int:
+            file.write(data.decode("ascii") if is_text else data)  # type: ignore[arg-type]
+            return len(data)
+
+        return write_all, lambda: None
+    file.flush()
+    # No Python code runs after the write, so that no signal handler can raise before it is noted.
+    return partial(os.write, descriptor), partial(select.select, (), (descriptor,), (), 1.0)
+
+
+def first(running: Running) -> dict[str, Any]:
+    """Return the members of the first line: all that is needed to repeat the run."""
+    parameters = inspect.signature(type(running)).parameters
+    return {
+        "schema": SCHEMA,
+        "command": COMMANDS[type(running)],
+        "version": __version__,
+        "host": socket.gethostname(),
+        "clock": time.get_clock_info("monotonic").implementation,
+        "started": iso(running._start_ns),
+        "address": joined(running.address),
+        "arguments": {name: argument(name, getattr(running, name)) for name in parameters},
+    }
+
+
+def argument(name: str, value: Any) -> Any:
+    """Return the value of an option as JSON has it."""
+    if name == "seed":
+        return None if value is None else str(value)
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, tuple | list):
+        return [argument("", item) for item in value]
+    if hasattr(value, "to_dict"):
+        fields = {name: argument(name, getattr(value, name)) for name in value.__match_args__}
+        return {"type": type(value).__name__, **fields}
+    return value
+
+
+def last(running: EchoServer | HeartbeatServer | HeartbeatClient, start_ns: int) -> dict[str, Any]:
+    """Return the members of the summary of a server or of a heartbeat client."""
+    members: dict[str, Any] = running.counters.to_dict()
+    if isinstance(running, EchoServer):
+        members["truth"] = running.truth.to_dict()
+    return members
+
+
+def state(report: PingReport, rows: bool) -> str:
+    """Return what `read` needs besides the probes, or with them, as JSON."""
+    parts = report.flows or (report,)
+    kept = None if rows else [part.sent - part.rows_dropped for part in parts]
+    data = binascii.b2a_base64(report._state(rows), newline=False).decode()
+    return json.dumps({"version": STATE, "kept": kept, "data": data}, separators=(",", ":"))
+
+
+def iso(ns: int) -> str:
+    """Return a time as ISO 8601 in UTC, with nine decimals."""
+    second = datetime.fromtimestamp(ns // NS, timezone.utc)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}+00:00"
+
+
+def joined(address: tuple[str, int]) -> str:
+    """Return an address as text."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read(file: IO[str] | IO[bytes]) -> Result:
+    """Read the lines that `write` wrote.
+
+    file: a text or binary file.
+
+    Returns the PingReport of a PingClient or the list of those of a PingSweep, equal to the ones
+    that it returned after the run; of an EchoServer the list of Fates, and of a HeartbeatServer or
+    HeartbeatClient the list of events, as iterating yields them.
+
+    Raises ValueError with the number of a line if that is not such a line, or if the file ends
+    without a summary because the run was cut off.
+    """
+    reader = Reader()
+    number = 0
+    lines: Iterable[str | bytes] = file
+    for number, line in enumerate(lines, 1):
+        try:
+            reader.add(json.loads(line, parse_constant=refuse))
+        except KeyError as error:
+            raise ValueError(f"line {number} has no {error}") from None
+        except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"line {number} is not a line of a run: {error}") from None
+    try:
+        return reader.result()
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"line {number} is not the end of a run: {error}") from None
+
+
+def refuse(constant: str) -> NoReturn:
+    """Refuse a number that JSON does not have."""
+    raise ValueError(f"{constant} is not JSON")
+
+
+class Reader:
+    """The lines of a run, one by one."""
+
+    def __init__(self) -> None:
+        """Begin before the first line."""
+        self.command: str | None = None
+        self.start_ns = 0
+        # How many of the last probes of a flow matter.
+        self.keep: float = math.inf
+        self.rows: defaultdict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+        self.events: list[Any] = []
+        self.summaries: list[dict[str, Any]] = []
+
+    def add(self, line: Any) -> None:
+        """Add a line."""
+        if not isinstance(line, dict):
+            raise TypeError("it is not an object")
+        event = line["event"]
+        if (event == "start") != (self.command is None):
+            raise ValueError(f"it is a {event!r} line")
+        if self.summaries and event != "summary":
+            raise ValueError("it follows the summary")
+        if event == "start":
+            self.begin(line)
+        elif event == "summary":
+            self.summaries.append(line)
+        elif event in ("probe", "revised"):
+            if self.command == "ping":
+                self.add_row(line)
+        elif event not in ("interval", "outage"):
+            self.events.append(self.restored(event, line))
+
+    def begin(self, line: dict[str, Any]) -> None:
+        """Read the first line."""
+        if line["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {line['schema']}, and this version reads {SCHEMA}")
+        if line["command"] not in COMMANDS.values():
+            raise ValueError(f"{line['command']!r} is not a command")
+        self.start_ns = nanoseconds(line["started"])
+        self.command = line["command"]
+        if self.command == "ping" and line["arguments"]["keep"] != "all":
+            self.keep = line["arguments"]["keep"]
+
+    def add_row(self, line: dict[str, Any]) -> None:
+        """Read a probe."""
+        rows, seq = self.rows[line["flow"]], line["seq"]
+        rows[seq] = (
+            seq,
+            line["sent_at_ns"],
+            line["rtt_ns"],
+            line["kernel_rtt_ns"],
+            line["verdict"],
+            line["size"],
+        )
+        if len(rows) > 2 * self.keep + TOGETHER:
+            newest = max(rows)
+            for old in [seq for seq in rows if seq <= newest - self.keep]:
+                del rows[old]
+
+    def restored(self, event: str, line: dict[str, Any]) -> Any:
+        """Return the value that a line describes."""
+        if event == "fate":
+            copies = [
+                Reply(
+                    number=copy["number"],
+                    sent_at=self.moment(copy["sent_at_ns"]),
+                    uplink_bit=copy["uplink_bit"],
+                    downlink_bit=copy["downlink_bit"],
+                    corrupted=copy["corrupted"],
+                )
+                for copy in line["copies"]
+            ]
+            return Fate(
+                received_at=self.moment(line["received_at_ns"]),
+                client=pair(line["client"]),
+                number=line["number"],
+                outcome=line["outcome"],
+                answer=data(line, "answer"),
+                size=line["size"],
+                uplink=line["uplink"],
+                downlink=line["downlink"],
+                copies=copies,
+            )
+        if event == "beat":
+            time = self.moment(line["at_ns"])
+            return Beat(seq=line["seq"], outcome=line["outcome"], time=time)
+        if event == "unheard":
+            server, time = pair(line["server"]), self.moment(line["at_ns"])
+            return Unheard(server=server, time=time, silence=line["silence_ns"] / NS)
+        if event == "peer":
+            name = line["kind"].title().replace("_", "")
+            if name not in KINDS:
+                raise ValueError(f"{line['kind']!r} is not a kind of event")
+            kind = getattr(events, name)
+            return kind(**{field: self.field(field, line) for field in kind.__match_args__})
+        raise ValueError(f"{event!r} is not an event")
+
+    def field(self, name: str, line: dict[str, Any]) -> Any:
+        """Return the value of a field of a HeartbeatServer's event."""
+        if name == "time":
+            return self.moment(line["at_ns"])
+        if name == "payload":
+            return data(line, name)
+        if name in line:
+            value = line[name]
+            if name == "address":
+                return ("0.0.0.0", 0) if value is None else pair(value)
+            if name == "old":
+                return pair(value)
+            if name in ("addresses", "listed"):
+                return [pair(address) for address in value]
+            return [int(boot) for boot in value] if name == "boots" else value
+        value = line[f"{name}_ns"]
+        return None if value is None else float(value) / 1e9
+
+    def moment(self, since_ns: int) -> float:
+        """Return a time in seconds since the Unix epoch, rounded as the core rounds it."""
+        return float(self.start_ns + since_ns) / 1e9
+
+    def result(self) -> Result:
+        """Return the whole."""
+        if self.command is None:
+            raise ValueError("it has no start")
+        if not self.summaries:
+            raise ValueError("the run was cut off before its summary")
+        if self.command == "ping":
+            return self.report(self.summaries[0])
+        if self.command == "sweep":
+            return [self.report(summary) for summary in self.summaries]
+        return self.events
+
+    def report(self, summary: dict[str, Any]) -> PingReport:
+        """Return a report."""
+        state = summary["state"]
+        if state["version"] != STATE:
+            raise ValueError(f"its state is of version {state['version']}, not {STATE}")
+        packed = binascii.a2b_base64(state["data"], strict_mode=True)
+        kept = state["kept"]
+        if kept is None:
+            return PingReport._load(packed)
+        rows = []
+        for flow, count in enumerate(kept):
+            of_flow = sorted(self.rows[flow].values())
+            if len(of_flow) < count:
+                raise ValueError(f"{count - len(of_flow)} probes of flow {flow} are missing")
+            rows.append(of_flow[len(of_flow) - count :])
+        return PingReport._restored(packed, rows)
+
+
+KINDS = set(events.__all__) - {"ClientEvent", "Event", "PingEvent", "OutageStarted"}
+
+
+def data(line: dict[str, Any], name: str) -> bytes:
+    """Return bytes."""
+    digits = line[f"{name}_hex"]
+    return bytes.fromhex(digits) if digits is not None else line[name].encode()
+
+
+def pair(address: str) -> tuple[str, int]:
+    """Return an address as a host and a port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def nanoseconds(iso: str) -> int:
+    """Return a time in nanoseconds since the Unix epoch."""
+    second, _, rest = iso.partition(".")
+    if len(rest) != 15 or not rest.endswith("+00:00"):
+        raise ValueError(f"{iso!r} is not a time")
+    return round(datetime.fromisoformat(f"{second}+00:00").timestamp()) * NS + int(rest[:9])
