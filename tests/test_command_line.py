@@ -1,5 +1,8 @@
 """The `udpulse` command: options, exit codes, lines."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 import udpulse
@@ -53,7 +56,95 @@ def test_every_option_has_a_help(api: type) -> None:
     assert all(option.help for option in options)
 
 
-def test_ping_shows_each_probe_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_word_options_offer_all_words() -> None:
+    stub = Path(udpulse.__file__).with_name("_core.pyi").read_text("utf-8")
+    found = re.findall(r"^        (\w+): Literal\[([^]]*)\]", stub, re.MULTILINE)
+    words = {name: set(re.findall(r'"(.*?)"', values)) for name, values in found}
+    given = {name: set(values) for name, values in _options.WORDS.items()}
+    assert given == {name: values for name, values in words.items() if name in given}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the time, in seconds; None for no limit. More text.", "The time; none for no limit."),
+        ("at most `resolve_every`, see `fates` (RFC 1191).", "At most --resolve-every, see fates"),
+        ("whether to spin (1 to 2.5). `x` is more.", "Spin (1 to 2.5)."),
+        ("whether a probe waits.", "Whether a probe waits."),
+    ],
+)
+def test_a_help_is_the_first_sentence_in_words_of_the_shell(text: str, shown: str) -> None:
+    assert _options.sentence(text, ["resolve_every"]).startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("udpulse p", ["ping"]),
+        ("udpulse ping --sch", ["--schedule"]),
+        ("udpulse ping --schedule ", ["periodic", "poisson"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_words(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    offered: list[str],
+) -> None:
+    monkeypatch.setenv("_UDPULSE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert main([]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"plain,{word}" for word in offered]
+
+
+def test_targets_come_from_a_file_once_each(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        address = "{}:{}".format(*server.address)
+        file = tmp_path / "hosts"
+        file.write_text(f"\ufeff{address}  # ours\n\n# none\n{address}\nno.such.host.invalid\n")
+        words = ["ping", "--file", str(file), address, "-c", "1", "--interval", "10ms"]
+        code, out, err = run(capsys, *words)
+        alive = run(capsys, *words, "--alive")[1]
+        dead = run(capsys, *words, "--dead")[1]
+    assert code == 1
+    assert out.splitlines()[-1] == "2 targets: 1 alive, 1 dead"
+    assert err.startswith("no.such.host.invalid:12000: ")
+    assert (alive, dead) == (f"{address}\n", "no.such.host.invalid:12000\n")
+
+
+def test_a_block_is_all_its_hosts(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer("127.0.0.2", port=0) as server:
+        words = ["ping", f"127.0.0.0/30:{server.address[1]}", "--alive", "--interval", "10ms"]
+        code, out, _ = run(capsys, *words)
+    assert (code, out) == (0, f"127.0.0.2:{server.address[1]}\n")
+
+
+def test_rounds_count_together(capsys: pytest.CaptureFixture[str]) -> None:
+    loss = udpulse.impair.LossPattern([1, 0, 0])
+    with udpulse.EchoServer(port=0, loss=loss) as server:
+        words = ["ping", "{}:{}".format(*server.address), "-c", "1", "--rounds", "3"]
+        words += ["-t", "50ms", "--interval", "100ms"]
+        code, out, err = run(capsys, *words, "--max-loss", "50%")
+        broken, _, err = run(capsys, *words, "--max-loss", "30%")
+    assert (code, broken) == (0, 1)
+    assert out.count("/1 ") == 3
+    assert err.endswith("loss 33.3% is above 30%\n")
+
+
+def test_a_statistic_of_too_few_replies_breaks_its_threshold(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        words = ["ping", "{}:{}".format(*server.address), "-c", "3", "-i", "none"]
+        assert run(capsys, *words, "--max-rtt", "30")[0] == 0
+        code, _, err = run(capsys, *words, "--max-rtt", "p99=30")
+    assert (code, err) == (1, "too few replies for p99\n")
+
+
+def test_ping_show_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     with udpulse.EchoServer(port=0, loss=udpulse.impair.LossPattern([0, 1, 0])) as server:
         address = "{}:{}".format(*server.address)
         words = ["ping", address, "-c", "3", "-i", "none", "-t", "100ms"]
@@ -94,6 +185,8 @@ def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) ->
         (["ping", "h", "--timeout", "5x"], "--timeout: '5x' is not a time;"),
         (["ping", "h", "--timeout", "-1"], "--timeout must be above 0"),
         (["ping", "h", "i", "--precise"], "--precise: only for one target;"),
+        (["ping", "h", "--schedule", "x"], "--schedule: 'x' is not one of 'periodic', 'poisson'"),
+        (["ping", "--file", "/no/such"], "--file: '/no/such': No such file or directory"),
         (["ping", "10.0.0.0/8"], "'10.0.0.0/8' has 16777216 hosts; at most 65536"),
         (["ping", "h:99999"], "'h:99999' is not an address; give HOST:PORT"),
         (["echo", "--uplink-loss", "2"], "--uplink-loss must be a probability"),

@@ -1,7 +1,7 @@
 """The compiled half: types, written by hand, and its docstrings, copied by `.ci/stubs.py`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from types import TracebackType
+from types import GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, TypeAlias, final, overload
 from numpy.typing import NDArray
 from typing_extensions import Self, TypeVar
@@ -1202,9 +1202,9 @@ class PingClient(Generic[_PingEvent]):
         limit: until `duration` or `stop` ends the session.
     timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
         if its probe is among the last 16384.
-    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
-        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
-        sent when the last was answered or timed out.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
     schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
         (RFC 2330 section 11.1.1).
     duration: the time during which probes are sent, in seconds; None for no limit.
@@ -1220,7 +1220,7 @@ class PingClient(Generic[_PingEvent]):
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
@@ -1247,12 +1247,12 @@ class PingClient(Generic[_PingEvent]):
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
-        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
-        report only.
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
     revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
-        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
 
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
     bytes on a random token follows, known only to this session. A reply is accepted if it is the
@@ -1361,9 +1361,9 @@ class PingClient(Generic[_PingEvent]):
 
     @property
     def interval(self) -> float | None:
-        """the time between probes, in seconds. Probes then follow an absolute schedule, answered
-        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
-        sent when the last was answered or timed out.
+        """the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
         """
 
     @property
@@ -1413,7 +1413,7 @@ class PingClient(Generic[_PingEvent]):
 
     @property
     def source(self) -> _Address | None:
-        """the (address, port) to send from; port 0 for any free port, "" for any address. The
+        """the address and port to send from; port 0 for any free port, "" for any address. The
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
         """
@@ -1480,14 +1480,14 @@ class PingClient(Generic[_PingEvent]):
     @property
     def outage_after(self) -> int | None:
         """the number of consecutive probes of a flow without an answer in time that make an outage,
-        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
-        report only.
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
         """
 
     @property
     def linger(self) -> float | None:
         """the time to listen for late replies and duplicates after the last probe was decided, in
-        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
         """
 
     @property
@@ -1571,6 +1571,9 @@ class PingClient(Generic[_PingEvent]):
         """
 
     def __aiter__(self) -> AsyncIterator[_PingEvent]: ...
+    def __class_getitem__(cls, event: Any, /) -> GenericAlias:
+        """Supports `PingClient[Probe]` in annotations."""
+
     def _finish(self) -> PingReport:
         """Waits for the last probe and returns the report."""
 
@@ -2251,9 +2254,9 @@ async def async_ping(
         limit: until `duration` or `stop` ends the session.
     timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
         if its probe is among the last 16384.
-    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
-        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
-        sent when the last was answered or timed out.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
     schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
         (RFC 2330 section 11.1.1).
     duration: the time during which probes are sent, in seconds; None for no limit.
@@ -2269,7 +2272,7 @@ async def async_ping(
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
@@ -2296,12 +2299,12 @@ async def async_ping(
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
-        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
-        report only.
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
     revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
-        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
 
     No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
     the same errors as `ping`.
@@ -2385,9 +2388,9 @@ def ping(
         limit: until `duration` or `stop` ends the session.
     timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
         if its probe is among the last 16384.
-    interval: the time between probes, in seconds. Probes then follow an absolute schedule, answered
-        or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
-        sent when the last was answered or timed out.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
     schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
         (RFC 2330 section 11.1.1).
     duration: the time during which probes are sent, in seconds; None for no limit.
@@ -2403,7 +2406,7 @@ def ping(
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
         probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
-    source: the (address, port) to send from; port 0 for any free port, "" for any address. The
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
         address alone does not choose the interface. If this host loses the address, probes are
         "send_failed" until it has it again.
     interface: the name of the network interface or VRF to send and receive through (Linux); None for
@@ -2430,12 +2433,12 @@ def ping(
     wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
         decides it, and without an interval the next probe leaves 0.1 s later.
     outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
-        1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
-        report only.
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
     revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
-        seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
 
     Raises ValueError if an argument is out of range or if neither count nor duration limits the
     session, OSError if the system refuses the address and socket.gaierror if the host has none.

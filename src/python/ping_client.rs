@@ -37,9 +37,9 @@ macro_rules! ping_options {
         /// the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
         /// if its probe is among the last 16384.
         timeout: Seconds = 1.0,
-        /// the time between probes, in seconds. Probes then follow an absolute schedule, answered
-        /// or not; a missed slot is skipped and counted. None for stop-and-wait: the next probe is
-        /// sent when the last was answered or timed out.
+        /// the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        /// the last was answered or timed out. With an interval, probes follow an absolute
+        /// schedule, answered or not; a missed slot is skipped and counted.
         interval: Option<Seconds> = None,
         /// the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
         /// (RFC 2330 section 11.1.1).
@@ -64,7 +64,7 @@ macro_rules! ping_options {
         /// probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
         /// slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
         precise: bool = False,
-        /// the (address, port) to send from; port 0 for any free port, "" for any address. The
+        /// the address and port to send from; port 0 for any free port, "" for any address. The
         /// address alone does not choose the interface. If this host loses the address, probes are
         /// "send_failed" until it has it again.
         source: Option<Source> = None,
@@ -100,14 +100,14 @@ macro_rules! ping_options {
         /// decides it, and without an interval the next probe leaves 0.1 s later.
         wait_out: bool = False,
         /// the number of consecutive probes of a flow without an answer in time that make an outage,
-        /// 1 or more. Iterating then also yields OutageStarted and OutageEnded. None for 3, in the
-        /// report only.
+        /// 1 or more; None for 3, in the report only. With a number, iterating also yields
+        /// OutageStarted and OutageEnded.
         outage_after: Option<Count> = None,
         /// whether iterating also yields Revised: a probe that was answered after its verdict, most
         /// often one that counted as lost.
         revisions: bool = False,
         /// the time to listen for late replies and duplicates after the last probe was decided, in
-        /// seconds, 0 or more. None for one timeout if a probe is lost; `stop` ends it at any time.
+        /// seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
         linger: Option<Patience> = None,
     } };
 }

@@ -4,6 +4,7 @@ Each module of this package without an underscore in front is a subcommand: its 
 """
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Sequence
 
@@ -36,5 +37,9 @@ def udpulse() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the `udpulse` command."""
+    """Run the `udpulse` command, or complete it for a shell."""
+    if instruction := os.environ.get("_UDPULSE_COMPLETE"):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(udpulse, {}, "udpulse", "_UDPULSE_COMPLETE", instruction)
     return run(udpulse, argv, "udpulse", local_failure=LOCAL_FAILURE)

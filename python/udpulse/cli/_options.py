@@ -1,7 +1,8 @@
 """Options made of a class's signature and docstring, so that a command line reads as Python.
 
-An option has the name, the default and the help of the class's argument. Only an option that is
-given reaches the command's function, so that defaults stay in the class.
+An option has the name and the default of the class's argument, and the first sentence of its text
+as help. Only an option that is given reaches the command's function, so that defaults stay in the
+class.
 """
 
 import inspect
@@ -44,6 +45,16 @@ TYPES: dict[str, tuple[Parse, str]] = {
     "also": (types.remote_address, "HOST[:PORT]"),
 }
 
+#: The values of options that are one of a few words.
+WORDS = {
+    "schedule": ["periodic", "poisson"],
+    "timestamps": ["user", "receive", "kernel"],
+    "transform": ["echo", "upper"],
+    "detector": ["multiple", "chen", "two_window", "bertier", "phi", "phi_exp", "fixed"],
+    "numbers": ["counting", "first"],
+    "old_beats": ["ignore", "accept"],
+}
+
 #: Options that may be given several times.
 LISTS = ("also", "expect")
 
@@ -78,12 +89,14 @@ def options_of(
 
     def add(function: F) -> F:
         helps = arguments(api)
-        for parameter in reversed([*inspect.signature(api).parameters.values()]):
+        parameters = inspect.signature(api).parameters
+        for parameter in reversed([*parameters.values()]):
             name = parameter.name
             wanted = only is None or name in only
             if parameter.kind is parameter.KEYWORD_ONLY and wanted and name not in without:
                 default = defaults.get(name, parameter.default)
-                function = option(name, default, helps[name], prefix)(function)
+                text = sentence(helps[name], parameters, negative=default is True)
+                function = option(name, default, text, prefix)(function)
         return function
 
     return add
@@ -96,35 +109,58 @@ def arguments(api: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
+def sentence(text: str, options: Collection[str], *, negative: bool = False) -> str:
+    """Return the first sentence on an argument, in words for the command line.
+
+    Backquoted names of `options` become theirs; a flag says what it does, unless it is `negative`.
+    """
+    text = re.split(r'(?<=\.) (?=[A-Z"`])', text)[0]
+    # The value of an option has a unit.
+    text = text.replace(", in seconds", "").replace("None", "none")
+    text = re.sub(r"`(\w+)`", lambda match: spelled(match[1], options), text)
+    if not negative:
+        text = text.removeprefix("whether to ")
+    return text[:1].upper() + text[1:]
+
+
+def spelled(name: str, options: Collection[str]) -> str:
+    """Return an option as it is typed, any other name as it is."""
+    return f"--{name}".replace("_", "-") if name in options else name
+
+
 def option(name: str, default: object, text: str, prefix: str = "") -> Callable[[F], F]:
-    """Make the option of an argument of this name, default and text."""
+    """Make the option of an argument of this name, default and help."""
     full = prefix + name
     dashed = full.replace("_", "-")
     spellings = [f"--{dashed}", full]
+    if full in SHORT:
+        spellings.insert(0, SHORT[full])
     if isinstance(default, bool):
         if default:
             spellings[0] = f"--no-{dashed}"
         return click.option(
             *spellings, cls=ApiOption, is_flag=True, flag_value=not default, help=text
         )
+    shown = shown_default(name, default)
+    text += f" [default: {shown}]" if shown and "(default:" not in text else ""
+    if name in WORDS:
+        return click.option(*spellings, cls=ApiOption, type=click.Choice(WORDS[name]), help=text)
     parse, placeholder = TYPES.get(name, (str, "TEXT"))
-    if full in SHORT:
-        spellings.insert(0, SHORT[full])
-    shown = shown_default(default)
     return click.option(
         *spellings,
         cls=ApiOption,
         type=types.or_none(parse),
         metavar=placeholder,
         multiple=name in LISTS,
-        help=text + (f" [default: {shown}]" if shown else ""),
+        help=text,
     )
 
 
-def shown_default(default: object) -> str:
+def shown_default(name: str, default: object) -> str:
     """Return a default as the command line spells it; nothing if there is none."""
     if default in (None, ()):
         return ""
     if isinstance(default, bytes):
         default = default.decode()
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    text = f"{default:g}" if isinstance(default, float) else str(default)
+    return text + "s" if TYPES.get(name, (None, ""))[1] == "TIME" else text

@@ -136,7 +136,7 @@ class Strip:
     cells: dict[int, Cell] = field(default_factory=dict)
 
     def add(self, columns: Mapping[str, Any], dropped: int) -> None:
-        """Add a report's kept probes, of which the first has the index `dropped`."""
+        """Add a report's kept probes; `dropped` is the index of the first."""
         import numpy as np
 
         verdict, sent_at_ns = columns["verdict"], columns["sent_at_ns"]

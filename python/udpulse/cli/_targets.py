@@ -1,9 +1,7 @@
 """The targets of a sweep."""
 
 import ipaddress
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import click
 
@@ -14,17 +12,14 @@ MAX_HOSTS = 65_536
 Target = tuple[str, int]
 
 
-def targets(words: Iterable[str], file: str | None) -> list[Target]:
+def targets(words: Iterable[str], file: Iterable[str]) -> list[Target]:
     """Return each target of a command line and of the lines of a file once."""
     return [*dict.fromkeys(target for word in [*words, *lines(file)] for target in expand(word))]
 
 
-def lines(file: str | None) -> Iterator[str]:
+def lines(file: Iterable[str]) -> Iterator[str]:
     """Return the targets in a file, one per line; `#` starts a comment."""
-    if file is None:
-        return
-    text = sys.stdin.read() if file == "-" else Path(file).read_text()
-    for line in text.splitlines():
+    for line in file:
         if word := line.partition("#")[0].strip():
             yield word
 

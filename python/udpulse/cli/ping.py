@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from udpulse import PingClient, PingReport, PingSweep, Probe
 from udpulse.cli import _parameters as types
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
-from udpulse.cli._options import arguments, option, options_of
+from udpulse.cli._options import option, options_of
 from udpulse.cli._ping_screens import (
     ManyTargets,
     OneTarget,
@@ -38,7 +38,13 @@ Examples:
 
 @click.command("ping", cls=Command, epilog=EPILOG)
 @click.argument("target", nargs=-1)
-@click.option("--file", metavar="FILE", help="Read targets from a file, one per line; - for stdin.")
+@click.option(
+    "--file",
+    metavar="FILE",
+    # Windows writes a byte order mark.
+    type=click.File(encoding="utf-8-sig", errors="backslashreplace"),
+    help="Read targets from a file, one per line; - for stdin.",
+)
 @click.option("-4", "family", flag_value=4, type=int, help="Use IPv4 only.")
 @click.option("-6", "family", flag_value=6, type=int, help="Use IPv6 only.")
 @click.option("--alive", "show_only", flag_value="alive", help="Print only targets that answer.")
@@ -53,14 +59,13 @@ Examples:
     help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
 )
 @option(
-    "count", None, "the number of probes: until Ctrl-C unless given, for many targets 3 per round."
+    "count", None, "The number of probes: until Ctrl-C unless given, for many targets 3 per round."
 )
 @options_of(PingClient, without=["family", "count"], interval=1.0)
-@option("rounds", 1, "for many targets: " + arguments(PingSweep)["rounds"])
-@option("rate", 1000.0, "for many targets: " + arguments(PingSweep)["rate"])
+@options_of(PingSweep, only=["rounds", "rate"])
 def command(
     target: tuple[str, ...],
-    file: str | None,
+    file: Iterable[str] | None,
     family: int | None,
     show_only: str | None,
     quiet: bool,
@@ -73,9 +78,13 @@ def command(
     TARGET is HOST[:PORT], [IPV6]:PORT or a block such as 192.0.2.0/24; the port is 12000 unless
     given. A UDP echo service must listen there; `udpulse echo 0.0.0.0:PORT` is one.
 
-    One target gets one probe a second until Ctrl-C, many get three probes each.
+    One target gets one probe a second until Ctrl-C. Many get three probes each in every round, at
+    --rate probes a second in all.
+
+    TIME is in seconds or has a unit: 250ms, 1.5s, 2m. SHARE is 0.01 or 1%. The word none is
+    Python's None.
     """
-    found = targets(target, file)
+    found = targets(target, file or ())
     if not found:
         raise click.UsageError("there is no target")
     if family is not None:
