@@ -1571,7 +1571,7 @@ class PingClient(Generic[_PingEvent]):
         """
 
     def __aiter__(self) -> AsyncIterator[_PingEvent]: ...
-    def __class_getitem__(cls, event: Any, /) -> GenericAlias:
+    def __class_getitem__(cls, event: Any) -> GenericAlias:
         """Supports `PingClient[Probe]` in annotations."""
 
     def _finish(self) -> PingReport:
@@ -2204,7 +2204,7 @@ class PingReport:
     def __radd__(self, other: int, /) -> PingReport: ...
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
-    def _state(self, rows: bool, /) -> bytes:
+    def _state(self, rows: bool) -> bytes:
         """Returns what `_load` reads, without the kept probes unless `rows`."""
 
     @staticmethod

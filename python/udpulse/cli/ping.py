@@ -61,7 +61,7 @@ Examples:
 @option(
     "count", None, "The number of probes: until Ctrl-C unless given, for many targets 3 per round."
 )
-@options_of(PingClient, without=["family", "count"], interval=1.0)
+@options_of(PingClient, without=["family", "count", "revisions"], interval=1.0)
 @options_of(PingSweep, only=["rounds", "rate"])
 def command(
     target: tuple[str, ...],
