@@ -83,18 +83,34 @@ class Lines:
             yield line
 
 
-class Program:
-    """One of our scripts, running; it is killed at the end of the block in any case.
+# Runs a command on a terminal of its own, of 80 columns and 24 lines.
+ON_TERMINAL = """
+import fcntl, os, pty, struct, sys, termios
+def read(terminal):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    return os.read(terminal, 65536)
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read)))
+"""
 
-    `inside` names the network namespace to run it in.
+
+class Program:
+    """A script of ours or `udpulse`, running; it is killed at the end of the block in any case.
+
+    `inside` names the network namespace to run it in. With `terminal` it has a terminal, whose
+    keys are `type`.
     """
 
-    def __init__(self, script: str, *args: str | float, inside: str | None = None) -> None:
+    def __init__(
+        self, script: str, *args: str | float, inside: str | None = None, terminal: bool = False
+    ) -> None:
         enter = [] if inside is None else ["ip", "netns", "exec", inside]
-        command = [*enter, sys.executable, str(SCRIPTS / script), *map(str, args)]
+        path = [str(SCRIPTS / script)] if script.endswith(".py") else ["-m", script]
+        command = [*enter, sys.executable, *path, *map(str, args)]
+        if terminal:
+            command = [sys.executable, "-c", ON_TERMINAL, *command]
         self._process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -131,8 +147,20 @@ class Program:
             self._process.send_signal(signal.SIGINT)
         return self.ended()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def type(self, keys: str) -> None:
+        """Press keys at the terminal."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(keys)
+        self._process.stdin.flush()
+
     def ended(self) -> Ended:
         """Wait for the end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         screen, notes = self.screen.all(), self.notes.all()
         return Ended(self._process.wait(PATIENCE), screen, notes)
 

@@ -5,7 +5,10 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 
@@ -34,40 +37,60 @@ def follow(
     show: Callable[[list[T]], None],
     interim: Callable[[], None],
     *,
+    begin: Callable[[], None] = lambda: None,
     events: bool = True,
 ) -> bool:
     """Show events as they come, and no events every now and then; return whether it was ended.
 
-    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`. Without
-    `events` the object's events are left unread, and `show` is only called every now and then.
+    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`.
+    `begin` is called once the object runs. Without `events` the object's events are left unread,
+    and `show` is only called every now and then.
     """
-    with running, Signals() as signals:
-        while running.running and not signals.ended:
-            if events:
-                show(running.next_batch(timeout=TICK))
-            else:
-                time.sleep(TICK)
-                show([])
-            if signals.asked:
-                signals.asked = False
-                interim()
+    # A signal that comes right after the start must not find the old handlers.
+    with Signals() as signals, running:
+        begin()
+        follow_until(signals, running, show, interim, events=events)
     while events and (rest := running.next_batch(timeout=0)):
         show(rest)
     return signals.ended
 
 
+def follow_until(
+    signals: "Signals",
+    running: Running[T],
+    show: Callable[[list[T]], None],
+    interim: Callable[[], None],
+    *,
+    events: bool = True,
+) -> None:
+    """Show events until the object or a signal ends it."""
+    while running.running and not signals.ended:
+        if events:
+            show(running.next_batch(timeout=TICK))
+        else:
+            time.sleep(TICK)
+            show([])
+        if signals.asked:
+            signals.asked = False
+            interim()
+
+
 class Signals:
     """Notes signals, so that none interrupts a line or a drawing.
 
-    Only the second one of those that end a program raises KeyboardInterrupt.
+    Only the second one of those that end a program raises KeyboardInterrupt. One that was
+    ignored before, as nohup does, stays ignored.
     """
+
+    #: Names of the signals that end the program; not every platform has all.
+    ENDING: tuple[str, ...] = ("SIGINT", "SIGTERM")
 
     def __init__(self) -> None:
         self.ended = False
         self.asked = False
 
-    def end(self, *_: object) -> None:
-        """Handle Ctrl-C and SIGTERM."""
+    def end(self, number: int, *_: object) -> None:
+        """Handle a signal that ends the program."""
         if self.ended:
             raise KeyboardInterrupt
         self.ended = True
@@ -76,9 +99,13 @@ class Signals:
         """Handle SIGQUIT."""
         self.asked = True
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> "Self":
         """Install the handlers."""
-        handlers = {signal.SIGINT: self.end, signal.SIGTERM: self.end}
+        handlers: dict[signal.Signals, Callable[..., None]] = {
+            number: self.end
+            for number in signal.Signals
+            if number.name in self.ENDING and signal.getsignal(number) is not signal.SIG_IGN
+        }
         if sys.platform != "win32":
             handlers[signal.SIGQUIT] = self.ask
         self._before = {number: signal.signal(number, new) for number, new in handlers.items()}

@@ -80,10 +80,12 @@ def options_of(
     without: Collection[str] = (),
     only: Collection[str] | None = None,
     prefix: str = "",
+    kinds: Mapping[str, tuple[Parse, str]] | None = None,
     **defaults: object,
 ) -> Callable[[F], F]:
     """Add the keyword arguments of a class as options.
 
+    `kinds` are the types and placeholders that differ from the usual ones of these names.
     `defaults` are the defaults that differ from the class's; the command's function applies them.
     """
 
@@ -96,7 +98,8 @@ def options_of(
             if parameter.kind is parameter.KEYWORD_ONLY and wanted and name not in without:
                 default = defaults.get(name, parameter.default)
                 text = sentence(helps[name], parameters, negative=default is True)
-                function = option(name, default, text, prefix)(function)
+                kind = (kinds or {}).get(name)
+                function = option(name, default, text, prefix, kind)(function)
         return function
 
     return add
@@ -112,14 +115,14 @@ def arguments(api: type) -> dict[str, str]:
 def sentence(text: str, options: Collection[str], *, negative: bool = False) -> str:
     """Return the first sentence on an argument, in words for the command line.
 
-    Backquoted names of `options` become theirs; a flag says what it does, unless it is `negative`.
+    Backquoted names of `options` become theirs; a flag says what it does, a `negative` one what
+    False does.
     """
     text = re.split(r'(?<=\.) (?=[A-Z"`])', text)[0]
     # The value of an option has a unit.
-    text = text.replace(", in seconds", "").replace("None", "none")
+    text = re.sub(", in seconds,?", "", text).replace("None", "none")
     text = re.sub(r"`(\w+)`", lambda match: spelled(match[1], options), text)
-    if not negative:
-        text = text.removeprefix("whether to ")
+    text = text.removeprefix("False " if negative else "whether to ")
     return text[:1].upper() + text[1:]
 
 
@@ -128,7 +131,13 @@ def spelled(name: str, options: Collection[str]) -> str:
     return f"--{name}".replace("_", "-") if name in options else name
 
 
-def option(name: str, default: object, text: str, prefix: str = "") -> Callable[[F], F]:
+def option(
+    name: str,
+    default: object,
+    text: str,
+    prefix: str = "",
+    kind: tuple[Parse, str] | None = None,
+) -> Callable[[F], F]:
     """Make the option of an argument of this name, default and help."""
     full = prefix + name
     dashed = full.replace("_", "-")
@@ -145,7 +154,7 @@ def option(name: str, default: object, text: str, prefix: str = "") -> Callable[
     text += f" [default: {shown}]" if shown and "(default:" not in text else ""
     if name in WORDS:
         return click.option(*spellings, cls=ApiOption, type=click.Choice(WORDS[name]), help=text)
-    parse, placeholder = TYPES.get(name, (str, "TEXT"))
+    parse, placeholder = kind or TYPES.get(name, (str, "TEXT"))
     return click.option(
         *spellings,
         cls=ApiOption,

@@ -1,5 +1,7 @@
 """Texts that several programs show."""
 
+from datetime import datetime
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun."""
@@ -37,3 +39,19 @@ def short_milliseconds(seconds: float) -> str:
     """Format a duration in milliseconds, in at most six characters up to a day."""
     value = 1000 * seconds
     return f"{value:.{3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0}f}"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for people, with the unit that fits."""
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    for least, unit, size in ((172_800, "d", 86_400), (7200, "h", 3600), (120, "min", 60)):
+        if seconds >= least:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def clock(time: float) -> str:
+    """Format a time since the epoch as the local date and time, to the millisecond."""
+    local = datetime.fromtimestamp(time)
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03}"

@@ -6,10 +6,12 @@ import click
 
 from udpulse import EchoServer, Fate
 from udpulse.cli import _parameters as types
+from udpulse.cli._fates import Rates, count_notes, fate_line, summary_lines
 from udpulse.cli._follow import follow
+from udpulse.cli._live import live
 from udpulse.cli._options import options_of
 from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import joined
+from udpulse.cli._text import counted, joined
 from udpulse.impair import Link, RateLimit
 
 EPILOG = """\b
@@ -37,12 +39,17 @@ def command(address: tuple[str, int], verbose: bool, **options: Any) -> Program:
     ADDRESS is HOST[:PORT] or [IPV6]:PORT, 127.0.0.1:12000 unless given; 0.0.0.0 is any address of
     this host.
     """
+    if any(name.startswith("uplink_") for name in options):
+        for name in options.keys() & {"loss", "delay"}:
+            if f"uplink_{name}" in options:
+                raise click.UsageError(f"--{name} is short for --uplink-{name}; give one of them")
+            options[f"uplink_{name}"] = options.pop(name)
     for way in ("uplink", "downlink"):
         if fields := {name: options.pop(name) for name in [*options] if name.startswith(f"{way}_")}:
             options[way] = link(way, fields)
     host, port = address
     server = EchoServer(host, port, **{"keep": 0, **options} if not verbose else options)
-    return lambda: echo(server, Screen())
+    return lambda: echo(server, Screen(), verbose=verbose)
 
 
 def link(way: str, options: dict[str, Any]) -> Link:
@@ -57,18 +64,29 @@ def link(way: str, options: dict[str, Any]) -> Link:
         raise ValueError(f"{way}_{error}") from None
 
 
-def echo(server: EchoServer, screen: Screen) -> int:
-    """Serve until Ctrl-C."""
+def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> int:
+    """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
 
     def interim() -> None:
-        screen.note(str(server.counters))
+        for line in summary_lines(server):
+            screen.note(line)
+
+    def begin() -> None:
+        screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
 
     def show(fates: list[Fate]) -> None:
-        for fate in fates:
-            screen.show(f"{joined(fate.client)} {fate}")
+        if fates:
+            screen.show("\n".join(map(fate_line, fates)))
 
-    with server:
-        screen.note(f"listening on {joined(server.address)}")
-        follow(server, show, interim)
-    screen.show(str(server.counters))
+    if verbose:
+        follow(server, show, interim, begin=begin)
+    else:
+        with live(Rates(server).render) as draw:
+            follow(server, lambda _: draw(), interim, begin=begin, events=False)
+    for line in summary_lines(server):
+        screen.show(line)
+    for note in count_notes(server):
+        screen.note(note)
+    if server.events_dropped:
+        screen.note(f"{counted(server.events_dropped, 'packet')} not shown: they came too fast")
     return 0

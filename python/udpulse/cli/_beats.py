@@ -1,0 +1,98 @@
+"""Shows what happens to the beats of a client."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+
+from udpulse import Beat, HeartbeatClient
+from udpulse.cli._run import INTERRUPTED, LOCAL_FAILURE, Screen
+from udpulse.cli._text import clock, counted, duration, joined, printable
+from udpulse.events import ClientEvent
+
+
+@dataclass
+class Beats:
+    """Shows beats, and why they do not arrive."""
+
+    client: HeartbeatClient
+    screen: Screen
+    #: Prints the line about a beat.
+    put: Callable[[str], None] | None = None
+    #: Set at the first beat.
+    first: Event = field(default_factory=Event)
+    #: Beats by outcome.
+    outcomes: Counter[str] = field(default_factory=Counter)
+    trouble: str | None = None
+    #: Failures when the last beat left, and now.
+    failures: tuple[int, int] = (0, 0)
+
+    def begin(self) -> None:
+        """Say where beats go."""
+        client = self.client
+        also = "".join(f", {printable(joined(server))}" for server in client.also)
+        to = printable(joined((client.host, client.port)))
+        self.screen.note(f"Beating to {to}{also} every {duration(client.interval)}")
+
+    def show(self, events: list[ClientEvent]) -> None:
+        """Show events, and trouble that begins or ends."""
+        for event in events:
+            if isinstance(event, Beat):
+                self.outcomes[event.outcome] += 1
+                self.failures = self.failures[1], self.count()
+                self.first.set()
+                if self.put:
+                    self.put(f"{clock(event.time)} beat {event.seq} {spaced(event.outcome)}")
+                elif event.outcome == "failed":
+                    self.screen.note(f"beat {event.seq}: simulated crash")
+            else:
+                silence = duration(event.silence)
+                self.screen.note(f"{joined(event.server)} has not replied for {silence}")
+        self.note_trouble()
+
+    def note_trouble(self) -> None:
+        """Note why beats do not arrive, once, and that they leave again."""
+        before, _ = self.failures
+        trouble = self.reason() if self.count() > before or self.client.unresolved else None
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self.screen.note(trouble or "Beats leave again")
+
+    def count(self) -> int:
+        """Return how many datagrams failed, as far as this host knows."""
+        return self.client.counters.refused + self.client.counters.send_failed
+
+    def reason(self) -> str:
+        """Return why beats do not arrive."""
+        client = self.client
+        for server, text in client.unresolved.items():
+            return f"{printable(joined(server))} has no address: {printable(text)}"
+        to = joined(client.server or (client.host, client.port))
+        if client.counters.send_failed and (error := client.last_send_error):
+            return f"Cannot send to {printable(to)}: {error.strerror}"
+        return f"Nothing listens at {printable(to)}; `udpulse watch` does"
+
+    def summary(self) -> str:
+        """Return the closing line."""
+        parts = [f"{number} {spaced(word)}" for word, number in self.outcomes.items()]
+        counters = self.client.counters
+        if counters.refused:
+            parts.append(f"{counters.refused} refused")
+        if counters.received:
+            parts.append(counted(counters.received, "reply", "replies"))
+        return f"{counted(self.outcomes.total(), 'beat')}: {', '.join(parts) or 'none was due'}"
+
+    def interim(self) -> None:
+        """Note the counts so far."""
+        self.screen.note(self.summary())
+
+    def verdict(self, *, interrupted: bool) -> int:
+        """Return the exit code."""
+        if self.outcomes["sent"]:
+            return 0
+        return INTERRUPTED if interrupted else LOCAL_FAILURE
+
+
+def spaced(word: str) -> str:
+    """Return a word of the API as people write it."""
+    return word.replace("_", " ")

@@ -1,0 +1,124 @@
+"""The texts and the live screen about the packets of an echo server."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from udpulse import EchoServer, Fate
+from udpulse.cli._text import clock, counted, joined, milliseconds
+from udpulse.reports import LinkCounters
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REASONS = {
+    "lost": "no reply",
+    "unanswerable": "not answered, an answer could start a loop",
+    "limited": "dropped, above the client's --max-rate",
+    "delay_line_full": "dropped, too many packets are delayed",
+}
+
+#: Time over which rates are measured, in seconds.
+WINDOW = 1.0
+
+
+def fate_line(fate: Fate) -> str:
+    """Return the line about a packet: what both links did to it, and its reply."""
+    number = f" #{fate.number}" if fate.number else ""
+    links = [
+        f"{way} {', '.join(word.replace('_', ' ') for word in words)}"
+        for way, words in (("uplink", fate.uplink), ("downlink", fate.downlink))
+        if words
+    ]
+    what = "; ".join([*links, reply_text(fate)])
+    return f"{clock(fate.received_at)} {joined(fate.client)}{number} {fate.size} B: {what}"
+
+
+def reply_text(fate: Fate) -> str:
+    """Return what became of the reply."""
+    if fate.sent_at is None:
+        return REASONS.get(fate.outcome, "the reply could not be sent")
+    count = "" if fate.replies == 1 else f"{counted(fate.replies, 'time')}, first "
+    corrupted = f", {fate.corrupted} of them corrupted" if fate.corrupted and count else ""
+    return f"replied {count}after {milliseconds(fate.sent_at - fate.received_at)} ms{corrupted}"
+
+
+def summary_lines(server: EchoServer) -> Iterator[str]:
+    """Return the lines about all packets: what was done to them, and the truth per link."""
+    counters, truth = server.counters, server.truth
+    line = f"{counted(counters.received, 'packet')}: {counters.replied} replied"
+    yield line + "".join(
+        f", {number} {what}"
+        for number, what in (
+            (counters.dropped, "dropped"),
+            (counters.send_failed, "failed to send"),
+            (truth.pending, "pending"),
+        )
+        if number
+    )
+    for way, link in (("uplink", truth.uplink), ("downlink", truth.downlink)):
+        if done := link_text(link):
+            yield f"{way}: {done}"
+    if truth.replies != counters.replied:
+        yield f"{truth.replies} replies in all, copies included"
+
+
+def link_text(link: LinkCounters) -> str:
+    """Return what a link did to packets."""
+    counts = link.to_dict().items()
+    return ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in counts if number)
+
+
+def count_notes(server: EchoServer) -> Iterator[str]:
+    """Return the notes about packets that no link dropped."""
+    truth = server.truth
+    for number, what in (
+        (truth.unanswerable, "could have started a loop"),
+        (truth.limited, "came above --max-rate"),
+        (truth.delay_line_full, "found the delay line full"),
+        (truth.crowded, "of clients beyond the first 16,384 shared their random choices"),
+        (truth.receive_drops, "lost by this host, which did not read them in time"),
+    ):
+        if number:
+            yield f"{counted(number, 'packet')} {what}"
+
+
+@dataclass
+class Rates:
+    """The live screen: counters and their rates."""
+
+    server: EchoServer
+    since: float = field(default_factory=time.monotonic)
+    before: tuple[int, int, int] = (0, 0, 0)
+    rates: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+    def render(self, width: int, _height: int) -> "RenderableType":
+        """Draw the screen."""
+        from rich.console import Group
+        from rich.text import Text
+
+        server = self.server
+        counters = server.counters
+        counts = counters.received, counters.replied, counters.dropped
+        now = time.monotonic()
+        if (passed := now - self.since) >= WINDOW:
+            self.rates = [
+                (new - old) / passed for new, old in zip(counts, self.before, strict=True)
+            ]
+            self.since, self.before = now, counts
+        lines = [Text(joined(server.address), style="bold")]
+        for word, count, rate in zip(
+            ("received", "replied", "dropped"), counts, self.rates, strict=True
+        ):
+            lines.append(Text(f"{word:<10}{count:>14,}{rate:>12,.0f}/s"))
+        truth = server.truth
+        for way, link in (("uplink", truth.uplink), ("downlink", truth.downlink)):
+            if done := link_text(link):
+                lines.append(Text(f"{way:<10}{done}"))
+        if truth.pending:
+            lines.append(Text(f"{'pending':<10}{truth.pending:>14,}"))
+        lines += [Text(note, style="yellow") for note in count_notes(server)]
+        for line in lines:
+            line.truncate(width, overflow="ellipsis")
+        return Group(*lines)
