@@ -92,7 +92,7 @@ def test_a_cable_unplugged_and_plugged_in_again() -> None:
     # If a host must ask for the other's hardware address, it holds its packets until the answer.
     known = (SERVER.address, "lladdr", SERVER.hardware, "dev", "cable")
     ip("-n", CLIENT.name, "neighbor", "replace", *known, "nud", "permanent")
-    options = ("--timeout", 0.5, "--keep-running")
+    options = ("--timeout", 2, "--keep-running")
     always = ("--interval", 0.05, "--fail-chance", 0)
     with Program("UDPHeartBeatServer.py", "", 0, *options, inside=SERVER.name) as server:
         to = (SERVER.address, server.listening())
