@@ -147,7 +147,7 @@ def test_a_statistic_of_too_few_replies_breaks_its_threshold(
 def test_ping_show_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     with udpulse.EchoServer(port=0, loss=udpulse.impair.LossPattern([0, 1, 0])) as server:
         address = "{}:{}".format(*server.address)
-        words = ["ping", address, "-c", "3", "-i", "none", "-t", "100ms"]
+        words = ["ping", address, "-c", "3", "-i", "none", "-t", "500ms"]
         code, out, _ = run(capsys, *words)
         broken, _, notes = run(capsys, *words, "--max-loss", "10%")
     lines = out.splitlines()
