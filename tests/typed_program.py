@@ -1,6 +1,7 @@
 """Uses everything that udpulse makes public; mypy and pyright check it, `test_types.py` runs it."""
 
 import asyncio
+import io
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -206,6 +207,10 @@ def use_report(report: udpulse.PingReport) -> None:
     columns = report.columns()
     assert_type(columns, dict[str, NDArray[Any]])
     show(udpulse.VERDICTS[int(columns["verdict"][0])], float(np.nanmean(columns["rtt_ns"])))
+    table = report.table()
+    assert_type(table, reports.Table)
+    table.write_csv(io.StringIO())
+    show(len(table), table.__arrow_c_stream__(), report.__arrow_c_stream__(None))
 
 
 def use_echo_server(server: udpulse.EchoServer) -> None:
@@ -234,6 +239,7 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     assert_type(server.next_batch(timeout=0.0), list[udpulse.Fate])
     assert_type(server.columns(), dict[str, NDArray[Any]])
     assert_type(server.columns("copies"), dict[str, NDArray[Any]])
+    assert_type(server.table("copies"), reports.Table)
     assert_type(server.clients, list[Address])
     assert_type(server.started_at, float | None)
 

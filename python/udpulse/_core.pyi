@@ -1,8 +1,10 @@
 """The compiled half: types, written by hand, and its docstrings, copied by `.ci/stubs.py`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from os import PathLike
 from types import GenericAlias, TracebackType
 from typing import Any, Final, Generic, Literal, TypeAlias, final, overload
+from _typeshed import SupportsWrite
 from numpy.typing import NDArray
 from typing_extensions import Self, TypeVar
 
@@ -61,6 +63,7 @@ __all__ = [
     "Stalled",
     "Stopped",
     "Suspect",
+    "Table",
     "TooOften",
     "Unheard",
     "Uniform",
@@ -263,6 +266,24 @@ class EchoServer:
 
     def fates(self) -> list[Fate]:
         """Returns the kept fates, oldest first."""
+
+    def table(self, table: Literal["fates", "copies"] = "fates") -> Table:
+        """Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
+
+        table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
+            dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
+            null stands for NaN.
+
+        The rows of a running server change between calls: stop it before you relate the tables to
+        each other.
+
+        Raises ValueError for another table.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
+        """
 
     def columns(self, table: Literal["fates", "copies"] = "fates") -> _Columns:
         """Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
@@ -1779,6 +1800,16 @@ class Distribution:
         Raises ValueError unless percent is 0 or in 1 to 100.
         """
 
+    def table(self) -> Table:
+        """Returns the values as a Table, for polars, pandas and others, or for CSV: the rows and
+        columns of `columns()`; `value` is a duration[ns].
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
+        """
+
     def columns(self) -> _Columns:
         """Returns the values as a dict of NumPy arrays of one length, in rising order.
 
@@ -1857,6 +1888,36 @@ class HeaderField:
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Table:
+    """The rows of a report or server at one time: for polars, pandas, DuckDB, pyarrow and any other
+    library that reads Arrow's PyCapsule interface, or as CSV.
+
+    Columns are named as the attributes of Probe, Fate, Reply and Peer. Times are timestamps in UTC,
+    durations are durations, both in nanoseconds; what is undefined is null.
+    """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns the rows as an Arrow stream, in a PyCapsule as Arrow's PyCapsule interface has it:
+        `polars.DataFrame(table)`, `pyarrow.table(table)`.
+
+        requested_schema: ignored, as the interface allows.
+        """
+
+    def write_csv(self, file: str | PathLike[str] | SupportsWrite[str]) -> None:
+        """Writes the rows as CSV (RFC 4180) in UTF-8, with the names of the columns in the first line.
+
+        file: a text file open for writing, or the path of a file to create or replace.
+
+        Times are ISO 8601 in UTC with nine decimals. Durations are whole nanoseconds; the names of
+        their columns end in `_ns`. What is undefined is empty. Characters that control a terminal
+        are written as in `\\u001b`.
+
+        Raises OSError if the file cannot be written.
+        """
+
+    def __len__(self) -> int: ...
 
 @final
 class PingReport:
@@ -2174,6 +2235,17 @@ class PingReport:
     @property
     def rows_dropped(self) -> int:
         """The number of probes without a row in `columns()` (see `keep`)."""
+
+    def table(self) -> Table:
+        """Returns the kept probes as a Table, for polars, pandas and others, or for CSV: the rows and
+        columns of `columns()`. `sent_at` is a timestamp[ns, UTC], `rtt` and `kernel_rtt` are
+        duration[ns], null without a reply or a timestamp, and `verdict` is a dictionary of strings.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
+        """
 
     def columns(self) -> _Columns:
         """Returns the kept probes as a dict of read-only NumPy arrays of shape (n,): one row per
@@ -3353,6 +3425,18 @@ class HeartbeatServer:
         """Returns the client that declares `name`; None if none was heard since the last start.
 
         name: a name as in `Peer.name`.
+        """
+
+    def table(self) -> Table:
+        """Returns the clients as a Table, for polars, pandas and others, or for CSV: the rows and
+        columns of `columns()`. Texts are strings, `state` is a dictionary of them, times are
+        timestamp[ns, UTC], durations are duration[ns], and other numbers are uint64; null stands
+        for NaN and None.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
         """
 
     def columns(self) -> _Columns:

@@ -1,4 +1,4 @@
-"""Parts of reports: distributions, runs and counters; the truth about an `EchoServer`."""
+"""Parts of reports: distributions, runs, counters and tables; the truth about an `EchoServer`."""
 
 from udpulse._core import (
     AddressChange,
@@ -15,6 +15,7 @@ from udpulse._core import (
     Progress,
     Reply,
     Runs,
+    Table,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "Progress",
     "Reply",
     "Runs",
+    "Table",
 ]

@@ -19,12 +19,13 @@ pub struct Columns {
     pub seq: Vec<u64>,
     /// The flow of the probe.
     pub flow: Vec<u8>,
-    /// The time of sending in nanoseconds since the start, on a clock that does not step.
-    pub sent_at_ns: Vec<i64>,
-    /// The round-trip time as the program saw it; NaN if there is no reply.
-    pub rtt_ns: Vec<f64>,
-    /// The round-trip time to the kernel's receive timestamp; NaN if there is none.
-    pub kernel_rtt_ns: Vec<f64>,
+    /// The time of sending in nanoseconds since the Unix epoch, on a clock that does not step
+    /// after the start.
+    pub sent_ns: Vec<i64>,
+    /// The round-trip time as the program saw it.
+    pub rtt_ns: Vec<Option<i64>>,
+    /// The round-trip time to the kernel's receive timestamp.
+    pub kernel_rtt_ns: Vec<Option<i64>>,
     /// The number of the [`Verdict`].
     pub verdict: Vec<u8>,
     /// The payload in bytes.
@@ -169,19 +170,17 @@ impl ProbeLog {
         self.chunks.iter().map(|chunk| chunk.rows.len() - chunk.from).sum()
     }
 
-    /// Returns the rows in send order; times count from `started_ns`.
-    pub(super) fn columns(&self, started_ns: i64) -> Columns {
-        #[expect(clippy::cast_precision_loss, reason = "104 days fit to the nanosecond")]
-        let float = |ns: i64| if ns == NONE { f64::NAN } else { ns as f64 };
+    /// Returns the rows in send order.
+    pub(super) fn columns(&self) -> Columns {
+        let optional = |ns: i64| (ns != NONE).then_some(ns);
         let order = self.order();
         let order = order.as_deref();
         Columns {
             seq: self.column(order, |chunk, i| chunk.rows.seq[i]),
             flow: self.column(order, |chunk, _| chunk.flow),
-            sent_at_ns: self
-                .column(order, |chunk, i| chunk.rows.sent_ns[i].wrapping_sub(started_ns)),
-            rtt_ns: self.column(order, |chunk, i| float(chunk.rows.rtt_ns[i])),
-            kernel_rtt_ns: self.column(order, |chunk, i| float(chunk.rows.kernel_rtt_ns[i])),
+            sent_ns: self.column(order, |chunk, i| chunk.rows.sent_ns[i]),
+            rtt_ns: self.column(order, |chunk, i| optional(chunk.rows.rtt_ns[i])),
+            kernel_rtt_ns: self.column(order, |chunk, i| optional(chunk.rows.kernel_rtt_ns[i])),
             verdict: self.column(order, |chunk, i| chunk.rows.verdict[i]),
             size: self.column(order, |chunk, i| chunk.rows.size[i]),
         }
@@ -290,7 +289,7 @@ mod tests {
             prop_assert!(log.chunks.len() * CHUNK <= limit.unwrap_or(usize::MAX / 2) + CHUNK);
             log.end(0);
             let number = limit.map_or(rows, |limit| rows.min(limit as u64));
-            let columns = log.columns(0);
+            let columns = log.columns();
             prop_assert_eq!(&columns.seq, &(rows - number..rows).collect::<Vec<_>>());
             prop_assert_eq!(columns.size.len(), log.len());
             prop_assert_eq!(unpack::<ProbeLog>(&pack(&log)), Some(log));
@@ -304,8 +303,8 @@ mod tests {
             for (flow, times_ns) in (0..).zip(times_ns) {
                 sum.append(&ended(flow, times_ns));
             }
-            let columns = sum.columns(10);
-            prop_assert!(columns.sent_at_ns.is_sorted());
+            let columns = sum.columns();
+            prop_assert!(columns.sent_ns.is_sorted());
             prop_assert_eq!(columns.flow.len(), sum.len());
             prop_assert_eq!(unpack::<ProbeLog>(&pack(&sum)), Some(sum));
         }
@@ -320,11 +319,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_reply_is_nan() {
-        let columns = ended(0, [100, 200]).columns(50);
-        assert_eq!(columns.sent_at_ns, [50, 150]);
-        assert!(columns.rtt_ns.iter().all(|ns| ns.is_nan()));
-        assert_eq!((columns.kernel_rtt_ns, columns.verdict), (vec![3.0, 3.0], vec![2, 2]));
+    fn a_missing_reply_has_no_time() {
+        let columns = ended(0, [100, 200]).columns();
+        assert_eq!((columns.sent_ns, columns.rtt_ns), (vec![100, 200], vec![None, None]));
+        assert_eq!((columns.kernel_rtt_ns, columns.verdict), (vec![Some(3); 2], vec![2, 2]));
     }
 
     #[test]

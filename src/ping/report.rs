@@ -280,7 +280,7 @@ impl Report {
     /// Returns the kept probes.
     #[must_use]
     pub fn columns(&self) -> Columns {
-        self.log.columns(self.started_ns.unwrap_or_default())
+        self.log.columns()
     }
 
     /// Forgets the kept probes.

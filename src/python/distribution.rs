@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::packed::{pack, unpack};
 use crate::python::args::{items, number_within, wrong_value};
-use crate::python::columns::Table;
+use crate::python::table::{Table, arrow_stream, durations};
 use crate::python::value::{Pickle, attributes, pickle, value};
 use crate::{nanoseconds, seconds, stats};
 
@@ -55,6 +55,19 @@ fn read_percent(percent: &Bound<'_, PyAny>) -> PyResult<f64> {
         return Err(wrong_value("percent", percent, allowed));
     }
     Ok(value)
+}
+
+arrow_stream!(Distribution);
+
+impl Distribution {
+    fn rows(&self, py: Python<'_>) -> Table {
+        let (values, counts): (Vec<_>, Vec<_>) =
+            py.detach(|| self.0.occurrences().into_iter().unzip());
+        let mut table = Table::new(values.len(), 0);
+        table.add("value", durations(values));
+        table.add("count", counts);
+        table
+    }
 }
 
 #[pymethods]
@@ -147,11 +160,14 @@ impl Distribution {
     ///     differ from it by less than 0.1 %.
     /// count: uint64, the number of its occurrences.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (values, counts) = self.0.occurrences().into_iter().unzip();
-        let table = Table::new(py);
-        table.add::<i64>("value_ns", values)?;
-        table.add::<u64>("count", counts)?;
-        Ok(table.into_dict())
+        self.rows(py).into_numpy(py)
+    }
+
+    /// Returns the values as a Table, for polars, pandas and others, or for CSV: the rows and
+    /// columns of `columns()`; `value` is a duration[ns].
+    #[pyo3(signature = (), text_signature = "($self)")]
+    fn table(&self, py: Python<'_>) -> Table {
+        self.rows(py)
     }
 
     /// Returns the attributes as a dict.

@@ -12,6 +12,7 @@ use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
 use crate::python::link::{DelayArg, Link, LossArg};
 use crate::python::options::{Given, given, options};
+use crate::python::table::{Table, arrow_stream};
 use crate::python::value::{Address, value};
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result, seconds};
@@ -175,6 +176,7 @@ pub(super) struct EchoServer {
 
 echo_options!(class EchoServer);
 running_object!(EchoServer: Fate);
+arrow_stream!(EchoServer);
 
 impl EchoServer {
     fn make(settings: Settings) -> PyResult<Self> {
@@ -201,6 +203,15 @@ impl EchoServer {
         self.handle.launch(py, self.endpoints(), |addresses| {
             driver::echo::start(addresses[0], threads, self.config.clone())
         })
+    }
+
+    fn rows(&self, py: Python<'_>) -> Table {
+        self.rows_of(py, Rows::Fates)
+    }
+
+    fn rows_of(&self, py: Python<'_>, rows: Rows) -> Table {
+        let (columns, started_ns) = self.handle.look_since(py, |echo| Columns::of(echo.fates()));
+        columns.table(rows, started_ns)
     }
 }
 
@@ -276,8 +287,24 @@ impl EchoServer {
     #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
     fn columns<'py>(&self, py: Python<'py>, table: Given<'py>) -> PyResult<Bound<'py, PyDict>> {
         let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
-        let (columns, started_ns) = self.handle.look_since(py, |echo| Columns::of(echo.fates()));
-        columns.table(py, rows, started_ns)
+        self.rows_of(py, rows).into_numpy(py)
+    }
+
+    /// Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
+    ///
+    /// table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
+    ///     dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
+    ///     null stands for NaN.
+    ///
+    /// The rows of a running server change between calls: stop it before you relate the tables to
+    /// each other.
+    ///
+    /// Raises ValueError for another table.
+    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    fn table(&self, py: Python<'_>, table: Given<'_>) -> PyResult<Table> {
+        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
+        Ok(self.rows_of(py, rows))
     }
 
     /// The list of clients to which `columns` refers, each a (host, port), in order of their first

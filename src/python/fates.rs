@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::echo::{self, Outcome};
 use crate::impair::Flags;
 use crate::python::args::{Word, Words};
-use crate::python::columns::{Table, float};
+use crate::python::table::{Table, indices, times};
 use crate::python::value::{Address, address, value};
 use crate::seconds;
 
@@ -118,7 +117,7 @@ impl Words for Rows {
         &[("fates", Self::Fates), ("copies", Self::Copies)];
 }
 
-/// The columns of both tables before NumPy takes over their memory.
+/// The columns of both tables.
 #[derive(Default)]
 pub(super) struct Columns {
     received_ns: Vec<i64>,
@@ -169,40 +168,35 @@ impl Columns {
         self.clients.iter().copied().map(address).collect()
     }
 
-    /// Returns one of the tables, with times since `started_ns`.
-    pub(super) fn table(
-        self,
-        py: Python<'_>,
-        rows: Rows,
-        started_ns: i64,
-    ) -> PyResult<Bound<'_, PyDict>> {
-        let table = Table::new(py);
-        let since = |ns: i64| ns - started_ns;
+    /// Returns one of the tables.
+    pub(super) fn table(self, rows: Rows, started_ns: i64) -> Table {
         if rows == Rows::Fates {
-            table.add("client", self.client)?;
-            table.add("number", self.number)?;
-            table.add("size", self.size)?;
-            table.add("received_at_ns", self.received_ns.into_iter().map(since).collect())?;
-            let sent_ns = self.sent_ns.into_iter().map(|ns| float(ns.map(since)));
-            table.add("sent_at_ns", sent_ns.collect())?;
-            table.add("uplink", self.uplink)?;
-            table.add("downlink", self.downlink)?;
-            table.add("replies", self.replies)?;
-            table.add("corrupted", self.corrupted)?;
-        } else {
-            let copies = self.copies.iter();
-            let replies = || copies.clone().map(|(_, reply)| reply);
-            let bits = |way: usize| {
-                let bits = replies().map(|reply| reply.damage.flipped[way]);
-                bits.map(|bit| bit.map_or(f64::NAN, f64::from)).collect()
-            };
-            table.add("fate", copies.clone().map(|(row, _)| *row).collect())?;
-            table.add("number", replies().map(|reply| reply.number).collect())?;
-            table.add("sent_at_ns", replies().map(|reply| since(reply.sent_ns)).collect())?;
-            table.add("uplink_bit", bits(0))?;
-            table.add("downlink_bit", bits(1))?;
-            table.add("corrupted", replies().map(|reply| reply.damage.corrupted).collect())?;
+            let clients = self.clients.iter().map(SocketAddr::to_string).collect();
+            let mut table = Table::new(self.client.len(), started_ns);
+            table.add("client", indices(self.client, clients));
+            table.add("number", self.number);
+            table.add("size", self.size);
+            table.add("received_at", times(self.received_ns));
+            table.add_optional("sent_at", times(self.sent_ns));
+            table.add("uplink", self.uplink);
+            table.add("downlink", self.downlink);
+            table.add("replies", self.replies);
+            table.add("corrupted", self.corrupted);
+            return table;
         }
-        Ok(table.into_dict())
+        let mut table = Table::new(self.copies.len(), started_ns);
+        let (fates, replies): (Vec<_>, Vec<_>) = self.copies.into_iter().unzip();
+        let bits = |way: usize| {
+            replies.iter().map(|reply| reply.damage.flipped[way]).collect::<Vec<Option<u32>>>()
+        };
+        let sent_ns: Vec<_> = replies.iter().map(|reply| reply.sent_ns).collect();
+        table.add("fate", fates);
+        table.add("number", replies.iter().map(|reply| reply.number).collect::<Vec<_>>());
+        table.add("sent_at", times(sent_ns));
+        table.add_optional("uplink_bit", bits(0));
+        table.add_optional("downlink_bit", bits(1));
+        let corrupted = replies.iter().map(|reply| reply.damage.corrupted);
+        table.add("corrupted", corrupted.collect::<Vec<_>>());
+        table
     }
 }

@@ -9,10 +9,10 @@ use crate::heartbeat::{
 };
 use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Names, Seconds, Word, Words};
-use crate::python::columns::{Table, float, unsigned_float};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
+use crate::python::table::{Table, arrow_stream, durations, times, words};
 use crate::python::value::{Address, address, text, utc_offset_ns, value};
 use crate::wire::beat::Status;
 use crate::{Error, Result, seconds};
@@ -205,6 +205,7 @@ pub(super) struct HeartbeatServer {
 
 server_options!(class HeartbeatServer);
 running_object!(HeartbeatServer: Event);
+arrow_stream!(HeartbeatServer);
 
 impl HeartbeatServer {
     fn make(settings: Settings) -> PyResult<Self> {
@@ -237,6 +238,36 @@ impl HeartbeatServer {
         self.handle.launch(py, self.endpoints(), |addresses| {
             driver::heartbeat::start(addresses[0], config)
         })
+    }
+
+    fn rows(&self, py: Python<'_>) -> Table {
+        let (peers, started_ns) = self.handle.look_since(py, snapshot);
+        let counts = |of: Read<u64>| peers.iter().map(of).collect::<Vec<_>>();
+        let numbers = |of: Read<Option<u64>>| peers.iter().map(of).collect::<Vec<_>>();
+        let optional = |of: Read<Option<i64>>| durations(peers.iter().map(of).collect::<Vec<_>>());
+        let ns = |of: Read<i64>| peers.iter().map(of).collect::<Vec<_>>();
+        let mut table = Table::new(peers.len(), started_ns);
+        let hosts = peers.iter().map(|peer| address(peer.address).0);
+        table.add("address", hosts.collect::<Vec<_>>());
+        let ports = peers.iter().map(|peer| peer.address.port());
+        table.add("port", ports.collect::<Vec<_>>());
+        let names = peers.iter().map(|peer| peer.name.as_deref().map(text));
+        table.add_optional("name", names.collect::<Vec<_>>());
+        table.add("state", words(peers.iter().map(|peer| peer.state)));
+        table.add("last_received_at", times(ns(|peer| peer.last_received_ns)));
+        table.add_optional("seq", numbers(|peer| peer.sequence.highest()));
+        table.add("received", counts(|peer| peer.sequence.received()));
+        table.add_optional("expected", numbers(|peer| peer.sequence.expected()));
+        table.add("reordered", counts(|peer| peer.sequence.reordered()));
+        table.add("duplicates", counts(|peer| peer.sequence.duplicates()));
+        table.add_optional("interval", optional(|peer| peer.interval_ns));
+        table.add("timeout", durations(ns(|peer| peer.timeout_ns)));
+        table.add_optional("delay", optional(|peer| peer.delay_ns));
+        table.add_optional("difference", optional(|peer| peer.difference_ns));
+        table.add_optional("boot", numbers(|peer| peer.boot));
+        table.add_optional("failures", numbers(|peer| peer.failures));
+        table.add_optional("progress_age", optional(|peer| peer.progress_age_ns));
+        table
     }
 }
 
@@ -313,35 +344,16 @@ impl HeartbeatServer {
     /// interval_ns, delay_ns, difference_ns, progress_age_ns: float64, nanoseconds; NaN if there is
     /// none.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (peers, started_ns) = self.handle.look_since(py, snapshot);
-        let column = |of: Read<i64>| peers.iter().map(of).collect::<Vec<_>>();
-        let counts = |of: Read<u64>| peers.iter().map(of).collect::<Vec<_>>();
-        let durations = |of: Read<Option<i64>>| peers.iter().map(|peer| float(of(peer))).collect();
-        let numbers =
-            |of: Read<Option<u64>>| peers.iter().map(|peer| unsigned_float(of(peer))).collect();
-        let table = Table::new(py);
-        let hosts = peers.iter().map(|peer| address(peer.address).0);
-        table.add_objects("address", hosts.collect())?;
-        table.add("port", peers.iter().map(|peer| peer.address.port()).collect())?;
-        let names = peers.iter().map(|peer| peer.name.as_deref().map(text));
-        table.add_objects("name", names.collect())?;
-        let states = peers.iter().map(|peer| Word(peer.state).word());
-        table.add_objects("state", states.collect())?;
-        let last_ns = column(|peer| peer.last_received_ns);
-        table.add("last_received_at_ns", last_ns.iter().map(|ns| ns - started_ns).collect())?;
-        table.add("seq", numbers(|peer| peer.sequence.highest()))?;
-        table.add("received", counts(|peer| peer.sequence.received()))?;
-        table.add("expected", numbers(|peer| peer.sequence.expected()))?;
-        table.add("reordered", counts(|peer| peer.sequence.reordered()))?;
-        table.add("duplicates", counts(|peer| peer.sequence.duplicates()))?;
-        table.add("interval_ns", durations(|peer| peer.interval_ns))?;
-        table.add("timeout_ns", column(|peer| peer.timeout_ns))?;
-        table.add("delay_ns", durations(|peer| peer.delay_ns))?;
-        table.add("difference_ns", durations(|peer| peer.difference_ns))?;
-        table.add("boot", numbers(|peer| peer.boot))?;
-        table.add("failures", numbers(|peer| peer.failures))?;
-        table.add("progress_age_ns", durations(|peer| peer.progress_age_ns))?;
-        Ok(table.into_dict())
+        self.rows(py).into_numpy(py)
+    }
+
+    /// Returns the clients as a Table, for polars, pandas and others, or for CSV: the rows and
+    /// columns of `columns()`. Texts are strings, `state` is a dictionary of them, times are
+    /// timestamp[ns, UTC], durations are duration[ns], and other numbers are uint64; null stands
+    /// for NaN and None.
+    #[pyo3(signature = (), text_signature = "($self)")]
+    fn table(&self, py: Python<'_>) -> Table {
+        self.rows(py)
     }
 
     /// The time of the last start, in seconds since the Unix epoch; None before the first.

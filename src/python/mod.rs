@@ -3,7 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
 
 mod args;
-mod columns;
+
 mod distribution;
 mod echo_server;
 mod error;
@@ -24,6 +24,7 @@ mod ping_many;
 mod ping_report;
 mod probe;
 mod report_line;
+mod table;
 mod value;
 mod wait;
 
@@ -67,6 +68,8 @@ mod _core {
     use super::ping_report::{PingCounters, PingReport};
     #[pymodule_export]
     use super::probe::{Probe, Revised};
+    #[pymodule_export]
+    use super::table::Table;
 
     #[pymodule_export]
     use super::value::restore;

@@ -13,7 +13,6 @@ use crate::error::reason;
 use crate::packed::{pack, unpack};
 use crate::ping::{Counters, Flows, Report, Row, Verdict, describe};
 use crate::python::args::{Int, items, wrong_type};
-use crate::python::columns::Table;
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::json::{Items, Members, Object};
 use crate::python::options::{Given, given};
@@ -21,6 +20,7 @@ use crate::python::outages::{Outage, Pause};
 use crate::python::path::{AddressChange, HeaderField};
 use crate::python::probe::Probe;
 use crate::python::report_line::describe_report;
+use crate::python::table::{Table, arrow_stream, codes, durations, times};
 use crate::python::value::{Address, Pickle, address, attributes, pickle, value};
 use crate::seconds;
 use crate::wire::MAX_DATAGRAM;
@@ -66,6 +66,8 @@ pub(super) struct PingReport {
     flows: Vec<Report>,
     columns: PyOnceLock<Py<PyDict>>,
 }
+
+arrow_stream!(PingReport);
 
 impl PingReport {
     const ATTRIBUTES: &[&str] = &[
@@ -137,9 +139,20 @@ impl PingReport {
         // A million of these must not keep the memory of a second report.
         Self::new(flows.pop().unwrap_or_default())
     }
-}
 
-impl PingReport {
+    fn rows(&self, py: Python<'_>) -> Table {
+        let columns = py.detach(|| self.report.columns());
+        let mut table = Table::new(columns.seq.len(), self.report.started_ns.unwrap_or_default());
+        table.add("seq", columns.seq);
+        table.add("flow", columns.flow);
+        table.add("sent_at", times(columns.sent_ns));
+        table.add_optional("rtt", durations(columns.rtt_ns));
+        table.add_optional("kernel_rtt", durations(columns.kernel_rtt_ns));
+        table.add("verdict", codes::<Verdict>(columns.verdict));
+        table.add("size", columns.size);
+        table
+    }
+
     /// Adds the attributes to a line; times count from `start_ns`.
     pub(super) fn describe(&self, start_ns: i64, line: &mut Object<'_>) {
         describe_report(&self.report, start_ns, line);
@@ -601,19 +614,18 @@ impl PingReport {
     /// A late reply has a round-trip time here, but not in `rtt`. To select the replies in time:
     /// `columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]`.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let columns = self.columns.get_or_try_init(py, || {
-            let columns = self.report.columns();
-            let table = Table::new(py);
-            table.add("seq", columns.seq)?;
-            table.add("flow", columns.flow)?;
-            table.add("sent_at_ns", columns.sent_at_ns)?;
-            table.add("rtt_ns", columns.rtt_ns)?;
-            table.add("kernel_rtt_ns", columns.kernel_rtt_ns)?;
-            table.add("verdict", columns.verdict)?;
-            table.add("size", columns.size)?;
-            PyResult::Ok(table.into_dict().unbind())
-        })?;
+        let columns = self
+            .columns
+            .get_or_try_init(py, || PyResult::Ok(self.rows(py).into_numpy(py)?.unbind()))?;
         columns.bind(py).copy()
+    }
+
+    /// Returns the kept probes as a Table, for polars, pandas and others, or for CSV: the rows and
+    /// columns of `columns()`. `sent_at` is a timestamp[ns, UTC], `rtt` and `kernel_rtt` are
+    /// duration[ns], null without a reply or a timestamp, and `verdict` is a dictionary of strings.
+    #[pyo3(signature = (), text_signature = "($self)")]
+    fn table(&self, py: Python<'_>) -> Table {
+        self.rows(py)
     }
 
     /// Advice if the replies or errors have a known cause, such as a server that answers from

@@ -94,15 +94,15 @@ struct Moment {
     hour: i64,
     minute: i64,
     second: i64,
-    micros: i64,
+    nanos: i64,
 }
 
 impl Moment {
     /// Returns the moment `local_ns` after the Unix epoch.
     fn new(local_ns: i64) -> Self {
         let days = local_ns.div_euclid(DAY_NS);
-        let micros = local_ns.rem_euclid(DAY_NS) / 1000;
-        let seconds = micros / 1_000_000;
+        let nanos = local_ns.rem_euclid(DAY_NS);
+        let seconds = nanos / NS_PER_SECOND;
         // The inverse of `days`: years that begin in March, in eras of 400 years.
         let since_march = days + 719_468;
         let (era, day_of_era) = (since_march.div_euclid(146_097), since_march.rem_euclid(146_097));
@@ -118,7 +118,7 @@ impl Moment {
             hour: seconds / 3600,
             minute: seconds / 60 % 60,
             second: seconds % 60,
-            micros: micros % 1_000_000,
+            nanos: nanos % NS_PER_SECOND,
         }
     }
 }
@@ -137,8 +137,16 @@ pub(super) fn write_ctime(local_ns: i64, out: &mut Vec<u8>) -> io::Result<()> {
 
 /// Writes a moment with six decimals: `2026-01-31 12:00:05.250000`.
 pub(super) fn write_date_time(local_ns: i64, out: &mut Vec<u8>) -> io::Result<()> {
-    let Moment { year, month, day, hour, minute, second, micros, .. } = Moment::new(local_ns);
+    let Moment { year, month, day, hour, minute, second, nanos, .. } = Moment::new(local_ns);
+    let micros = nanos / 1000;
     write!(out, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
+}
+
+/// Returns a moment of UTC as ISO 8601 with nine decimals: `2026-01-31T12:00:05.250000000+00:00`.
+#[must_use]
+pub fn utc(ns: i64) -> String {
+    let Moment { year, month, day, hour, minute, second, nanos, .. } = Moment::new(ns);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}+00:00")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -246,6 +254,16 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn utc_is_to_the_nanosecond() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00.000000000+00:00");
+        assert_eq!(utc(-1), "1969-12-31T23:59:59.999999999+00:00");
+        assert_eq!(utc(i64::MAX), "2262-04-11T23:47:16.854775807+00:00");
+        let parsed = date_time(utc(1_790_000_000_123_456_789).as_bytes());
+        let civil = Civil { ns: 1_790_000_000_123_456_789, offset_ns: Some(0) };
+        assert_eq!(parsed, Some((civil, 35)));
+    }
 
     #[test]
     fn dates_count_from_the_epoch() {

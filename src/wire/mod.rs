@@ -10,6 +10,7 @@ mod template;
 mod text;
 
 pub use beat::Beat;
+pub use civil::utc;
 pub use payload::MAX_SHOWN;
 pub(crate) use payload::shown;
 pub use template::Template;

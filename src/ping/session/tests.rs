@@ -245,7 +245,7 @@ fn a_pause_of_this_process_is_told_and_prolongs_no_round_trip() {
     let start_ns = report.started_ns.unwrap() + 20 * MS;
     assert_eq!(report.pauses.listed, [Pause { start_ns, end_ns: start_ns + 3001 * MS }]);
     assert_eq!(report.rtt.max_ns(), Some(25 * MS), "the first was read 5 ms late");
-    assert_eq!(report.columns().rtt_ns[..3], [25e6, 20e6, 10e6]);
+    assert_eq!(report.columns().rtt_ns[..3], [25, 20, 10].map(|ms| Some(ms * MS)));
     assert_eq!(report.overhead.max_ns(), Some(2991 * MS), "what it took to read the second");
 }
 
@@ -369,7 +369,7 @@ fn words_around_the_message_do_not_matter() {
     arrive(&mut session, at(5), target(), format!("{} ok", echoes[0].to_lowercase()).as_bytes());
     arrive(&mut session, at(6), target(), format!("Ping 3: {}", echoes[1]).as_bytes());
     let columns = session.report().columns();
-    assert_eq!(columns.rtt_ns, [5e6, 5e6, 2e6]);
+    assert_eq!(columns.rtt_ns, [5, 5, 2].map(|ms| Some(ms * MS)));
     assert_eq!(session.report().counters.guessed, 0);
 }
 
@@ -502,8 +502,8 @@ fn columns_hold_the_kept_probes() {
     let report = session.report();
     assert_eq!((report.started_ns, report.rows_dropped()), (Some(at(0).wall_ns), 1));
     let columns = report.columns();
-    assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![3e6, 3e6]));
-    assert_eq!((columns.sent_at_ns, columns.flow), (vec![10 * MS, 20 * MS], vec![0, 0]));
+    assert_eq!((columns.seq, columns.rtt_ns), (vec![2, 3], vec![Some(3 * MS); 2]));
+    assert_eq!((columns.sent_ns, columns.flow), (vec![at(10).wall_ns, at(20).wall_ns], vec![0, 0]));
     assert_eq!((columns.verdict, columns.size), (vec![0, 0], vec![24, 24]));
 }
 
@@ -639,14 +639,13 @@ fn a_session_listens_for_a_timeout_if_a_probe_is_lost() {
 /// Returns the outages that follow from the verdicts of the probes up to `decided`.
 fn outages_of(report: &Report, decided: u64, after: u64) -> Vec<Outage> {
     let (columns, decided) = (report.columns(), usize::try_from(decided).unwrap());
-    let started_ns = report.started_ns.unwrap_or_default();
     // Rows are by send time, which a probe that waited for room changes; outages are by number.
     let mut rows: Vec<_> = (0..columns.seq.len()).collect();
     rows.sort_by_key(|row| columns.seq[*row]);
     let answered = |row: &usize| columns.verdict[*row] == Verdict::Answered as u8;
     let runs = rows[..decided].chunk_by(|one, other| answered(one) == answered(other));
     let runs: Vec<_> = runs.collect();
-    let sent_ns = |run: &[usize]| started_ns + columns.sent_at_ns[run[0]];
+    let sent_ns = |run: &[usize]| columns.sent_ns[run[0]];
     let outage = |(index, run): (usize, &&[usize])| Outage {
         start_ns: sent_ns(run),
         end_ns: runs.get(index + 1).map(|next| sent_ns(next)),
@@ -970,12 +969,11 @@ proptest! {
         rtts.sort_unstable();
         let median = (!rtts.is_empty()).then(|| rtts[(rtts.len() - 1) / 2] * MS);
         prop_assert_eq!((sum.rtt.count(), sum.rtt.percentile_ns(50.0)), (rtts.len() as u64, median));
-        // Both runs began at the same time.
         let columns = reports.iter().map(Report::columns);
-        let rows = columns.flat_map(|columns| columns.sent_at_ns.into_iter().zip(columns.seq));
+        let rows = columns.flat_map(|columns| columns.sent_ns.into_iter().zip(columns.seq));
         let mut rows: Vec<_> = rows.collect();
-        rows.sort_by_key(|(sent_at_ns, _)| *sent_at_ns);
+        rows.sort_by_key(|(sent_ns, _)| *sent_ns);
         let columns = sum.columns();
-        prop_assert_eq!(rows, columns.sent_at_ns.into_iter().zip(columns.seq).collect::<Vec<_>>());
+        prop_assert_eq!(rows, columns.sent_ns.into_iter().zip(columns.seq).collect::<Vec<_>>());
     }
 }
