@@ -1,5 +1,6 @@
 """The `udpulse` command: options, exit codes, lines."""
 
+import json
 import re
 from pathlib import Path
 
@@ -144,7 +145,53 @@ def test_a_statistic_of_too_few_replies_breaks_its_threshold(
     assert (code, err) == (1, "too few replies for p99\n")
 
 
-def test_ping_show_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0, loss=udpulse.impair.LossPattern([0, 1])) as server:
+        address = "{}:{}".format(*server.address)
+        words = ["-t", "50ms", "-i", "none", "-c", "2", "--json", "--max-loss", "10%"]
+        code, out, err = run(capsys, "ping", address, *words)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["event"] for line in lines] == ["start", "probe", "probe", "summary"]
+    assert lines[-1]["lost"] == 1
+    assert (code, err) == (1, "loss 50% is above 10%\n")
+
+
+def test_json_of_many_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        address = "{}:{}".format(*server.address)
+        words = ["-c", "1", "--interval", "10ms", "--json"]
+        code, out, err = run(capsys, "ping", address, "no.such.host.invalid", *words)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["target"] for line in lines if line["event"] == "summary"] == [
+        address,
+        "no.such.host.invalid:12000",
+    ]
+    assert code == 1
+    assert err.startswith("no.such.host.invalid:12000: ")
+
+
+def test_csv_has_a_line_per_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.csv"
+    with udpulse.EchoServer(port=0) as server:
+        address = "{}:{}".format(*server.address)
+        words = ["-c", "2", "--interval", "10ms", "--csv", str(file)]
+        run(capsys, "ping", address, "no.such.host.invalid", *words)
+    header, first, second = [line.split(",") for line in file.read_text().splitlines()]
+    assert dict(zip(header, first, strict=True))["sent"] == "2"
+    assert second[0] == "no.such.host.invalid:12000"
+
+
+def test_a_late_reply_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0, delay=0.2) as server:
+        words = ["-c", "1", "-t", "20ms", "--linger", "3s", "--timestamps", "user"]
+        address = "{}:{}".format(*server.address)
+        _, out, _ = run(capsys, "ping", address, *words)
+    lines = out.splitlines()
+    assert lines[0] == "seq 1: lost"
+    assert re.fullmatch(r"seq 1: \d{3,}\.\d+ ms late, after its verdict", lines[1])
+
+
+def test_ping_shows_each_probe_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     with udpulse.EchoServer(port=0, loss=udpulse.impair.LossPattern([0, 1, 0])) as server:
         address = "{}:{}".format(*server.address)
         words = ["ping", address, "-c", "3", "-i", "none", "-t", "500ms"]
@@ -187,6 +234,8 @@ def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) ->
         (["ping", "h", "i", "--precise"], "--precise: only for one target;"),
         (["ping", "h", "--schedule", "x"], "--schedule: 'x' is not one of 'periodic', 'poisson'"),
         (["ping", "--file", "/no/such"], "--file: '/no/such': No such file or directory"),
+        (["ping", "h", "--every", "1"], "--every: only with --json;"),
+        (["ping", "h", "--alive", "--json"], "--alive: not with --json, which prints all;"),
         (["ping", "10.0.0.0/8"], "'10.0.0.0/8' has 16777216 hosts; at most 65536"),
         (["ping", "h:99999"], "'h:99999' is not an address; give HOST:PORT"),
         (["echo", "--uplink-loss", "2"], "--uplink-loss must be a probability"),

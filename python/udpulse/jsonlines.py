@@ -36,7 +36,7 @@ from udpulse._core import (
 
 __all__ = ["Result", "Running", "read", "write"]
 
-Running: TypeAlias = PingClient | PingSweep | EchoServer | HeartbeatServer | HeartbeatClient
+Running: TypeAlias = PingClient[Any] | PingSweep | EchoServer | HeartbeatServer | HeartbeatClient
 Result: TypeAlias = (
     PingReport | list[PingReport] | list[Fate] | list[events.Event] | list[events.ClientEvent]
 )

@@ -1,9 +1,11 @@
 """`udpulse ping`."""
 
+import csv as csv_module
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
@@ -21,6 +23,7 @@ from udpulse.cli._ping_screens import (
     target_name,
     totals,
 )
+from udpulse.cli._record import record
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
@@ -58,6 +61,19 @@ Examples:
     multiple=True,
     help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON, one per event.")
+@click.option(
+    "--every",
+    metavar="TIME",
+    type=types.duration,
+    help="With --json, also the counts of every TIME.",
+)
+@click.option(
+    "--csv",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write the probes, or a line per target, to a file at the end.",
+)
 @option(
     "count", None, "The number of probes: until Ctrl-C unless given, for many targets 3 per round."
 )
@@ -71,6 +87,9 @@ def command(
     quiet: bool,
     max_loss: float | None,
     max_rtt: tuple[RttLimit, ...],
+    as_json: bool,
+    every: float | None,
+    csv: str | None,
     **options: Any,
 ) -> Program:
     """Measure round trips, loss and delay to UDP echo servers.
@@ -89,28 +108,63 @@ def command(
         raise click.UsageError("there is no target")
     if family is not None:
         options["family"] = family
+    if as_json and show_only:
+        raise click.UsageError(f"--{show_only}: not with --json, which prints all")
+    if every is not None and not as_json:
+        raise click.UsageError("--every: only with --json")
     limits = Limits(max_loss, max_rtt)
+    if as_json and options.get("rounds", 1) != 1 and (max_loss is not None or max_rtt):
+        raise click.UsageError("--rounds: with --json and thresholds only 1")
+    style = Style(quiet, show_only, as_json, every)
+    run: Callable[[], Outcome]
     if len(found) == 1 and show_only is None and not options.keys() & {"rounds", "rate"}:
-        client = PingClient(*found[0], **{"count": None, "interval": 1.0, **options})
-        return lambda: ping_one(client, Screen(), limits, quiet=quiet)
-    if wrong := options.keys() - inspect.signature(PingSweep).parameters:
+        defaults = {"count": None, "interval": 1.0, "revisions": True}
+        run = partial(ping_one, PingClient(*found[0], **{**defaults, **options}), style)
+    elif wrong := options.keys() - inspect.signature(PingSweep).parameters:
         names = ", ".join(f"--{name}".replace("_", "-") for name in sorted(wrong))
         raise click.UsageError(f"{names}: only for one target")
-    sweep = PingSweep(found, **options)
-    return lambda: ping_many(sweep, Screen(), limits, quiet=quiet, show_only=show_only)
+    else:
+        if not as_json:
+            # The sums over rounds would keep all probes.
+            options.setdefault("keep", 0)
+        run = partial(ping_many, PingSweep(found, **options), style)
+    return lambda: finish(run(), limits, csv)
 
 
-def ping_one(client: PingClient[PingEvent], screen: Screen, limits: Limits, *, quiet: bool) -> int:
+@dataclass(frozen=True)
+class Style:
+    """What to print."""
+
+    quiet: bool
+    show_only: str | None
+    as_json: bool
+    every: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The reports of a run, and whether a signal ended it."""
+
+    reports: Sequence[PingReport]
+    interrupted: bool
+
+
+SCREEN = Screen()
+
+
+def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
     """Show the probes of one target, and the summary."""
 
     def show(events: list[PingEvent]) -> None:
         for event in events:
-            screen.show(event_line(event))
+            SCREEN.show(event_line(event))
 
     def interim() -> None:
-        screen.note(str(client.report()))
+        SCREEN.note(str(client.report()))
 
-    if quiet:
+    if style.as_json:
+        interrupted = record(client, style.every, interim)
+    elif style.quiet:
         interrupted = follow(client, unseen, interim, events=False)
     elif on_terminal():
         view = OneTarget(client, silence, glyphs(sys.stdout.encoding))
@@ -119,51 +173,52 @@ def ping_one(client: PingClient[PingEvent], screen: Screen, limits: Limits, *, q
     else:
         interrupted = follow(client, show, interim)
     report = client.report()
-    screen.show(str(report))
+    if not style.as_json:
+        SCREEN.show(str(report))
     for line in silence(report):
-        screen.note(line)
-    return verdict([report], limits, screen, interrupted=interrupted)
+        SCREEN.note(line)
+    return Outcome([report], interrupted)
 
 
-def ping_many(
-    sweep: PingSweep, screen: Screen, limits: Limits, *, quiet: bool, show_only: str | None
-) -> int:
+def ping_many(sweep: PingSweep, style: Style) -> Outcome:
     """Show a line about each target when it has finished its round, and the totals."""
     rounds = Rounds(sweep)
-    width = max(len(joined(target)) for target in sweep.targets)
+    width = max(len(target_name(report)) for report in sweep.reports())
 
     def show(reports: list[PingReport]) -> None:
         for report in reports:
             rounds.add(report)
-            if show_only is None:
-                if not quiet:
-                    screen.show(row(report, width))
-            elif (show_only == "alive") == answers(report):
-                screen.show(target_name(report))
+            if style.show_only is not None:
+                if (style.show_only == "alive") == answers(report):
+                    SCREEN.show(target_name(report))
+            elif not (drawing or style.quiet):
+                SCREEN.show(row(report, width))
 
     def interim() -> None:
-        screen.note(totals(rounds.reports()))
+        SCREEN.note(totals(rounds.reports()))
 
-    if on_terminal() and not quiet and show_only is None:
+    drawing = on_terminal() and not (style.quiet or style.show_only)
+    if style.as_json:
+        interrupted = record(sweep, style.every, interim)
+    elif drawing:
         probes = None if sweep.rounds is None else sweep.rounds * sweep.count
         view = ManyTargets(rounds.reports, probes, reason, glyphs(sys.stdout.encoding))
+
+        def show_and_draw(reports: list[PingReport]) -> None:
+            show(reports)
+            draw()
+
         with live(view.render, view.final) as draw:
-
-            def note(reports: list[PingReport]) -> None:
-                for report in reports:
-                    rounds.add(report)
-                draw()
-
-            interrupted = follow(sweep, note, interim)
+            interrupted = follow(sweep, show_and_draw, interim)
     else:
         interrupted = follow(sweep, show, interim)
     reports = rounds.reports()
-    if show_only is None:
-        screen.show(totals(reports))
+    if not (style.as_json or style.show_only):
+        SCREEN.show(totals(reports))
     for report in reports:
         if report.unresolved:
-            screen.note(f"{target_name(report)}: {report.unresolved}")
-    return verdict(reports, limits, screen, interrupted=interrupted)
+            SCREEN.note(f"{target_name(report)}: {report.unresolved}")
+    return Outcome(reports, interrupted)
 
 
 @dataclass
@@ -196,11 +251,14 @@ class Rounds:
         return finished if self.last[target] == current.started_at else finished + current
 
 
-def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interrupted: bool) -> int:
-    """Return the exit code; note each broken threshold."""
+def finish(outcome: Outcome, limits: Limits, csv: str | None) -> int:
+    """Write the file; note each broken threshold; return the exit code."""
+    reports = outcome.reports
+    if csv is not None:
+        write_csv(reports, csv)
     if all(report.unresolved for report in reports):
         return USAGE
-    if interrupted and not any(report.sent > report.pending for report in reports):
+    if outcome.interrupted and not any(report.sent > report.pending for report in reports):
         return INTERRUPTED
     lines = [
         line if len(reports) == 1 else f"{target_name(report)}: {line}"
@@ -208,17 +266,38 @@ def verdict(reports: list[PingReport], limits: Limits, screen: Screen, *, interr
         for line in limits.broken(report)
     ]
     for line in lines:
-        screen.note(line)
+        SCREEN.note(line)
     silent = not any(map(answers, reports))
     return BROKEN if lines or silent or any(report.unresolved for report in reports) else 0
+
+
+def write_csv(reports: Sequence[PingReport], path: str) -> None:
+    """Write the counters and round trips of each target."""
+    counters = ("sent", "answered", "late", "lost", "refused", "unreachable", "send_failed")
+    times = ("min", "median", "p99", "max")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv_module.writer(file)
+        names = [f"rtt_{time}_ns" for time in times]
+        table.writerow(["target", "address", "unresolved", *counters, "loss", *names])
+        for report in reports:
+            address = joined(report.address) if report.address else None
+            values = [getattr(report.rtt, time) for time in times]
+            ns = [None if value is None else round(value * 1e9) for value in values]
+            counts = [getattr(report, name) for name in counters]
+            target = joined(report.target) if report.target else None
+            table.writerow([target, address, report.unresolved, *counts, report.loss, *ns])
 
 
 def event_line(event: PingEvent) -> str:
     """Return the line about a decided probe or an outage."""
     match event:
+        case Revised(probe=probe):
+            return f"{event_line(probe)}, after its verdict"
         case Probe(seq=seq, verdict=verdict, rtt=rtt, flow=flow, guessed=guessed):
             where = f"flow {flow} seq {seq}" if flow else f"seq {seq}"
             result = verdict if rtt is None else f"{milliseconds(rtt)} ms"
+            if verdict == "late":
+                result += " late"
             return f"{where}: {result}{' (guessed)' if guessed else ''}"
         case Revised(probe=probe):
             return f"{event_line(probe)} ({probe.verdict})"

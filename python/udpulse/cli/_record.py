@@ -1,0 +1,42 @@
+"""Runs an object with lines of JSON on stdout."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from udpulse.cli._follow import Signals
+
+if TYPE_CHECKING:
+    from udpulse.jsonlines import Running
+
+
+def record(running: "Running", every: float | None, interim: Callable[[], None]) -> bool:
+    """Write events as lines of JSON until the object ends; return whether it was ended.
+
+    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`.
+    """
+    # Screens do without it.
+    from udpulse import jsonlines
+
+    with Interrupts(interim):
+        try:
+            jsonlines.write(running, sys.stdout, every=every)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+class Interrupts(Signals):
+    """Lets signals interrupt a call that waits; nothing else writes to stderr meanwhile."""
+
+    def __init__(self, interim: Callable[[], None]) -> None:
+        super().__init__()
+        self.interim = interim
+
+    def end(self, *_: object) -> None:
+        """Handle Ctrl-C and SIGTERM."""
+        raise KeyboardInterrupt
+
+    def ask(self, *_: object) -> None:
+        """Handle SIGQUIT."""
+        self.interim()
