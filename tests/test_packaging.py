@@ -28,10 +28,11 @@ def test_all_public_names_exist_and_are_documented() -> None:
         assert getattr(udpulse, name).__doc__, name
 
 
-def test_types_are_shipped() -> None:
+def test_types_and_the_schema_are_shipped() -> None:
     package = files("udpulse")
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("_core.pyi").is_file()
+    assert package.joinpath("schema.json").is_file()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

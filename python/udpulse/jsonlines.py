@@ -200,7 +200,10 @@ def writer(file: IO[str] | IO[bytes]) -> tuple[Callable[[bytes], int], Callable[
 
 def first(running: Running) -> dict[str, Any]:
     """Return the members of the first line: all that is needed to repeat the run."""
-    parameters = inspect.signature(type(running)).parameters
+    names = list(inspect.signature(type(running)).parameters)
+    if isinstance(running, PingSweep) and running.interval is not None:
+        # It gives the rate.
+        names.remove("rate")
     return {
         "schema": SCHEMA,
         "command": COMMANDS[type(running)],
@@ -209,7 +212,7 @@ def first(running: Running) -> dict[str, Any]:
         "clock": time.get_clock_info("monotonic").implementation,
         "started": iso(running._start_ns),
         "address": joined(running.address),
-        "arguments": {name: argument(name, getattr(running, name)) for name in parameters},
+        "arguments": {name: argument(name, getattr(running, name)) for name in names},
     }
 
 
