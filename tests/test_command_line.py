@@ -127,7 +127,7 @@ def test_rounds_count_together(capsys: pytest.CaptureFixture[str]) -> None:
     loss = udpulse.impair.LossPattern([1, 0, 0])
     with udpulse.EchoServer(port=0, loss=loss) as server:
         words = ["ping", "{}:{}".format(*server.address), "-c", "1", "--rounds", "3"]
-        words += ["-t", "50ms", "--interval", "100ms"]
+        words += ["-t", "500ms", "--interval", "100ms"]
         code, out, err = run(capsys, *words, "--max-loss", "50%")
         broken, _, err = run(capsys, *words, "--max-loss", "30%")
     assert (code, broken) == (0, 1)

@@ -226,9 +226,10 @@ class Rounds:
     """The reports of a sweep's targets over all rounds."""
 
     sweep: PingSweep
-    #: The sum of the finished rounds, and when the last of them started.
+    #: The sum of the finished rounds, and when the latest of them started: a round may finish after
+    #: the next one.
     finished: dict[Target, PingReport] = field(default_factory=dict)
-    last: dict[Target, float | None] = field(default_factory=dict)
+    latest: dict[Target, float] = field(default_factory=dict)
 
     def add(self, report: PingReport) -> None:
         """Add the report of a target that has finished a round."""
@@ -236,7 +237,9 @@ class Rounds:
             return
         before = self.finished.get(report.target)
         self.finished[report.target] = report if before is None else before + report
-        self.last[report.target] = report.started_at
+        self.latest[report.target] = max(
+            self.latest.get(report.target, 0.0), report.started_at or 0.0
+        )
 
     def reports(self) -> list[PingReport]:
         """Return the report of each target, the round in progress included."""
@@ -248,7 +251,9 @@ class Rounds:
         if target is None or target not in self.finished:
             return current
         finished = self.finished[target]
-        return finished if self.last[target] == current.started_at else finished + current
+        return (
+            finished if self.latest[target] == (current.started_at or 0.0) else finished + current
+        )
 
 
 def finish(outcome: Outcome, limits: Limits, csv: str | None) -> int:
