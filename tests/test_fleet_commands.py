@@ -1,5 +1,7 @@
 """`udpulse beat`, `watch` and `echo`."""
 
+import csv
+import io
 import signal
 import socket
 import sys
@@ -11,7 +13,7 @@ import pytest
 from programs import Program, run
 
 import udpulse
-from udpulse import EchoServer, Fate, HeartbeatClient, HeartbeatServer, events
+from udpulse import EchoServer, Fate, HeartbeatClient, HeartbeatServer, events, jsonlines
 from udpulse.cli import _fates, _fleet, main
 from udpulse.impair import Link, LossPattern
 
@@ -194,7 +196,7 @@ def test_beat_sends_beats_and_says_goodbye(server: HeartbeatServer) -> None:
         "2 sent",
         "3 sent",
     ]
-    assert ended.screen[3:] == ["3 beats: 3 sent"]
+    assert ended.screen[3:] == ["6 datagrams sent, goodbyes included"]
     assert next_event(server, events.Stopped).name == "api"
 
 
@@ -318,6 +320,8 @@ def test_one_beat_to_a_host_without_an_address_is_an_error(
         (["beat", *ONCE, "--", "true"], "--once takes no command;"),
         (["beat", "--name", "a b"], "--name must be"),
         (["beat", "--loss", "lab"], "--loss: 'lab' is not a share;"),
+        (["beat", "--json", "--", "true"], "--json: not with a command,"),
+        (["watch", "--every", "1s"], "--every: only with --json;"),
         (["watch", "--detector", "x"], "--detector: 'x' is not one of"),
         (["echo", "--loss", "1", "--uplink-loss", "1"], "--loss is short for --uplink-loss;"),
     ],
@@ -369,3 +373,46 @@ def test_echo_shows_counters_on_a_terminal() -> None:
         ended = echo.ended()
     assert ended.code == 0
     assert any("1 packet: 0 replied, 1 dropped" in line for line in ended.screen)
+
+
+# lines of JSON
+
+
+def test_json_lines_of_watch_and_beat_are_read_back() -> None:
+    with following("--json", "--expect", "ghost") as watch:
+        start = watch.screen.until(r'\{"event":"start",.*"address":"127\.0\.0\.1:(\d+)".*')
+        words = ["-n", "api", "-c", "2", "-i", "20ms", "--json"]
+        sent = run("udpulse", "beat", f"127.0.0.1:{start[1]}", *words)
+        watch.screen.until(r'\{"event":"peer","kind":"stopped",.*"name":"api",.*')
+        followed = watch.interrupted()
+    assert (sent.code, followed.code) == (0, 1)
+    beats = jsonlines.read(io.StringIO("\n".join(sent.screen)))
+    assert isinstance(beats, list)
+    assert [beat.seq for beat in beats if isinstance(beat, udpulse.Beat)] == [1, 2]
+    changes = jsonlines.read(io.StringIO("\n".join(followed.screen)))
+    assert isinstance(changes, list)
+    assert [type(change) for change in changes] == [events.Up, events.Stopped]
+
+
+def test_json_lines_of_echo_have_each_fate() -> None:
+    with Program("udpulse", "echo", "127.0.0.1:0", "--json", "--loss", "1") as echo:
+        start = echo.screen.until(r'\{"event":"start",.*"address":"127\.0\.0\.1:(\d+)".*')
+        udpulse.ping("127.0.0.1", int(start[1]), count=2, timeout=0.01)
+        echo.screen.until(r'\{"event":"fate",.*"number":2,.*')
+        ended = echo.interrupted()
+    assert ended.code == 0
+    fates = jsonlines.read(io.StringIO("\n".join(ended.screen)))
+    assert isinstance(fates, list)
+    assert [fate.uplink for fate in fates if isinstance(fate, Fate)] == [("lost",), ("lost",)]
+
+
+def test_echo_writes_the_packets_as_csv(tmp_path: Path) -> None:
+    path = tmp_path / "fates.csv"
+    with Program("udpulse", "echo", "127.0.0.1:0", "--csv", str(path)) as echo:
+        port = echo.listening()
+        udpulse.ping("127.0.0.1", port, count=2, timeout=10)
+        ended = echo.interrupted()
+    assert ended.code == 0
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["number"] for row in rows] == ["1", "2"]

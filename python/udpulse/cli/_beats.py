@@ -1,6 +1,5 @@
 """Shows what happens to the beats of a client."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
@@ -21,8 +20,6 @@ class Beats:
     put: Callable[[str], None] | None = None
     #: Set at the first beat.
     first: Event = field(default_factory=Event)
-    #: Beats by outcome.
-    outcomes: Counter[str] = field(default_factory=Counter)
     trouble: str | None = None
     #: Failures when the last beat left, and now.
     failures: tuple[int, int] = (0, 0)
@@ -38,7 +35,6 @@ class Beats:
         """Show events, and trouble that begins or ends."""
         for event in events:
             if isinstance(event, Beat):
-                self.outcomes[event.outcome] += 1
                 self.failures = self.failures[1], self.count()
                 self.first.set()
                 if self.put:
@@ -74,13 +70,19 @@ class Beats:
 
     def summary(self) -> str:
         """Return the closing line."""
-        parts = [f"{number} {spaced(word)}" for word, number in self.outcomes.items()]
         counters = self.client.counters
-        if counters.refused:
-            parts.append(f"{counters.refused} refused")
-        if counters.received:
-            parts.append(counted(counters.received, "reply", "replies"))
-        return f"{counted(self.outcomes.total(), 'beat')}: {', '.join(parts) or 'none was due'}"
+        sent = counters.sent - counters.send_failed
+        line = f"{counted(sent, 'datagram')} sent, goodbyes included"
+        return line + "".join(
+            f"; {text}"
+            for number, text in (
+                (counters.skipped, f"{counters.skipped} skipped"),
+                (counters.send_failed, f"{counters.send_failed} could not be sent"),
+                (counters.refused, f"{counters.refused} refused"),
+                (counters.received, counted(counters.received, "reply", "replies")),
+            )
+            if number
+        )
 
     def interim(self) -> None:
         """Note the counts so far."""
@@ -88,7 +90,8 @@ class Beats:
 
     def verdict(self, *, interrupted: bool) -> int:
         """Return the exit code."""
-        if self.outcomes["sent"]:
+        counters = self.client.counters
+        if counters.sent > counters.send_failed:
             return 0
         return INTERRUPTED if interrupted else LOCAL_FAILURE
 

@@ -2,12 +2,30 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
+from udpulse.cli import _parameters as types
 from udpulse.cli._follow import Signals
 
 if TYPE_CHECKING:
     from udpulse.jsonlines import Running
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Add --json."""
+    text = "Print lines of JSON, one per event."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
+def json_options(function: F) -> F:
+    """Add --json and --every."""
+    text = "With --json, also the counts of every TIME."
+    every = click.option("--every", metavar="TIME", type=types.duration, help=text)
+    return json_option(every(function))
 
 
 def record(running: "Running", every: float | None, interim: Callable[[], None]) -> bool:
@@ -27,7 +45,7 @@ def record(running: "Running", every: float | None, interim: Callable[[], None])
 
 
 class Interrupts(Signals):
-    """Lets signals interrupt a call that waits; nothing else writes to stderr meanwhile."""
+    """Interrupts a call that waits when a signal comes; nothing else writes to stderr meanwhile."""
 
     def __init__(self, interim: Callable[[], None]) -> None:
         super().__init__()

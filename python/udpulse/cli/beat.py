@@ -10,6 +10,7 @@ from udpulse.cli._beats import Beats
 from udpulse.cli._child import run_command
 from udpulse.cli._follow import follow
 from udpulse.cli._options import options_of
+from udpulse.cli._record import json_option, record
 from udpulse.cli._run import BROKEN, Command, Program, Screen
 
 EPILOG = """\b
@@ -40,6 +41,7 @@ class BeatCommand(Command):
 @click.command("beat", cls=BeatCommand, epilog=EPILOG)
 @click.argument("server", type=types.remote_address, default="127.0.0.1")
 @click.option("-v", "--verbose", is_flag=True, help="Print each beat.")
+@json_option
 @click.option("--once", is_flag=True, help="Send one beat without a goodbye, as a job of cron.")
 @click.option(
     "--every",
@@ -51,6 +53,7 @@ class BeatCommand(Command):
 def command(
     server: tuple[str, int],
     verbose: bool,
+    as_json: bool,
     once: bool,
     every: float | None,
     words: list[str],
@@ -70,14 +73,18 @@ def command(
         options = single(options, every, words)
     elif every is not None:
         raise click.UsageError("--every is for --once; without it, give --interval")
+    if words and as_json:
+        raise click.UsageError("--json: not with a command, whose output it would mix with")
     client = HeartbeatClient(*server, **options)
     screen = Screen()
     if once:
-        return lambda: beat_once(Beats(client, screen))
+        return lambda: beat_once(Beats(client, screen), as_json=as_json)
     if words:
         # The command owns stdout.
         put = screen.note if verbose else None
         return lambda: run_command(words, Beats(client, screen, put))
+    if as_json:
+        return lambda: write_lines(Beats(client, screen))
     return lambda: beat(Beats(client, screen, screen.show if verbose else None))
 
 
@@ -99,11 +106,18 @@ def beat(beats: Beats) -> int:
     return beats.verdict(interrupted=interrupted)
 
 
-def beat_once(beats: Beats) -> int:
+def write_lines(beats: Beats) -> int:
+    """Send heartbeats until Ctrl-C, and print lines of JSON."""
+    interrupted = record(beats.client, None, beats.interim)
+    return beats.verdict(interrupted=interrupted)
+
+
+def beat_once(beats: Beats, *, as_json: bool) -> int:
     """Send one beat."""
     # The client would wait for an address.
     beats.client._resolve()
-    interrupted = follow(beats.client, beats.show, beats.interim)
-    return beats.verdict(interrupted=interrupted) or (
-        BROKEN if beats.client.counters.refused else 0
-    )
+    if as_json:
+        code = write_lines(beats)
+    else:
+        code = beats.verdict(interrupted=follow(beats.client, beats.show, beats.interim))
+    return code or (BROKEN if beats.client.counters.refused else 0)

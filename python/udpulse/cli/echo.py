@@ -1,5 +1,6 @@
 """`udpulse echo`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from udpulse.cli._fates import Rates, count_notes, fate_line, summary_lines
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live
 from udpulse.cli._options import options_of
+from udpulse.cli._record import json_options, record
 from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli._text import counted, joined
 from udpulse.impair import Link, RateLimit
@@ -30,10 +32,24 @@ Models, as in udpulse.impair:
 @click.command("echo", cls=Command, epilog=EPILOG)
 @click.argument("address", type=types.address_to_bind, default="127.0.0.1")
 @click.option("-v", "--verbose", is_flag=True, help="Print the fate of each packet.")
+@json_options
+@click.option(
+    "--csv",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write the last --keep packets to a file at the end.",
+)
 @options_of(EchoServer, without=["uplink", "downlink"])
 @options_of(Link, prefix="uplink_")
 @options_of(Link, prefix="downlink_")
-def command(address: tuple[str, int], verbose: bool, **options: Any) -> Program:
+def command(
+    address: tuple[str, int],
+    verbose: bool,
+    as_json: bool,
+    every: float | None,
+    csv: str | None,
+    **options: Any,
+) -> Program:
     """Answer UDP packets, and be a bad path on purpose.
 
     ADDRESS is HOST[:PORT] or [IPV6]:PORT, 127.0.0.1:12000 unless given; 0.0.0.0 is any address of
@@ -48,8 +64,28 @@ def command(address: tuple[str, int], verbose: bool, **options: Any) -> Program:
         if fields := {name: options.pop(name) for name in [*options] if name.startswith(f"{way}_")}:
             options[way] = link(way, fields)
     host, port = address
-    server = EchoServer(host, port, **{"keep": 0, **options} if not verbose else options)
-    return lambda: echo(server, Screen(), verbose=verbose)
+    if every is not None and not as_json:
+        raise click.UsageError("--every: only with --json")
+    if not (verbose or as_json or csv):
+        options.setdefault("keep", 0)
+    server = EchoServer(host, port, **options)
+    screen = Screen()
+
+    def run() -> None:
+        if as_json:
+            record(server, every, lambda: screen.note("\n".join(summary_lines(server))))
+        else:
+            echo(server, screen, verbose=verbose)
+
+    return lambda: finish(run, server, csv)
+
+
+def finish(run: Callable[[], None], server: EchoServer, csv: str | None) -> int:
+    """Serve until Ctrl-C; write the packets to a file if one is named."""
+    run()
+    if csv is not None:
+        server.table().write_csv(csv)
+    return 0
 
 
 def link(way: str, options: dict[str, Any]) -> Link:
@@ -64,12 +100,11 @@ def link(way: str, options: dict[str, Any]) -> Link:
         raise ValueError(f"{way}_{error}") from None
 
 
-def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> int:
+def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> None:
     """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
 
     def interim() -> None:
-        for line in summary_lines(server):
-            screen.note(line)
+        screen.note("\n".join(summary_lines(server)))
 
     def begin() -> None:
         screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
@@ -83,10 +118,8 @@ def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> int:
     else:
         with live(Rates(server).render) as draw:
             follow(server, lambda _: draw(), interim, begin=begin, events=False)
-    for line in summary_lines(server):
-        screen.show(line)
+    screen.show("\n".join(summary_lines(server)))
     for note in count_notes(server):
         screen.note(note)
     if server.events_dropped:
         screen.note(f"{counted(server.events_dropped, 'packet')} not shown: they came too fast")
-    return 0

@@ -23,7 +23,7 @@ from udpulse.cli._ping_screens import (
     target_name,
     totals,
 )
-from udpulse.cli._record import record
+from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
@@ -61,13 +61,7 @@ Examples:
     multiple=True,
     help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON, one per event.")
-@click.option(
-    "--every",
-    metavar="TIME",
-    type=types.duration,
-    help="With --json, also the counts of every TIME.",
-)
+@json_options
 @click.option(
     "--csv",
     metavar="FILE",

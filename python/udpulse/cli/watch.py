@@ -10,6 +10,7 @@ from udpulse.cli._fleet import Fleet, count_notes, event_line, summary_lines
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import options_of
+from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, Command, Program, Screen
 from udpulse.cli._text import joined, printable
 from udpulse.events import Event
@@ -19,14 +20,18 @@ Examples:
   udpulse watch 0.0.0.0                 follow all that beat to port 12000
   udpulse watch --expect api --expect db --grace 30s
   timeout 60 udpulse watch --expect api && echo "api is alive"
+  udpulse watch --json | jq 'select(.kind == "down")'
 """
 
 
 @click.command("watch", cls=Command, epilog=EPILOG)
 @click.argument("address", type=types.address_to_bind, default="127.0.0.1")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
+@json_options
 @options_of(HeartbeatServer)
-def command(address: tuple[str, int], quiet: bool, **options: Any) -> Program:
+def command(
+    address: tuple[str, int], quiet: bool, as_json: bool, every: float | None, **options: Any
+) -> Program:
     """Follow programs by their heartbeats: who is alive, who stopped, and why.
 
     ADDRESS is HOST[:PORT] or [IPV6]:PORT, 127.0.0.1:12000 unless given; 0.0.0.0 is any address of
@@ -36,15 +41,25 @@ def command(address: tuple[str, int], quiet: bool, **options: Any) -> Program:
     at the end.
     """
     server = HeartbeatServer(*address, **options)
-    return lambda: watch(server, Screen(), quiet=quiet)
+    if every is not None and not as_json:
+        raise click.UsageError("--every: only with --json")
+    screen = Screen()
+    if as_json:
+        return lambda: write_lines(server, screen, every)
+    return lambda: watch(server, screen, quiet=quiet)
+
+
+def write_lines(server: HeartbeatServer, screen: Screen, every: float | None) -> int:
+    """Print what happens to clients as lines of JSON until Ctrl-C."""
+    record(server, every, lambda: screen.note("\n".join(summary_lines(server))))
+    return verdict(server, screen)
 
 
 def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
     """Show what happens to clients until Ctrl-C: a table on a terminal, else lines."""
 
     def interim() -> None:
-        for line in summary_lines(server):
-            screen.note(line)
+        screen.note("\n".join(summary_lines(server)))
 
     def begin() -> None:
         screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
@@ -61,8 +76,7 @@ def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
                 screen.show("\n".join(map(event_line, events)))
 
         follow(server, show, interim, begin=begin)
-    for line in summary_lines(server):
-        screen.show(line)
+    screen.show("\n".join(summary_lines(server)))
     for note in count_notes(server):
         screen.note(note)
     return verdict(server, screen)
