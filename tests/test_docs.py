@@ -53,6 +53,8 @@ SHELL = [block for block in blocks("sh") if not block.text.startswith("pip insta
 
 @pytest.mark.parametrize("block", [b for b in PYTHON if not is_test_file(b)], ids=name)
 def test_a_block_of_python_runs(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    if "plots" in block.text:
+        pytest.importorskip("matplotlib", reason="needs the extra plot")
     # An error shows the line of the page.
     source = "\n" * (block.line - 1) + block.text
     exec(compile(source, str(ROOT / block.page), "exec"), {"__name__": "__main__"})

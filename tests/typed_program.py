@@ -204,6 +204,7 @@ def use_report(report: udpulse.PingReport) -> None:
     show(report.reordered, report.reorder_ratio, report.reorder_extent)
     show(report.wall_steps, report.wall_step_total, report.paused, report.paused_total)
     show(report.started_at, report.rows_dropped)
+    show(report.plot)  # matplotlib may be missing
     columns = report.columns()
     assert_type(columns, dict[str, NDArray[Any]])
     show(udpulse.VERDICTS[int(columns["verdict"][0])], float(np.nanmean(columns["rtt_ns"])))

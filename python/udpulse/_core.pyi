@@ -315,6 +315,13 @@ class EchoServer:
         Raises ValueError for another table.
         """
 
+    def plot(self) -> Any:
+        """Returns a picture of the kept fates, a matplotlib Figure: a lane for each thing that happened to
+        packets, and the time that they spent in the server. `udpulse.plots.save` writes it.
+
+        Raises ImportError without matplotlib, which the extra `plot` installs.
+        """
+
     @property
     def clients(self) -> list[_Address]:
         """The list of clients to which `columns` refers, each a (host, port), in order of their first
@@ -2263,6 +2270,15 @@ class PingReport:
         `columns["rtt_ns"][columns["verdict"] == udpulse.VERDICTS.index("answered")]`.
         """
 
+    def plot(self) -> Any:
+        """Returns a picture, a matplotlib Figure: round-trip times, losses, outages and pauses over time,
+        the distributions of round-trip times, delay variation and schedule error, and a row per flow.
+        `udpulse.plots.save` writes it.
+
+        Raises ImportError without matplotlib, which the extra `plot` installs.
+        """
+
+    def _repr_html_(self) -> str: ...
     @property
     def hint(self) -> str | None:
         """Advice if the replies or errors have a known cause, such as a server that answers from

@@ -307,6 +307,14 @@ impl EchoServer {
         Ok(self.rows_of(py, rows))
     }
 
+    /// Returns a picture of the kept fates, a matplotlib Figure: a lane for each thing that happened to
+    /// packets, and the time that they spent in the server. `udpulse.plots.save` writes it.
+    ///
+    /// Raises ImportError without matplotlib, which the extra `plot` installs.
+    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse.plots")?.call_method1("fates", (slf,))
+    }
+
     /// The list of clients to which `columns` refers, each a (host, port), in order of their first
     /// rows.
     #[getter]

@@ -628,6 +628,19 @@ impl PingReport {
         self.rows(py)
     }
 
+    /// Returns a picture, a matplotlib Figure: round-trip times, losses, outages and pauses over time,
+    /// the distributions of round-trip times, delay variation and schedule error, and a row per flow.
+    /// `udpulse.plots.save` writes it.
+    ///
+    /// Raises ImportError without matplotlib, which the extra `plot` installs.
+    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse.plots")?.call_method1("report", (slf,))
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("udpulse._summary")?.call_method1("html", (slf,))
+    }
+
     /// Advice if the replies or errors have a known cause, such as a server that answers from
     /// another address or never returns the token; None otherwise.
     #[getter]
