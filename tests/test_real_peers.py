@@ -34,6 +34,8 @@ def test_the_ping_server_answers_and_drops_like_the_labs(sockets: int, lost: lis
         to = (HERE, server.listening())
         for seq, client in zip(range(1, len(lost) + 1), cycle(clients), strict=False):
             client.sendto(f"Ping {seq} {time.time()}".encode(), to)
+        # It may show packets before their replies leave, but not a later one.
+        server.screen.until(rf"b'PING {len(lost)} .*")
         packets = shown(server, to[1])
         replies = [reply for client in clients for reply in peers.waiting(client)]
     assert [dropped for _, dropped in packets] == lost
