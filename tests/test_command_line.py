@@ -176,6 +176,8 @@ def test_csv_has_a_line_per_target(capsys: pytest.CaptureFixture[str], tmp_path:
         address = "{}:{}".format(*server.address)
         words = ["-c", "2", "--interval", "10ms", "--csv", str(file)]
         run(capsys, "ping", address, "no.such.host.invalid", *words)
+        run(capsys, "ping", address, *words[:-1], str(tmp_path / "one.csv"))
+    assert len((tmp_path / "one.csv").read_text().splitlines()) == 3
     header, first, second = [line.split(",") for line in file.read_text().splitlines()]
     assert dict(zip(header, first, strict=True))["sent"] == "2"
     assert second[0] == "no.such.host.invalid:12000"

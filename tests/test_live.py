@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import peers
 import pytest
 from programs import PATIENCE
 from rich.console import Console
 
 import udpulse
 from udpulse import PingReport, Probe
+from udpulse.cli._follow import Signals
 from udpulse.cli._ping_screens import ManyTargets, OneTarget
 from udpulse.cli._strip import ASCII, UNICODE, Cell, Glyphs, Scale, Strip
 
@@ -174,6 +176,10 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         names = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE")
+        # A key that sends a signal would drop what the command writes meanwhile.
+        settings = termios.tcgetattr(slave)
+        settings[3] |= termios.NOFLSH
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
         inherited = {name: value for name, value in os.environ.items() if name not in names}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *words],
@@ -304,3 +310,33 @@ def test_a_quiet_screen_is_the_summary(far_end: str) -> None:
     with terminal("ping", far_end, "-q", "-c", "3", "-i", "10ms") as command:
         assert command.end() == 0
     assert command.taken.startswith(f"3 probes to {far_end}: 3 answered")
+
+
+def test_a_second_ctrl_c_aborts() -> None:
+    signals = Signals()
+    signals.end(signal.SIGINT)
+    assert signals.ended
+    with pytest.raises(KeyboardInterrupt):
+        signals.end(signal.SIGINT)
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--rounds", "none"]], ids=str)
+def test_ended_before_any_result(words: list[str]) -> None:
+    with peers.open_socket() as sink:
+        sink.settimeout(PATIENCE)
+        address = "{}:{}".format(*sink.getsockname())
+        with terminal("ping", address, "-t", "100", *words) as command:
+            sink.recv(100)
+            command.process.send_signal(signal.SIGTERM)
+            assert command.end() == 130
+
+
+def test_json_on_a_terminal_ends_with_the_summary(far_end: str) -> None:
+    with terminal("ping", far_end, "-i", "20ms", "--json") as command:
+        command.until('"event":"probe"')
+        command.press("\x1c")
+        command.until("probes to ")
+        command.press("\x03")
+        assert command.end() == 0
+    assert '"event":"summary"' in command.taken
+    assert "\x1b" not in command.taken

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The shortest width that shows more than the least.
 WIDE = 66
 
-#: The figures named "last" cover the probes of this many seconds, but at least and at most so many.
+#: The figures named "last" cover the probes of this many seconds, within these two numbers.
 LAST_SECONDS = 10
 LAST = (100, 1000)
 

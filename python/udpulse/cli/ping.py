@@ -66,7 +66,7 @@ Examples:
     "--csv",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    help="Write the probes, or a line per target, to a file at the end.",
+    help="Write the kept probes, or a line per target of many, to a file at the end.",
 )
 @option(
     "count", None, "The number of probes: until Ctrl-C unless given, for many targets 3 per round."
@@ -271,7 +271,10 @@ def finish(outcome: Outcome, limits: Limits, csv: str | None) -> int:
 
 
 def write_csv(reports: Sequence[PingReport], path: str) -> None:
-    """Write the counters and round trips of each target."""
+    """Write the probes of one target, or the counters and round trips of each of many."""
+    if len(reports) == 1:
+        reports[0].table().write_csv(path)
+        return
     counters = ("sent", "answered", "late", "lost", "refused", "unreachable", "send_failed")
     times = ("min", "median", "p99", "max")
     with open(path, "w", encoding="utf-8", newline="") as file:
