@@ -451,6 +451,29 @@ fn a_late_answer_without_a_number_shows_as_a_guess() {
 }
 
 #[test]
+fn revisions_are_reported_if_asked_for() {
+    for revisions in [true, false] {
+        let mut session = Session::new(Config { revisions, linger_ns: None, ..config(2) });
+        let first = sent(&mut session, 0).unwrap();
+        session.on_icmp(0, &port_unreachable(target(), first.as_bytes()));
+        tick(&mut session, at(1));
+        arrive(&mut session, at(5), target(), first.as_bytes());
+        let second = sent(&mut session, 200).unwrap();
+        tick(&mut session, at(1300));
+        arrive(&mut session, at(1500), target(), second.as_bytes());
+        arrive(&mut session, at(1501), target(), second.as_bytes());
+        let events = std::iter::from_fn(|| session.events.pop());
+        let revised = events.filter_map(|event| match event {
+            Event::Revised(probe) => Some((probe.seq, probe.verdict, probe.rtt_ns)),
+            Event::Probe(_) | Event::Outage(_) => None,
+        });
+        let both = [(1, Verdict::Answered, Some(5 * MS)), (2, Verdict::Late, Some(1300 * MS))];
+        let expected = if revisions { &both[..] } else { &[] };
+        assert_eq!(revised.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn a_refused_probe_is_identified_by_its_text() {
     let schedule = Schedule::Periodic { interval_ns: MS };
     let mut session = Session::new(Config { schedule, ..config(3) });
