@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from udpulse import Fate, PingReport, Probe, plots
 from udpulse.events import Down, Event, Failed, Lost, Paused, Recovered, Stalled, Suspect, Up
@@ -18,9 +18,9 @@ def session(chance: random.Random, base: float, loss: float, flow: int = 0) -> l
         at = (seq - 1) / 20
         lost = 6 <= at < 7 or chance.random() < loss
         rtt = base * (1 + chance.expovariate(8)) + (0.02 if chance.random() < 0.02 else 0)
-        verdict, time = ("lost", None) if lost else ("answered", rtt)
-        probe = Probe(seq=seq, flow=flow, verdict=verdict, rtt=time, sent_at=START + at)
-        probes.append(probe)
+        verdict: Literal["lost", "answered"] = "lost" if lost else "answered"
+        time = None if lost else rtt
+        probes.append(Probe(seq=seq, flow=flow, verdict=verdict, rtt=time, sent_at=START + at))
     return probes
 
 

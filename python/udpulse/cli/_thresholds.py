@@ -1,13 +1,16 @@
 """Thresholds for a report; a broken one makes the exit code 1."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import click
 
 from udpulse import PingReport
-from udpulse.cli._parameters import duration
+from udpulse.cli._parameters import duration, share
 from udpulse.cli._text import milliseconds, percent
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 NAMES = ("min", "mean", "median", "max")
 
@@ -64,3 +67,18 @@ class Limits:
             elif value > limit.seconds:
                 times = milliseconds(value), milliseconds(limit.seconds)
                 yield f"{limit.statistic} {times[0]} ms is above {times[1]} ms"
+
+
+def limit_options(function: F) -> F:
+    """Add the options `--max-loss` and `--max-rtt`."""
+    rtt = click.option(
+        "--max-rtt",
+        metavar="[STATISTIC=]TIME",
+        type=rtt_limit,
+        multiple=True,
+        help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
+    )
+    loss = click.option(
+        "--max-loss", metavar="SHARE", type=share, help="Exit with 1 above this loss."
+    )
+    return loss(rtt(function))

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from udpulse import PingClient, PingReport, PingSweep, Probe
-from udpulse.cli import _parameters as types
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import option, options_of
@@ -28,7 +27,7 @@ from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Scree
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
 from udpulse.cli._text import counted, joined, milliseconds
-from udpulse.cli._thresholds import Limits, RttLimit, rtt_limit
+from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
 
 EPILOG = """\b
@@ -53,14 +52,7 @@ Examples:
 @click.option("--alive", "show_only", flag_value="alive", help="Print only targets that answer.")
 @click.option("--dead", "show_only", flag_value="dead", help="Print only those that do not.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
-@click.option("--max-loss", metavar="SHARE", type=types.share, help="Exit with 1 above this loss.")
-@click.option(
-    "--max-rtt",
-    metavar="[STATISTIC=]TIME",
-    type=rtt_limit,
-    multiple=True,
-    help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
-)
+@limit_options
 @json_options
 @click.option(
     "--csv",
@@ -301,8 +293,6 @@ def event_line(event: PingEvent) -> str:
             if verdict == "late":
                 result += " late"
             return f"{where}: {result}{' (guessed)' if guessed else ''}"
-        case Revised(probe=probe):
-            return f"{event_line(probe)} ({probe.verdict})"
         case OutageStarted(flow=flow):
             return f"outage of flow {flow}" if flow else "outage"
         case OutageEnded(start=start, end=end, lost=lost):
