@@ -173,11 +173,11 @@ def test_a_file_is_a_subcommand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "greet.py").write_text(
+        '"""`udpulse greet`: say hello."""\n'
         "import click\n"
         "from udpulse.cli._run import Command\n"
         "@click.command(cls=Command)\n"
         "def command():\n"
-        "    'Say hello.'\n"
         "    return lambda: print('hello') or 0\n"
     )
     monkeypatch.setattr(udpulse.cli, "__path__", [*udpulse.cli.__path__, str(tmp_path)])
@@ -185,6 +185,15 @@ def test_a_file_is_a_subcommand(
     assert re.search(r"\n  greet  Say hello\.\n", capsys.readouterr().out)
     assert udpulse_main(["greet"]) == 0
     assert capsys.readouterr().out == "hello\n"
+
+
+def test_the_help_imports_no_subcommand() -> None:
+    script = (
+        "import sys; from udpulse.cli import main; main(['--help']);"
+        "heavy = {'matplotlib', 'numpy', 'rich', 'udpulse.cli.ping'};"
+        "sys.exit(f'imported: {heavy & sys.modules.keys()}' if heavy & sys.modules.keys() else 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
 
 
 # Options with which a script runs until it is interrupted, and the note that it then prints.

@@ -1,11 +1,11 @@
 """The `udpulse` command.
 
-Each module of this package without an underscore in front is a subcommand: its `command`.
+Each module of this package without an underscore in front is a subcommand: its `command`, and the
+first line of its docstring is the short help. `udpulse --help` imports none of them.
 """
 
 import importlib
 import os
-import pkgutil
 from collections.abc import Sequence
 
 import click
@@ -19,15 +19,37 @@ class Subcommands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return their names."""
-        names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-        return [name for name in names if not name.startswith("_")]
+        return sorted(files())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in files():
             return None
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write their names and short helps."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(path)) for name, path in sorted(files().items())])
+
+
+def files() -> dict[str, str]:
+    """Return the path of each subcommand's module."""
+    names = ((name, folder) for folder in __path__ for name in os.listdir(folder))
+    return {
+        name.removesuffix(".py"): os.path.join(folder, name)
+        for name, folder in names
+        if name.endswith(".py") and not name.startswith("_")
+    }
+
+
+def short_help(path: str) -> str:
+    """Return the first line of a module's docstring, without the name in front."""
+    with open(path, encoding="utf-8") as file:
+        line = file.readline().strip().strip('"')
+    text = line.rpartition("`: ")[2]
+    return text[:1].upper() + text[1:]
 
 
 @click.group(cls=Subcommands)

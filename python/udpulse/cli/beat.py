@@ -1,4 +1,4 @@
-"""`udpulse beat`."""
+"""`udpulse beat`: send heartbeats, alone, for a command or from cron."""
 
 from typing import Any
 

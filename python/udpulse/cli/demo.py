@@ -1,4 +1,4 @@
-"""`udpulse demo`."""
+"""`udpulse demo`: show the lab's four programs at work."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`udpulse echo`."""
+"""`udpulse echo`: answer UDP packets, and be a bad path on purpose."""
 
 from collections.abc import Callable
 from typing import Any

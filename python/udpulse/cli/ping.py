@@ -1,4 +1,4 @@
-"""`udpulse ping`."""
+"""`udpulse ping`: measure round trips, loss and delay to UDP echo servers."""
 
 import csv as csv_module
 import inspect

@@ -1,4 +1,4 @@
-"""`udpulse plot`."""
+"""`udpulse plot`: draw a recorded run."""
 
 from pathlib import Path
 from typing import IO

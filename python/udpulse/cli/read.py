@@ -1,4 +1,4 @@
-"""`udpulse read`."""
+"""`udpulse read`: show the result of a recorded run."""
 
 from typing import IO
 

@@ -1,4 +1,4 @@
-"""`udpulse watch`."""
+"""`udpulse watch`: follow programs by their heartbeats."""
 
 from typing import Any
 
