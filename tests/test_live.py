@@ -255,7 +255,7 @@ def test_ctrl_c_ends_a_screen_with_the_summary(far_end: str) -> None:
         assert command.end() == 0
     screen, _, rest = command.taken.rpartition("\x1b[?25h")  # the cursor is shown again
     assert "\x1b[?25l" in screen
-    assert re.search(rf"\d+ probes to {far_end}: \d+ answered.*\r\nloss 0 %", rest)
+    assert re.search(rf"\d+ probes? to {far_end}: \d+ answered.*\r\nloss 0 %", rest)
     # The strip stays.
     assert strip_of(plain(rest))
 
