@@ -81,7 +81,7 @@ def test_a_help_is_the_first_sentence_in_words_of_the_shell(text: str, shown: st
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("udpulse p", ["ping"]),
+        ("udpulse pi", ["ping"]),
         ("udpulse ping --sch", ["--schedule"]),
         ("udpulse ping --schedule ", ["periodic", "poisson"]),
     ],
