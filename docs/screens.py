@@ -42,6 +42,10 @@ NOISE = """
     reply request silent slot slots suspect tenths this timed out with
 """
 
+# The width of a character in rich's pictures, and the start of a text with blanks in front.
+CHARACTER = 12.2
+INDENTED = r'x="([\d.]+)"( y="[\d.]+" )textLength="([\d.]+)"([^>]*>)((?:&#160;)+)'
+
 # The port that the screens show in place of a free one of this run.
 SHOWN_PORT = "12000"
 
@@ -93,12 +97,12 @@ SCENES = {
         first=(ECHO,),
     ),
     "ping_many": Scene(
-        "udpulse ping 127.0.0.0/29:PORT 127.0.0.9:9 --rounds none --interval 50ms -t 200ms",
+        "udpulse ping 127.0.0.0/29:PORT 127.0.0.9:9 --rounds none -i 50ms -t 200ms",
         until=r"[5-9]\d\d probes",
         first=("udpulse echo 0.0.0.0:PORT --loss 10% --delay Uniform:1ms,4ms --seed 7",),
     ),
     "echo": Scene(
-        "udpulse echo 127.0.0.1:PORT --verbose --loss 30% --seed 7 --downlink-duplication 20%",
+        "udpulse echo 127.0.0.1:PORT -v --loss 30% --downlink-duplication 20% --seed 7",
         until=r"(?s)#8.*",
         then=("udpulse ping 127.0.0.1:PORT --count 8 --interval 10ms",),
     ),
@@ -250,7 +254,8 @@ def play(scene: Scene) -> str:
             stack.enter_context(started(command, stage, (200, 50))).read(r"\S")
         if scene.record:
             with (stage.folder / "run.jsonl").open("wb") as file:
-                subprocess.run(words(scene.record, stage), stdout=file, check=True)
+                recorder = words(scene.record, stage)
+                subprocess.run(recorder, stdout=file, check=True, timeout=PATIENCE)
         terminal = stack.enter_context(started(scene.command, stage, scene.size))
         if scene.then:
             terminal.read(r"\S")
@@ -274,7 +279,15 @@ def svg(scene: Scene, rows: list[Text], port: int) -> str:
     name = shown.split()[1] if shown.startswith("python") else " ".join(shown.split()[:2])
     text = console.export_svg(title=name, unique_id="screen")
     # The fonts of whoever looks at it: a picture loads nothing from elsewhere.
-    return re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)
+    return re.sub(INDENTED, moved, text)
+
+
+def moved(match: re.Match[str]) -> str:
+    """Return the start of an indented text, moved: some programs drop the blanks."""
+    x, y, length, rest, blanks = match.groups()
+    shift = blanks.count(";") * CHARACTER
+    return f'x="{float(x) + shift:g}"{y}textLength="{float(length) - shift:g}"{rest}'
 
 
 def shape(text: str) -> set[str]:
