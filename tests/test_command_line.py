@@ -250,3 +250,11 @@ def test_bad_input_is_named(
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "")
     assert error in err
+
+
+def test_lines_of_many_targets_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    with udpulse.EchoServer(port=0) as server:
+        address = "{}:{}".format(*server.address)
+        _, out, _ = run(capsys, "ping", address, "no.such.host.invalid", "-t", "200ms")
+    *lines, _ = out.splitlines()
+    assert len({line.index("  loss ") for line in lines}) == 1

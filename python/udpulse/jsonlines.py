@@ -11,6 +11,7 @@ import math
 import os
 import select
 import socket
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -60,6 +61,11 @@ TOGETHER = 16384
 REST = 0.01
 
 NS = 1_000_000_000
+
+# The clock of all durations, as src/net/clock.rs reads it.
+CLOCK = (
+    "CLOCK_BOOTTIME" if sys.platform == "linux" else time.get_clock_info("monotonic").implementation
+)
 
 
 def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = None) -> None:
@@ -209,7 +215,7 @@ def first(running: Running) -> dict[str, Any]:
         "command": COMMANDS[type(running)],
         "version": __version__,
         "host": socket.gethostname(),
-        "clock": time.get_clock_info("monotonic").implementation,
+        "clock": CLOCK,
         "started": iso(running._start_ns),
         "address": joined(running.address),
         "arguments": {name: argument(name, getattr(running, name)) for name in names},

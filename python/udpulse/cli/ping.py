@@ -26,7 +26,7 @@ from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
-from udpulse.cli._text import counted, joined, milliseconds
+from udpulse.cli._text import counted, joined, milliseconds, printable
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
 
@@ -169,7 +169,7 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
 def ping_many(sweep: PingSweep, style: Style) -> Outcome:
     """Show a line about each target when it has finished its round, and the totals."""
     rounds = Rounds(sweep)
-    width = max(len(target_name(report)) for report in sweep.reports())
+    width = max(len(printable(joined(target))) for target in sweep.targets)
 
     def show(reports: list[PingReport]) -> None:
         for report in reports:
