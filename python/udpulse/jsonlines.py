@@ -110,10 +110,10 @@ class Recording:
         """Begin without lines."""
         self.running = running
         self.lines = lines
-        self.every_ns = None if every is None else max(round(every * NS), 1)
-        self.interval = 0
-        self.from_ns = 0
-        self.before = self.counters()
+        self.every_ns: int | None = None if every is None else max(round(every * NS), 1)
+        self.interval: int = 0
+        self.from_ns: int = 0
+        self.before: dict[str, int] = self.counters()
 
     def begin(self) -> None:
         """Write the first line."""
@@ -303,7 +303,7 @@ class Reader:
     def __init__(self) -> None:
         """Begin before the first line."""
         self.command: str | None = None
-        self.start_ns = 0
+        self.start_ns: int = 0
         # How many of the last probes of a flow matter.
         self.keep: float = math.inf
         self.rows: defaultdict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)

@@ -52,8 +52,8 @@ try:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-except ImportError as error:
-    raise ImportError("pictures need matplotlib: pip install 'udpulse[plot]'") from error
+except ImportError as _error:
+    raise ImportError("pictures need matplotlib: pip install 'udpulse[plot]'") from _error
 
 __all__ = ["Picture", "fates", "of", "report", "reports", "save", "timeline"]
 
