@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
 
+from udpulse._address import joined
 from udpulse._core import PingReport
 
 UNITS = (
@@ -36,14 +37,6 @@ def duration(seconds: float | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share of 0 to 1 in percent, or a dash for None."""
     return "-" if share is None else f"{share * 100:.3g} %"
-
-
-def address(pair: tuple[str, int] | None) -> str:
-    """Return a (host, port) pair as a text."""
-    if pair is None:
-        return "-"
-    host, port = pair
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def moment(time: float | None) -> str:
@@ -90,7 +83,7 @@ def compared(name: str, report: PingReport) -> tuple[object, ...]:
 def caption(report: PingReport) -> str:
     """Return the number of probes and the target of a report."""
     probes = f"{report.sent:,} probe{'' if report.sent == 1 else 's'}"
-    return probes if report.target is None else f"{probes} to {address(report.target)}"
+    return probes if report.target is None else f"{probes} to {joined(report.target)}"
 
 
 def html(report: PingReport) -> str:
@@ -107,7 +100,7 @@ def _rows(report: PingReport) -> Iterable[tuple[str, str]]:
     """Yield the rows of a report; a row without a value says nothing."""
     yield "started", moment(report.started_at) if report.started_at is not None else ""
     if report.address != report.target:
-        yield "address", address(report.address) if report.address else ""
+        yield "address", joined(report.address) if report.address else ""
     for verdict in ("answered", "late", "lost", "refused", "unreachable", "send_failed", "pending"):
         count: int = getattr(report, verdict)
         if count or verdict in ("answered", "lost"):

@@ -20,6 +20,7 @@ from functools import partial
 from typing import IO, Any, NoReturn, TypeAlias
 
 from udpulse import events
+from udpulse._address import joined
 from udpulse._core import (
     Beat,
     EchoServer,
@@ -256,12 +257,6 @@ def iso(ns: int) -> str:
     """Return a time as ISO 8601 in UTC, with nine decimals."""
     second = datetime.fromtimestamp(ns // NS, timezone.utc)
     return f"{second:%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}+00:00"
-
-
-def joined(address: tuple[str, int]) -> str:
-    """Return an address as text."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read(file: IO[str] | IO[bytes]) -> Result:

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udpulse import _summary
+from udpulse._address import joined
 from udpulse._core import VERDICTS, EchoServer, Fate, PingReport
-from udpulse._summary import address, duration, moment, percent, unit
+from udpulse._summary import duration, moment, percent, unit
 from udpulse.events import (
     Busy,
     ClockStepped,
@@ -659,10 +660,10 @@ class _Fleet:
         elif isinstance(event, Ignored) or (kind is ClockStepped and event.address[0] == "0.0.0.0"):
             return
         else:
-            name = event.name or address(event.address)
+            name = event.name or joined(event.address)
             if isinstance(event, Moved) and event.name is None:
                 # Known by its boot id: its row goes on under the new address.
-                old = self.clients.pop(address(event.old), None)
+                old = self.clients.pop(joined(event.old), None)
                 if old is not None:
                     self.clients[name] = old
             client = self.clients.setdefault(name, _Client())
@@ -981,7 +982,7 @@ def _quantiles(bins: NDArray[np.int64], values: Floats) -> list[Floats]:
 def _name(report: PingReport, number: int) -> str:
     """Return the name of a report among several."""
     where = report.target or report.address
-    return f"report {number + 1}" if where is None else address(where)
+    return f"report {number + 1}" if where is None else joined(where)
 
 
 def _shown(name: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from udpulse import Beat, HeartbeatClient
+from udpulse._address import joined
 from udpulse.cli._run import INTERRUPTED, LOCAL_FAILURE, Screen
-from udpulse.cli._text import clock, counted, duration, joined, printable
+from udpulse.cli._text import clock, counted, duration, printable
 from udpulse.events import ClientEvent
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from udpulse import EchoServer, Fate
-from udpulse.cli._text import clock, counted, joined, milliseconds
+from udpulse._address import joined
+from udpulse.cli._text import clock, counted, milliseconds
 from udpulse.reports import LinkCounters
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from udpulse import HeartbeatServer, Peer
-from udpulse.cli._text import clock, counted, duration, joined, percent, printable
+from udpulse._address import joined
+from udpulse.cli._text import clock, counted, duration, percent, printable
 from udpulse.events import (
     Busy,
     ClockStepped,

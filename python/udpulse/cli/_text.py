@@ -24,12 +24,6 @@ def printable(message: bytes | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def joined(address: tuple[str, int]) -> str:
-    """Format an address as people write it."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def milliseconds(seconds: float) -> str:
     """Format a duration in milliseconds, with a resolution of a microsecond."""
     return f"{1000 * seconds:.3f}"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from udpulse import EchoServer, Fate
+from udpulse._address import joined
 from udpulse.cli import _parameters as types
 from udpulse.cli._fates import Rates, count_notes, fate_line, summary_lines
 from udpulse.cli._follow import follow
@@ -13,7 +14,7 @@ from udpulse.cli._live import live
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record
 from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import counted, joined
+from udpulse.cli._text import counted
 from udpulse.impair import Link, RateLimit
 
 EPILOG = """\b

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from udpulse import PingClient, PingReport, PingSweep, Probe
+from udpulse._address import joined
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import option, options_of
@@ -26,7 +27,7 @@ from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
-from udpulse.cli._text import counted, joined, milliseconds, printable
+from udpulse.cli._text import counted, milliseconds, printable
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
 

@@ -5,12 +5,13 @@ from typing import IO
 import click
 
 from udpulse import Beat, Fate, PingReport, jsonlines
+from udpulse._address import joined
 from udpulse.cli._beats import spaced
 from udpulse.cli._fates import fate_line
 from udpulse.cli._fleet import event_line
 from udpulse.cli._ping_screens import target_name, totals
 from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import clock, duration, joined
+from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.cli.ping import Outcome, finish, row
 from udpulse.events import ClientEvent, Event, Unheard

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from udpulse import HeartbeatServer
+from udpulse._address import joined
 from udpulse.cli import _parameters as types
 from udpulse.cli._fleet import Fleet, count_notes, event_line, summary_lines
 from udpulse.cli._follow import follow
@@ -12,7 +13,7 @@ from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, Command, Program, Screen
-from udpulse.cli._text import joined, printable
+from udpulse.cli._text import printable
 from udpulse.events import Event
 
 EPILOG = """\b

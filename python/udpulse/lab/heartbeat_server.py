@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import click
 
 from udpulse import HeartbeatServer, Peer
+from udpulse._address import joined
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
-from udpulse.cli._text import counted, joined
+from udpulse.cli._text import counted
 from udpulse.events import Down, Event, Failed, Heard, Ignored, Stopped, Up
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind

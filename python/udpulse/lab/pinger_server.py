@@ -6,9 +6,10 @@ from typing import Literal
 import click
 
 from udpulse import EchoServer
+from udpulse._address import joined
 from udpulse.cli._parameters import probability
 from udpulse.cli._run import Command, Program, Screen, run
-from udpulse.cli._text import counted, joined
+from udpulse.cli._text import counted
 from udpulse.lab import screens
 from udpulse.lab.arguments import address_to_bind, seed_option
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from udpulse import Beat, Fate, Peer, PingReport, Probe
-from udpulse.cli._text import counted, joined, percent, printable
+from udpulse._address import joined
+from udpulse.cli._text import counted, percent, printable
 from udpulse.events import (
     Busy,
     Down,

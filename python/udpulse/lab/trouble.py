@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from udpulse import HeartbeatClient, PingClient
+from udpulse._address import joined
 from udpulse.cli._run import Screen
-from udpulse.cli._text import joined
 
 
 @dataclass
