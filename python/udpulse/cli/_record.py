@@ -18,14 +18,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 def json_option(function: F) -> F:
     """Add --json."""
     text = "Print lines of JSON, one per event."
-    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+    # Read first, so that other options can depend on it.
+    return click.option("--json", "as_json", is_flag=True, is_eager=True, help=text)(function)
 
 
 def json_options(function: F) -> F:
     """Add --json and --every."""
     text = "With --json, also the counts of every TIME."
-    every = click.option("--every", metavar="TIME", type=types.duration, help=text)
+    every = click.option(
+        "--every", metavar="TIME", type=types.duration, callback=only_with_json, help=text
+    )
     return json_option(every(function))
+
+
+def only_with_json(ctx: click.Context, _: click.Parameter, every: float | None) -> float | None:
+    """Refuse --every without --json."""
+    if every is not None and not ctx.params["as_json"]:
+        raise click.UsageError("--every: only with --json")
+    return every
 
 
 def record(running: "Running", every: float | None, interim: Callable[[], None]) -> bool:

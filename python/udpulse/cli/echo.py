@@ -65,8 +65,6 @@ def command(
         if fields := {name: options.pop(name) for name in [*options] if name.startswith(f"{way}_")}:
             options[way] = link(way, fields)
     host, port = address
-    if every is not None and not as_json:
-        raise click.UsageError("--every: only with --json")
     if not (verbose or as_json or csv):
         options.setdefault("keep", 0)
     server = EchoServer(host, port, **options)

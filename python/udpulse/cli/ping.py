@@ -97,8 +97,6 @@ def command(
         options["family"] = family
     if as_json and show_only:
         raise click.UsageError(f"--{show_only}: not with --json, which prints all")
-    if every is not None and not as_json:
-        raise click.UsageError("--every: only with --json")
     limits = Limits(max_loss, max_rtt)
     if as_json and options.get("rounds", 1) != 1 and (max_loss is not None or max_rtt):
         raise click.UsageError("--rounds: with --json and thresholds only 1")

@@ -42,8 +42,6 @@ def command(
     at the end.
     """
     server = HeartbeatServer(*address, **options)
-    if every is not None and not as_json:
-        raise click.UsageError("--every: only with --json")
     screen = Screen()
     if as_json:
         return lambda: write_lines(server, screen, every)
