@@ -1,4 +1,4 @@
-"""What the live screens of `udpulse ping` cost the measurement: 10,000 probes/s, 10,000 targets.
+"""The cost of the live screens of `udpulse ping`: 10,000 probes/s, 10,000 targets.
 
 Each run is made with the screen, on a pseudo-terminal that a thread reads, and without, in turns.
 The output has the medians over the rounds: the send error and the missed slots of a client at 100

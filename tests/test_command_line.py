@@ -11,7 +11,7 @@ from udpulse.cli import _options, _parameters, main
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Run a command; return its exit code and what it printed on stdout and stderr."""
+    """Run a command; return its exit code and its output on stdout and stderr."""
     code = main(words)
     out, err = capsys.readouterr()
     return code, out, err

@@ -1,4 +1,4 @@
-"""Runs as lines of JSON: they are valid, and what is written is read back."""
+"""Runs as lines of JSON: they are valid, and `read` gives the run back."""
 
 import io
 import json
@@ -64,7 +64,7 @@ def written(running: jsonlines.Running, **options: Any) -> list[dict[str, Any]]:
 
 
 def reread(lines: list[dict[str, Any]]) -> Any:
-    """Return what the lines describe."""
+    """Return the run that the lines describe."""
     return jsonlines.read(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)))
 
 

@@ -1,4 +1,4 @@
-"""The live screens: what they draw, that they fit, and what becomes of them at the end."""
+"""The live screens: their content, their size and their end."""
 
 import fcntl
 import io
@@ -176,7 +176,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         names = ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE")
-        # A key that sends a signal would drop what the command writes meanwhile.
+        # A key that sends a signal would drop output that the command writes meanwhile.
         settings = termios.tcgetattr(slave)
         settings[3] |= termios.NOFLSH
         termios.tcsetattr(slave, termios.TCSANOW, settings)
@@ -194,7 +194,7 @@ class Terminal:
         os.set_blocking(self._master, False)
 
     def until(self, pattern: str) -> None:
-        """Read until a pattern occurs in what came since the last one."""
+        """Read until a pattern occurs in the output since the last one."""
         deadline = time.monotonic() + PATIENCE
         seen = len(self.taken)
         while not re.search(pattern, self.taken[seen:]):

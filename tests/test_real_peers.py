@@ -93,7 +93,7 @@ def test_ctrl_c_is_the_normal_end_of_the_ping_server() -> None:
 
 
 UPPER = ["PING 1 T", "PING 2 T", "PING 3 T"]
-# Other systems than Linux do not show what came from another port.
+# Other systems than Linux do not show datagrams from another port.
 STRAY = ("", "3 datagrams .*") if peers.PORTABLE else ("2 datagrams .*", "6 datagrams .*")
 SERVERS: dict[str, tuple[peers.Rule, list[str | None], str]] = {
     "lab": (peers.lab([4, 3, 10]), [UPPER[0], None, UPPER[2]], ""),

@@ -1,4 +1,4 @@
-"""`udpulse read` and `udpulse plot`: what becomes of runs recorded as JSON lines."""
+"""`udpulse read` and `udpulse plot`, on runs recorded as JSON lines."""
 
 import io
 import json

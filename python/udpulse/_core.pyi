@@ -111,7 +111,7 @@ def _restore(class_: type[_T], version: Any, state: Any, /) -> _T:
 
 @final
 class _Lines:
-    """Lines of JSON on their way to a file: what an interrupted write leaves is written by the next."""
+    """Lines of JSON on their way to a file. The next write adds the rest of an interrupted one."""
 
     def __new__(cls, write: Callable[[bytes], int], wait: Callable[[], object]) -> Self: ...
     @property
@@ -1902,7 +1902,7 @@ class Table:
     library that reads Arrow's PyCapsule interface, or as CSV.
 
     Columns are named as the attributes of Probe, Fate, Reply and Peer. Times are timestamps in UTC,
-    durations are durations, both in nanoseconds; what is undefined is null.
+    durations are durations, both in nanoseconds; undefined values are null.
     """
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -1918,7 +1918,7 @@ class Table:
         file: a text file open for writing, or the path of a file to create or replace.
 
         Times are ISO 8601 in UTC with nine decimals. Durations are whole nanoseconds; the names of
-        their columns end in `_ns`. What is undefined is empty. Characters that control a terminal
+        their columns end in `_ns`. Undefined values are empty. Characters that control a terminal
         are written as in `\\u001b`.
 
         Raises OSError if the file cannot be written.

@@ -246,7 +246,7 @@ def last(running: EchoServer | HeartbeatServer | HeartbeatClient, start_ns: int)
 
 
 def state(report: PingReport, rows: bool) -> str:
-    """Return what `read` needs besides the probes, or with them, as JSON."""
+    """Return the state that `read` needs besides the probes, or with them, as JSON."""
     parts = report.flows or (report,)
     kept = None if rows else [part.sent - part.rows_dropped for part in parts]
     data = binascii.b2a_base64(report._state(rows), newline=False).decode()

@@ -323,7 +323,7 @@ def timeline(events: Iterable[Event], *, until: float | None = None) -> Picture:
         ]
         if boxes:
             kwargs: dict[str, Any] = {"facecolor": look.color, "hatch": look.hatch or None}
-            # An edge keeps what is too short for a pixel visible.
+            # An edge keeps spans shorter than a pixel visible.
             kwargs |= {
                 "edgecolor": BLACK if look.hatch or look.color == "#FFFFFF" else look.color,
                 "linewidth": 0.6,
@@ -1037,7 +1037,7 @@ def _legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
 
 
 def _style(axes: Axes) -> None:
-    """Set what all axes have in common."""
+    """Set the style that all axes share."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, alpha=0.25, linewidth=0.6)
@@ -1070,7 +1070,7 @@ def _svg(figure: Figure) -> str:
     anonymous = uses.sub(lambda match: match[1] + ids[match[2]], text)
     prefix = "p" + hashlib.sha256(anonymous.encode()).hexdigest()[:8]
     text = uses.sub(lambda match: match[1] + prefix + ids[match[2]], text)
-    # The texts are outlines; this is what a screen reader says.
+    # The texts are outlines; a screen reader says this.
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(_heading(figure))}" ', 1)
 
 

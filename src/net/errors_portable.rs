@@ -1,5 +1,5 @@
-//! Platforms whose sockets have no error queue: a connected socket tells that its datagrams were
-//! refused, and nothing else.
+//! Platforms whose sockets have no error queue: a connected socket reports
+//! refusals and nothing else.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

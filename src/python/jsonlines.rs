@@ -61,7 +61,7 @@ impl Pending {
     }
 }
 
-/// Lines of JSON on their way to a file: what an interrupted write leaves is written by the next.
+/// Lines of JSON on their way to a file. The next write adds the rest of an interrupted one.
 #[pyclass(frozen, name = "_Lines", module = "udpulse._core")]
 pub(super) struct Lines {
     /// Writes bytes and returns how many it wrote.

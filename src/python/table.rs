@@ -232,7 +232,7 @@ struct Column {
 /// library that reads Arrow's PyCapsule interface, or as CSV.
 ///
 /// Columns are named as the attributes of Probe, Fate, Reply and Peer. Times are timestamps in UTC,
-/// durations are durations, both in nanoseconds; what is undefined is null.
+/// durations are durations, both in nanoseconds; undefined values are null.
 #[pyclass(frozen, module = "udpulse.reports")]
 pub(super) struct Table {
     rows: usize,
@@ -356,7 +356,7 @@ impl Table {
     /// file: a text file open for writing, or the path of a file to create or replace.
     ///
     /// Times are ISO 8601 in UTC with nine decimals. Durations are whole nanoseconds; the names of
-    /// their columns end in `_ns`. What is undefined is empty. Characters that control a terminal
+    /// their columns end in `_ns`. Undefined values are empty. Characters that control a terminal
     /// are written as in `\u001b`.
     ///
     /// Raises OSError if the file cannot be written.

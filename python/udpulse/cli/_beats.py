@@ -1,4 +1,4 @@
-"""Shows what happens to the beats of a client."""
+"""Shows the outcomes of a client's beats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -25,7 +25,7 @@ WINDOW = 1.0
 
 
 def fate_line(fate: Fate) -> str:
-    """Return the line about a packet: what both links did to it, and its reply."""
+    """Return the line about a packet: its impairments on both links, and its reply."""
     number = f" #{fate.number}" if fate.number else ""
     links = [
         f"{way} {', '.join(word.replace('_', ' ') for word in words)}"
@@ -37,7 +37,7 @@ def fate_line(fate: Fate) -> str:
 
 
 def reply_text(fate: Fate) -> str:
-    """Return what became of the reply."""
+    """Return the outcome of the reply."""
     if fate.sent_at is None:
         return REASONS.get(fate.outcome, "the reply could not be sent")
     count = "" if fate.replies == 1 else f"{counted(fate.replies, 'time')}, first "
@@ -46,7 +46,7 @@ def reply_text(fate: Fate) -> str:
 
 
 def summary_lines(server: EchoServer) -> Iterator[str]:
-    """Return the lines about all packets: what was done to them, and the truth per link."""
+    """Return the lines about all packets: their outcomes, and the truth per link."""
     counters, truth = server.counters, server.truth
     line = f"{counted(counters.received, 'packet')}: {counters.replied} replied"
     yield line + "".join(
@@ -66,7 +66,7 @@ def summary_lines(server: EchoServer) -> Iterator[str]:
 
 
 def link_text(link: LinkCounters) -> str:
-    """Return what a link did to packets."""
+    """Return the counts of a link's impairments."""
     counts = link.to_dict().items()
     return ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in counts if number)
 

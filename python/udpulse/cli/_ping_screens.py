@@ -46,7 +46,7 @@ class OneTarget:
     """The screen about one target."""
 
     client: "PingClient[Any]"
-    #: Returns what to do about a report, in lines.
+    #: Returns advice about a report, in lines.
     advice: Callable[[PingReport], Iterable[str]]
     glyphs: Glyphs = UNICODE
     strip: Strip = field(default_factory=Strip)
@@ -170,7 +170,7 @@ def interval(report: PingReport) -> str:
 
 
 def own_troubles(report: PingReport) -> list[str]:
-    """Return what this host did wrong itself."""
+    """Return the faults of this host."""
     counts = [
         (report.missed, "missed slot"),
         (report.receive_drops, "receive drop"),

@@ -118,7 +118,7 @@ def command(
 
 @dataclass(frozen=True)
 class Style:
-    """What to print."""
+    """The kind of output."""
 
     quiet: bool
     show_only: str | None
@@ -318,7 +318,7 @@ def reason(report: PingReport) -> str:
 
 
 def silence(report: PingReport) -> Iterator[str]:
-    """Yield what must listen at the far end if nothing answers."""
+    """Yield advice for the far end if nothing answers."""
     if report.hint:
         yield report.hint
     elif report.target and report.sent > report.pending and not answers(report):

@@ -49,13 +49,13 @@ def command(
 
 
 def write_lines(server: HeartbeatServer, screen: Screen, every: float | None) -> int:
-    """Print what happens to clients as lines of JSON until Ctrl-C."""
+    """Print changes of clients as lines of JSON until Ctrl-C."""
     record(server, every, lambda: screen.note("\n".join(summary_lines(server))))
     return verdict(server, screen)
 
 
 def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
-    """Show what happens to clients until Ctrl-C: a table on a terminal, else lines."""
+    """Show changes of clients until Ctrl-C: a table on a terminal, else lines."""
 
     def interim() -> None:
         screen.note("\n".join(summary_lines(server)))
