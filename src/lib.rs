@@ -27,6 +27,7 @@ pub mod impair;
 mod machine;
 pub mod net;
 pub mod packed;
+pub mod path;
 pub mod ping;
 mod random;
 pub mod stats;

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
-use crate::echo::{Config, Counters, Echo, Fate, Limiter, Outcome, Transform};
+use crate::echo::{Config, Echo, Limiter, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
 use crate::machine::by_hand::{arrive, tick, transmit};
+use crate::path::{Counters, Fate, Outcome};
 use crate::{Arrival, Machine, Stamp};
 
 fn client(port: u16) -> SocketAddr {
@@ -40,7 +41,6 @@ fn rough() -> Link {
         delay: Delay::Exponential(300_000.0),
         keep_order: false,
         reordering: Reordering::new(0.05, 1_000_000).unwrap(),
-        ..Link::default()
     }
 }
 

@@ -15,7 +15,6 @@ pub struct GilbertElliott {
     r: f64,
     bad_loss: f64,
     good_loss: f64,
-    bad: bool,
 }
 
 impl GilbertElliott {
@@ -30,15 +29,14 @@ impl GilbertElliott {
             r: probability("r", r)?,
             bad_loss: probability("bad_loss", bad_loss)?,
             good_loss: probability("good_loss", good_loss)?,
-            bad: false,
         })
     }
 
-    /// Returns whether the next packet is lost.
-    pub(super) fn loses(&mut self, random: &mut Random) -> bool {
-        let changes = random.chance(if self.bad { self.r } else { self.p });
-        let lost = random.chance(if self.bad { self.bad_loss } else { self.good_loss });
-        self.bad ^= changes;
+    /// Returns whether the next packet is lost; `bad` is the state.
+    pub(super) fn loses(&self, bad: &mut bool, random: &mut Random) -> bool {
+        let changes = random.chance(if *bad { self.r } else { self.p });
+        let lost = random.chance(if *bad { self.bad_loss } else { self.good_loss });
+        *bad ^= changes;
         lost
     }
 }
@@ -50,9 +48,10 @@ mod tests {
 
     const N: u32 = 400_000;
 
-    fn losses(mut model: GilbertElliott) -> Vec<bool> {
-        let mut random = Random::new(Some(11));
-        (0..N).map(|_| model.loses(&mut random)).collect()
+    #[expect(clippy::needless_pass_by_value, reason = "models are made in place")]
+    fn losses(model: GilbertElliott) -> Vec<bool> {
+        let (mut bad, mut random) = (false, Random::new(Some(11)));
+        (0..N).map(|_| model.loses(&mut bad, &mut random)).collect()
     }
 
     #[test]

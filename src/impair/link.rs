@@ -1,7 +1,7 @@
 //! One direction of a path: impairments in a fixed order.
 
 use crate::Random;
-use crate::impair::{Corruption, Delay, Loss, Rate, Reordering};
+use crate::impair::{Corruption, Delay, Loss, LossState, Rate, Reordering};
 
 /// The impairments of one direction, in the order in which they apply; by default none.
 ///
@@ -24,8 +24,22 @@ pub struct Link {
     pub keep_order: bool,
     /// Deliberate reordering, regardless of `keep_order`.
     pub reordering: Reordering,
-    /// State: when the last packet in order arrives.
-    pub last_ns: i64,
+}
+
+/// The running state of one client's [`Link`].
+#[derive(Clone, Copy, Debug)]
+pub struct LinkState {
+    loss: LossState,
+    /// When the rate limit has sent everything that it accepted.
+    busy_until_ns: i64,
+    /// When the last packet in order arrives.
+    last_ns: i64,
+}
+
+impl Default for LinkState {
+    fn default() -> Self {
+        Self { loss: LossState::default(), busy_until_ns: i64::MIN, last_ns: i64::MIN }
+    }
 }
 
 /// Everything that happened to a packet, or to any of its copies, on one link.
@@ -92,9 +106,9 @@ impl Link {
     /// Draws the random decisions for a packet of `length` bytes.
     ///
     /// They depend on earlier packets, but not on when any of them enters the link.
-    pub fn draw(&mut self, length: usize, random: &mut Random) -> LinkDraw {
+    pub fn draw(&self, state: &mut LinkState, length: usize, random: &mut Random) -> LinkDraw {
         let mut drawn = LinkDraw::default();
-        if self.loss.loses(random) {
+        if self.loss.loses(&mut state.loss, random) {
             drawn.flags.add(Flags::LOST);
             return drawn;
         }
@@ -115,15 +129,16 @@ impl Link {
     /// Passes a copy of `length` bytes that enters at `at_ns`; calls are in order of entry. Returns
     /// when it leaves, or `None` if the queue is full.
     pub fn carry(
-        &mut self,
+        &self,
+        state: &mut LinkState,
         at_ns: i64,
         length: usize,
         copy: &CopyPlan,
         flags: &mut Flags,
     ) -> Option<i64> {
-        let sent_ns = match &mut self.rate {
+        let sent_ns = match &self.rate {
             None => Some(at_ns),
-            Some(rate) => rate.leaves(at_ns, length),
+            Some(rate) => rate.leaves(&mut state.busy_until_ns, at_ns, length),
         };
         let Some(sent_ns) = sent_ns else {
             flags.add(Flags::QUEUE_FULL);
@@ -137,8 +152,8 @@ impl Link {
             flags.add(Flags::HELD);
             out_ns = out_ns.saturating_add(held_ns);
         } else if self.keep_order {
-            out_ns = out_ns.max(self.last_ns);
-            self.last_ns = out_ns;
+            out_ns = out_ns.max(state.last_ns);
+            state.last_ns = out_ns;
         }
         Some(out_ns)
     }
@@ -164,12 +179,14 @@ mod tests {
     const N: u32 = 20_000;
 
     /// Returns when the copies of packets that enter one per microsecond leave, and their flags.
-    fn arrivals(mut link: Link) -> Vec<(Vec<i64>, Flags)> {
-        let mut random = Random::new(Some(5));
+    #[expect(clippy::needless_pass_by_value, reason = "links are made in place")]
+    fn arrivals(link: Link) -> Vec<(Vec<i64>, Flags)> {
+        let (mut state, mut random) = (LinkState::default(), Random::new(Some(5)));
         let mut pass = |at_ns| {
-            let LinkDraw { copies, mut flags } = link.draw(100, &mut random);
+            let LinkDraw { copies, mut flags } = link.draw(&mut state, 100, &mut random);
             let copies = copies.iter().flatten();
-            let out = copies.filter_map(|copy| link.carry(at_ns, 100, copy, &mut flags)).collect();
+            let carry = |copy| link.carry(&mut state, at_ns, 100, copy, &mut flags);
+            let out = copies.filter_map(carry).collect();
             (out, flags)
         };
         (0..N).map(|i| pass(i64::from(i) * 1000)).collect()

@@ -19,6 +19,15 @@ pub enum Loss {
     Never,
 }
 
+/// The running state of a [`Loss`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossState {
+    /// Whether the Gilbert-Elliott model is in its bad state.
+    bad: bool,
+    /// The index of the next packet's entry in the pattern.
+    next: usize,
+}
+
 impl Loss {
     /// Creates independent loss with probability `p`; errors call the argument `name`.
     ///
@@ -29,12 +38,12 @@ impl Loss {
     }
 
     /// Returns whether the next packet is lost.
-    pub(crate) fn loses(&mut self, random: &mut Random) -> bool {
+    pub(crate) fn loses(&self, state: &mut LossState, random: &mut Random) -> bool {
         match self {
             Self::Bernoulli(p) => random.chance(*p),
             Self::Lab => random.below(11) < 4,
-            Self::GilbertElliott(model) => model.loses(random),
-            Self::Pattern(pattern) => pattern.loses(),
+            Self::GilbertElliott(model) => model.loses(&mut state.bad, random),
+            Self::Pattern(pattern) => pattern.loses(&mut state.next),
             Self::Never => false,
         }
     }
@@ -45,9 +54,9 @@ mod tests {
     use super::*;
     use crate::impair::confidence::{assert_mean, assert_share, bursts};
 
-    fn assert_rate(mut loss: Loss, p: f64) {
-        let (n, mut random) = (100_000, Random::new(Some(42)));
-        let losses: Vec<_> = (0..n).map(|_| loss.loses(&mut random)).collect();
+    fn assert_rate(loss: &Loss, p: f64) {
+        let (n, mut state, mut random) = (100_000, LossState::default(), Random::new(Some(42)));
+        let losses: Vec<_> = (0..n).map(|_| loss.loses(&mut state, &mut random)).collect();
         let count = losses.iter().filter(|lost| **lost).count();
         assert_share(u32::try_from(count).unwrap(), n, p);
         if p > 0.0 && p < 1.0 {
@@ -58,11 +67,11 @@ mod tests {
 
     #[test]
     fn rates_are_as_stated() {
-        assert_rate(Loss::Lab, 4.0 / 11.0);
+        assert_rate(&Loss::Lab, 4.0 / 11.0);
         for p in [0.0, 0.001, 0.3, 0.999, 1.0] {
-            assert_rate(Loss::bernoulli("loss", p).unwrap(), p);
+            assert_rate(&Loss::bernoulli("loss", p).unwrap(), p);
         }
-        assert_rate(Loss::Never, 0.0);
+        assert_rate(&Loss::Never, 0.0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Impairment models; pure and seeded.
 //!
-//! A model holds its parameters and its state; clone it for each client.
+//! A model holds parameters only. A client's [`LinkState`] holds what depends on its packets.
 
 mod corruption;
 mod delay;
@@ -14,8 +14,8 @@ mod reordering;
 pub use corruption::Corruption;
 pub use delay::Delay;
 pub use gilbert_elliott::GilbertElliott;
-pub use link::{CopyPlan, Flags, Link, LinkDraw};
-pub use loss::Loss;
+pub use link::{CopyPlan, Flags, Link, LinkDraw, LinkState};
+pub use loss::{Loss, LossState};
 pub use pattern::Pattern;
 pub use rate::Rate;
 pub use reordering::Reordering;

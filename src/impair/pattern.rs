@@ -6,10 +6,7 @@ use crate::{Error, Result};
 
 /// A fixed loss pattern that repeats.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pattern {
-    lost: Arc<[bool]>,
-    next: usize,
-}
+pub struct Pattern(Arc<[bool]>);
 
 impl Pattern {
     /// The longest pattern.
@@ -21,7 +18,7 @@ impl Pattern {
     /// [`Error::Argument`] if it is empty or longer than [`Self::MAX`].
     pub fn new(lost: Vec<bool>) -> Result<Self> {
         if (1..=Self::MAX).contains(&lost.len()) {
-            Ok(Self { lost: lost.into(), next: 0 })
+            Ok(Self(lost.into()))
         } else {
             let allowed = format!("1 to {} packets long", Self::MAX);
             Err(Error::argument("lost", lost.len(), allowed))
@@ -31,13 +28,13 @@ impl Pattern {
     /// The entries.
     #[must_use]
     pub fn lost(&self) -> &[bool] {
-        &self.lost
+        &self.0
     }
 
-    /// Returns whether the next packet is lost.
-    pub(super) fn loses(&mut self) -> bool {
-        let lost = self.lost[self.next];
-        self.next = (self.next + 1) % self.lost.len();
+    /// Returns whether the next packet is lost; `next` is the index of its entry.
+    pub(super) fn loses(&self, next: &mut usize) -> bool {
+        let lost = self.0[*next];
+        *next = (*next + 1) % self.0.len();
         lost
     }
 }
@@ -48,8 +45,8 @@ mod tests {
 
     #[test]
     fn a_pattern_repeats() {
-        let mut pattern = Pattern::new(vec![true, false, false]).unwrap();
-        let lost: Vec<_> = (0..7).map(|_| pattern.loses()).collect();
+        let (pattern, mut next) = (Pattern::new(vec![true, false, false]).unwrap(), 0);
+        let lost: Vec<_> = (0..7).map(|_| pattern.loses(&mut next)).collect();
         assert_eq!(lost, [true, false, false, true, false, false, true]);
     }
 

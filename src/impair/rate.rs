@@ -10,8 +10,6 @@ const HEADERS: usize = 28;
 pub struct Rate {
     bits_per_second: u64,
     queue_ns: i64,
-    /// When everything accepted so far has been sent.
-    busy_until_ns: i64,
 }
 
 impl Rate {
@@ -25,21 +23,21 @@ impl Rate {
             return Err(Error::argument("bits_per_second", 0, "1 or more"));
         }
         let queue_ns = transmission_ns(queue as usize, bits_per_second);
-        Ok(Self { bits_per_second, queue_ns, busy_until_ns: i64::MIN })
+        Ok(Self { bits_per_second, queue_ns })
     }
 
     /// Accepts a packet at `at_ns`. Returns when its last bit leaves, or `None` if the queue has no
     /// room. The packet in transmission counts with its unsent part; an idle link accepts any
-    /// packet.
-    pub(super) fn leaves(&mut self, at_ns: i64, length: usize) -> Option<i64> {
+    /// packet. Everything accepted so far has been sent at `busy_until_ns`.
+    pub(super) fn leaves(&self, busy_until_ns: &mut i64, at_ns: i64, length: usize) -> Option<i64> {
         let transmission_ns = transmission_ns(length + HEADERS, self.bits_per_second);
-        let start_ns = self.busy_until_ns.max(at_ns);
+        let start_ns = at_ns.max(*busy_until_ns);
         // The queue holds all unsent bytes, and would hold this packet.
         if start_ns > at_ns && (start_ns - at_ns).saturating_add(transmission_ns) > self.queue_ns {
             return None;
         }
-        self.busy_until_ns = start_ns.saturating_add(transmission_ns);
-        Some(self.busy_until_ns)
+        *busy_until_ns = start_ns.saturating_add(transmission_ns);
+        Some(*busy_until_ns)
     }
 }
 
@@ -57,17 +55,19 @@ mod tests {
     #[test]
     fn packets_leave_one_after_the_other_and_the_queue_is_bounded() {
         // 100 bytes take a millisecond; three of them fit in the queue.
-        let mut rate = Rate::new(800_000, 300).unwrap();
-        let leaves: Vec<_> = (0..5).map(|_| rate.leaves(0, 72)).collect();
+        let (rate, mut busy) = (Rate::new(800_000, 300).unwrap(), i64::MIN);
+        let leaves: Vec<_> = (0..5).map(|_| rate.leaves(&mut busy, 0, 72)).collect();
         let ms = |n: i64| Some(n * 1_000_000);
         assert_eq!(leaves, [ms(1), ms(2), ms(3), None, None]);
-        assert_eq!(rate.leaves(1_000_000, 72), ms(4));
-        assert_eq!(rate.leaves(50_000_000, 72), ms(51));
+        assert_eq!(rate.leaves(&mut busy, 1_000_000, 72), ms(4));
+        assert_eq!(rate.leaves(&mut busy, 50_000_000, 72), ms(51));
     }
 
     #[test]
     fn an_idle_link_accepts_a_packet_larger_than_the_queue() {
-        assert_eq!(Rate::new(8, 0).unwrap().leaves(0, 72), Some(100 * NS_PER_SECOND));
+        let mut busy = i64::MIN;
+        let leaves_ns = Rate::new(8, 0).unwrap().leaves(&mut busy, 0, 72);
+        assert_eq!(leaves_ns, Some(100 * NS_PER_SECOND));
     }
 
     proptest! {
@@ -76,11 +76,11 @@ mod tests {
             packets in prop::collection::vec((0..3_000_000_i64, 0..1500_usize), 1..200),
             bits_per_second in 1_000_u64..1_000_000_000,
         ) {
-            let mut rate = Rate::new(bits_per_second, 10_000).unwrap();
-            let (mut at_ns, mut last_ns) = (0, 0);
+            let rate = Rate::new(bits_per_second, 10_000).unwrap();
+            let (mut busy, mut at_ns, mut last_ns) = (i64::MIN, 0, 0);
             for (gap, length) in packets {
                 at_ns += gap;
-                if let Some(leaves_ns) = rate.leaves(at_ns, length) {
+                if let Some(leaves_ns) = rate.leaves(&mut busy, at_ns, length) {
                     let least = transmission_ns(length + HEADERS, bits_per_second);
                     prop_assert!(leaves_ns - last_ns.max(at_ns) >= least);
                     last_ns = leaves_ns;

@@ -7,6 +7,7 @@ use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
+use crate::path;
 use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
@@ -54,9 +55,9 @@ value! {
     EchoTruth in "udpulse.reports" {
         *,
         /// Impairments on the way in.
-        uplink: LinkCounters = None or echo::LinkCounters::default().into(),
+        uplink: LinkCounters = None or path::LinkCounters::default().into(),
         /// Impairments on the way back.
-        downlink: LinkCounters = None or echo::LinkCounters::default().into(),
+        downlink: LinkCounters = None or path::LinkCounters::default().into(),
         /// Replies sent, copies included.
         replies: u64 = 0,
         /// Packets that are neither answered nor dropped yet: their replies are delayed.
@@ -78,8 +79,8 @@ value! {
     }
 }
 
-impl From<echo::LinkCounters> for LinkCounters {
-    fn from(counters: echo::LinkCounters) -> Self {
+impl From<path::LinkCounters> for LinkCounters {
+    fn from(counters: path::LinkCounters) -> Self {
         let [lost, duplicated, corrupted, held, queue_full] = counters.flags;
         Self { lost, duplicated, corrupted, held, queue_full }
     }
@@ -221,7 +222,7 @@ impl EchoServer {
     #[getter]
     fn counters(&self, py: Python<'_>) -> EchoCounters {
         let counters = self.handle.look(py, |echo| echo.counters());
-        let echo::Counters { received, replied, dropped, send_failed } = counters;
+        let path::Counters { received, replied, dropped, send_failed } = counters;
         EchoCounters { received, replied, dropped, send_failed }
     }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use pyo3::prelude::*;
 
-use crate::echo::{self, Outcome};
 use crate::impair::Flags;
+use crate::path::{self, Outcome};
 use crate::python::args::{Word, Words};
 use crate::python::table::{Table, indices, times};
 use crate::python::value::{Address, address, value};
@@ -69,23 +69,23 @@ value! {
     }
 }
 
-impl From<&echo::Reply> for Reply {
-    fn from(reply: &echo::Reply) -> Self {
-        let echo::Reply { number, sent_ns, damage } = *reply;
+impl From<&path::Reply> for Reply {
+    fn from(reply: &path::Reply) -> Self {
+        let path::Reply { number, sent_ns, damage } = *reply;
         let [uplink_bit, downlink_bit] = damage.flipped;
         let corrupted = damage.corrupted;
         Self { number, sent_at: seconds(sent_ns), uplink_bit, downlink_bit, corrupted }
     }
 }
 
-impl From<echo::Fate> for Fate {
-    fn from(fate: echo::Fate) -> Self {
+impl From<path::Fate> for Fate {
+    fn from(fate: path::Fate) -> Self {
         Self::from(&fate)
     }
 }
 
-impl From<&echo::Fate> for Fate {
-    fn from(fate: &echo::Fate) -> Self {
+impl From<&path::Fate> for Fate {
+    fn from(fate: &path::Fate) -> Self {
         let copies: Vec<_> = fate.replies().map(Reply::from).collect();
         Self {
             received_at: seconds(fate.at.wall_ns),
@@ -129,12 +129,12 @@ pub(super) struct Columns {
     downlink: Vec<u8>,
     replies: Vec<u8>,
     corrupted: Vec<u8>,
-    copies: Vec<(u32, echo::Reply)>,
+    copies: Vec<(u32, path::Reply)>,
     clients: Vec<SocketAddr>,
 }
 
 impl Columns {
-    pub(super) fn of<'a>(fates: impl Iterator<Item = &'a echo::Fate>) -> Self {
+    pub(super) fn of<'a>(fates: impl Iterator<Item = &'a path::Fate>) -> Self {
         let mut columns = Self::default();
         let mut indexes = HashMap::new();
         for (row, fate) in (0..).zip(fates) {

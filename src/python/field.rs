@@ -4,9 +4,9 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::echo::Outcome;
 use crate::heartbeat::{self, Cause, State};
 use crate::impair::Flags;
+use crate::path::Outcome;
 use crate::ping::Verdict;
 use crate::python::args::{
     Argument, LocalHost, LocalPort, Word, Words, integer, items, pair, range, wrong_type,

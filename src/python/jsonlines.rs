@@ -8,9 +8,10 @@ use pyo3::exceptions::PyBlockingIOError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::echo::{self, Echo};
+use crate::echo::Echo;
 use crate::heartbeat::{self, Change, ClientEvent, Server};
 use crate::impair::Flags;
+use crate::path;
 use crate::ping::{self, Event, Flows, MIN_TOKEN_SIZE, Sweep, SweepEvent, Verdict};
 use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
@@ -255,10 +256,10 @@ impl Recorded for Sweep {
 }
 
 impl Recorded for Echo {
-    fn write(fate: echo::Fate, start: Stamp, lines: &mut Pending) {
+    fn write(fate: path::Fate, start: Stamp, lines: &mut Pending) {
         let since = |ns: i64| ns.saturating_sub(start.wall_ns);
-        let copy = |reply: &echo::Reply| {
-            let echo::Reply { number, sent_ns, damage } = *reply;
+        let copy = |reply: &path::Reply| {
+            let path::Reply { number, sent_ns, damage } = *reply;
             let [uplink_bit, downlink_bit] = damage.flipped;
             Members(move |copy: &mut Object<'_>| {
                 copy.add("number", number)

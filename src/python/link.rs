@@ -231,7 +231,6 @@ impl Link {
                 .map(Reordering::model)
                 .transpose()?
                 .unwrap_or_default(),
-            ..impair::Link::default()
         })
     }
 }

@@ -183,7 +183,7 @@ impl AddAssign<&Self> for LossRuns {
 mod tests {
     use super::*;
     use crate::Random;
-    use crate::impair::{GilbertElliott, Loss};
+    use crate::impair::{GilbertElliott, Loss, LossState};
 
     fn of(losses: impl IntoIterator<Item = bool>) -> LossRuns {
         let mut runs = LossRuns::default();
@@ -239,8 +239,9 @@ mod tests {
     /// Returns in how many of `runs` sessions of 2000 packets the interval holds `rate`.
     fn holds(loss: &Loss, rate: f64, runs: u64) -> u32 {
         let holds = |seed| {
-            let (mut loss, mut random) = (loss.clone(), Random::new(Some(seed)));
-            let (low, high) = interval(&of((0..2000).map(|_| loss.loses(&mut random)))).unwrap();
+            let (mut state, mut random) = (LossState::default(), Random::new(Some(seed)));
+            let losses = (0..2000).map(|_| loss.loses(&mut state, &mut random));
+            let (low, high) = interval(&of(losses)).unwrap();
             u32::from((low..=high).contains(&rate))
         };
         (0..runs).map(holds).sum()

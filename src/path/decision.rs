@@ -1,12 +1,12 @@
 //! The decision about a packet on both links.
 
-use crate::echo::clients::Client;
 use crate::impair::{CopyPlan, Flags};
+use crate::path::clients::Client;
 
-/// A planned reply: the bits flipped on each link and its departure time. If the downlink is still
+/// A planned copy: the bits flipped on each link and its departure time. If the downlink is still
 /// to be decided, `ahead` holds its random part and `at_ns` is the time of entry.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ReplyPlan {
+pub(super) struct Plan {
     pub(super) at_ns: i64,
     pub(super) flipped: [Option<u32>; 2],
     pub(super) ahead: Option<CopyPlan>,
@@ -14,7 +14,7 @@ pub(super) struct ReplyPlan {
 
 /// The decision about a packet on both links.
 pub(super) struct Decision {
-    copies: [ReplyPlan; 4],
+    copies: [Plan; 4],
     count: usize,
     pub(super) uplink: Flags,
     pub(super) downlink: Flags,
@@ -24,37 +24,37 @@ impl Decision {
     /// Draws all random decisions. If `in_series`, the passage of the downlink is decided later.
     pub(super) fn new(client: &mut Client, at_ns: i64, length: usize, in_series: bool) -> Self {
         let Client { uplink, downlink, .. } = client;
-        let up = uplink.link.draw(length, &mut uplink.random);
+        let up = uplink.draw(length);
         let mut decision =
             Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
         for copy in up.copies.iter().flatten() {
             // Draw even if the uplink's queue turns out full: that depends on time, and draws must
             // not.
-            let down = downlink.link.draw(length, &mut downlink.random);
-            let Some(at_ns) = uplink.link.carry(at_ns, length, copy, &mut decision.uplink) else {
+            let down = downlink.draw(length);
+            let Some(at_ns) = uplink.carry(at_ns, length, copy, &mut decision.uplink) else {
                 continue;
             };
             decision.downlink.add(down.flags);
             for back in down.copies.iter().flatten() {
                 let flipped = [copy.flipped, back.flipped];
                 if in_series {
-                    decision.push(ReplyPlan { at_ns, flipped, ahead: Some(*back) });
+                    decision.push(Plan { at_ns, flipped, ahead: Some(*back) });
                 } else if let Some(at_ns) =
-                    downlink.link.carry(at_ns, length, back, &mut decision.downlink)
+                    downlink.carry(at_ns, length, back, &mut decision.downlink)
                 {
-                    decision.push(ReplyPlan { at_ns, flipped, ahead: None });
+                    decision.push(Plan { at_ns, flipped, ahead: None });
                 }
             }
         }
         decision
     }
 
-    fn push(&mut self, copy: ReplyPlan) {
+    fn push(&mut self, copy: Plan) {
         self.copies[self.count] = copy;
         self.count += 1;
     }
 
-    pub(super) fn copies(&self) -> &[ReplyPlan] {
+    pub(super) fn copies(&self) -> &[Plan] {
         &self.copies[..self.count]
     }
 }

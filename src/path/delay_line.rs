@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 use crate::Local;
-use crate::echo::fate::Damage;
 use crate::impair::CopyPlan;
+use crate::path::fate::Damage;
 
 /// The size of an entry without its payload, in bytes.
 const OVERHEAD: usize = size_of::<Entry>();
@@ -24,16 +24,16 @@ pub(super) struct DelayLine {
 struct Entry {
     due_ns: i64,
     number: u64,
-    reply: QueuedReply,
+    packet: Queued,
 }
 
-/// A reply that leaves later.
+/// A packet that leaves later.
 #[derive(Debug)]
-pub(super) struct QueuedReply {
-    pub(super) to: SocketAddr,
-    pub(super) from: Option<Local>,
-    pub(super) payload: Box<[u8]>,
-    /// The key of its fate in the server.
+pub(crate) struct Queued {
+    pub(crate) to: SocketAddr,
+    pub(crate) from: Option<Local>,
+    pub(crate) payload: Box<[u8]>,
+    /// The key of its fate.
     pub(super) fate: usize,
     pub(super) damage: Damage,
     /// The random decisions for the downlink, if it has not entered that yet.
@@ -46,7 +46,7 @@ impl DelayLine {
         Self { entries: BinaryHeap::new(), came: 0, bytes: 0, capacity }
     }
 
-    /// Returns the number of replies.
+    /// Returns the number of packets.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -56,26 +56,26 @@ impl DelayLine {
         self.bytes + length + OVERHEAD <= self.capacity
     }
 
-    /// Adds a reply that is due at `due_ns`; the caller checks that it fits.
-    pub(super) fn push(&mut self, due_ns: i64, reply: QueuedReply) {
-        self.bytes += reply.payload.len() + OVERHEAD;
-        self.entries.push(Reverse(Entry { due_ns, number: self.came, reply }));
+    /// Adds a packet that is due at `due_ns`; the caller checks that it fits.
+    pub(super) fn push(&mut self, due_ns: i64, packet: Queued) {
+        self.bytes += packet.payload.len() + OVERHEAD;
+        self.entries.push(Reverse(Entry { due_ns, number: self.came, packet }));
         self.came += 1;
     }
 
-    /// Returns when the next reply is due.
+    /// Returns when the next packet is due.
     pub(super) fn next_ns(&self) -> Option<i64> {
         self.entries.peek().map(|Reverse(entry)| entry.due_ns)
     }
 
-    /// Removes the next reply that is due at `now_ns`. Returns it with its due time.
-    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, QueuedReply)> {
+    /// Removes the next packet that is due at `now_ns`. Returns it with its due time.
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Queued)> {
         if self.next_ns()? > now_ns {
             return None;
         }
-        let Reverse(Entry { due_ns, reply, .. }) = self.entries.pop()?;
-        self.bytes -= reply.payload.len() + OVERHEAD;
-        Some((due_ns, reply))
+        let Reverse(Entry { due_ns, packet, .. }) = self.entries.pop()?;
+        self.bytes -= packet.payload.len() + OVERHEAD;
+        Some((due_ns, packet))
     }
 }
 
@@ -107,8 +107,8 @@ mod tests {
     fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
         let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
         let damage = Damage::default();
-        let reply = QueuedReply { to, from: None, payload, fate, damage, ahead: None };
-        line.push(due_ns, reply);
+        let packet = Queued { to, from: None, payload, fate, damage, ahead: None };
+        line.push(due_ns, packet);
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn replies_leave_when_due_and_in_order(dues in prop::collection::vec(0..20_i64, 0..60)) {
+        fn packets_leave_when_due_and_in_order(dues in prop::collection::vec(0..20_i64, 0..60)) {
             let mut line = DelayLine::new(1 << 20);
             for (fate, due_ns) in dues.iter().enumerate() {
                 push(&mut line, *due_ns, 1, fate);
@@ -134,9 +134,9 @@ mod tests {
             expected.sort_unstable();
             let mut left = Vec::new();
             for now_ns in 0..20 {
-                while let Some((due_ns, reply)) = line.pop(now_ns) {
+                while let Some((due_ns, packet)) = line.pop(now_ns) {
                     prop_assert_eq!(due_ns, now_ns);
-                    left.push((due_ns, reply.fate));
+                    left.push((due_ns, packet.fate));
                 }
             }
             prop_assert_eq!(left, expected);

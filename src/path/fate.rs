@@ -6,7 +6,7 @@ use crate::Stamp;
 use crate::impair::Flags;
 
 /// Packet counts: `received = replied + dropped + send_failed + pending`, with
-/// [`pending`](Truth::pending).
+/// `pending` packets whose copies are all delayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets that came in.
@@ -32,32 +32,6 @@ impl LinkCounters {
             *counter += u64::from(flags.0 >> bit & 1);
         }
     }
-}
-
-/// Counts beyond [`Counters`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Truth {
-    /// Impairments on the uplink.
-    pub uplink: LinkCounters,
-    /// Impairments on the downlink.
-    pub downlink: LinkCounters,
-    /// Replies sent, copies included.
-    pub replies: u64,
-    /// Packets that are neither answered nor dropped yet: their replies are delayed.
-    pub pending: u64,
-    /// Replies that are delayed, copies included.
-    pub delayed: u64,
-    /// Packets dropped because an answer could have started a loop.
-    pub unanswerable: u64,
-    /// Packets dropped because their source exceeded its rate.
-    pub limited: u64,
-    /// Copies dropped because the delay line was full.
-    pub delay_line_full: u64,
-    /// Packets from clients beyond the full table, which share one stream of random choices;
-    /// consecutive packets of one such client count once.
-    pub crowded: u64,
-    /// Datagrams dropped by this host before they were read, if the platform reports it.
-    pub receive_drops: u64,
 }
 
 /// The outcome of a packet.
