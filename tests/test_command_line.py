@@ -242,6 +242,11 @@ def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) ->
         (["ping", "h:99999"], "'h:99999' is not an address; give HOST:PORT"),
         (["echo", "--uplink-loss", "2"], "--uplink-loss must be a probability"),
         (["echo", "--loss", "Gilbert:p=1"], "'Gilbert:p=1' is not a model;"),
+        (["echo", "--loss", "Uniform:1ms,2ms"], "--loss must be a probability"),
+        (["echo", "--uplink-loss", "Uniform:1ms,2ms"], "--uplink-loss must be a probability"),
+        (["ping", "h", "--max-loss", "101%"], "'101%' is not a share from 0 to 1"),
+        (["ping", "\x1b[31m.invalid", "-c", "1"], "cannot resolve host \\x1b[31m.invalid"),
+        (["plot"], "FILE is missing; --help shows the usage"),
     ],
 )
 def test_bad_input_is_named(

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,39 @@ def test_a_picture_of_another_kind_is_refused(
 def test_the_kinds_of_lines_are_the_schema_s(run: Path) -> None:
     kinds = [json.loads(line)["event"] for line in io.StringIO(run.read_text())]
     assert kinds == ["start", "probe", "probe", "probe", "summary"]
+
+
+def test_beats_have_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.jsonl"
+    with udpulse.HeartbeatServer(port=0) as server:
+        recorded(udpulse.HeartbeatClient(*server.address, count=1), path)
+    assert main(["plot", str(path), "-o", str(tmp_path / "run.svg")]) == 2
+    assert "has no picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("member", ["started", "state"])
+def test_a_run_without_a_member_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], member: str
+) -> None:
+    lines = [json.loads(line) for line in run.read_text().splitlines()]
+    for line in lines:
+        if member in line:
+            line[member] = None
+    run.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert main(["read", str(run)]) == 2
+    assert "is not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stream", "words", "code"),
+    [
+        ("stdin", ["read", "-"], 2),
+        ("stdout", ["ping", "127.0.0.1:9", "-c", "1", "--json"], 3),
+    ],
+)
+def test_a_closed_stream_is_told_in_a_line(stream: str, words: list[str], code: int) -> None:
+    start = f"import sys; sys.{stream} = None; from udpulse.cli import main"
+    script = f"{start}; sys.exit(main({words}))"
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stderr.count("\n")) == (code, 1)

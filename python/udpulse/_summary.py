@@ -65,9 +65,15 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
         lines.append(f"<thead><tr>{cells}</tr></thead>")
     lines.append("<tbody>")
     for name, *values in rows:
-        cells = "".join(f"<td>{escape(str(value))}</td>" for value in values)
-        lines.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
+        cells = "".join(f"<td>{cell(value)}</td>" for value in values)
+        lines.append(f'<tr><th scope="row">{cell(name)}</th>{cells}</tr>')
     return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+def cell(value: object) -> str:
+    """Return a value as HTML, its control characters escaped."""
+    chars = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+    return escape("".join(chars))
 
 
 COMPARED = ("sent", "answered", "loss", "min", "median", "p99", "max")

@@ -279,11 +279,11 @@ def read(file: IO[str] | IO[bytes]) -> Result:
             reader.add(json.loads(line, parse_constant=refuse))
         except KeyError as error:
             raise ValueError(f"line {number} has no {error}") from None
-        except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"line {number} is not a line of a run: {error}") from None
     try:
         return reader.result()
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"line {number} is not the end of a run: {error}") from None
 
 

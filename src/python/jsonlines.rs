@@ -166,8 +166,12 @@ impl Lines {
                 }
                 Err(error) => return Err(error),
             };
-            let out = &mut self.pending().out;
-            out.drain(..written.min(out.len()));
+            {
+                let out = &mut self.pending().out;
+                out.drain(..written.min(out.len()));
+            }
+            // A signal that cut the write short: otherwise nobody could end it.
+            py.check_signals()?;
         }
     }
 }

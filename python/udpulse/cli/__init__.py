@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from udpulse._core import __version__
-from udpulse.cli._run import LOCAL_FAILURE, run
+from udpulse.cli._run import LOCAL_FAILURE, SETTINGS, run
 
 
 class Subcommands(click.Group):
@@ -63,5 +63,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     if instruction := os.environ.get("_UDPULSE_COMPLETE"):
         from click.shell_completion import shell_complete
 
-        return shell_complete(udpulse, {}, "udpulse", "_UDPULSE_COMPLETE", instruction)
+        return shell_complete(udpulse, dict(SETTINGS), "udpulse", "_UDPULSE_COMPLETE", instruction)
     return run(udpulse, argv, "udpulse", local_failure=LOCAL_FAILURE)

@@ -6,7 +6,7 @@ from threading import Event
 
 from udpulse import Beat, HeartbeatClient
 from udpulse._address import joined
-from udpulse.cli._run import INTERRUPTED, LOCAL_FAILURE, Screen
+from udpulse.cli._run import INTERRUPTED, LOCAL_FAILURE, USAGE, Screen
 from udpulse.cli._text import clock, counted, duration, printable
 from udpulse.events import ClientEvent
 
@@ -94,6 +94,8 @@ class Beats:
         counters = self.client.counters
         if counters.sent > counters.send_failed:
             return 0
+        if len(self.client.unresolved) > len(self.client.also):
+            return USAGE
         return INTERRUPTED if interrupted else LOCAL_FAILURE
 
 

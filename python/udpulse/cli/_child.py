@@ -8,6 +8,7 @@ from threading import Thread
 
 from udpulse.cli._beats import Beats
 from udpulse.cli._follow import Signals, follow_until
+from udpulse.cli._text import printable
 
 #: Exit codes of a shell for a command that does not exist, or that cannot be run.
 NOT_FOUND = 127
@@ -25,7 +26,7 @@ def run_command(words: Sequence[str], beats: Beats) -> int:
         try:
             process = subprocess.Popen(words)
         except OSError as error:
-            beats.screen.note(f"udpulse: cannot run {words[0]}: {error.strerror}")
+            beats.screen.note(f"udpulse: cannot run {printable(words[0])}: {error.strerror}")
             beats.show(client.next_batch(timeout=PATIENCE))
             is_missing = isinstance(error, FileNotFoundError)
             client.stop(failure="not_found" if is_missing else "cannot_run")

@@ -1,5 +1,6 @@
 """Runs an object with lines of JSON on stdout."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,10 +47,14 @@ def record(running: "Running", every: float | None, interim: Callable[[], None])
     # Screens do without it.
     from udpulse import jsonlines
 
-    with Interrupts(interim):
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
+    with Interrupts(interim) as signals:
         try:
             jsonlines.write(running, sys.stdout, every=every)
         except KeyboardInterrupt:
+            if signals.aborted:
+                raise
             return True
     return False
 
@@ -60,9 +65,11 @@ class Interrupts(Signals):
     def __init__(self, interim: Callable[[], None]) -> None:
         super().__init__()
         self.interim = interim
+        self.aborted = False
 
     def end(self, *_: object) -> None:
         """Handle Ctrl-C and SIGTERM."""
+        self.aborted, self.ended = self.ended, True
         raise KeyboardInterrupt
 
     def ask(self, *_: object) -> None:

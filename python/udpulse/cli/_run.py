@@ -21,10 +21,15 @@ from typing import Any
 
 import click
 
+from udpulse.cli._text import printable
+
 BROKEN = 1
 USAGE = 2
 LOCAL_FAILURE = 3
 INTERRUPTED = 130
+
+#: The settings of every command line.
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 Program = Callable[[], int]
 
@@ -53,9 +58,11 @@ class Command(click.Command):
         """Build the program; the library's ValueError becomes one that spells options as typed."""
         try:
             program: Program = super().invoke(ctx)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             name, _, text = str(error).partition(" ")
             spellings = {parameter.name: spelling(parameter) for parameter in self.params}
+            if isinstance(error, TypeError) and name not in spellings:
+                raise
             raise click.ClickException(f"{spellings.get(name, name)} {text}") from None
         return program
 
@@ -80,12 +87,13 @@ def run(
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A reply may hold characters that the terminal's encoding lacks.
             sys.stdout.reconfigure(errors="backslashreplace")
+        if sys.stdin is None:
+            sys.stdin = open(os.devnull)  # noqa: SIM115
         arguments = sys.argv[1:] if argv is None else list(argv)
         if not arguments and isinstance(command, click.Group):
             arguments = ["--help"]
         # `command.main` would handle Ctrl-C and a closed pipe in its own way.
-        settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        with command.make_context(name, arguments, **settings) as context:
+        with command.make_context(name, arguments, **SETTINGS) as context:
             program: Program = command.invoke(context)
         return program()
     except click.exceptions.Exit as end:
@@ -99,7 +107,10 @@ def run(
     except OSError as error:
         text = error.strerror or str(error)
         if error.errno == errno.EADDRINUSE:
-            text += "; is another server running? give another port, such as 0.0.0.0 12001"
+            example = "0.0.0.0 12001" if local_failure == USAGE else "0.0.0.0:12001"
+            text += f"; is another server running? give another port, such as {example}"
+        if error.filename is not None:
+            text += f": {error.filename}"
         refuse(name, text)
         return USAGE if isinstance(error, socket.gaierror) else local_failure
     except KeyboardInterrupt:
@@ -132,12 +143,14 @@ class Interrupter:
 
 def refuse(name: str, reason: str) -> int:
     """Print in one line why a program does not run."""
-    Screen().note(f"{name}: {' '.join(reason.split())}")
+    Screen().note(f"{name}: {printable(' '.join(reason.split()))}")
     return USAGE
 
 
 def reason(error: click.ClickException) -> str:
     """Return the reason for refusing a command line, in our words if click's are not enough."""
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"{spelling(error.param)} is missing; --help shows the usage"
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{spelling(error.param)}: {error.message}"
     if not isinstance(error, click.UsageError):

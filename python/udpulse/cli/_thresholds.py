@@ -49,6 +49,14 @@ def is_percentile(statistic: str) -> bool:
         return False
 
 
+def loss_limit(text: str) -> float:
+    """Parse the highest loss."""
+    value = share(text)
+    if not 0 <= value <= 1:
+        raise click.BadParameter(f"{text!r} is not a share from 0 to 1 or 0% to 100%")
+    return value
+
+
 @dataclass(frozen=True)
 class Limits:
     """The thresholds of a run."""
@@ -79,6 +87,6 @@ def limit_options(function: F) -> F:
         help="Exit with 1 above this round trip; STATISTIC is min, mean, median, max or, say, p99.",
     )
     loss = click.option(
-        "--max-loss", metavar="SHARE", type=share, help="Exit with 1 above this loss."
+        "--max-loss", metavar="SHARE", type=loss_limit, help="Exit with 1 above this loss."
     )
     return loss(rtt(function))

@@ -94,7 +94,7 @@ def link(way: str, options: dict[str, Any]) -> Link:
         fields["rate"] = RateLimit(rate)
     try:
         return Link(**fields)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         # The name of the option comes first.
         raise ValueError(f"{way}_{error}") from None
 

@@ -20,6 +20,7 @@ from udpulse.cli._ping_screens import (
     OneTarget,
     answers,
     loss,
+    own_troubles,
     target_name,
     totals,
 )
@@ -160,6 +161,8 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
     report = client.report()
     if not style.as_json:
         SCREEN.show(str(report))
+        for line in own_troubles(report):
+            SCREEN.note(line)
     for line in silence(report):
         SCREEN.note(line)
     return Outcome([report], interrupted)
@@ -323,7 +326,8 @@ def silence(report: PingReport) -> Iterator[str]:
         yield report.hint
     elif report.target and report.sent > report.pending and not answers(report):
         yield f"Nothing answers at {target_name(report)}. To start an echo server there:"
-        yield f"  udpulse echo 0.0.0.0:{report.target[1]}"
+        host = "[::]" if ":" in (report.address or report.target)[0] else "0.0.0.0"
+        yield f"  udpulse echo {host}:{report.target[1]}"
 
 
 def unseen(_: object) -> None:

@@ -5,8 +5,10 @@ from typing import IO
 
 import click
 
+from udpulse import Beat
 from udpulse.cli._run import Command, Program
 from udpulse.cli.read import recorded
+from udpulse.events import Unheard
 
 EPILOG = """\b
 Examples:
@@ -33,6 +35,8 @@ def command(file: IO[bytes], output: Path) -> Program:
     to each packet. Needs matplotlib: pip install 'udpulse[plot]'.
     """
     result = recorded(file)
+    if isinstance(result, list) and any(isinstance(item, Beat | Unheard) for item in result):
+        raise click.ClickException(f"{file.name}: a run of `udpulse beat` has no picture")
     try:
         from udpulse.plots import of, save
     except ImportError as error:

@@ -9,7 +9,7 @@ from udpulse._address import joined
 from udpulse.cli._beats import spaced
 from udpulse.cli._fates import fate_line
 from udpulse.cli._fleet import event_line
-from udpulse.cli._ping_screens import target_name, totals
+from udpulse.cli._ping_screens import own_troubles, target_name, totals
 from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
@@ -49,6 +49,8 @@ def show(result: jsonlines.Result, screen: Screen, limits: Limits) -> int:
     """Show the result of a run; return the exit code."""
     if isinstance(result, PingReport):
         screen.show(str(result))
+        for text in own_troubles(result):
+            screen.note(text)
         return finish(Outcome([result], interrupted=False), limits, None)
     reports = [item for item in result if isinstance(item, PingReport)]
     if reports:

@@ -20,7 +20,7 @@ EPILOG = """\b
 Examples:
   udpulse watch 0.0.0.0                 follow all that beat to port 12000
   udpulse watch --expect api --expect db --grace 30s
-  timeout 60 udpulse watch --expect api && echo "api is alive"
+  timeout --preserve-status 60 udpulse watch --expect api && echo "api is alive"
   udpulse watch --json | jq 'select(.kind == "down")'
 """
 
