@@ -17,6 +17,7 @@ import UDPPingerClient
 import UDPPingerServer
 import udpulse
 import udpulse.cli
+from udpulse._printable import printable
 from udpulse.cli import _text
 from udpulse.cli import main as udpulse_main
 
@@ -391,5 +392,5 @@ def test_rates_have_no_needless_decimal(share: float, text: str) -> None:
 
 
 def test_replies_cannot_command_the_terminal() -> None:
-    assert _text.printable(b"\x1b[2J\r\nA\xff") == r"\x1b[2J\r\nA\xff"
-    assert _text.printable("PING 1 straße".encode()) == "PING 1 straße"
+    assert printable(b"\x1b[2J\r\nA\xff") == r"\x1b[2J\r\nA\xff"
+    assert printable("PING 1 straße".encode()) == "PING 1 straße"

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,11 @@ def test_events_of_clients_are_read_back() -> None:
     payloads = {event.payload for event in read if isinstance(event, events.Heard | events.Ignored)}
     assert payloads >= set(HOSTILE)
     assert name in {event.name for event in read}
+    run = jsonlines.load(io.StringIO("\n".join(map(json.dumps, lines))))
+    assert (run.command, run.peers, run.missing) == ("watch", server.peers(), ["absent"])
+    assert run.counters == server.counters.to_dict()
+    assert run.ended_at is not None
+    assert run.ended_at >= max(event.time for event in read)
 
 
 def test_a_heartbeat_client_is_read_back(silent: peers.Address) -> None:
@@ -343,6 +348,31 @@ def test_a_pipe_that_does_not_block_gets_all_lines() -> None:
     thread.join()
     os.close(reader)
     assert jsonlines.read(io.BytesIO(received)) == client.report()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_second_ctrl_c_aborts_though_nobody_reads() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    with peers.open_socket() as sink:
+        host, port = sink.getsockname()
+        words = ["ping", f"{host}:{port}", "--interval", "1ms", "--json"]
+        program = subprocess.Popen([sys.executable, "-m", "udpulse", *words], stdout=writer)
+        sink.recv(100)
+        interrupts = 0
+        while program.poll() is None and interrupts < 200:
+            program.send_signal(signal.SIGINT)
+            interrupts += 1
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(0.1)
+    os.close(reader)
+    os.close(writer)
+    assert program.wait() == 130
+    assert interrupts >= 2
 
 
 INTERRUPTED = """

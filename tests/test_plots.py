@@ -25,7 +25,7 @@ pytest.importorskip("matplotlib", reason="needs the extra plot")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from udpulse import plots
+from udpulse import jsonlines, plots
 
 START = 1_764_000_000.0
 HOME = ("192.0.2.1", 9)
@@ -399,7 +399,7 @@ class TestFates:
 def test_only_what_can_be_drawn_is() -> None:
     for thing in (7, None, [7], [report_of(10), 7], udpulse.PingClient("127.0.0.1")):
         with pytest.raises(
-            TypeError, match=r"^thing must be a PingReport, an EchoServer or an iter"
+            TypeError, match=r"^thing must be a PingReport, an EchoServer, a Run or an iter"
         ):
             plots.of(thing)
 
@@ -526,3 +526,12 @@ def test_a_picture_is_shown_by_a_notebook() -> None:
     figure = plots.of(report_of(30))
     assert figure._repr_svg_().startswith("<svg role=")
     assert copy.copy(figure.table) == report_of(30)._repr_html_()
+
+
+def test_the_picture_of_clients_ends_with_the_run() -> None:
+    peer = udpulse.Peer(address=("127.0.0.1", 9), state="up", last_received_at=100.0, timeout=5.0)
+    up = udpulse.events.Up(time=100.0, address=peer.address, name=None)
+    changes: list[events.Event] = [up]
+    run = jsonlines.Run("watch", {}, changes, ended_at=400.0, peers=[peer])
+    left, right = plots.of(run).axes[0].get_xlim()
+    assert (right - left) * 86_400 == pytest.approx(300)

@@ -4,6 +4,8 @@ import io
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,26 @@ def test_a_picture_of_another_kind_is_refused(
 def test_the_kinds_of_lines_are_the_schema_s(run: Path) -> None:
     kinds = [json.loads(line)["event"] for line in io.StringIO(run.read_text())]
     assert kinds == ["start", "probe", "probe", "probe", "summary"]
+
+
+def test_the_end_of_a_server_is_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    server = udpulse.EchoServer(port=0, loss=1.0)
+    with path.open("w") as file, ThreadPoolExecutor() as pool:
+        writing = pool.submit(jsonlines.write, server, file)
+        while not server.running:
+            time.sleep(0.001)
+        udpulse.ping(*server.address, count=2, timeout=0.01)
+        while server.counters.received < 2:
+            time.sleep(0.001)
+        server.stop()
+        writing.result()
+    assert main(["read", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("2 packets: 0 replied, 2 dropped\nuplink: 2 lost\n")
+    assert main(["read", str(path), "--max-loss", "1%"]) == 2
+    assert "are for pings" in capsys.readouterr().err
 
 
 def test_beats_have_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
 
-from udpulse._address import joined
 from udpulse._core import PingReport
+from udpulse._printable import joined, printable
 
 UNITS = (
     (1e-6, 1e-9, "ns"),
@@ -72,8 +72,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 def cell(value: object) -> str:
     """Return a value as HTML, its control characters escaped."""
-    chars = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
-    return escape("".join(chars))
+    return escape(printable(str(value)))
 
 
 COMPARED = ("sent", "answered", "loss", "min", "median", "p99", "max")

@@ -15,18 +15,20 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from fractions import Fraction
 from functools import partial
 from typing import IO, Any, NoReturn, TypeAlias
 
 from udpulse import events
-from udpulse._address import joined
 from udpulse._core import (
     Beat,
     EchoServer,
     Fate,
     HeartbeatClient,
     HeartbeatServer,
+    Peer,
     PingClient,
     PingReport,
     PingSweep,
@@ -35,8 +37,9 @@ from udpulse._core import (
     __version__,
     _Lines,
 )
+from udpulse._printable import joined
 
-__all__ = ["Result", "Running", "read", "write"]
+__all__ = ["Result", "Run", "Running", "load", "read", "write"]
 
 Running: TypeAlias = PingClient[Any] | PingSweep | EchoServer | HeartbeatServer | HeartbeatClient
 Result: TypeAlias = (
@@ -185,7 +188,9 @@ class Recording:
             for index, report in enumerate(running.reports()):
                 self.lines.put_summary(index, report, start_ns, dropped, state(report, True))
         else:
-            self.put("summary", {**last(running, start_ns), "events_dropped": dropped})
+            until_ns = running._elapsed_ns
+            members = {"until_ns": until_ns, **last(running, start_ns)}
+            self.put("summary", {**members, "events_dropped": dropped})
 
 
 def writer(file: IO[str] | IO[bytes]) -> tuple[Callable[[bytes], int], Callable[[], object]]:
@@ -242,7 +247,30 @@ def last(running: EchoServer | HeartbeatServer | HeartbeatClient, start_ns: int)
     members: dict[str, Any] = running.counters.to_dict()
     if isinstance(running, EchoServer):
         members["truth"] = running.truth.to_dict()
+    elif isinstance(running, HeartbeatServer):
+        members["missing"] = running.missing
+        members["peers"] = [peer_members(peer, start_ns) for peer in running.peers()]
     return members
+
+
+def peer_members(peer: Peer, start_ns: int) -> dict[str, Any]:
+    """Return the members of a client in a summary."""
+    members: dict[str, Any] = {}
+    for name, value in peer.to_dict().items():
+        if name == "address":
+            members[name] = joined(value)
+        elif name == "boot":
+            members[name] = None if value is None else str(value)
+        elif name == "last_received_at":
+            members["last_received_at_ns"] = round(Fraction(value) * NS) - start_ns
+        elif name in PEER_DURATIONS:
+            members[f"{name}_ns"] = None if value is None else round(value * 1e9)
+        else:
+            members[name] = value
+    return members
+
+
+PEER_DURATIONS = ("interval", "timeout", "delay", "difference", "progress_age")
 
 
 def state(report: PingReport, rows: bool) -> str:
@@ -259,6 +287,30 @@ def iso(ns: int) -> str:
     return f"{second:%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}+00:00"
 
 
+@dataclass(frozen=True)
+class Run:
+    """A recorded run.
+
+    command: "ping", "sweep", "echo", "watch" or "beat".
+    arguments: the options of the object that ran, as the `start` line has them.
+    result: what `read` returns.
+    ended_at: of a server or HeartbeatClient the end, in seconds since the Unix epoch; else None.
+    counters: of a server or HeartbeatClient the counters at the end; else empty.
+    truth: of an EchoServer its truth at the end, as `EchoTruth.to_dict` has it; else empty.
+    peers: of a HeartbeatServer its clients at the end.
+    missing: of a HeartbeatServer the clients of `expect` that it never heard.
+    """
+
+    command: str
+    arguments: dict[str, Any]
+    result: Result
+    ended_at: float | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+    truth: dict[str, Any] = field(default_factory=dict)
+    peers: list[Peer] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
 def read(file: IO[str] | IO[bytes]) -> Result:
     """Read the lines that `write` wrote.
 
@@ -271,6 +323,16 @@ def read(file: IO[str] | IO[bytes]) -> Result:
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
     """
+    return load(file).result
+
+
+def load(file: IO[str] | IO[bytes]) -> Run:
+    """Read the lines that `write` wrote, with what is known besides the result.
+
+    file: a text or binary file.
+
+    Raises ValueError as `read` does.
+    """
     reader = Reader()
     number = 0
     lines: Iterable[str | bytes] = file
@@ -282,7 +344,7 @@ def read(file: IO[str] | IO[bytes]) -> Result:
         except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"line {number} is not a line of a run: {error}") from None
     try:
-        return reader.result()
+        return reader.run()
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"line {number} is not the end of a run: {error}") from None
 
@@ -298,6 +360,7 @@ class Reader:
     def __init__(self) -> None:
         """Begin before the first line."""
         self.command: str | None = None
+        self.arguments: dict[str, Any] = {}
         self.start_ns: int = 0
         # How many of the last probes of a flow matter.
         self.keep: float = math.inf
@@ -332,6 +395,7 @@ class Reader:
             raise ValueError(f"{line['command']!r} is not a command")
         self.start_ns = nanoseconds(line["started"])
         self.command = line["command"]
+        self.arguments = line["arguments"]
         if self.command == "ping" and line["arguments"]["keep"] != "all":
             self.keep = line["arguments"]["keep"]
 
@@ -386,10 +450,10 @@ class Reader:
             if name not in KINDS:
                 raise ValueError(f"{line['kind']!r} is not a kind of event")
             kind = getattr(events, name)
-            return kind(**{field: self.field(field, line) for field in kind.__match_args__})
+            return kind(**{name: self.event_field(name, line) for name in kind.__match_args__})
         raise ValueError(f"{event!r} is not an event")
 
-    def field(self, name: str, line: dict[str, Any]) -> Any:
+    def event_field(self, name: str, line: dict[str, Any]) -> Any:
         """Return the value of a field of a HeartbeatServer's event."""
         if name == "time":
             return self.moment(line["at_ns"])
@@ -411,17 +475,44 @@ class Reader:
         """Return a time in seconds since the Unix epoch, rounded as the core rounds it."""
         return float(self.start_ns + since_ns) / 1e9
 
-    def result(self) -> Result:
+    def run(self) -> Run:
         """Return the whole."""
         if self.command is None:
             raise ValueError("it has no start")
         if not self.summaries:
             raise ValueError("the run was cut off before its summary")
+        of_run = partial(Run, self.command, self.arguments)
         if self.command == "ping":
-            return self.report(self.summaries[0])
+            return of_run(self.report(self.summaries[0]))
         if self.command == "sweep":
-            return [self.report(summary) for summary in self.summaries]
-        return self.events
+            return of_run([self.report(summary) for summary in self.summaries])
+        summary = self.summaries[0]
+        other = ("event", "until_ns", "events_dropped", "truth", "missing", "peers")
+        return of_run(
+            self.events,
+            ended_at=self.moment(summary["until_ns"]),
+            counters={name: count for name, count in summary.items() if name not in other},
+            truth=summary.get("truth", {}),
+            peers=[self.peer(members) for members in summary.get("peers", ())],
+            missing=summary.get("missing", []),
+        )
+
+    def peer(self, members: dict[str, Any]) -> Peer:
+        """Return a client of a summary."""
+        fields = {name: self.peer_field(name, members) for name in Peer.__match_args__}
+        return Peer(**fields)
+
+    def peer_field(self, name: str, members: dict[str, Any]) -> Any:
+        """Return the value of a field of a client."""
+        if name == "last_received_at":
+            return (self.start_ns + members["last_received_at_ns"]) / NS
+        if name in PEER_DURATIONS:
+            value = members[f"{name}_ns"]
+            return None if value is None else value / 1e9
+        value = members[name]
+        if name == "address":
+            return pair(value)
+        return int(value) if name == "boot" and value is not None else value
 
     def report(self, summary: dict[str, Any]) -> PingReport:
         """Return a report."""

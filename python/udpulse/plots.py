@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udpulse import _summary
-from udpulse._address import joined
 from udpulse._core import VERDICTS, EchoServer, Fate, PingReport
+from udpulse._printable import escaped, joined
 from udpulse._summary import duration, moment, percent, unit
 from udpulse.events import (
     Busy,
@@ -43,6 +43,7 @@ from udpulse.events import (
     TooOften,
     Up,
 )
+from udpulse.jsonlines import Run
 
 try:
     from matplotlib.axes import Axes
@@ -76,8 +77,9 @@ POINTS = 2000
 ROWS = 40
 # At most this many targets have a strip of their own over time.
 STRIPS = 8
-# Longer names are cut.
+# Longer names, and lines of a title, are cut.
 NAME = 32
+TITLE = 130
 
 
 class Picture(Figure):
@@ -151,13 +153,19 @@ MARKS: dict[type, tuple[str, str]] = {
 
 
 def of(thing: object) -> Picture:
-    """Return the picture of anything that has one, such as the result of `jsonlines.read`.
+    """Return the picture of anything that has one.
 
-    thing: a PingReport, an EchoServer, or an iterable of PingReports, Fates or events of a
-        HeartbeatServer.
+    thing: a PingReport, an EchoServer, a recorded `jsonlines.Run`, or an iterable of PingReports,
+        Fates or events of a HeartbeatServer.
 
-    Raises TypeError for anything else.
+    Raises ValueError for a run of a HeartbeatClient, and TypeError for anything else.
     """
+    if isinstance(thing, Run):
+        if thing.command == "beat":
+            raise ValueError("a run of a HeartbeatClient has no picture")
+        if thing.command == "watch":
+            return timeline(cast(list[Event], thing.result), until=thing.ended_at)
+        return of(thing.result)
     if isinstance(thing, PingReport):
         return report(thing)
     if isinstance(thing, EchoServer):
@@ -168,8 +176,8 @@ def of(thing: object) -> Picture:
             if all(isinstance(item, cast(Any, kind)) for item in items):
                 return draw(items)
     raise TypeError(
-        "thing must be a PingReport, an EchoServer or an iterable of PingReports, Fates or events "
-        f"of a HeartbeatServer, not {type(thing).__name__}"
+        "thing must be a PingReport, an EchoServer, a Run or an iterable of PingReports, Fates or "
+        f"events of a HeartbeatServer, not {type(thing).__name__}"
     )
 
 
@@ -355,7 +363,7 @@ def timeline(events: Iterable[Event], *, until: float | None = None) -> Picture:
             handles.append(cast(Any, line))
     axes.set_xlim(_days(fleet.start), _days(fleet.end))
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    labels = [_shown(name) for name, _ in shown]
+    labels = [_fit(name, NAME) for name, _ in shown]
     axes.set_yticks(range(len(shown)), labels=labels, parse_math=False, fontsize=8)
     axes.grid(visible=False, axis="y")
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
@@ -783,7 +791,7 @@ def _compare(ranges: Axes, losses: Axes, reports: Sequence[PingReport], labels: 
     ranges.plot(middle / length, rows, "o", markersize=4, label="median", gid="median", **style)
     if np.isfinite(p99).any():
         ranges.plot(p99 / length, rows, "|", markersize=9, mew=1.6, label="p99", **style)
-    shown = [_shown(label) for label in labels]
+    shown = [_fit(label, NAME) for label in labels]
     ranges.set_yticks(rows, labels=shown, parse_math=False, fontsize=8)
     ranges.set_xlabel(f"round-trip time in {name}", size=9)
     _legend(ranges)
@@ -866,7 +874,7 @@ def _strips(
                 )
                 marks[verdict.replace("_", " ")] = look
         rows.spans(axes)
-        axes.set_title(_shown(name), size=8.5, loc="left", parse_math=False)
+        axes.set_title(_fit(name, NAME), size=8.5, loc="left", parse_math=False)
         axes.set_ylabel(f"RTT in {rows.unit}" if np.isfinite(rows.y).any() else "", size=8)
         last = place is places[-1]
         axes.tick_params(labelbottom=last)
@@ -985,19 +993,6 @@ def _name(report: PingReport, number: int) -> str:
     return f"report {number + 1}" if where is None else joined(where)
 
 
-def _shown(name: str) -> str:
-    """Return a name, cut, in characters that the font has; the rest as escapes."""
-    font = get_font(findfont(FontProperties()))
-
-    def has(char: str) -> bool:
-        marks = unicodedata.category(char).startswith("M")
-        return char.isprintable() and not marks and font.get_char_index(ord(char)) > 0
-
-    chars = [c if has(c) else c.encode("unicode_escape").decode() for c in name[: NAME + 1]]
-    text = "".join(chars)
-    return text if len(text) <= NAME else text[: NAME - 1] + "…"
-
-
 def _figure(height: float) -> Picture:
     """Return an empty picture, `height` inches high."""
     return Picture(figsize=(10, height), dpi=120, layout="constrained")
@@ -1005,19 +1000,20 @@ def _figure(height: float) -> Picture:
 
 def _title(figure: Picture, text: str) -> None:
     """Give a picture its title, of a main line and more."""
-    shown = "\n".join(_fit(line) for line in text.split("\n"))
+    shown = "\n".join(_fit(line, TITLE) for line in text.split("\n"))
     figure.suptitle(shown, x=0.01, ha="left", size=10.5, parse_math=False)
 
 
-def _fit(line: str) -> str:
-    """Return a line with escapes for characters that the font does not have."""
+def _fit(text: str, longest: int) -> str:
+    """Return a text, cut, in characters that the font has; the rest as escapes."""
     font = get_font(findfont(FontProperties()))
-    has = font.get_char_index
-    shown = (
-        c if c.isprintable() and has(ord(c)) else c.encode("unicode_escape").decode() for c in line
-    )
-    text = "".join(shown)
-    return text if len(text) <= 130 else text[:129] + "…"
+
+    def has(char: str) -> bool:
+        marks = unicodedata.category(char).startswith("M")
+        return char.isprintable() and not marks and font.get_char_index(ord(char)) > 0
+
+    shown = "".join(c if has(c) else escaped(c) for c in text[: longest + 1])
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def _nothing(text: str, table: str) -> Picture:

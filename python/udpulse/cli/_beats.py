@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from udpulse import Beat, HeartbeatClient
-from udpulse._address import joined
+from udpulse._printable import joined, printable
 from udpulse.cli._run import INTERRUPTED, LOCAL_FAILURE, USAGE, Screen
-from udpulse.cli._text import clock, counted, duration, printable
+from udpulse.cli._text import clock, counted, duration
 from udpulse.events import ClientEvent
 
 

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Callable, Sequence
 from threading import Thread
 
+from udpulse._printable import printable
 from udpulse.cli._beats import Beats
 from udpulse.cli._follow import Signals, follow_until
-from udpulse.cli._text import printable
 
 #: Exit codes of a shell for a command that does not exist, or that cannot be run.
 NOT_FOUND = 127

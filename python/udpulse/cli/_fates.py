@@ -1,14 +1,13 @@
 """The texts and the live screen about the packets of an echo server."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from udpulse import EchoServer, Fate
-from udpulse._address import joined
-from udpulse.cli._text import clock, counted, milliseconds
-from udpulse.reports import LinkCounters
+from udpulse._printable import joined
+from udpulse.cli._text import clock, counted, milliseconds, notes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,6 +17,15 @@ REASONS = {
     "unanswerable": "not answered, an answer could start a loop",
     "limited": "dropped, above the client's --max-rate",
     "delay_line_full": "dropped, too many packets are delayed",
+}
+
+#: Packets that no link dropped, by their counts in the truth.
+TROUBLES = {
+    "unanswerable": "could have started a loop",
+    "limited": "came above --max-rate",
+    "delay_line_full": "found the delay line full",
+    "crowded": "of clients beyond the first 16,384 shared their random choices",
+    "receive_drops": "lost by this host, which did not read them in time",
 }
 
 #: Time over which rates are measured, in seconds.
@@ -45,44 +53,35 @@ def reply_text(fate: Fate) -> str:
     return f"replied {count}after {milliseconds(fate.sent_at - fate.received_at)} ms{corrupted}"
 
 
-def summary_lines(server: EchoServer) -> Iterator[str]:
+def summary_lines(counters: Mapping[str, int], truth: Mapping[str, Any]) -> Iterator[str]:
     """Return the lines about all packets: their outcomes, and the truth per link."""
-    counters, truth = server.counters, server.truth
-    line = f"{counted(counters.received, 'packet')}: {counters.replied} replied"
+    line = f"{counted(counters['received'], 'packet')}: {counters['replied']} replied"
     yield line + "".join(
         f", {number} {what}"
         for number, what in (
-            (counters.dropped, "dropped"),
-            (counters.send_failed, "failed to send"),
-            (truth.pending, "pending"),
+            (counters["dropped"], "dropped"),
+            (counters["send_failed"], "failed to send"),
+            (truth["pending"], "pending"),
         )
         if number
     )
-    for way, link in (("uplink", truth.uplink), ("downlink", truth.downlink)):
-        if done := link_text(link):
+    for way in ("uplink", "downlink"):
+        if done := link_text(truth[way]):
             yield f"{way}: {done}"
-    if truth.replies != counters.replied:
-        yield f"{truth.replies} replies in all, copies included"
+    if truth["replies"] != counters["replied"]:
+        yield f"{truth['replies']} replies in all, copies included"
 
 
-def link_text(link: LinkCounters) -> str:
+def summary(server: EchoServer) -> str:
+    """Return the lines about all packets of a server."""
+    return "\n".join(summary_lines(server.counters.to_dict(), server.truth.to_dict()))
+
+
+def link_text(counts: Mapping[str, int]) -> str:
     """Return the counts of a link's impairments."""
-    counts = link.to_dict().items()
-    return ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in counts if number)
-
-
-def count_notes(server: EchoServer) -> Iterator[str]:
-    """Return the notes about packets that no link dropped."""
-    truth = server.truth
-    for number, what in (
-        (truth.unanswerable, "could have started a loop"),
-        (truth.limited, "came above --max-rate"),
-        (truth.delay_line_full, "found the delay line full"),
-        (truth.crowded, "of clients beyond the first 16,384 shared their random choices"),
-        (truth.receive_drops, "lost by this host, which did not read them in time"),
-    ):
-        if number:
-            yield f"{counted(number, 'packet')} {what}"
+    return ", ".join(
+        f"{number} {word.replace('_', ' ')}" for word, number in counts.items() if number
+    )
 
 
 @dataclass
@@ -113,13 +112,13 @@ class Rates:
             ("received", "replied", "dropped"), counts, self.rates, strict=True
         ):
             lines.append(Text(f"{word:<10}{count:>14,}{rate:>12,.0f}/s"))
-        truth = server.truth
-        for way, link in (("uplink", truth.uplink), ("downlink", truth.downlink)):
-            if done := link_text(link):
+        truth = server.truth.to_dict()
+        for way in ("uplink", "downlink"):
+            if done := link_text(truth[way]):
                 lines.append(Text(f"{way:<10}{done}"))
-        if truth.pending:
-            lines.append(Text(f"{'pending':<10}{truth.pending:>14,}"))
-        lines += [Text(note, style="yellow") for note in count_notes(server)]
+        if truth["pending"]:
+            lines.append(Text(f"{'pending':<10}{truth['pending']:>14,}"))
+        lines += [Text(note, style="yellow") for note in notes(truth, TROUBLES, "packet")]
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return Group(*lines)

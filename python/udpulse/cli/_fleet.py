@@ -8,8 +8,8 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from udpulse import HeartbeatServer, Peer
-from udpulse._address import joined
-from udpulse.cli._text import clock, counted, duration, percent, printable
+from udpulse._printable import joined, printable
+from udpulse.cli._text import clock, counted, duration, percent
 from udpulse.events import (
     Busy,
     ClockStepped,
@@ -71,6 +71,16 @@ CAUSES = {
     "busy_over": "the silence that it announced is over",
     "mass_silence": "silent for {silence}, like many others",
     "short_timeout": "the timeout is not longer than its interval; from now on 5 intervals count",
+}
+
+#: Datagrams that did not count, by their counters.
+TROUBLES = {
+    "ignored": "ignored: no beat",
+    "unproven": "did not prove to be of the client that they name",
+    "rejected": "of new clients found the table full; --max-peers is its size",
+    "overlong_names": "had a name that is too long",
+    "receive_drops": "lost by this host, which did not read them in time",
+    "send_failed": "could not be answered",
 }
 
 #: Payloads are cut to this many characters.
@@ -174,9 +184,13 @@ def totals(peers: Collection[Peer], missing: Collection[str]) -> str:
     return f"{clients}: {', '.join(parts)}" if parts else clients
 
 
-def summary_lines(server: HeartbeatServer) -> Iterator[str]:
+def summary(server: HeartbeatServer) -> str:
+    """Return the lines about all clients of a server."""
+    return "\n".join(summary_lines(server.peers(), server.missing))
+
+
+def summary_lines(peers: Collection[Peer], missing: Collection[str]) -> Iterator[str]:
     """Return the lines about all clients: totals, and those in trouble."""
-    peers, missing = server.peers(), server.missing
     yield totals(peers, missing)
     if missing:
         yield f"never heard: {', '.join(map(printable, missing))}"
@@ -187,23 +201,6 @@ def summary_lines(server: HeartbeatServer) -> Iterator[str]:
         )
     if len(worst) > LISTED:
         yield "..."
-
-
-def count_notes(server: HeartbeatServer) -> Iterator[str]:
-    """Return the notes about datagrams and events that did not count."""
-    counters = server.counters
-    for number, what in (
-        (counters.ignored, "ignored: no beat"),
-        (counters.unproven, "did not prove to be of the client that they name"),
-        (counters.rejected, "of new clients found the table full; --max-peers is its size"),
-        (counters.overlong_names, "had a name that is too long"),
-        (counters.receive_drops, "lost by this host, which did not read them in time"),
-        (counters.send_failed, "could not be answered"),
-    ):
-        if number:
-            yield f"{counted(number, 'datagram')} {what}"
-    if server.events_dropped:
-        yield f"{counted(server.events_dropped, 'change')} not shown: they came too fast"
 
 
 @dataclass

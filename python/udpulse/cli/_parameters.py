@@ -81,7 +81,9 @@ def with_unit(kind: str, examples: str, units: Mapping[str, float]) -> Callable[
 duration = with_unit("a time", "seconds or a number with a unit: 250ms, 1.5s, 2m, 1h, 1d", TIMES)
 share = with_unit("a share", "a number from 0 to 1 or a percentage: 0.3 or 30%", SHARES)
 number_with_unit = with_unit(
-    "a number", "a number or one with a unit: 0.3, 30%, 20ms", {**SHARES, **TIMES}
+    "a number",
+    "a number or one with a unit: 0.3, 30%, 20ms, 10Mbit",
+    {**SHARES, **TIMES, **RATES},
 )
 bits_per_second = with_unit("a rate", "bits per second or a number with a unit: 10Mbit", RATES)
 

@@ -7,10 +7,10 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from udpulse import VERDICTS, PingClient, PingReport, Probe
-from udpulse._address import joined
+from udpulse._printable import joined, printable
 from udpulse.cli import _strip as strips
 from udpulse.cli._strip import STYLES, UNICODE, Glyphs, Scale, Strip
-from udpulse.cli._text import counted, percent, printable
+from udpulse.cli._text import counted, percent
 from udpulse.cli._text import short_milliseconds as short
 
 if TYPE_CHECKING:

@@ -59,6 +59,12 @@ def record(running: "Running", every: float | None, interim: Callable[[], None])
     return False
 
 
+def reserve(path: str) -> None:
+    """Raise OSError if a file cannot be written at the end of a run."""
+    with open(path, "ab"):
+        pass
+
+
 class Interrupts(Signals):
     """Interrupts a call that waits when a signal comes; nothing else writes to stderr meanwhile."""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from udpulse.cli._text import printable
+from udpulse._printable import printable
 
 BROKEN = 1
 USAGE = 2

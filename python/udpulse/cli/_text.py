@@ -1,11 +1,19 @@
 """Texts that several programs show."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def notes(counts: Mapping[str, int], meanings: Mapping[str, str], noun: str) -> Iterator[str]:
+    """Return a line about each of the counts that is not 0."""
+    for name, meaning in meanings.items():
+        if number := counts[name]:
+            yield f"{counted(number, noun)} {meaning}"
 
 
 def percent(share: float) -> str:
@@ -16,12 +24,6 @@ def percent(share: float) -> str:
         if value in (0, 100) or float(text) not in (0, 100):
             break
     return text.rstrip("0").rstrip(".") + "%"
-
-
-def printable(message: bytes | str) -> str:
-    """Decode a message and escape the characters that control a terminal."""
-    text = message if isinstance(message, str) else message.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def milliseconds(seconds: float) -> str:

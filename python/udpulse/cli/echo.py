@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from udpulse import EchoServer, Fate
-from udpulse._address import joined
+from udpulse._printable import joined
 from udpulse.cli import _parameters as types
-from udpulse.cli._fates import Rates, count_notes, fate_line, summary_lines
+from udpulse.cli._fates import TROUBLES, Rates, fate_line, summary
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live
 from udpulse.cli._options import options_of
-from udpulse.cli._record import json_options, record
+from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import counted
+from udpulse.cli._text import counted, notes
 from udpulse.impair import Link, RateLimit
 
 EPILOG = """\b
@@ -72,7 +72,7 @@ def command(
 
     def run() -> None:
         if as_json:
-            record(server, every, lambda: screen.note("\n".join(summary_lines(server))))
+            record(server, every, lambda: screen.note(summary(server)))
         else:
             echo(server, screen, verbose=verbose)
 
@@ -81,6 +81,8 @@ def command(
 
 def finish(run: Callable[[], None], server: EchoServer, csv: str | None) -> int:
     """Serve until Ctrl-C; write the packets to a file if one is named."""
+    if csv is not None:
+        reserve(csv)
     run()
     if csv is not None:
         server.table().write_csv(csv)
@@ -90,9 +92,11 @@ def finish(run: Callable[[], None], server: EchoServer, csv: str | None) -> int:
 def link(way: str, options: dict[str, Any]) -> Link:
     """Make the link of one way from its options, such as `uplink_loss`."""
     fields = {name.removeprefix(f"{way}_"): value for name, value in options.items()}
-    if isinstance(rate := fields.get("rate"), float):
-        fields["rate"] = RateLimit(rate)
     try:
+        if isinstance(rate := fields.get("rate"), float):
+            if rate <= 0:
+                raise ValueError(f"rate must be above 0, not {rate:g}")
+            fields["rate"] = RateLimit(rate)
         return Link(**fields)
     except (TypeError, ValueError) as error:
         # The name of the option comes first.
@@ -103,7 +107,7 @@ def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> None:
     """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
 
     def interim() -> None:
-        screen.note("\n".join(summary_lines(server)))
+        screen.note(summary(server))
 
     def begin() -> None:
         screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
@@ -117,8 +121,8 @@ def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> None:
     else:
         with live(Rates(server).render) as draw:
             follow(server, lambda _: draw(), interim, begin=begin, events=False)
-    screen.show("\n".join(summary_lines(server)))
-    for note in count_notes(server):
+    screen.show(summary(server))
+    for note in notes(server.truth.to_dict(), TROUBLES, "packet"):
         screen.note(note)
     if server.events_dropped:
         screen.note(f"{counted(server.events_dropped, 'packet')} not shown: they came too fast")

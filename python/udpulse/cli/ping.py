@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from udpulse import PingClient, PingReport, PingSweep, Probe
-from udpulse._address import joined
+from udpulse._printable import joined, printable
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import option, options_of
@@ -24,11 +24,11 @@ from udpulse.cli._ping_screens import (
     target_name,
     totals,
 )
-from udpulse.cli._record import json_options, record
+from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
 from udpulse.cli._targets import Target, targets
-from udpulse.cli._text import counted, milliseconds, printable
+from udpulse.cli._text import counted, milliseconds
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
 
@@ -114,7 +114,13 @@ def command(
             # The sums over rounds would keep all probes.
             options.setdefault("keep", 0)
         run = partial(ping_many, PingSweep(found, **options), style)
-    return lambda: finish(run(), limits, csv)
+
+    def program() -> int:
+        if csv is not None:
+            reserve(csv)
+        return finish(run(), limits, csv)
+
+    return program
 
 
 @dataclass(frozen=True)

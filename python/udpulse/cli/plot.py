@@ -5,10 +5,8 @@ from typing import IO
 
 import click
 
-from udpulse import Beat
 from udpulse.cli._run import Command, Program
 from udpulse.cli.read import recorded
-from udpulse.events import Unheard
 
 EPILOG = """\b
 Examples:
@@ -34,8 +32,8 @@ def command(file: IO[bytes], output: Path) -> Program:
     pauses, and their distribution; heartbeats the states of each client; an echo server what it did
     to each packet. Needs matplotlib: pip install 'udpulse[plot]'.
     """
-    result = recorded(file)
-    if isinstance(result, list) and any(isinstance(item, Beat | Unheard) for item in result):
+    run = recorded(file)
+    if run.command == "beat":
         raise click.ClickException(f"{file.name}: a run of `udpulse beat` has no picture")
     try:
         from udpulse.plots import of, save
@@ -45,7 +43,7 @@ def command(file: IO[bytes], output: Path) -> Program:
         raise click.ClickException(f"--output must end in .svg, .png or .html, not {output.name!r}")
 
     def plot() -> int:
-        save(of(result), output)
+        save(of(run), output)
         return 0
 
     return plot

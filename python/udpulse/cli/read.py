@@ -1,11 +1,13 @@
 """`udpulse read`: show the result of a recorded run."""
 
+from collections.abc import Iterator
 from typing import IO
 
 import click
 
-from udpulse import Beat, Fate, PingReport, jsonlines
-from udpulse._address import joined
+from udpulse import Beat, Fate, PingReport
+from udpulse._printable import joined
+from udpulse.cli import _fates, _fleet
 from udpulse.cli._beats import spaced
 from udpulse.cli._fates import fate_line
 from udpulse.cli._fleet import event_line
@@ -15,6 +17,7 @@ from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.cli.ping import Outcome, finish, row
 from udpulse.events import ClientEvent, Event, Unheard
+from udpulse.jsonlines import Run, load
 
 EPILOG = """\b
 Examples:
@@ -32,37 +35,50 @@ def command(file: IO[bytes], max_loss: float | None, max_rtt: tuple[RttLimit, ..
     FILE is the recorded run; - is stdin. For pings the exit code is 1 if nobody answered or a
     threshold is broken.
     """
-    result = recorded(file)
+    run = recorded(file)
     limits = Limits(max_loss, max_rtt)
-    return lambda: show(result, Screen(), limits)
+    if run.command not in ("ping", "sweep") and (max_loss is not None or max_rtt):
+        raise click.UsageError("--max-loss and --max-rtt are for pings")
+    return lambda: show(run, Screen(), limits)
 
 
-def recorded(file: IO[bytes]) -> jsonlines.Result:
+def recorded(file: IO[bytes]) -> Run:
     """Read a recorded run."""
     try:
-        return jsonlines.read(file)
+        return load(file)
     except ValueError as error:
         raise click.ClickException(f"{file.name}: {error}") from None
 
 
-def show(result: jsonlines.Result, screen: Screen, limits: Limits) -> int:
-    """Show the result of a run; return the exit code."""
-    if isinstance(result, PingReport):
-        screen.show(str(result))
-        for text in own_troubles(result):
+def show(run: Run, screen: Screen, limits: Limits) -> int:
+    """Show a run; return the exit code."""
+    if isinstance(run.result, PingReport):
+        screen.show(str(run.result))
+        for text in own_troubles(run.result):
             screen.note(text)
-        return finish(Outcome([result], interrupted=False), limits, None)
-    reports = [item for item in result if isinstance(item, PingReport)]
-    if reports:
+        return finish(Outcome([run.result], interrupted=False), limits, None)
+    if reports := [item for item in run.result if isinstance(item, PingReport)]:
+        if run.arguments["rounds"] != 1:
+            screen.note("The figures are those of the last round; the probe lines have all rounds.")
         width = max(len(target_name(report)) for report in reports)
         for report in reports:
             screen.show(row(report, width))
         screen.show(totals(reports))
         return finish(Outcome(reports, interrupted=False), limits, None)
-    for item in result:
+    for item in run.result:
         if not isinstance(item, PingReport):
             screen.show(line(item))
+    for text in summary(run):
+        screen.show(text)
     return 0
+
+
+def summary(run: Run) -> Iterator[str]:
+    """Return the lines about the whole run of a server."""
+    if run.command == "echo":
+        yield from _fates.summary_lines(run.counters, run.truth)
+    elif run.command == "watch":
+        yield from _fleet.summary_lines(run.peers, run.missing)
 
 
 def line(item: Fate | Event | ClientEvent) -> str:

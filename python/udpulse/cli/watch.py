@@ -5,15 +5,15 @@ from typing import Any
 import click
 
 from udpulse import HeartbeatServer
-from udpulse._address import joined
+from udpulse._printable import joined, printable
 from udpulse.cli import _parameters as types
-from udpulse.cli._fleet import Fleet, count_notes, event_line, summary_lines
+from udpulse.cli._fleet import TROUBLES, Fleet, event_line, summary
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, Command, Program, Screen
-from udpulse.cli._text import printable
+from udpulse.cli._text import counted, notes
 from udpulse.events import Event
 
 EPILOG = """\b
@@ -50,7 +50,7 @@ def command(
 
 def write_lines(server: HeartbeatServer, screen: Screen, every: float | None) -> int:
     """Print changes of clients as lines of JSON until Ctrl-C."""
-    record(server, every, lambda: screen.note("\n".join(summary_lines(server))))
+    record(server, every, lambda: screen.note(summary(server)))
     return verdict(server, screen)
 
 
@@ -58,7 +58,7 @@ def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
     """Show changes of clients until Ctrl-C: a table on a terminal, else lines."""
 
     def interim() -> None:
-        screen.note("\n".join(summary_lines(server)))
+        screen.note(summary(server))
 
     def begin() -> None:
         screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
@@ -75,9 +75,11 @@ def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
                 screen.show("\n".join(map(event_line, events)))
 
         follow(server, show, interim, begin=begin)
-    screen.show("\n".join(summary_lines(server)))
-    for note in count_notes(server):
+    screen.show(summary(server))
+    for note in notes(server.counters.to_dict(), TROUBLES, "datagram"):
         screen.note(note)
+    if server.events_dropped:
+        screen.note(f"{counted(server.events_dropped, 'change')} not shown: they came too fast")
     return verdict(server, screen)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import click
 
 from udpulse import HeartbeatServer, Peer
-from udpulse._address import joined
+from udpulse._printable import joined
 from udpulse.cli._parameters import seconds
 from udpulse.cli._run import Command, Program, Screen, run
 from udpulse.cli._text import counted

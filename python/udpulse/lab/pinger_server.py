@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from udpulse import EchoServer
-from udpulse._address import joined
+from udpulse._printable import joined
 from udpulse.cli._parameters import probability
 from udpulse.cli._run import Command, Program, Screen, run
 from udpulse.cli._text import counted

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from udpulse import Beat, Fate, Peer, PingReport, Probe
-from udpulse._address import joined
-from udpulse.cli._text import counted, percent, printable
+from udpulse._printable import joined, printable
+from udpulse.cli._text import counted, percent
 from udpulse.events import (
     Busy,
     Down,

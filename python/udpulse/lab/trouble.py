@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from udpulse import HeartbeatClient, PingClient
-from udpulse._address import joined
+from udpulse._printable import joined
 from udpulse.cli._run import Screen
 
 
