@@ -419,7 +419,7 @@ def edited(text: str, wanted: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda text: "", "line 0 is not the end of a run: it has no start"),
+        (lambda text: "", "it is empty"),
         (lambda text: "hello\n", "line 1 is not a line of a run: "),
         (lambda text: "[]\n", "line 1 is not a line of a run: it is not an object"),
         (lambda text: "{}\n", "line 1 has no 'event'"),

@@ -69,7 +69,7 @@ def test_recorded_beats_are_lines(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "it has no start"),
+        ("", "it is empty"),
         ("{}\n", "line 1 has no 'event'"),
         ("no run\n", "line 1 is not a line of a run"),
     ],

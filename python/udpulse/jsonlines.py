@@ -343,6 +343,8 @@ def load(file: IO[str] | IO[bytes]) -> Run:
             raise ValueError(f"line {number} has no {error}") from None
         except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"line {number} is not a line of a run: {error}") from None
+    if number == 0:
+        raise ValueError("it is empty")
     try:
         return reader.run()
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -359,7 +361,7 @@ class Reader:
 
     def __init__(self) -> None:
         """Begin before the first line."""
-        self.command: str | None = None
+        self.command: str = ""
         self.arguments: dict[str, Any] = {}
         self.start_ns: int = 0
         # How many of the last probes of a flow matter.
@@ -373,7 +375,7 @@ class Reader:
         if not isinstance(line, dict):
             raise TypeError("it is not an object")
         event = line["event"]
-        if (event == "start") != (self.command is None):
+        if (event == "start") == bool(self.command):
             raise ValueError(f"it is a {event!r} line")
         if self.summaries and event != "summary":
             raise ValueError("it follows the summary")
@@ -477,8 +479,6 @@ class Reader:
 
     def run(self) -> Run:
         """Return the whole."""
-        if self.command is None:
-            raise ValueError("it has no start")
         if not self.summaries:
             raise ValueError("the run was cut off before its summary")
         of_run = partial(Run, self.command, self.arguments)
