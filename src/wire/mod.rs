@@ -1,11 +1,13 @@
 //! Conversion between bytes and values; pure and total.
 //!
 //! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds the
-//! sequence number and the time in a message of any lab program. A [`beat`] may carry more.
+//! sequence number and the time in a message of any lab program. A [`beat`] may carry more. Test
+//! packets of STAMP are binary: [`stamp`].
 
 pub mod beat;
 mod civil;
 mod payload;
+pub mod stamp;
 mod template;
 mod text;
 
