@@ -93,6 +93,11 @@ pub trait Machine: Send + 'static {
         Duration::ZERO
     }
 
+    /// Returns whether the system must refuse datagrams for a socket.
+    fn refuses(&self, _socket: usize, _now: Stamp) -> bool {
+        false
+    }
+
     /// Returns whether the machine has finished with a socket.
     fn is_done(&self, _socket: usize) -> bool {
         false

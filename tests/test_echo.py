@@ -15,7 +15,7 @@ import numpy as np
 import peers
 import pytest
 
-from udpulse import EchoServer, HeartbeatServer
+from udpulse import EchoServer, HeartbeatServer, NotStartedError
 from udpulse.impair import (
     Exponential,
     GilbertElliott,
@@ -384,3 +384,113 @@ def test_models_compare_and_show_themselves() -> None:
         "Link(loss=0.1, duplication=0.2, corruption=0.3, "
         "rate=RateLimit(bits_per_second=9, queue=65536), delay=0.4)"
     )
+
+
+def answers_to(client: socket.socket, *datagrams: bytes) -> list[bytes]:
+    """Send datagrams, and then one that is always answered last. Return the other answers."""
+    for datagram in (*datagrams, b"last"):
+        client.send(datagram)
+    return list(iter(lambda: client.recv(9), b"last"))
+
+
+def test_links_change_while_the_server_runs(client: socket.socket) -> None:
+    first_of_two = LossPattern([True, False])
+    with EchoServer(port=0, keep=0) as server:
+        client.connect(server.address)
+        assert answers_to(client, b"1") == [b"1"]
+        server.uplink = Link(loss=first_of_two)
+        assert server.uplink == Link(loss=first_of_two)
+        assert answers_to(client, b"1") == []
+        # The pattern goes on if it is set again, as do counters.
+        server.uplink = Link(loss=first_of_two, duplication=1)
+        assert answers_to(client, b"1", b"2", b"3") == [b"2", b"2"]
+        assert client.recv(9) == b"last"
+        server.uplink = None
+        server.downlink = Link(mtu=28 + 4)
+        assert answers_to(client, b"12345", b"1234") == [b"1234"]
+        truth = server.truth
+        assert (truth.uplink.lost, truth.uplink.duplicated, truth.downlink.too_big) == (3, 2, 1)
+    # The links stay for the next start.
+    with server:
+        client.connect(server.address)
+        assert answers_to(client, b"12345") == []
+    with pytest.raises(TypeError, match="uplink must be"):
+        server.uplink = 0.3  # type: ignore[assignment]
+
+
+def test_a_client_gets_links_of_its_own(client: socket.socket) -> None:
+    with (
+        EchoServer(port=0) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        for one in (client, other):
+            one.settimeout(10)
+            one.connect(server.address)
+        server.set_links(client.getsockname(), uplink=Link(loss=1), downlink=Link(mtu=1500))
+        client.send(b"lost")
+        assert answers_to(other, b"1") == [b"1"]
+        server.set_links(client.getsockname(), uplink=Link())
+        assert answers_to(client, b"1") == [b"1"]
+        assert server.truth.uplink.lost == 1
+        with pytest.raises(ValueError, match="client must be"):
+            server.set_links(("localhost", 5000))
+    with pytest.raises(NotStartedError):
+        EchoServer(port=0).set_links(("127.0.0.1", 5000))
+
+
+def test_nothing_sent_during_an_outage_arrives(client: socket.socket) -> None:
+    with EchoServer(port=0, seed=1) as server:
+        client.connect(server.address)
+        assert answers_to(client, b"1") == [b"1"]
+        with server.outage(way="uplink"):
+            client.send(b"lost")
+            # The server has read it.
+            assert next(fate for fate in server if fate.answer == b"lost").uplink == ("outage",)
+        assert answers_to(client, b"2") == [b"2"]
+        outage = server.outage(3600, way="downlink")
+        client.send(b"lost")
+        assert next(fate for fate in server if fate.answer == b"lost").downlink == ("outage",)
+        outage.end()
+        outage.end()
+        assert answers_to(client, b"3") == [b"3"]
+        assert (server.truth.uplink.outage, server.truth.downlink.outage) == (1, 1)
+
+
+def test_packets_held_by_an_outage_leave_at_its_end(client: socket.socket) -> None:
+    with EchoServer(port=0) as server:
+        client.connect(server.address)
+        with server.outage(mode="hold"):
+            client.send(b"1")
+            client.send(b"2")
+            while server.truth.delayed < 2:
+                pass
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.recv(9)
+            client.settimeout(10)
+        assert [client.recv(9) for _ in range(2)] == [b"1", b"2"]
+        # An outage with an end needs nobody to end it.
+        server.outage(0.01, mode="hold")
+        assert answers_to(client, b"3") == [b"3"]
+
+
+def test_an_outage_refuses_clients(client: socket.socket) -> None:
+    with EchoServer(port=0) as server:
+        client.connect(server.address)
+        assert answers_to(client, b"1") == [b"1"]
+        with server.outage(mode="refuse"):
+            client.send(b"2")
+            with pytest.raises(ConnectionRefusedError):
+                client.recv(9)
+        while True:
+            # The server listens again soon after the end.
+            with suppress(ConnectionRefusedError):
+                client.send(b"3")
+                assert client.recv(9) == b"3"
+                break
+        with pytest.raises(ValueError, match="way must be 'both' with mode='refuse'"):
+            server.outage(mode="refuse", way="uplink")
+        with pytest.raises(ValueError, match="duration must be above 0"):
+            server.outage(0)
+    with pytest.raises(NotStartedError):
+        EchoServer(port=0).outage()

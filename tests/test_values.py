@@ -122,7 +122,7 @@ def public_values() -> set[type]:
     classes = {thing for thing in public if isinstance(thing, type)}
     return {
         thing
-        for thing in classes - running - {reports.Progress, reports.Table}
+        for thing in classes - running - {reports.Progress, reports.Table, impair.LinkOutage}
         if not issubclass(thing, BaseException)
     }
 
@@ -453,7 +453,7 @@ NO_MODELS: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str
     (Link, (), {"rate": 1e6}, TypeError, "rate must be a RateLimit, not 1000000.0"),
     (Link, (), {"delay": True}, TypeError, "delay must be a number of seconds .*, not True"),
     (Link, (), {"jitter": 0.1}, TypeError, r"Link has no jitter: delay=Normal\(mean, deviation\)"),
-    (Link, (), {"los": 0.1}, TypeError, "Link has no los: it has loss, duplication, "),
+    (Link, (), {"los": 0.1}, TypeError, "Link has no los: it has loss, max_burst, "),
     (Link, (), {"keep_order": 1}, TypeError, "keep_order must be True or False, not 1"),
     (impair.RateLimit, (1.5,), {}, ValueError, "bits_per_second must be a whole .*, not 1.5"),
     (impair.RateLimit, (True,), {}, TypeError, "bits_per_second must be a whole .*, not True"),

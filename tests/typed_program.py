@@ -228,7 +228,8 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     show(truth.delay_line_full, truth.crowded, truth.receive_drops)
     for way in (truth.uplink, truth.downlink):
         assert_type(way, reports.LinkCounters)
-        show(way.lost, way.duplicated, way.corrupted, way.held, way.queue_full)
+        show(way.lost, way.duplicated, way.corrupted, way.held, way.queue_full, way.outage)
+        show(way.too_big)
     fates = server.fates()
     assert_type(fates, list[udpulse.Fate])
     for fate in fates:
@@ -243,6 +244,11 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     assert_type(server.table("copies"), reports.Table)
     assert_type(server.clients, list[Address])
     assert_type(server.started_at, float | None)
+    server.uplink, server.downlink = impair.Link(mtu=1500, max_burst=3), None
+    server.set_links(("127.0.0.1", 5000), uplink=impair.Link())
+    with server.outage(1.0, mode="hold", way="uplink") as outage:
+        assert_type(outage, impair.LinkOutage)
+        outage.end()
 
 
 def use_heartbeat() -> None:

@@ -144,8 +144,9 @@ class EchoServer:
         uplink=Link(loss=...).
     delay: the delay on the uplink: seconds from 0 to 3600, or a Uniform, Normal, Exponential or
         Pareto. Short for uplink=Link(delay=...).
-    uplink: the Link from the clients to the server; None for an unimpaired one.
-    downlink: the Link from the server to the clients; None for an unimpaired one.
+    uplink: the Link from the clients to the server; None for an unimpaired one. It can be set while
+        the server runs.
+    downlink: the Link from the server to the clients; None for an unimpaired one. It can be set, too.
     seed: the seed of all random choices (xoshiro256++); drawn at random if None. A client's
         choices depend on the seed, its IP address and the rank of its port at that address, in
         order of first packets; they do not depend on packets of other clients.
@@ -213,11 +214,23 @@ class EchoServer:
 
     @property
     def uplink(self) -> Link | None:
-        """the Link from the clients to the server; None for an unimpaired one."""
+        """the Link from the clients to the server; None for an unimpaired one. It can be set while
+        the server runs.
+        """
+
+    @uplink.setter
+    def uplink(self, link: Link | None) -> None:
+        """the Link from the clients to the server; None for an unimpaired one. It can be set while
+        the server runs.
+        """
 
     @property
     def downlink(self) -> Link | None:
-        """the Link from the server to the clients; None for an unimpaired one."""
+        """the Link from the server to the clients; None for an unimpaired one. It can be set, too."""
+
+    @downlink.setter
+    def downlink(self, link: Link | None) -> None:
+        """the Link from the server to the clients; None for an unimpaired one. It can be set, too."""
 
     @property
     def seed(self) -> int:
@@ -250,6 +263,46 @@ class EchoServer:
     def keep(self) -> int | Literal["all"]:
         """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
+        """
+
+    def set_links(
+        self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
+    ) -> None:
+        """Gives a client links of its own, now or before its first packet.
+
+        client: its (host, port), the host an IP address.
+        uplink, downlink: the Link in each direction; None leaves it as it is.
+
+        Packets inside keep their delay; those in the queue of a RateLimit leave at the new
+        rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
+
+        Raises ValueError for a client that finds no place among those with links, and
+        NotStartedError before the first start.
+        """
+
+    def outage(
+        self,
+        duration: float | None = None,
+        *,
+        mode: Literal["drop", "hold", "refuse"] = "drop",
+        way: Literal["both", "uplink", "downlink"] = "both",
+    ) -> LinkOutage:
+        """Starts an outage and returns it, a LinkOutage. It replaces one that has not ended.
+
+        duration: its length in seconds, above 0; None until `end` is called or the block of
+            a `with` statement is left.
+        mode: "drop" loses packets that enter a link, so that nothing sent during the outage
+            arrives later; packets inside the link arrive. "hold" lets nothing leave, and all
+            packets leave together at the end. "refuse" closes the socket to clients, whose
+            system then reports a refusal (ICMP port unreachable), and loses packets as
+            "drop" does.
+        way: the broken links: "uplink", "downlink" or "both". "refuse" affects all clients
+            and both links.
+
+        Random choices go on as without an outage.
+
+        Raises ValueError if an argument is out of range and NotStartedError before the first
+        start.
         """
 
     @property
@@ -297,7 +350,7 @@ class EchoServer:
             sent_at_ns: float64, the send time of its first reply, in nanoseconds since
                 `started_at`; NaN without replies.
             uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
-                2 duplicated, 4 corrupted, 8 held and 16 queue_full.
+                2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
             replies: uint8, the number of replies sent.
             corrupted: uint8, the number of replies that differ from the unimpaired answer.
 
@@ -474,7 +527,8 @@ class Fate:
     """The fate of a packet at an EchoServer.
 
     uplink and downlink name its impairments on the way in and on the way back, any of "lost",
-    "duplicated", "corrupted", "held" (back, so that others overtake it) and "queue_full".
+    "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
+    "outage" (it entered during one) and "too_big" (for the MTU).
     """
 
     __match_args__: Final = (
@@ -621,7 +675,15 @@ class Reply:
 class LinkCounters:
     """Packet counts by impairment on one link."""
 
-    __match_args__: Final = ("lost", "duplicated", "corrupted", "held", "queue_full")
+    __match_args__: Final = (
+        "lost",
+        "duplicated",
+        "corrupted",
+        "held",
+        "queue_full",
+        "outage",
+        "too_big",
+    )
 
     def __new__(
         cls,
@@ -631,6 +693,8 @@ class LinkCounters:
         corrupted: int = 0,
         held: int = 0,
         queue_full: int = 0,
+        outage: int = 0,
+        too_big: int = 0,
     ) -> Self: ...
     @property
     def lost(self) -> int:
@@ -647,6 +711,14 @@ class LinkCounters:
     @property
     def held(self) -> int:
         """Packets held back so that others overtake them."""
+
+    @property
+    def outage(self) -> int:
+        """Packets dropped because they entered during an outage."""
+
+    @property
+    def too_big(self) -> int:
+        """Packets dropped because they were longer than the MTU."""
 
     @property
     def queue_full(self) -> int:
@@ -964,24 +1036,29 @@ class Link:
 
     loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
         4, 36.36 %); a GilbertElliott; or a LossPattern.
+    max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
     duplication: the probability that a packet arrives twice; the impairments below apply to
         each copy independently.
     corruption: the probability that one random bit of the payload is flipped; an empty payload
         stays unchanged.
+    mtu: the longest packet that passes, 28 to 2**32 - 1 bytes with 28 of IPv4 and UDP headers; a
+        longer one is lost. None for no limit.
     rate: a RateLimit, or None.
     delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
     keep_order: whether a packet waits for earlier ones even if its own delay is over.
     reordering: a Reordering, which applies regardless of keep_order, or None.
 
-    Each client gets its own copy of the link: its own state, queue and random choices.
+    Each client has its own state of the link, queue and random choices.
 
     Raises ValueError if an argument is out of range.
     """
 
     __match_args__: Final = (
         "loss",
+        "max_burst",
         "duplication",
         "corruption",
+        "mtu",
         "rate",
         "delay",
         "keep_order",
@@ -992,8 +1069,10 @@ class Link:
         cls,
         *,
         loss: _Loss = 0.0,
+        max_burst: int | None = None,
         duplication: float = 0.0,
         corruption: float = 0.0,
+        mtu: int | None = None,
         rate: RateLimit | None = None,
         delay: _Delay = 0.0,
         keep_order: bool = False,
@@ -1002,6 +1081,14 @@ class Link:
     @property
     def loss(self) -> _Loss:
         """The model of loss."""
+
+    @property
+    def max_burst(self) -> int | None:
+        """The most losses in a row; None for no limit."""
+
+    @property
+    def mtu(self) -> int | None:
+        """The longest packet that passes, in bytes with headers; None for no limit."""
 
     @property
     def duplication(self) -> float:
@@ -1032,6 +1119,20 @@ class Link:
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+@final
+class LinkOutage:
+    """An outage of the links of an EchoServer or a Relay, from its method `outage`.
+
+    As a context manager it ends when the block is left.
+    """
+
+    def end(self) -> None:
+        """Ends the outage, if it has not ended."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 @final
 class Revised:

@@ -572,7 +572,7 @@ class _Log(_Series):
         up, down = self.columns["uplink"], self.columns["downlink"]
         number, replies = self.columns["number"], self.columns["replies"]
         both = up | down
-        unsent = (replies == 0) & (number > 0) & (both & 17 == 0)
+        unsent = (replies == 0) & (number > 0) & (both & 113 == 0)
         lanes: dict[str, tuple[Any, Look]] = {
             "passed": ((replies > 0) & (both == 0), Look(BLUE, "|")),
             "duplicated": (both & 2 > 0, Look(SKY, "d")),
@@ -582,6 +582,8 @@ class _Log(_Series):
             "lost on the downlink": (down & 1 > 0, Look(ORANGE, "+")),
             "uplink queue full": (up & 16 > 0, Look(BLACK, "^")),
             "downlink queue full": (down & 16 > 0, Look(GREY, "v")),
+            "outage": (both & 32 > 0, Look(RED, "1")),
+            "too big": (both & 64 > 0, Look(ORANGE, "2")),
         }
         outcome = self.columns.get("outcome")
         if outcome is None:
@@ -602,7 +604,7 @@ class _Log(_Series):
 
 
 # The impairments of a fate, by their bits.
-BITS = ("lost", "duplicated", "corrupted", "held", "queue_full")
+BITS = ("lost", "duplicated", "corrupted", "held", "queue_full", "outage", "too_big")
 
 
 class _Client:

@@ -28,7 +28,7 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         probes: false,
     };
     let first = BatchSocket::bind(address, options)?;
-    let address = first.local_address();
+    let (address, waker) = (first.local_address(), first.waker());
     let mut sockets = vec![first];
     for _ in 1..threads {
         sockets.push(BatchSocket::bind(address, options)?);
@@ -43,5 +43,9 @@ pub fn start(address: SocketAddr, threads: usize, config: Config) -> Result<Work
         };
         (interrupter, run)
     });
-    Worker::spawn(Echo::shared(config, threads), Names::default(), (address, address), runs)
+    let ends = (address, address);
+    let worker = Worker::spawn(Echo::shared(config, threads), Names::default(), ends, runs)?;
+    // It wakes any of several threads; each looks for changes when it wakes.
+    worker.set_waker(waker);
+    Ok(worker)
 }

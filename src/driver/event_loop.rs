@@ -71,8 +71,13 @@ pub(super) fn run<M: Machine, P: Port>(
         own.collect(&mut *machine, socket);
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
+        let refuses = machine.refuses(socket, now);
         let has_news = !machine.events().is_empty();
         drop(machine);
+        if refuses != shared.is_refusing() {
+            port.refuse(refuses);
+            shared.set_refusing(refuses);
+        }
         if has_news {
             shared.wake();
         }

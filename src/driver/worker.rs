@@ -49,6 +49,8 @@ pub(crate) struct Shared<M> {
     /// The number of threads that have not ended; 0 if one failed.
     working: AtomicUsize,
     failed: AtomicBool,
+    /// Whether the system refuses datagrams for the machine.
+    refusing: AtomicBool,
     /// The error code of the last send that failed; 0 if none did.
     send_error: AtomicI32,
     /// Unset if nobody prompts the driver.
@@ -69,10 +71,15 @@ impl<M: Machine> Worker<M> {
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
         let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
         let worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
-        let _ = worker.shared.waker.set(waker);
+        worker.set_waker(waker);
         // A lookup may have ended before.
         worker.prompt();
         Ok(worker)
+    }
+
+    /// Sets the waker of the driver.
+    pub(super) fn set_waker(&self, waker: Waker) {
+        let _ = self.shared.waker.set(waker);
     }
 
     /// Wakes the driver so that it polls the machine now.
@@ -210,6 +217,15 @@ impl<M: Machine> Worker<M> {
         !self.is_running()
     }
 
+    /// Waits up to `patience` until the system refuses datagrams for the machine. Returns whether it
+    /// does, or the machine has ended.
+    pub fn wait_refusing(&self, patience: Duration) -> bool {
+        let Some(guard) = self.lock() else { return true };
+        let waits = |_: &mut M| self.is_running() && !self.shared.is_refusing();
+        drop(self.shared.changed.wait_timeout_while(guard, patience, waits));
+        !self.is_running() || self.shared.is_refusing()
+    }
+
     /// Starts to [`stop`](Self::stop) and returns immediately.
     pub fn begin_stop(&self) {
         // If another thread has the lock, it is stopping already.
@@ -257,6 +273,7 @@ impl<M> Shared<M> {
             waiting: Mutex::default(),
             working: AtomicUsize::new(threads),
             failed: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
             send_error: AtomicI32::new(0),
             waker: OnceLock::new(),
             names: Arc::new(names),
@@ -279,6 +296,18 @@ impl<M> Shared<M> {
         // Abandoned waits must leave nothing behind.
         waiting.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&notifier));
         waiting.push(notifier);
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Acquire)
+    }
+
+    /// The system refuses datagrams for the machine from now on, or does not: tells waiters.
+    pub(super) fn set_refusing(&self, refusing: bool) {
+        let machine = self.lock();
+        self.refusing.store(refusing, Ordering::Release);
+        self.changed.notify_all();
+        drop(machine);
     }
 
     /// Records the error code of a send, if there is one.

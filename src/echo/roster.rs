@@ -33,6 +33,13 @@ impl Roster {
         path
     }
 
+    /// Returns the number of the client's path, unless it has none of its own.
+    pub(super) fn own_path_of(&mut self, address: SocketAddr, paths: &mut Paths) -> Option<u32> {
+        let is_new = !self.by_address.contains_key(&address);
+        let is_full = self.by_address.len() >= self.capacity;
+        (!is_new || !is_full).then(|| self.path_of(address, paths))
+    }
+
     /// Returns how many packets came from clients beyond the full table; consecutive packets of one
     /// such client count once.
     pub(super) fn crowded(&self) -> u64 {
@@ -56,11 +63,11 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::PathConfig;
+    use crate::path::{PathConfig, Route};
 
     #[test]
     fn a_flood_of_sources_does_not_grow_the_table() {
-        let mut paths = Paths::new(PathConfig::default(), 1);
+        let mut paths = Paths::new(PathConfig::default(), &[Route::Both]);
         let mut roster = Roster::new(100, &mut paths);
         let first = "127.0.0.1:1".parse().unwrap();
         let path = roster.path_of(first, &mut paths);

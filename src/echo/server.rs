@@ -6,7 +6,9 @@ use crate::echo::limiter::Limiter;
 use crate::echo::roster::Roster;
 use crate::echo::truth::Truth;
 use crate::impair::{Corruption, Link};
-use crate::path::{Counters, Damage, Fate, Outcome, Packet, PathConfig, Paths, Queued};
+use crate::path::{
+    Counters, Damage, Fate, OutageMode, Outcome, Packet, PathConfig, Paths, Queued, Route,
+};
 use crate::wire::{MAX_DATAGRAM, shown};
 use crate::{Arrival, Events, Machine, Stamp, Transmit};
 
@@ -95,7 +97,7 @@ impl Echo {
         let Config { uplink, downlink, seed, delay_line, keep, .. } = config;
         let plain = uplink == Link::default() && downlink == Link::default() && keep == 0;
         let path_config = PathConfig { uplink, downlink, seed, delay_line, keep };
-        let mut paths = Paths::new(path_config, threads);
+        let mut paths = Paths::new(path_config, &vec![Route::Both; threads]);
         Self {
             transform: config.transform,
             max_size: config.max_size,
@@ -138,6 +140,51 @@ impl Echo {
     #[must_use]
     pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
         self.paths.fates().iter()
+    }
+
+    /// Returns the link, [`UPLINK`](crate::path::UPLINK) or [`DOWNLINK`](crate::path::DOWNLINK), of
+    /// clients that have none of their own.
+    #[must_use]
+    pub fn link(&self, way: usize) -> &Link {
+        self.paths.link(way)
+    }
+
+    /// Sets a link of one client or, if `None`, of all that have none of their own. Returns whether
+    /// the table has a place for the client.
+    ///
+    /// Packets inside keep their delay; those in the queue of a rate limit leave at the new rate,
+    /// from its head.
+    pub fn set_link(
+        &mut self,
+        way: usize,
+        link: Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> bool {
+        let roster = self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
+        let path = client.map(|client| roster.own_path_of(client, &mut self.paths));
+        if path != Some(None) {
+            self.paths.set_link(way, link, path.flatten(), now);
+        }
+        path != Some(None)
+    }
+
+    /// Starts an outage of the uplink, of the downlink or of both, which ends at `end_ns` unless it
+    /// is ended before. It replaces one that has not ended. Returns its number.
+    pub fn start_outage(
+        &mut self,
+        ways: [bool; 2],
+        mode: OutageMode,
+        now: Stamp,
+        end_ns: i64,
+    ) -> u64 {
+        self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
+        self.paths.start_outage(ways, mode, now, end_ns)
+    }
+
+    /// Ends an outage, if it has not ended.
+    pub fn end_outage(&mut self, number: u64, now: Stamp) {
+        self.paths.end_outage(number, now);
     }
 
     /// Decides about a packet. Returns the length of an immediate answer, written over the packet;
@@ -226,7 +273,12 @@ impl Machine for Echo {
     }
 
     fn deadline(&self, thread: usize) -> Option<i64> {
-        self.paths.next_ns(thread)
+        let ends = [self.paths.next_ns(thread), self.paths.refusal_end(self.now.mono_ns)];
+        ends.into_iter().flatten().min()
+    }
+
+    fn refuses(&self, _: usize, now: Stamp) -> bool {
+        self.paths.refuses(now.mono_ns)
     }
 
     fn transmit(&mut self, thread: usize) -> Option<Transmit<'_>> {

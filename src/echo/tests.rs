@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::echo::{Config, Echo, Limiter, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
 use crate::machine::by_hand::{arrive, tick, transmit};
-use crate::path::{Counters, Fate, Outcome};
+use crate::path::{Counters, DOWNLINK, Fate, OutageMode, Outcome, UPLINK};
 use crate::{Arrival, Machine, Stamp};
 
 fn client(port: u16) -> SocketAddr {
@@ -41,6 +41,7 @@ fn rough() -> Link {
         delay: Delay::Exponential(300_000.0),
         keep_order: false,
         reordering: Reordering::new(0.05, 1_000_000).unwrap(),
+        ..Link::default()
     }
 }
 
@@ -233,6 +234,105 @@ fn an_immediate_answer_does_not_overtake_due_replies() {
     }
     assert!(echo.truth().uplink.flags[3] > 0);
     assert_eq!(left, (0..50).collect::<Vec<_>>());
+}
+
+/// Returns what leaves at each time from 0 to `until_ms`, with one more packet each millisecond until
+/// the tenth, if `change` is called with each time first.
+fn changing(config: Config, until_ms: i64, change: impl Fn(&mut Echo, i64)) -> Vec<(i64, u8)> {
+    let (mut echo, mut left) = (Echo::new(config), Vec::new());
+    for ms in 0..until_ms {
+        change(&mut echo, ms);
+        if let Ok(number @ 0..10) = u8::try_from(ms) {
+            let answer = arrive(&mut echo, stamp(ms * MS), client(5000), &[number; 72]);
+            left.extend(answer.map(|answer| (ms, answer[0])));
+        }
+        tick(&mut echo, stamp(ms * MS));
+        while let Some((_, reply)) = transmit(&mut echo) {
+            left.push((ms, reply[0]));
+        }
+    }
+    assert_eq!(echo.truth().pending, 0);
+    left
+}
+
+#[test]
+fn a_new_link_serves_new_packets_and_the_queue() {
+    let delayed = |ms| Link { delay: Delay::Fixed(ms * 1e6), ..Link::default() };
+    let config = || Config { uplink: delayed(20.0), ..Config::default() };
+    let left = changing(config(), 50, |echo, ms| {
+        if ms == 5 {
+            assert!(echo.set_link(UPLINK, delayed(1.0), None, stamp(5 * MS)));
+        }
+    });
+    let (old, new) =
+        ((0..5).map(|n| (i64::from(n) + 20, n)), (5..10).map(|n| (i64::from(n) + 1, n)));
+    assert_eq!(left, new.chain(old).collect::<Vec<_>>());
+
+    // A packet takes 10 ms, then 1 ms; it spends 3 ms behind the queue in any case.
+    let limited = |bits| {
+        let rate = Some(Rate::new(bits, 1 << 20).unwrap());
+        Link { rate, delay: Delay::Fixed(3e6), ..Link::default() }
+    };
+    for way in [UPLINK, DOWNLINK] {
+        let mut config = Config::default();
+        *(if way == UPLINK { &mut config.uplink } else { &mut config.downlink }) = limited(80_000);
+        let left = changing(config, 60, |echo, ms| {
+            if ms == 15 {
+                assert!(echo.set_link(way, limited(800_000), None, stamp(15 * MS)));
+            }
+        });
+        // Half of the second is left, which takes half a millisecond.
+        let expected = [13, 19, 20, 21, 22, 23, 24, 25, 26, 27];
+        assert_eq!(left, expected.into_iter().zip(0..).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_client_has_links_of_its_own() {
+    let lost = || Link { loss: Loss::Bernoulli(1.0), ..Link::default() };
+    let mut echo = Echo::new(Config::default());
+    let answers =
+        |echo: &mut Echo, port| arrive(echo, Stamp::default(), client(port), b"x").is_some();
+    assert!(echo.set_link(DOWNLINK, lost(), Some(client(1000)), Stamp::default()));
+    assert_eq!([1000, 1001].map(|port| answers(&mut echo, port)), [false, true]);
+    // It keeps them if those of the others change.
+    assert!(echo.set_link(DOWNLINK, Link::default(), None, Stamp::default()));
+    assert!(echo.set_link(UPLINK, lost(), Some(client(1001)), Stamp::default()));
+    assert_eq!([1000, 1001, 1002].map(|port| answers(&mut echo, port)), [false, false, true]);
+}
+
+#[test]
+fn nothing_that_enters_a_broken_link_arrives() {
+    let delay = || Link { delay: Delay::Fixed(3e6), ..Link::default() };
+    for (ways, lost) in [([true, false], 2..5), ([false, true], 0..2), ([true, true], 0..5)] {
+        let config = Config { uplink: delay(), downlink: delay(), ..Config::default() };
+        let left = changing(config, 20, |echo, ms| {
+            if ms == 2 {
+                echo.start_outage(ways, OutageMode::Drop, stamp(2 * MS), 5 * MS);
+            }
+        });
+        let expected = (0..10).filter(|number| !lost.contains(number));
+        assert_eq!(left, expected.map(|n| (i64::from(n) + 6, n)).collect::<Vec<_>>(), "{ways:?}");
+    }
+}
+
+#[test]
+fn packets_held_by_an_outage_leave_together() {
+    for ways in [[true, false], [false, true]] {
+        let left = changing(Config::default(), 20, |echo, ms| {
+            if ms == 2 {
+                let number = echo.start_outage(ways, OutageMode::Hold, stamp(2 * MS), i64::MAX);
+                assert_eq!(number, 1);
+            }
+            if ms == 5 {
+                assert_eq!(echo.deadline(0), Some(i64::MAX));
+                echo.end_outage(2, stamp(5 * MS));
+                echo.end_outage(1, stamp(5 * MS));
+            }
+        });
+        let expected = (0..10).map(|n| (i64::from(if (2..5).contains(&n) { 5 } else { n }), n));
+        assert_eq!(left, expected.collect::<Vec<_>>());
+    }
 }
 
 #[test]

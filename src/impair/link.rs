@@ -1,6 +1,7 @@
 //! One direction of a path: impairments in a fixed order.
 
 use crate::Random;
+use crate::impair::rate::HEADERS;
 use crate::impair::{Corruption, Delay, Loss, LossState, Rate, Reordering};
 
 /// The impairments of one direction, in the order in which they apply; by default none.
@@ -12,10 +13,14 @@ use crate::impair::{Corruption, Delay, Loss, LossState, Rate, Reordering};
 pub struct Link {
     /// Packet loss.
     pub loss: Loss,
+    /// The most losses in a row; the next packet passes.
+    pub max_burst: Option<u32>,
     /// The probability that a packet arrives twice.
     pub duplication: f64,
     /// Bit errors.
     pub corruption: Corruption,
+    /// The longest packet that passes, in bytes with 28 of headers.
+    pub mtu: Option<u32>,
     /// The rate limit.
     pub rate: Option<Rate>,
     /// The delay.
@@ -30,6 +35,8 @@ pub struct Link {
 #[derive(Clone, Copy, Debug)]
 pub struct LinkState {
     loss: LossState,
+    /// The number of losses in a row.
+    burst: u32,
     /// When the rate limit has sent everything that it accepted.
     busy_until_ns: i64,
     /// When the last packet in order arrives.
@@ -38,7 +45,7 @@ pub struct LinkState {
 
 impl Default for LinkState {
     fn default() -> Self {
-        Self { loss: LossState::default(), busy_until_ns: i64::MIN, last_ns: i64::MIN }
+        Self { loss: LossState::default(), burst: 0, busy_until_ns: i64::MIN, last_ns: i64::MIN }
     }
 }
 
@@ -57,13 +64,19 @@ impl Flags {
     pub const HELD: Self = Self(8);
     /// Dropped because the rate limit's queue was full.
     pub const QUEUE_FULL: Self = Self(16);
+    /// Entered during an outage.
+    pub const OUTAGE: Self = Self(32);
+    /// Longer than the MTU.
+    pub const TOO_BIG: Self = Self(64);
     /// All flags by name, from the lowest bit.
-    pub const ALL: [(&str, Self); 5] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("lost", Self::LOST),
         ("duplicated", Self::DUPLICATED),
         ("corrupted", Self::CORRUPTED),
         ("held", Self::HELD),
         ("queue_full", Self::QUEUE_FULL),
+        ("outage", Self::OUTAGE),
+        ("too_big", Self::TOO_BIG),
     ];
 
     /// Adds the flags of `other`.
@@ -102,16 +115,33 @@ pub struct CopyPlan {
     held_ns: Option<i64>,
 }
 
+/// The passage of a copy through one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// When its last bit leaves the queue of the rate limit.
+    pub sent_ns: i64,
+    /// The time that it spends behind the queue, unless it waits for earlier packets.
+    pub delay_ns: i64,
+    /// Whether it was held back on purpose.
+    pub held: bool,
+    /// When it leaves the link.
+    pub out_ns: i64,
+}
+
 impl Link {
     /// Draws the random decisions for a packet of `length` bytes.
     ///
     /// They depend on earlier packets, but not on when any of them enters the link.
     pub fn draw(&self, state: &mut LinkState, length: usize, random: &mut Random) -> LinkDraw {
         let mut drawn = LinkDraw::default();
-        if self.loss.loses(&mut state.loss, random) {
+        if self.loss.loses(&mut state.loss, random)
+            && self.max_burst.is_none_or(|most| state.burst < most)
+        {
+            state.burst = state.burst.saturating_add(1);
             drawn.flags.add(Flags::LOST);
             return drawn;
         }
+        state.burst = 0;
         let twice = self.duplication > 0.0 && random.chance(self.duplication);
         if twice {
             drawn.flags.add(Flags::DUPLICATED);
@@ -127,7 +157,7 @@ impl Link {
     }
 
     /// Passes a copy of `length` bytes that enters at `at_ns`; calls are in order of entry. Returns
-    /// when it leaves, or `None` if the queue is full.
+    /// `None` if it is too long or if the queue is full.
     pub fn carry(
         &self,
         state: &mut LinkState,
@@ -135,7 +165,11 @@ impl Link {
         length: usize,
         copy: &CopyPlan,
         flags: &mut Flags,
-    ) -> Option<i64> {
+    ) -> Option<Passage> {
+        if self.mtu.is_some_and(|mtu| length + HEADERS > mtu as usize) {
+            flags.add(Flags::TOO_BIG);
+            return None;
+        }
         let sent_ns = match &self.rate {
             None => Some(at_ns),
             Some(rate) => rate.leaves(&mut state.busy_until_ns, at_ns, length),
@@ -147,15 +181,49 @@ impl Link {
         if copy.flipped.is_some() {
             flags.add(Flags::CORRUPTED);
         }
-        let mut out_ns = sent_ns.saturating_add(copy.delay_ns);
-        if let Some(held_ns) = copy.held_ns {
+        if copy.held_ns.is_some() {
             flags.add(Flags::HELD);
-            out_ns = out_ns.saturating_add(held_ns);
-        } else if self.keep_order {
-            out_ns = out_ns.max(state.last_ns);
-            state.last_ns = out_ns;
         }
-        Some(out_ns)
+        let delay_ns = copy.delay_ns.saturating_add(copy.held_ns.unwrap_or(0));
+        let mut passage =
+            Passage { sent_ns, delay_ns, held: copy.held_ns.is_some(), out_ns: sent_ns };
+        self.arrive(state, &mut passage);
+        Some(passage)
+    }
+
+    /// Replaces `old` at `now_ns`: the copies in its queue, in order, leave at this link's rate and
+    /// keep their delay. The last copy in order that has left the queue arrives at `last_ns`.
+    pub fn replace<'a>(
+        &self,
+        old: &Self,
+        state: &mut LinkState,
+        now_ns: i64,
+        last_ns: i64,
+        queue: impl Iterator<Item = &'a mut Passage>,
+    ) {
+        if self.loss != old.loss {
+            state.loss = LossState::default();
+        }
+        let Some(rate) = old.rate.as_ref().filter(|_| self.rate != old.rate) else { return };
+        let (mut former_ns, mut sent_ns) = (now_ns, now_ns);
+        state.last_ns = last_ns;
+        for passage in queue {
+            let left_ns = passage.sent_ns - former_ns;
+            former_ns = passage.sent_ns;
+            sent_ns = sent_ns.saturating_add(rate.convert(left_ns, self.rate.as_ref()));
+            passage.sent_ns = sent_ns;
+            self.arrive(state, passage);
+        }
+        state.busy_until_ns = sent_ns;
+    }
+
+    /// Sets when a copy leaves the link, once it has left the queue.
+    fn arrive(&self, state: &mut LinkState, passage: &mut Passage) {
+        passage.out_ns = passage.sent_ns.saturating_add(passage.delay_ns);
+        if self.keep_order && !passage.held {
+            passage.out_ns = passage.out_ns.max(state.last_ns);
+            state.last_ns = passage.out_ns;
+        }
     }
 
     /// Returns whether a packet may leave later than it enters.
@@ -186,7 +254,7 @@ mod tests {
             let LinkDraw { copies, mut flags } = link.draw(&mut state, 100, &mut random);
             let copies = copies.iter().flatten();
             let carry = |copy| link.carry(&mut state, at_ns, 100, copy, &mut flags);
-            let out = copies.filter_map(carry).collect();
+            let out = copies.filter_map(carry).map(|passage| passage.out_ns).collect();
             (out, flags)
         };
         (0..N).map(|i| pass(i64::from(i) * 1000)).collect()
@@ -218,6 +286,57 @@ mod tests {
         assert!(times(kept.clone()).is_sorted());
         let reordering = Reordering::new(0.01, 1_000_000).unwrap();
         assert!(!times(Link { reordering, ..kept }).is_sorted());
+    }
+
+    #[test]
+    fn a_burst_of_losses_is_capped() {
+        let link = Link { loss: Loss::Bernoulli(0.9), max_burst: Some(2), ..Link::default() };
+        let lost: Vec<_> = arrivals(link).iter().map(|(_, flags)| flags.has(Flags::LOST)).collect();
+        let longest = lost.split(|lost| !lost).map(<[bool]>::len).max();
+        assert_eq!(longest, Some(2));
+        let all = Link { loss: Loss::Bernoulli(1.0), max_burst: Some(0), ..Link::default() };
+        assert!(arrivals(all).iter().all(|(out, _)| out.len() == 1));
+    }
+
+    #[test]
+    fn a_long_packet_does_not_pass() {
+        let out = |mtu| arrivals(Link { mtu: Some(mtu), ..Link::default() }).remove(0);
+        assert_eq!(out(128), (vec![0], Flags::default()));
+        assert_eq!(out(127), (Vec::new(), Flags::TOO_BIG));
+    }
+
+    /// Returns the copies of `count` packets of 100 bytes with headers that entered `link` together.
+    fn queue(link: &Link, state: &mut LinkState, count: usize) -> Vec<Passage> {
+        let (copy, mut flags) = (CopyPlan { delay_ns: 7, ..CopyPlan::default() }, Flags(0));
+        (0..count).filter_map(|_| link.carry(state, 0, 72, &copy, &mut flags)).collect()
+    }
+
+    #[test]
+    fn a_queue_leaves_at_the_new_rate() {
+        let limited =
+            |bits| Link { rate: Some(Rate::new(bits, 1 << 20).unwrap()), ..Link::default() };
+        let slow = limited(800_000);
+        let out = |new: &Link| {
+            let mut state = LinkState::default();
+            let mut queue = queue(&slow, &mut state, 4);
+            // One has left, and half of the next.
+            new.replace(&slow, &mut state, 1_500_000, i64::MIN, queue.iter_mut().skip(1));
+            let out: Vec<_> = queue.iter().map(|passage| passage.out_ns - 7).collect();
+            (out, state.busy_until_ns)
+        };
+        assert_eq!(
+            out(&limited(8_000_000)),
+            (vec![1_000_000, 1_550_000, 1_650_000, 1_750_000], 1_750_000)
+        );
+        assert_eq!(
+            out(&limited(400_000)),
+            (vec![1_000_000, 2_500_000, 4_500_000, 6_500_000], 6_500_000)
+        );
+        assert_eq!(
+            out(&Link::default()),
+            (vec![1_000_000, 1_500_000, 1_500_000, 1_500_000], 1_500_000)
+        );
+        assert_eq!(out(&slow.clone()).0, [1_000_000, 2_000_000, 3_000_000, 4_000_000]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod reordering;
 pub use corruption::Corruption;
 pub use delay::Delay;
 pub use gilbert_elliott::GilbertElliott;
-pub use link::{CopyPlan, Flags, Link, LinkDraw, LinkState};
+pub use link::{CopyPlan, Flags, Link, LinkDraw, LinkState, Passage};
 pub use loss::{Loss, LossState};
 pub use pattern::Pattern;
 pub use rate::Rate;

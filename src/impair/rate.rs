@@ -3,7 +3,7 @@
 use crate::{Error, NS_PER_SECOND, Result};
 
 /// The bytes that IPv4 and UDP headers add to a payload.
-const HEADERS: usize = 28;
+pub(super) const HEADERS: usize = 28;
 
 /// A rate limit with a queue in front of it; a packet that finds the queue full is lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,15 @@ impl Rate {
         }
         *busy_until_ns = start_ns.saturating_add(transmission_ns);
         Some(*busy_until_ns)
+    }
+
+    /// Returns how long `rate` takes for the bits that this rate sends in `ns`; none without a
+    /// limit.
+    pub(super) fn convert(&self, ns: i64, rate: Option<&Self>) -> i64 {
+        let Some(rate) = rate else { return 0 };
+        let ns =
+            i128::from(ns) * i128::from(self.bits_per_second) / i128::from(rate.bits_per_second);
+        i64::try_from(ns).unwrap_or(i64::MAX)
     }
 }
 

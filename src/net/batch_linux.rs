@@ -1,6 +1,7 @@
 //! The batch socket of Linux: `recvmmsg` and `sendmmsg`, with GRO, GSO and control messages.
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::take;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
@@ -15,6 +16,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
     SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
 };
+use rustix::net::connect_unspec;
 use socket2::SockRef;
 
 use crate::net::batch::Burst;
@@ -23,8 +25,8 @@ use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{Source, add_header, address, show_headers};
 use crate::net::outbox::{Group, Plan};
-use crate::net::socket::{insist, join_group, obstacle};
-use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, now};
+use crate::net::socket::{insist, join_group, obstacle, reachable};
+use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
 use crate::{Error, Result, Stamp};
 
 /// Room for the longest message, padded so that slots do not fall on the same cache lines.
@@ -59,6 +61,8 @@ pub struct BatchSocket {
     depth: usize,
     alone: u32,
     drops: u32,
+    /// Whether an empty datagram of its own came, which only wakes it.
+    woken: bool,
     /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
 }
@@ -89,6 +93,7 @@ impl BatchSocket {
                     depth: 1,
                     alone: 0,
                     drops: 0,
+                    woken: false,
                     punctual: false,
                 })
             })
@@ -150,6 +155,12 @@ impl BatchSocket {
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
+    }
+
+    /// Returns a handle that ends one wait from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker::of_blocking(&self.udp)
     }
 
     /// Returns the size of the send buffer in bytes, the kernel's bookkeeping included.
@@ -215,10 +226,14 @@ impl BatchSocket {
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
         let received =
             recvmmsg(self.udp.as_raw_fd(), &mut headers, slots.iter_mut(), patience, None)?;
-        let now = now();
+        let (now, own) = (now(), reachable(self.local));
         for (slot, message) in received.enumerate() {
             let Some(from) = message.address.as_ref().and_then(address) else { continue };
             let length = message.bytes;
+            if length == 0 && from == own {
+                self.woken = true;
+                continue;
+            }
             let mut burst = Burst { start: slot * SLOT, ..Burst::single(now, None, from, length) };
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
@@ -322,6 +337,7 @@ impl Port for BatchSocket {
             }
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
+                Ok(()) if take(&mut self.woken) => return Wake::Idle,
                 Ok(()) | Err(Errno::EAGAIN) => {}
                 // The error belongs to an earlier send, or a signal came.
                 Err(_) => self.expect_errors(),
@@ -416,6 +432,17 @@ impl Port for BatchSocket {
 
     fn receive_drops(&self) -> u64 {
         self.drops.into()
+    }
+
+    fn refuse(&mut self, wanted: bool) {
+        // If the system does not let us, the machine still drops all datagrams.
+        if wanted {
+            // Connected to itself, it refuses everybody else, and nobody else can get its port.
+            let _ = self.udp.connect(reachable(self.local));
+        } else if connect_unspec(&self.udp).is_ok() {
+            // The socket loses its port unless it was bound to that by number.
+            let _ = bind(self.udp.as_raw_fd(), &SockaddrStorage::from(self.local));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::net::{Batch, Interrupter, Options, Outbox, Port, Socket, Unsent, Wake};
+use crate::net::{Batch, Interrupter, Options, Outbox, Port, Socket, Unsent, Wake, Waker};
 use crate::{Error, Result};
 
 /// A bound UDP socket that receives and sends many datagrams per call, if the platform can.
@@ -37,6 +37,12 @@ impl BatchSocket {
         self.0.interrupter()
     }
 
+    /// Returns a handle that ends one wait from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.0.waker()
+    }
+
     /// Returns the maximum: the platform does not report the size of the send buffer.
     #[must_use]
     pub fn send_buffer(&self) -> usize {
@@ -51,5 +57,9 @@ impl Port for BatchSocket {
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
         self.0.send(outbox, memory, unsent);
+    }
+
+    fn refuse(&mut self, wanted: bool) {
+        self.0.refuse(wanted);
     }
 }

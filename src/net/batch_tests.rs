@@ -34,6 +34,35 @@ fn echo(server: &mut BatchSocket, count: usize) {
 }
 
 #[test]
+fn a_wake_up_ends_a_wait() {
+    let mut server = bound(Options::default());
+    let (waker, mut batch) = (server.waker(), Batch::default());
+    for deadline in [None, Some(i64::MAX)] {
+        let waker = waker.clone();
+        let thread = thread::spawn(move || waker.wake());
+        assert_eq!(server.receive(&mut batch, deadline, false), Wake::Idle);
+        thread.join().unwrap();
+    }
+    assert!(batch.is_empty());
+}
+
+#[test]
+fn a_refusing_socket_keeps_its_port() {
+    let mut server = bound(Options::default());
+    let client = client(&server);
+    for _ in 0..2 {
+        server.refuse(true);
+        // The first finds a closed port; the kernel reports that to the next call.
+        let refused = || client.send(b"x").and_then(|_| client.recv(&mut [0; 9]));
+        assert_eq!(refused().unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        server.refuse(false);
+        client.send(b"x").unwrap();
+        echo(&mut server, 1);
+        assert_eq!(client.recv(&mut [0; 9]).unwrap(), 1);
+    }
+}
+
+#[test]
 fn mixed_lengths_of_many_clients_come_back_whole_and_in_order() {
     for offload in [false, true] {
         let mut server = bound(Options { offload, kernel_stamps: true, ..Options::default() });

@@ -19,6 +19,9 @@ pub trait Port {
     /// datagram that did not leave.
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent));
 
+    /// Sets whether the system refuses datagrams, as if nobody listened on the port.
+    fn refuse(&mut self, _wanted: bool) {}
+
     /// Returns an outbox for [`send`](Self::send).
     fn outbox(&self) -> Outbox {
         Outbox::default()

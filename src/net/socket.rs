@@ -2,8 +2,10 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -50,14 +52,48 @@ pub struct Socket {
 
 /// A handle that ends one wait of a socket, the current or the next. It can be reused.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<mio::Waker>);
+pub struct Waker(WakerMeans);
+
+#[derive(Clone, Debug)]
+enum WakerMeans {
+    Poll(Arc<mio::Waker>),
+    /// An empty datagram of the socket to itself.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    Datagram(Weak<std::net::UdpSocket>),
+}
 
 impl Waker {
     /// Wakes the socket.
     pub fn wake(&self) {
-        // Fails only if the system is out of memory; the socket then wakes at its deadline.
-        let _ = self.0.wake();
+        match &self.0 {
+            // Fails only if the system is out of memory; the socket then wakes at its deadline.
+            WakerMeans::Poll(waker) => drop(waker.wake()),
+            // Fails if a buffer is full; then the socket is not asleep.
+            #[cfg(all(target_os = "linux", not(feature = "portable")))]
+            WakerMeans::Datagram(socket) => {
+                if let Some(socket) = socket.upgrade()
+                    && let Ok(local) = socket.local_addr()
+                {
+                    let _ = socket.send_to(&[], reachable(local));
+                }
+            }
+        }
     }
+
+    /// Creates a waker for blocking calls on `socket`, which ignores empty ones of its own.
+    #[cfg(all(target_os = "linux", not(feature = "portable")))]
+    pub(super) fn of_blocking(socket: &Arc<std::net::UdpSocket>) -> Self {
+        Self(WakerMeans::Datagram(Arc::downgrade(socket)))
+    }
+}
+
+/// Returns an address of this host for a socket that is bound to `local`.
+pub(super) fn reachable(mut local: SocketAddr) -> SocketAddr {
+    if local.ip().is_unspecified() {
+        let v4 = local.is_ipv4();
+        local.set_ip(if v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    local
 }
 
 /// A handle that ends all waits of a socket, current and future.
@@ -116,17 +152,7 @@ impl Socket {
     }
 
     fn new(address: SocketAddr) -> io::Result<Self> {
-        let domain = Domain::for_address(address);
-        let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() && address.ip().is_unspecified() {
-            // Accept IPv4, too: the default everywhere except on Windows.
-            udp.set_only_v6(false)?;
-        }
-        // Packets for a dead neighbour hold the default buffer for seconds. Refused or capped, it
-        // works all the same.
-        let _ = udp.set_send_buffer_size(SEND_BUFFER);
-        udp.bind(&address.into())?;
-        Self::of(udp.into())
+        Self::of(bind(address)?)
     }
 
     /// Wraps a bound socket.
@@ -135,7 +161,8 @@ impl Socket {
         let mut udp = UdpSocket::from_std(udp);
         let poll = Poll::new()?;
         poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
-        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKE)?));
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let waker = Waker(WakerMeans::Poll(waker));
         Ok(Self {
             local: udp.local_addr()?,
             errors: ErrorQueue::new(&udp, udp.local_addr()?),
@@ -180,6 +207,19 @@ impl Socket {
 
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         insist(&mut self.errors, || self.udp.send_to(datagram, to)).map(drop)
+    }
+
+    /// Binds a new socket to the address of the old one.
+    fn rebind(&mut self) -> io::Result<()> {
+        // The old one is closed first.
+        let mut other = reachable(self.local);
+        other.set_port(0);
+        self.udp = UdpSocket::bind(other)?;
+        let udp = bind(self.local)?;
+        udp.set_nonblocking(true)?;
+        self.udp = UdpSocket::from_std(udp);
+        self.watches_room = false;
+        self.poll.registry().register(&mut self.udp, DATAGRAM, Interest::READABLE)
     }
 
     /// Sets whether the poll watches for room in the send buffer.
@@ -241,6 +281,28 @@ impl Port for Socket {
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
         outbox.send_each(memory, |to, datagram| self.transmit(to, datagram), unsent);
     }
+
+    fn refuse(&mut self, wanted: bool) {
+        // Connected to itself, it refuses everybody else, and nobody else can get its port.
+        let done = if wanted { self.udp.connect(reachable(self.local)) } else { self.rebind() };
+        // If the system does not let us, the machine still drops all datagrams.
+        drop(done);
+    }
+}
+
+/// Binds a socket of the standard library.
+fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let domain = Domain::for_address(address);
+    let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // Accept IPv4, too: the default everywhere except on Windows.
+        udp.set_only_v6(false)?;
+    }
+    // Packets for a dead neighbour hold the default buffer for seconds. Refused or capped, it works
+    // all the same.
+    let _ = udp.set_send_buffer_size(SEND_BUFFER);
+    udp.bind(&address.into())?;
+    Ok(udp.into())
 }
 
 /// Joins the multicast group that a socket is bound to, if it is bound to one: on the interface of
@@ -285,7 +347,6 @@ pub(super) fn insist<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::thread;
 
     fn send(socket: &mut Socket, to: SocketAddr, datagram: &[u8]) {

@@ -4,40 +4,74 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use crate::Random;
-use crate::impair::{CopyPlan, Flags, Link, LinkDraw, LinkState};
+use crate::impair::{CopyPlan, Flags, Link, LinkDraw, LinkState, Passage};
 
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// The number of its packets that entered.
-    pub(super) packets: u64,
-    pub(super) uplink: Way,
-    pub(super) downlink: Way,
+    /// The uplink and the downlink.
+    pub(super) ways: [Way; 2],
+}
+
+impl Client {
+    /// Returns whether packets wait before they enter the downlink: its decisions depend on their
+    /// order and on the time.
+    pub(super) fn in_series(&self) -> bool {
+        self.ways[0].takes_time
+    }
 }
 
 /// One direction of a client's path.
 #[derive(Debug)]
 pub(super) struct Way {
+    /// The number of packets that it was to carry.
+    pub(super) packets: u64,
     link: Arc<Link>,
+    /// Whether the link is this client's only.
+    is_own: bool,
+    /// Whether a packet may leave later than it enters.
+    takes_time: bool,
     state: LinkState,
     random: Random,
 }
 
 impl Way {
+    /// Replaces the link at `now_ns`: [`Link::replace`].
+    pub(super) fn replace<'a>(
+        &mut self,
+        link: &Arc<Link>,
+        is_own: bool,
+        now_ns: i64,
+        last_ns: i64,
+        queue: impl Iterator<Item = &'a mut Passage>,
+    ) {
+        link.replace(&self.link, &mut self.state, now_ns, last_ns, queue);
+        self.takes_time = link.takes_time();
+        self.link = Arc::clone(link);
+        self.is_own |= is_own;
+    }
+
     /// Draws the random decisions for a packet of `length` bytes.
     pub(super) fn draw(&mut self, length: usize) -> LinkDraw {
         self.link.draw(&mut self.state, length, &mut self.random)
     }
 
-    /// Passes a copy that enters at `at_ns`: [`Link::carry`].
+    /// Passes a copy that enters at `at_ns`: [`Link::carry`]. During an outage it is `broken`.
     pub(super) fn carry(
         &mut self,
         at_ns: i64,
         length: usize,
         copy: &CopyPlan,
         flags: &mut Flags,
-    ) -> Option<i64> {
+        broken: bool,
+    ) -> Option<Passage> {
+        if broken {
+            flags.add(Flags::OUTAGE);
+            return None;
+        }
         self.link.carry(&mut self.state, at_ns, length, copy, flags)
     }
 }
@@ -50,18 +84,36 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Clients {
     seed: u64,
-    uplink: Arc<Link>,
-    downlink: Arc<Link>,
+    /// The links of clients that have none of their own.
+    links: [Arc<Link>; 2],
     /// How many ports of each IP address have appeared.
     ports: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
-    entries: Vec<Client>,
+    entries: Slab<Client>,
 }
 
 impl Clients {
     /// Creates an empty table, whose clients have these links.
-    pub(super) fn new(seed: u64, uplink: Link, downlink: Link) -> Self {
-        let (uplink, downlink) = (Arc::new(uplink), Arc::new(downlink));
-        Self { seed, uplink, downlink, ports: HashMap::default(), entries: Vec::new() }
+    pub(super) fn new(seed: u64, links: [Link; 2]) -> Self {
+        let links = links.map(Arc::new);
+        Self { seed, links, ports: HashMap::default(), entries: Slab::new() }
+    }
+
+    /// Returns the link of clients that have none of their own.
+    pub(super) fn link(&self, way: usize) -> &Link {
+        &self.links[way]
+    }
+
+    /// Sets the link of clients that have none of their own; of those present, [`Way::replace`]
+    /// does.
+    pub(super) fn set_link(&mut self, way: usize, link: &Arc<Link>) {
+        self.links[way] = Arc::clone(link);
+    }
+
+    /// Returns the numbers of the clients with links in common with others.
+    pub(super) fn with_shared(&self, way: usize) -> Vec<u32> {
+        let shared = self.entries.iter().filter(|(_, client)| !client.ways[way].is_own);
+        #[expect(clippy::cast_possible_truncation, reason = "tables of clients are bounded")]
+        shared.map(|(index, _)| index as u32).collect()
     }
 
     /// Adds a client at `ip`. Returns its index.
@@ -94,16 +146,16 @@ impl Clients {
     fn insert(&mut self, host: u128, port: u64) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of an address")]
         let [high, low] = [(host >> 64) as u64, host as u64];
-        let way = |way, link: &Arc<Link>| Way {
-            link: Arc::clone(link),
+        let way = |way: u8| Way {
+            packets: 0,
+            link: Arc::clone(&self.links[usize::from(way)]),
+            is_own: false,
+            takes_time: self.links[usize::from(way)].takes_time(),
             state: LinkState::default(),
-            random: Random::stream(self.seed, &[way, high, low, port]),
+            random: Random::stream(self.seed, &[way.into(), high, low, port]),
         };
-        let client =
-            Client { packets: 0, uplink: way(0, &self.uplink), downlink: way(1, &self.downlink) };
         #[expect(clippy::cast_possible_truncation, reason = "tables of clients are bounded")]
-        let index = self.entries.len() as u32;
-        self.entries.push(client);
+        let index = self.entries.insert(Client { ways: [way(0), way(1)] }) as u32;
         index
     }
 }
@@ -114,10 +166,10 @@ mod tests {
 
     #[test]
     fn a_clients_choices_do_not_depend_on_other_hosts() {
-        let clients = || Clients::new(7, Link::default(), Link::default());
+        let clients = || Clients::new(7, Default::default());
         let draw = |clients: &mut Clients, ip: [u8; 4]| {
             let index = clients.add(ip.into());
-            clients.at(index).uplink.random.below(u64::MAX)
+            clients.at(index).ways[0].random.below(u64::MAX)
         };
         let (one, other) = ([127, 0, 0, 1], [127, 0, 0, 9]);
         let mut alone = clients();
@@ -128,7 +180,7 @@ mod tests {
         draw(&mut busy, other);
         assert_eq!([first, draw(&mut busy, one)], expected);
         assert_ne!(expected[0], expected[1]);
-        let both = busy.at(0);
-        assert_ne!(both.uplink.random.below(u64::MAX), both.downlink.random.below(u64::MAX));
+        let [uplink, downlink] = &mut busy.at(0).ways;
+        assert_ne!(uplink.random.below(u64::MAX), downlink.random.below(u64::MAX));
     }
 }

@@ -1,57 +1,103 @@
-//! The decision about a packet on both links.
+//! The decision about a packet.
 
-use crate::impair::{CopyPlan, Flags};
+use crate::impair::{CopyPlan, Flags, Passage};
 use crate::path::clients::Client;
+use crate::path::{DOWNLINK, Route, UPLINK};
 
-/// A planned copy: the bits flipped on each link and its departure time. If the downlink is still
-/// to be decided, `ahead` holds its random part and `at_ns` is the time of entry.
+/// A planned copy: its passage of the last link that it entered, and the bits flipped on each link.
+/// If it enters the downlink later, `ahead` holds its random part.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Plan {
-    pub(super) at_ns: i64,
+    pub(super) passage: Passage,
     pub(super) flipped: [Option<u32>; 2],
     pub(super) ahead: Option<CopyPlan>,
 }
 
-/// The decision about a packet on both links.
+/// The decision about a packet on the links of its route.
 pub(super) struct Decision {
     copies: [Plan; 4],
     count: usize,
-    pub(super) uplink: Flags,
-    pub(super) downlink: Flags,
+    /// Its impairments on the uplink and on the downlink.
+    pub(super) flags: [Flags; 2],
 }
 
 impl Decision {
-    /// Draws all random decisions. If `in_series`, the passage of the downlink is decided later.
-    pub(super) fn new(client: &mut Client, at_ns: i64, length: usize, in_series: bool) -> Self {
-        let Client { uplink, downlink, .. } = client;
-        let up = uplink.draw(length);
+    /// Draws all random decisions about a packet of `length` bytes that arrives at `at_ns`. If the
+    /// uplink takes time, the passage of the downlink is decided later.
+    pub(super) fn new(
+        client: &mut Client,
+        route: Route,
+        at_ns: i64,
+        length: usize,
+        is_out: impl Fn(usize, i64) -> bool,
+    ) -> Self {
         let mut decision =
-            Self { copies: Default::default(), count: 0, uplink: up.flags, downlink: Flags(0) };
-        for copy in up.copies.iter().flatten() {
-            // Draw even if the uplink's queue turns out full: that depends on time, and draws must
-            // not.
-            let down = downlink.draw(length);
-            let Some(at_ns) = uplink.carry(at_ns, length, copy, &mut decision.uplink) else {
-                continue;
-            };
-            decision.downlink.add(down.flags);
-            for back in down.copies.iter().flatten() {
-                let flipped = [copy.flipped, back.flipped];
-                if in_series {
-                    decision.push(Plan { at_ns, flipped, ahead: Some(*back) });
-                } else if let Some(at_ns) =
-                    downlink.carry(at_ns, length, back, &mut decision.downlink)
-                {
-                    decision.push(Plan { at_ns, flipped, ahead: None });
-                }
-            }
+            Self { copies: Default::default(), count: 0, flags: [Flags::default(); 2] };
+        match route {
+            Route::Both => decision.round_trip(client, at_ns, length, is_out),
+            Route::Up => decision.one_way(client, UPLINK, at_ns, length, is_out),
+            Route::Down => decision.one_way(client, DOWNLINK, at_ns, length, is_out),
         }
         decision
     }
 
-    fn push(&mut self, copy: Plan) {
-        self.copies[self.count] = copy;
-        self.count += 1;
+    fn one_way(
+        &mut self,
+        client: &mut Client,
+        number: usize,
+        at_ns: i64,
+        length: usize,
+        is_out: impl Fn(usize, i64) -> bool,
+    ) {
+        let (way, flags) = (&mut client.ways[number], &mut self.flags[number]);
+        let drawn = way.draw(length);
+        flags.add(drawn.flags);
+        for copy in drawn.copies.iter().flatten() {
+            let mut plan = Plan::default();
+            plan.flipped[number] = copy.flipped;
+            if let Some(passage) = way.carry(at_ns, length, copy, flags, is_out(number, at_ns)) {
+                self.copies[self.count] = Plan { passage, ..plan };
+                self.count += 1;
+            }
+        }
+    }
+
+    fn round_trip(
+        &mut self,
+        client: &mut Client,
+        at_ns: i64,
+        length: usize,
+        is_out: impl Fn(usize, i64) -> bool,
+    ) {
+        let in_series = client.in_series();
+        let [uplink, downlink] = &mut client.ways;
+        let [up_flags, down_flags] = &mut self.flags;
+        let up = uplink.draw(length);
+        up_flags.add(up.flags);
+        for copy in up.copies.iter().flatten() {
+            // Draw even if the uplink's queue turns out full: that depends on time, and draws must
+            // not.
+            let down = downlink.draw(length);
+            let broken = is_out(UPLINK, at_ns);
+            let Some(passage) = uplink.carry(at_ns, length, copy, up_flags, broken) else {
+                continue;
+            };
+            down_flags.add(down.flags);
+            for back in down.copies.iter().flatten() {
+                let flipped = [copy.flipped, back.flipped];
+                let plan = if in_series {
+                    Some(Plan { passage, flipped, ahead: Some(*back) })
+                } else {
+                    let broken = is_out(DOWNLINK, at_ns);
+                    let passage = downlink.carry(at_ns, length, back, down_flags, broken);
+                    passage.map(|passage| Plan { passage, flipped, ahead: None })
+                };
+                if let Some(plan) = plan {
+                    self.copies[self.count] = plan;
+                    self.count += 1;
+                }
+            }
+        }
     }
 
     pub(super) fn copies(&self) -> &[Plan] {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 use crate::Local;
-use crate::impair::CopyPlan;
+use crate::impair::{CopyPlan, Passage};
 use crate::path::fate::Damage;
 
 /// The size of an entry without its payload, in bytes.
@@ -20,11 +20,13 @@ pub(super) struct DelayLine {
     capacity: usize,
 }
 
+/// A packet and when it is due.
 #[derive(Debug)]
-struct Entry {
-    due_ns: i64,
-    number: u64,
-    packet: Queued,
+pub(super) struct Entry {
+    pub(super) due_ns: i64,
+    /// Its number among all that were added.
+    pub(super) number: u64,
+    pub(super) packet: Queued,
 }
 
 /// A packet that leaves later.
@@ -38,6 +40,8 @@ pub(crate) struct Queued {
     pub(super) damage: Damage,
     /// The random decisions for the downlink, if it has not entered that yet.
     pub(super) ahead: Option<CopyPlan>,
+    /// The passage of the link that it is in.
+    pub(super) passage: Passage,
 }
 
 impl DelayLine {
@@ -56,8 +60,9 @@ impl DelayLine {
         self.bytes + length + OVERHEAD <= self.capacity
     }
 
-    /// Adds a packet that is due at `due_ns`; the caller checks that it fits.
-    pub(super) fn push(&mut self, due_ns: i64, packet: Queued) {
+    /// Adds a packet, due when it leaves its link; the caller checks that it fits.
+    pub(super) fn push(&mut self, packet: Queued) {
+        let due_ns = packet.passage.out_ns;
         self.bytes += packet.payload.len() + OVERHEAD;
         self.entries.push(Reverse(Entry { due_ns, number: self.came, packet }));
         self.came += 1;
@@ -68,14 +73,24 @@ impl DelayLine {
         self.entries.peek().map(|Reverse(entry)| entry.due_ns)
     }
 
-    /// Removes the next packet that is due at `now_ns`. Returns it with its due time.
-    pub(super) fn pop(&mut self, now_ns: i64) -> Option<(i64, Queued)> {
+    /// Removes the next packet that is due at `now_ns`.
+    pub(super) fn pop(&mut self, now_ns: i64) -> Option<Queued> {
         if self.next_ns()? > now_ns {
             return None;
         }
-        let Reverse(Entry { due_ns, packet, .. }) = self.entries.pop()?;
+        let Reverse(Entry { packet, .. }) = self.entries.pop()?;
         self.bytes -= packet.payload.len() + OVERHEAD;
-        Some((due_ns, packet))
+        Some(packet)
+    }
+}
+
+/// Calls `change` with the entries of several lines, which it may make due at other times.
+pub(super) fn change(lines: &mut [DelayLine], change: impl FnOnce(Vec<&mut Entry>)) {
+    let mut entries: Vec<_> =
+        lines.iter_mut().map(|line| std::mem::take(&mut line.entries).into_vec()).collect();
+    change(entries.iter_mut().flatten().map(|Reverse(entry)| entry).collect());
+    for (line, entries) in lines.iter_mut().zip(entries) {
+        line.entries = entries.into();
     }
 }
 
@@ -107,8 +122,8 @@ mod tests {
     fn push(line: &mut DelayLine, due_ns: i64, length: usize, fate: usize) {
         let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
         let damage = Damage::default();
-        let packet = Queued { to, from: None, payload, fate, damage, ahead: None };
-        line.push(due_ns, packet);
+        let passage = Passage { out_ns: due_ns, ..Passage::default() };
+        line.push(Queued { to, from: None, payload, fate, damage, ahead: None, passage });
     }
 
     #[test]
@@ -119,7 +134,7 @@ mod tests {
         push(&mut line, 6, 3, 1);
         assert!(!line.has_room(0));
         assert!(line.pop(4).is_none());
-        assert_eq!(line.pop(5).unwrap().1.fate, 0);
+        assert_eq!(line.pop(5).unwrap().fate, 0);
         assert!(line.has_room(7));
     }
 
@@ -134,9 +149,8 @@ mod tests {
             expected.sort_unstable();
             let mut left = Vec::new();
             for now_ns in 0..20 {
-                while let Some((due_ns, packet)) = line.pop(now_ns) {
-                    prop_assert_eq!(due_ns, now_ns);
-                    left.push((due_ns, packet.fate));
+                while let Some(packet) = line.pop(now_ns) {
+                    left.push((now_ns, packet.fate));
                 }
             }
             prop_assert_eq!(left, expected);

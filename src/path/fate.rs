@@ -23,11 +23,11 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounters {
     /// One for each of [`Flags::ALL`].
-    pub flags: [u64; 5],
+    pub flags: [u64; Flags::ALL.len()],
 }
 
 impl LinkCounters {
-    pub(super) fn count(&mut self, flags: Flags) {
+    pub(crate) fn count(&mut self, flags: Flags) {
         for (bit, counter) in self.flags.iter_mut().enumerate() {
             *counter += u64::from(flags.0 >> bit & 1);
         }

@@ -1,11 +1,49 @@
 //! Two links in series per client, and the truth about each packet.
 
+use std::ops::RangeInclusive;
+
 mod clients;
 mod decision;
 mod delay_line;
 mod fate;
+mod outage;
 mod paths;
 
 pub(crate) use delay_line::Queued;
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
+pub use outage::OutageMode;
 pub(crate) use paths::{Packet, PathConfig, Paths};
+
+/// The numbers of the links.
+pub const UPLINK: usize = 0;
+/// See [`UPLINK`].
+pub const DOWNLINK: usize = 1;
+
+/// The links that a packet passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// The uplink and then the downlink.
+    Both,
+    /// The uplink.
+    #[expect(dead_code, reason = "for the relay")]
+    Up,
+    /// The downlink.
+    #[expect(dead_code, reason = "for the relay")]
+    Down,
+}
+
+impl Route {
+    /// Returns the numbers of its links.
+    fn ways(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Both => UPLINK..=DOWNLINK,
+            Self::Up => UPLINK..=UPLINK,
+            Self::Down => DOWNLINK..=DOWNLINK,
+        }
+    }
+
+    /// Returns the number of its first link.
+    fn first(self) -> usize {
+        *self.ways().start()
+    }
+}

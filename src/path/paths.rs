@@ -1,14 +1,18 @@
 //! The paths of all clients, and the log of their decisions.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::impair::{CopyPlan, Flags, Link};
+use crate::impair::{CopyPlan, Flags, Link, Passage};
 use crate::path::clients::Clients;
 use crate::path::decision::{Decision, Plan};
-use crate::path::delay_line::{DelayLine, Queued};
+use crate::path::delay_line::{self, DelayLine, Entry, Queued};
 use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
+use crate::path::outage::{Outage, OutageMode};
+use crate::path::{DOWNLINK, Route, UPLINK};
 use crate::{Events, Local, Random, Stamp};
 
 /// The settings of paths.
@@ -48,6 +52,40 @@ struct OpenFate {
     outstanding: u8,
     /// The number of its client's path.
     path: u32,
+    route: Route,
+}
+
+impl OpenFate {
+    /// Returns the link that a copy is in.
+    fn way_of(&self, copy: &Queued) -> usize {
+        let ways = self.route.ways();
+        if copy.ahead.is_some() { *ways.start() } else { *ways.end() }
+    }
+}
+
+/// Returns the copies in the queue of a link by path, each list with the time at which the last
+/// copy in order arrives that has left the queue.
+fn queues<'a>(
+    entries: Vec<&'a mut Entry>,
+    waiting: &Slab<OpenFate>,
+    way: usize,
+    now_ns: i64,
+) -> HashMap<u32, (i64, Vec<&'a mut Entry>)> {
+    let mut queues = HashMap::new();
+    for entry in entries {
+        let Some(fate) = waiting.get(entry.packet.fate) else { continue };
+        if fate.way_of(&entry.packet) != way {
+            continue;
+        }
+        let (last_ns, queue) = queues.entry(fate.path).or_insert((i64::MIN, Vec::new()));
+        let Passage { sent_ns, held, out_ns, .. } = entry.packet.passage;
+        if sent_ns > now_ns {
+            queue.push(entry);
+        } else if !held {
+            *last_ns = out_ns.max(*last_ns);
+        }
+    }
+    queues
 }
 
 /// The paths of all clients.
@@ -55,40 +93,43 @@ struct OpenFate {
 pub(crate) struct Paths {
     clients: Clients,
     counters: Counters,
-    uplink: LinkCounters,
-    downlink: LinkCounters,
+    impairments: [LinkCounters; 2],
     delay_line_full: u64,
     /// Copies that left and did not fail to send.
     sent: u64,
     /// Copies that left.
     left: u64,
-    /// One per thread. All packets of a client come to one thread, so they leave in order.
+    /// The routes of the packets in each line.
+    routes: Box<[Route]>,
     lines: Vec<DelayLine>,
     /// The fates of the packets in the lines.
     waiting: Slab<OpenFate>,
-    /// Whether packets wait in a line before they enter the downlink: the uplink may reorder them,
-    /// and the downlink depends on their order.
-    in_series: bool,
+    /// The last outages of the uplink and of the downlink.
+    outages: [Option<Outage>; 2],
+    /// The number of outages so far.
+    broken: u64,
     fates: Events<Fate>,
 }
 
 impl Paths {
-    /// Creates paths for the packets of several threads, which share the capacity of the delay
-    /// line. All packets of a client must come to the same thread.
-    pub(crate) fn new(config: PathConfig, threads: usize) -> Self {
+    /// Creates paths with a delay line for each of `routes`, which share its capacity. All packets
+    /// of a client on one route must be in the same line.
+    pub(crate) fn new(config: PathConfig, routes: &[Route]) -> Self {
         let PathConfig { uplink, downlink, seed, delay_line, keep } = config;
         let seed = seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
+        let capacity = delay_line / routes.len();
         Self {
-            in_series: uplink.takes_time() && downlink.queues(),
-            clients: Clients::new(seed, uplink, downlink),
+            clients: Clients::new(seed, [uplink, downlink]),
             counters: Counters::default(),
-            uplink: LinkCounters::default(),
-            downlink: LinkCounters::default(),
+            impairments: [LinkCounters::default(); 2],
             delay_line_full: 0,
             sent: 0,
             left: 0,
-            lines: (0..threads).map(|_| DelayLine::new(delay_line / threads)).collect(),
+            lines: routes.iter().map(|_| DelayLine::new(capacity)).collect(),
+            routes: routes.into(),
             waiting: Slab::new(),
+            outages: [None; 2],
+            broken: 0,
             fates: Events::log(keep),
         }
     }
@@ -103,13 +144,80 @@ impl Paths {
         self.clients.add_crowd()
     }
 
+    /// Returns the link of clients that have none of their own.
+    pub(crate) fn link(&self, way: usize) -> &Link {
+        self.clients.link(way)
+    }
+
+    /// Sets a link of the client with the path `path`, or of all that have none of their own.
+    ///
+    /// Packets inside keep their delay; those in the queue of a rate limit leave at the new rate,
+    /// from its head.
+    pub(crate) fn set_link(&mut self, way: usize, link: Link, path: Option<u32>, now: Stamp) {
+        let (link, is_own) = (Arc::new(link), path.is_some());
+        let Self { clients, lines, waiting, .. } = self;
+        if path.is_none() {
+            clients.set_link(way, &link);
+        }
+        let changed = path.map_or_else(|| clients.with_shared(way), |path| vec![path]);
+        delay_line::change(lines, |entries| {
+            let mut queues = queues(entries, waiting, way, now.mono_ns);
+            for path in changed {
+                let (last_ns, mut queue) = queues.remove(&path).unwrap_or((i64::MIN, Vec::new()));
+                queue.sort_unstable_by_key(|entry| (entry.packet.passage.sent_ns, entry.number));
+                let passages = queue.iter_mut().map(|entry| &mut entry.packet.passage);
+                clients.at(path).ways[way].replace(&link, is_own, now.mono_ns, last_ns, passages);
+                for entry in queue {
+                    entry.due_ns = entry.packet.passage.out_ns;
+                }
+            }
+        });
+    }
+
+    /// Starts an outage of these links, which ends at `end_ns` unless it is ended before. It
+    /// replaces one that has not ended. Returns its number.
+    pub(crate) fn start_outage(
+        &mut self,
+        ways: [bool; 2],
+        mode: OutageMode,
+        now: Stamp,
+        end_ns: i64,
+    ) -> u64 {
+        self.broken += 1;
+        let outage = Outage { mode, start_ns: now.mono_ns, end_ns, number: self.broken };
+        for (broken, slot) in ways.into_iter().zip(&mut self.outages) {
+            if broken {
+                *slot = Some(outage);
+            }
+        }
+        self.broken
+    }
+
+    /// Ends an outage that has not ended.
+    pub(crate) fn end_outage(&mut self, number: u64, now: Stamp) {
+        for outage in self.outages.iter_mut().flatten().filter(|outage| outage.number == number) {
+            outage.end_ns = outage.end_ns.min(now.mono_ns);
+        }
+    }
+
+    /// Returns whether the system must refuse packets at `at_ns`.
+    pub(crate) fn refuses(&self, at_ns: i64) -> bool {
+        self.outages.iter().flatten().any(|outage| outage.refuses(at_ns))
+    }
+
+    /// Returns when an outage ends during which the system refuses packets at `now_ns`.
+    pub(crate) fn refusal_end(&self, now_ns: i64) -> Option<i64> {
+        let refusing = self.outages.iter().flatten().filter(|outage| outage.refuses(now_ns));
+        refusing.map(|outage| outage.end_ns).max()
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         self.counters
     }
 
     /// Returns the impairments on the uplink and on the downlink.
     pub(crate) fn impairments(&self) -> [LinkCounters; 2] {
-        [self.uplink, self.downlink]
+        self.impairments
     }
 
     /// Returns the number of copies dropped because the delay line was full.
@@ -183,17 +291,20 @@ impl Paths {
     /// bits and everything else that happens to a payload.
     pub(crate) fn enter(
         &mut self,
-        thread: usize,
+        line: usize,
         packet: &mut Packet<'_>,
         answer: impl FnOnce(&[u8]) -> Box<[u8]>,
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) -> bool {
         self.counters.received += 1;
         let Packet { at, path, ref payload, .. } = *packet;
-        let client = self.clients.at(path);
-        client.packets += 1;
-        let number = client.packets;
-        let decision = Decision::new(client, at.mono_ns, payload.len(), self.in_series);
+        let (route, client) = (self.routes[line], self.clients.at(path));
+        let way = &mut client.ways[route.first()];
+        way.packets += 1;
+        let number = way.packets;
+        let is_out =
+            |way: usize, ns| self.outages[way].as_ref().is_some_and(|outage| outage.drops(ns));
+        let decision = Decision::new(client, route, at.mono_ns, payload.len(), is_out);
         let mut fate = Fate {
             at,
             client: packet.client,
@@ -201,13 +312,14 @@ impl Paths {
             size: packet.size,
             number,
             outcome: Outcome::Lost,
-            uplink: decision.uplink,
-            downlink: decision.downlink,
+            uplink: decision.flags[UPLINK],
+            downlink: decision.flags[DOWNLINK],
             first: None,
             others: Vec::new(),
         };
-        self.uplink.count(fate.uplink);
-        self.downlink.count(fate.downlink);
+        for (counters, flags) in self.impairments.iter_mut().zip(decision.flags) {
+            counters.count(flags);
+        }
         if self.fates.wanted() {
             fate.answer = answer(payload);
         }
@@ -219,8 +331,9 @@ impl Paths {
             // A packet that leaves immediately must not overtake one that is due.
             [copy]
                 if copy.ahead.is_none()
-                    && copy.at_ns <= at.mono_ns
-                    && self.lines[thread].next_ns().is_none_or(|ns| ns > copy.at_ns) =>
+                    && copy.passage.out_ns <= at.mono_ns
+                    && self.next_ns(line).is_none_or(|ns| ns > copy.passage.out_ns)
+                    && self.held_until(line, at.mono_ns).is_none() =>
             {
                 let damage = change(packet.payload, copy.flipped);
                 fate.first = Some(self.reply(damage, at.wall_ns.max(packet.read_ns)));
@@ -230,24 +343,39 @@ impl Paths {
                 true
             }
             copies => {
-                self.delay(thread, packet, fate, copies, change);
+                self.delay(line, packet, fate, copies, change);
                 false
             }
         }
     }
 
-    /// Returns when the thread's next packet is due.
-    pub(crate) fn next_ns(&self, thread: usize) -> Option<i64> {
-        self.lines[thread].next_ns()
+    /// Returns when the next packet of a line leaves.
+    pub(crate) fn next_ns(&self, line: usize) -> Option<i64> {
+        let due_ns = self.lines[line].next_ns()?;
+        Some(self.held_until(line, due_ns).unwrap_or(due_ns))
     }
 
-    /// Removes the thread's next packet that is due.
-    pub(crate) fn depart(&mut self, thread: usize, now: Stamp) -> Option<Queued> {
+    /// Removes the next packet of a line that leaves at `now`.
+    pub(crate) fn depart(&mut self, line: usize, now: Stamp) -> Option<Queued> {
+        if self.held_until(line, now.mono_ns).is_some() {
+            return None;
+        }
         loop {
-            let (due_ns, queued) = self.lines[thread].pop(now.mono_ns)?;
-            if let Some(copy) = queued.ahead {
-                self.enter_downlink(thread, due_ns, queued, &copy);
-                continue;
+            let mut queued = self.lines[line].pop(now.mono_ns)?;
+            if let Some(copy) = queued.ahead.take() {
+                let at_ns = queued.passage.out_ns;
+                match self.enter_downlink(at_ns, &queued, &copy) {
+                    None => {
+                        self.finish_copy(queued.fate);
+                        continue;
+                    }
+                    // Whatever leaves immediately is still the first to leave.
+                    Some(passage) if passage.out_ns > at_ns => {
+                        self.lines[line].push(Queued { passage, ..queued });
+                        continue;
+                    }
+                    Some(_) => {}
+                }
             }
             let reply = self.reply(queued.damage, now.wall_ns);
             // Each packet in the line has an entry here.
@@ -262,6 +390,12 @@ impl Paths {
             self.finish_copy(queued.fate);
             return Some(queued);
         }
+    }
+
+    /// Returns until when an outage holds packets of a line that would leave at `at_ns`.
+    fn held_until(&self, line: usize, at_ns: i64) -> Option<i64> {
+        let outages = &self.outages[self.routes[line].ways()];
+        outages.iter().flatten().filter_map(|outage| outage.holds_until(at_ns)).max()
     }
 
     /// Handles a packet that left and could not be sent.
@@ -282,20 +416,16 @@ impl Paths {
         Reply { number: self.left, sent_ns, damage }
     }
 
-    /// Moves a copy that left the uplink at `at_ns` to the downlink.
-    fn enter_downlink(&mut self, thread: usize, at_ns: i64, queued: Queued, copy: &CopyPlan) {
-        let Some(waiting) = self.waiting.get_mut(queued.fate) else { return };
-        let way = &mut self.clients.at(waiting.path).downlink;
+    /// Decides about the downlink of a copy that left the uplink at `at_ns`.
+    fn enter_downlink(&mut self, at_ns: i64, queued: &Queued, copy: &CopyPlan) -> Option<Passage> {
+        let waiting = self.waiting.get_mut(queued.fate)?;
+        let way = &mut self.clients.at(waiting.path).ways[DOWNLINK];
+        let broken = self.outages[DOWNLINK].as_ref().is_some_and(|outage| outage.drops(at_ns));
         let mut flags = Flags::default();
-        let leaves_ns = way.carry(at_ns, queued.payload.len(), copy, &mut flags);
-        self.downlink.count(flags.without(waiting.fate.downlink));
+        let passage = way.carry(at_ns, queued.payload.len(), copy, &mut flags, broken);
+        self.impairments[DOWNLINK].count(flags.without(waiting.fate.downlink));
         waiting.fate.downlink.add(flags);
-        match leaves_ns {
-            Some(leaves_ns) => {
-                self.lines[thread].push(leaves_ns, Queued { ahead: None, ..queued });
-            }
-            None => self.finish_copy(queued.fate),
-        }
+        passage
     }
 
     /// Completes the fate at `index` if this was its last copy.
@@ -316,15 +446,15 @@ impl Paths {
     /// Queues the copies of a packet, if there is room.
     fn delay(
         &mut self,
-        thread: usize,
+        line: usize,
         packet: &Packet<'_>,
         mut fate: Fate,
         copies: &[Plan],
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) {
         let &Packet { client: to, from, path, ref payload, .. } = packet;
-        let (index, mut outstanding) = (self.waiting.vacant_key(), 0);
-        let line = &mut self.lines[thread];
+        let (index, route, mut outstanding) = (self.waiting.vacant_key(), self.routes[line], 0);
+        let line = &mut self.lines[line];
         for copy in copies {
             if !line.has_room(payload.len()) {
                 self.delay_line_full += 1;
@@ -333,14 +463,14 @@ impl Paths {
             }
             let mut payload: Box<[u8]> = payload[..].into();
             let damage = change(&mut payload, copy.flipped);
-            let ahead = copy.ahead;
-            line.push(copy.at_ns, Queued { to, from, payload, fate: index, damage, ahead });
+            let Plan { passage, ahead, .. } = *copy;
+            line.push(Queued { to, from, payload, fate: index, damage, ahead, passage });
             outstanding += 1;
         }
         if outstanding == 0 {
             self.complete(fate);
         } else {
-            self.waiting.insert(OpenFate { fate, outstanding, path });
+            self.waiting.insert(OpenFate { fate, outstanding, path, route });
         }
     }
 

@@ -7,12 +7,13 @@ use crate::driver;
 use crate::echo::{self, Echo, Limiter, Transform};
 use crate::impair;
 use crate::net::Endpoint;
-use crate::path;
+use crate::path::{self, OutageMode};
 use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
-use crate::python::link::{DelayArg, Link, LossArg};
+use crate::python::link::{DelayArg, LossArg};
 use crate::python::options::{Given, given, options};
+use crate::python::paths::{Live, changeable, check_refusal};
 use crate::python::table::{Table, arrow_stream};
 use crate::python::value::{Address, value};
 use crate::wire::MAX_DATAGRAM;
@@ -47,6 +48,10 @@ value! {
         held: u64 = 0,
         /// Packets dropped because the rate limit's queue had no room.
         queue_full: u64 = 0,
+        /// Packets dropped because they entered during an outage.
+        outage: u64 = 0,
+        /// Packets dropped because they were longer than the MTU.
+        too_big: u64 = 0,
     }
 }
 
@@ -81,8 +86,8 @@ value! {
 
 impl From<path::LinkCounters> for LinkCounters {
     fn from(counters: path::LinkCounters) -> Self {
-        let [lost, duplicated, corrupted, held, queue_full] = counters.flags;
-        Self { lost, duplicated, corrupted, held, queue_full }
+        let [lost, duplicated, corrupted, held, queue_full, outage, too_big] = counters.flags;
+        Self { lost, duplicated, corrupted, held, queue_full, outage, too_big }
     }
 }
 
@@ -101,10 +106,11 @@ macro_rules! echo_options {
         /// the delay on the uplink: seconds from 0 to 3600, or a Uniform, Normal, Exponential or
         /// Pareto. Short for uplink=Link(delay=...).
         delay: DelayArg = 0.0,
-        /// the Link from the clients to the server; None for an unimpaired one.
-        uplink: Option<Link> = None,
-        /// the Link from the server to the clients; None for an unimpaired one.
-        downlink: Option<Link> = None,
+        /// the Link from the clients to the server; None for an unimpaired one. It can be set while
+        /// the server runs.
+        uplink: Live = None,
+        /// the Link from the server to the clients; None for an unimpaired one. It can be set, too.
+        downlink: Live = None,
         /// the seed of all random choices (xoshiro256++); drawn at random if None. A client's
         /// choices depend on the seed, its IP address and the rank of its port at that address, in
         /// order of first packets; they do not depend on packets of other clients.
@@ -134,7 +140,7 @@ impl Settings {
             delay: self.delay.model()?,
             ..impair::Link::default()
         };
-        let Some(link) = &self.uplink else { return Ok(short) };
+        let Some(link) = self.uplink.get() else { return Ok(short) };
         for (name, is_given) in [
             ("loss", short.loss != impair::Loss::Never),
             ("delay", short.delay != impair::Delay::None),
@@ -177,13 +183,14 @@ pub(super) struct EchoServer {
 
 echo_options!(class EchoServer);
 running_object!(EchoServer: Fate);
+changeable!(EchoServer);
 arrow_stream!(EchoServer);
 
 impl EchoServer {
     fn make(settings: Settings) -> PyResult<Self> {
         let config = echo::Config {
             uplink: settings.uplink()?,
-            downlink: settings.downlink.as_ref().map(Link::model).transpose()?.unwrap_or_default(),
+            downlink: settings.downlink.model()?,
             seed: Some(settings.seed.0),
             transform: settings.transform.0,
             max_size: settings.max_size.0,
@@ -201,9 +208,22 @@ impl EchoServer {
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let threads = self.settings.threads.0;
+        let mut config = self.config.clone();
+        if let Some(link) = self.settings.uplink.get() {
+            config.uplink = link.model()?;
+        }
+        config.downlink = self.settings.downlink.model()?;
         self.handle.launch(py, self.endpoints(), |addresses| {
-            driver::echo::start(addresses[0], threads, self.config.clone())
+            driver::echo::start(addresses[0], threads, config)
         })
+    }
+
+    /// Refuses an outage that this server cannot have.
+    fn check_outage(&self, mode: OutageMode, ways: [bool; 2]) -> Result<()> {
+        if mode == OutageMode::Refuse && self.settings.threads.0 > 1 {
+            return Err(Error::argument("mode", "'refuse'", "another word with several threads"));
+        }
+        check_refusal(mode, ways)
     }
 
     fn rows(&self, py: Python<'_>) -> Table {
@@ -268,7 +288,7 @@ impl EchoServer {
     ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
     ///         `started_at`; NaN without replies.
     ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
-    ///         2 duplicated, 4 corrupted, 8 held and 16 queue_full.
+    ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
     ///     replies: uint8, the number of replies sent.
     ///     corrupted: uint8, the number of replies that differ from the unimpaired answer.
     ///

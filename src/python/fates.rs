@@ -16,7 +16,8 @@ value! {
     /// The fate of a packet at an EchoServer.
     ///
     /// uplink and downlink name its impairments on the way in and on the way back, any of "lost",
-    /// "duplicated", "corrupted", "held" (back, so that others overtake it) and "queue_full".
+    /// "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
+    /// "outage" (it entered during one) and "too_big" (for the MTU).
     Fate in "udpulse" {
         *,
         /// The receive time, in seconds since the Unix epoch, by the kernel's timestamp if there is

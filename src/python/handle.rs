@@ -276,6 +276,12 @@ impl<M: Machine> Handle<M> {
         }
     }
 
+    /// Waits until the system refuses datagrams for the worker.
+    pub(super) fn wait_refusing(&self, py: Python<'_>) -> PyResult<()> {
+        let worker = self.started()?;
+        wait(py, |slice| worker.wait_refusing(slice).then_some(()))
+    }
+
     /// Waits until the worker has ended.
     pub(super) fn join(&self, py: Python<'_>) -> PyResult<()> {
         let worker = self.started()?;

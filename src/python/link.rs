@@ -185,26 +185,33 @@ value! {
     ///
     /// loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
     ///     4, 36.36 %); a GilbertElliott; or a LossPattern.
+    /// max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
     /// duplication: the probability that a packet arrives twice; the impairments below apply to
     ///     each copy independently.
     /// corruption: the probability that one random bit of the payload is flipped; an empty payload
     ///     stays unchanged.
+    /// mtu: the longest packet that passes, 28 to 2**32 - 1 bytes with 28 of IPv4 and UDP headers; a
+    ///     longer one is lost. None for no limit.
     /// rate: a RateLimit, or None.
     /// delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
     /// keep_order: whether a packet waits for earlier ones even if its own delay is over.
     /// reordering: a Reordering, which applies regardless of keep_order, or None.
     ///
-    /// Each client gets its own copy of the link: its own state, queue and random choices.
+    /// Each client has its own state of the link, queue and random choices.
     ///
     /// Raises ValueError if an argument is out of range.
     Link in "udpulse.impair" {
         *,
         /// The model of loss.
         loss: LossArg = 0.0,
+        /// The most losses in a row; None for no limit.
+        max_burst: Option<Int<u32, 0, { u32::MAX as u64 }>> = None,
         /// The probability that a packet arrives twice.
         duplication: Probability = 0.0,
         /// The probability that a bit of the payload is flipped.
         corruption: Probability = 0.0,
+        /// The longest packet that passes, in bytes with headers; None for no limit.
+        mtu: Option<Int<u32, 28, { u32::MAX as u64 }>> = None,
         /// The rate limit; None for no limit.
         rate: Option<RateLimit> = None,
         /// The delay, in seconds, or its distribution.
@@ -220,8 +227,10 @@ impl Link {
     pub(super) fn model(&self) -> Result<impair::Link> {
         Ok(impair::Link {
             loss: self.loss.model()?,
+            max_burst: self.max_burst.map(|most| most.0),
             duplication: self.duplication.0,
             corruption: Corruption::new(self.corruption.0)?,
+            mtu: self.mtu.map(|mtu| mtu.0),
             rate: self.rate.as_ref().map(RateLimit::model).transpose()?,
             delay: self.delay.model()?,
             keep_order: self.keep_order,

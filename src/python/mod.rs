@@ -19,6 +19,7 @@ mod link;
 mod options;
 mod outages;
 mod path;
+mod paths;
 mod ping_client;
 mod ping_many;
 mod ping_report;
@@ -60,6 +61,8 @@ mod _core {
     use super::outages::{Outage, OutageEnded, OutageStarted, Pause};
     #[pymodule_export]
     use super::path::{AddressChange, HeaderField};
+    #[pymodule_export]
+    use super::paths::LinkOutage;
     #[pymodule_export]
     use super::ping_client::{PingClient, async_ping, ping};
     #[pymodule_export]

@@ -1,0 +1,317 @@
+//! Change of a path while it runs: links and outages.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::echo::Echo;
+use crate::impair;
+use crate::net::Endpoint;
+use crate::path::OutageMode;
+use crate::python::args::{Argument, Int, RemotePort, Words, pair, wrong_value};
+use crate::python::handle::Handle;
+use crate::python::link::Link;
+use crate::{Error, Machine, Result, Stamp};
+
+/// A machine with paths.
+pub(super) trait Paths: Machine {
+    /// Sets a link of one client or of all. Returns whether there is a place for the client.
+    fn set_link(
+        &mut self,
+        way: usize,
+        link: impair::Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> bool;
+}
+
+macro_rules! paths {
+    ($machine:ty) => {
+        impl Paths for $machine {
+            fn set_link(
+                &mut self,
+                way: usize,
+                link: impair::Link,
+                client: Option<SocketAddr>,
+                now: Stamp,
+            ) -> bool {
+                <$machine>::set_link(self, way, link, client, now)
+            }
+        }
+    };
+}
+paths!(Echo);
+
+/// A link that can be replaced.
+pub(super) struct Live(Mutex<Option<Link>>);
+
+impl Live {
+    pub(super) fn get(&self) -> Option<Link> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, link: Option<Link>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    /// Returns the model; an unimpaired one if there is no link.
+    pub(super) fn model(&self) -> Result<impair::Link> {
+        self.get().as_ref().map_or_else(|| Ok(impair::Link::default()), Link::model)
+    }
+}
+
+impl Argument for Live {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(Mutex::new(Argument::read(name, given)?)))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get().show(py)
+    }
+}
+
+/// The links of an outage: the uplink, the downlink.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Ways(pub(super) [bool; 2]);
+
+impl Words for Ways {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("both", Self([true, true])),
+        ("uplink", Self([true, false])),
+        ("downlink", Self([false, true])),
+    ];
+}
+
+impl Words for OutageMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("hold", Self::Hold), ("refuse", Self::Refuse)];
+}
+
+/// The address of a client.
+pub(super) struct Client(pub(super) SocketAddr);
+
+impl Argument for Client {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "a (host, port), the host an IP address";
+        let (host, Int(port)) = pair::<String, RemotePort>(name, given, allowed)?;
+        let endpoint = Endpoint::new(host, port)?;
+        endpoint.literal().map(Self).ok_or_else(|| wrong_value(name, given, allowed))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        crate::python::value::address(self.0).into_bound_py_any(py)
+    }
+}
+
+/// Sets the links that are given, of one client or of all.
+pub(super) fn set_links<M: Paths>(
+    py: Python<'_>,
+    handle: &Handle<M>,
+    client: Option<&Client>,
+    links: [Option<impair::Link>; 2],
+) -> PyResult<()> {
+    let address = client.map(|client| client.0);
+    let has_place = handle.look(py, |machine| {
+        let now = crate::net::now();
+        let mut set = |(way, link): (usize, Option<_>)| {
+            link.is_none_or(|link| machine.set_link(way, link, address, now))
+        };
+        Some(links.into_iter().enumerate().all(&mut set))
+    });
+    handle.prompt();
+    if has_place == Some(false) {
+        return Err(PyValueError::new_err(
+            "client must be one of the first 16384, which have links",
+        ));
+    }
+    Ok(())
+}
+
+/// An outage of the links of an EchoServer or a Relay, from its method `outage`.
+///
+/// As a context manager it ends when the block is left.
+#[pyclass(frozen, weakref, module = "udpulse.impair")]
+pub(super) struct LinkOutage {
+    owner: Py<PyAny>,
+    number: u64,
+}
+
+impl LinkOutage {
+    pub(super) fn new(owner: Py<PyAny>, number: u64) -> Self {
+        Self { owner, number }
+    }
+}
+
+#[pymethods]
+impl LinkOutage {
+    /// Ends the outage, if it has not ended.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        self.owner.call_method1(py, "_end_outage", (self.number,)).map(drop)
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.end(py)
+    }
+}
+
+/// Refuses an outage of one link during which the system refuses packets.
+pub(super) fn check_refusal(mode: OutageMode, ways: [bool; 2]) -> Result<()> {
+    if mode == OutageMode::Refuse && ways != [true, true] {
+        return Err(Error::argument("way", "one of the links", "'both' with mode='refuse'"));
+    }
+    Ok(())
+}
+
+/// Generates the methods that change links and start outages.
+///
+/// The class needs a field `handle`, and settings with the links `uplink` and `downlink`.
+macro_rules! changeable {
+    ($class:ident) => {
+        #[pyo3::pymethods]
+        impl $class {
+            #[setter]
+            fn set_uplink(
+                &self,
+                py: pyo3::Python<'_>,
+                link: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<()> {
+                self.set_shared(py, "uplink", link)
+            }
+
+            #[setter]
+            fn set_downlink(
+                &self,
+                py: pyo3::Python<'_>,
+                link: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<()> {
+                self.set_shared(py, "downlink", link)
+            }
+
+            /// Gives a client links of its own, now or before its first packet.
+            ///
+            /// client: its (host, port), the host an IP address.
+            /// uplink, downlink: the Link in each direction; None leaves it as it is.
+            ///
+            /// Packets inside keep their delay; those in the queue of a RateLimit leave at the new
+            /// rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
+            ///
+            /// Raises ValueError for a client that finds no place among those with links, and
+            /// NotStartedError before the first start.
+            #[pyo3(
+                        signature = (
+                            client, *,
+                            uplink = crate::python::options::given!(None),
+                            downlink = crate::python::options::given!(None),
+                        ),
+                        text_signature = "($self, client, *, uplink=None, downlink=None)",
+                    )]
+            fn set_links(
+                &self,
+                py: pyo3::Python<'_>,
+                client: crate::python::options::Given<'_>,
+                uplink: crate::python::options::Given<'_>,
+                downlink: crate::python::options::Given<'_>,
+            ) -> pyo3::PyResult<()> {
+                let client: crate::python::paths::Client = client.read(py, "client")?;
+                let uplink: Option<crate::python::link::Link> = uplink.read(py, "uplink")?;
+                let downlink: Option<crate::python::link::Link> = downlink.read(py, "downlink")?;
+                let model = |link: Option<crate::python::link::Link>| {
+                    link.map(|link| link.model()).transpose()
+                };
+                let links = [model(uplink)?, model(downlink)?];
+                self.handle.address()?;
+                crate::python::paths::set_links(py, &self.handle, Some(&client), links)
+            }
+
+            /// Starts an outage and returns it, a LinkOutage. It replaces one that has not ended.
+            ///
+            /// duration: its length in seconds, above 0; None until `end` is called or the block of
+            ///     a `with` statement is left.
+            /// mode: "drop" loses packets that enter a link, so that nothing sent during the outage
+            ///     arrives later; packets inside the link arrive. "hold" lets nothing leave, and all
+            ///     packets leave together at the end. "refuse" closes the socket to clients, whose
+            ///     system then reports a refusal (ICMP port unreachable), and loses packets as
+            ///     "drop" does.
+            /// way: the broken links: "uplink", "downlink" or "both". "refuse" affects all clients
+            ///     and both links.
+            ///
+            /// Random choices go on as without an outage.
+            ///
+            /// Raises ValueError if an argument is out of range and NotStartedError before the first
+            /// start.
+            #[pyo3(
+                        signature = (
+                            duration = crate::python::options::given!(None), *,
+                            mode = crate::python::options::given!("drop"),
+                            way = crate::python::options::given!("both"),
+                        ),
+                        text_signature = "($self, duration=None, *, mode='drop', way='both')",
+                    )]
+            fn outage(
+                slf: &pyo3::Bound<'_, Self>,
+                duration: crate::python::options::Given<'_>,
+                mode: crate::python::options::Given<'_>,
+                way: crate::python::options::Given<'_>,
+            ) -> pyo3::PyResult<crate::python::paths::LinkOutage> {
+                let (py, this) = (slf.py(), slf.get());
+                let duration: Option<crate::python::args::Seconds> =
+                    duration.read(py, "duration")?;
+                let crate::python::args::Word(mode) = mode.read(py, "mode")?;
+                let crate::python::args::Word(crate::python::paths::Ways(ways)) =
+                    way.read(py, "way")?;
+                this.check_outage(mode, ways)?;
+                this.handle.address()?;
+                let number = this.handle.look(py, |machine| {
+                    let now = crate::net::now();
+                    let end_ns = duration
+                        .map_or(i64::MAX, |duration| now.mono_ns.saturating_add(duration.ns()));
+                    machine.start_outage(ways, mode, now, end_ns)
+                });
+                this.handle.prompt();
+                if mode == crate::path::OutageMode::Refuse {
+                    this.handle.wait_refusing(py)?;
+                }
+                Ok(crate::python::paths::LinkOutage::new(slf.clone().into_any().unbind(), number))
+            }
+
+            fn _end_outage(&self, py: pyo3::Python<'_>, number: u64) {
+                self.handle.look(py, |machine| machine.end_outage(number, crate::net::now()));
+                self.handle.prompt();
+            }
+        }
+
+        impl $class {
+            /// Sets a link of all clients that have none of their own, now and at each start.
+            fn set_shared(
+                &self,
+                py: pyo3::Python<'_>,
+                name: &'static str,
+                link: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<()> {
+                let link: Option<crate::python::link::Link> =
+                    crate::python::args::Argument::read(name, link)?;
+                let model = match &link {
+                    Some(link) => link.model()?,
+                    None => crate::impair::Link::default(),
+                };
+                let links = if name == "uplink" {
+                    self.settings.uplink.set(link);
+                    [Some(model), None]
+                } else {
+                    self.settings.downlink.set(link);
+                    [None, Some(model)]
+                };
+                crate::python::paths::set_links(py, &self.handle, None, links)
+            }
+        }
+    };
+}
+pub(super) use changeable;
