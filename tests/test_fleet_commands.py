@@ -264,6 +264,17 @@ def test_beat_forwards_a_signal_and_the_end_that_it_asked_for_is_orderly(
 
 
 @unix
+def test_a_signal_to_beat_and_its_command_is_an_orderly_end(server: HeartbeatServer) -> None:
+    child = "signal.signal(2, signal.SIG_DFL); print('ready', flush=True); signal.pause()"
+    words = ["beat", address(server), "--", sys.executable, "-c", CHILD + child]
+    with Program("udpulse", *words, terminal=True) as beat:
+        beat.screen.until("ready")
+        beat.type("\x03")
+        assert beat.ended().code == 130
+    assert isinstance(next_event(server, events.Stopped, events.Failed), events.Stopped)
+
+
+@unix
 def test_ctrl_c_reaches_a_command_once(server: HeartbeatServer) -> None:
     child = """
 got = []

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from threading import Thread
 
@@ -14,8 +15,8 @@ from udpulse.cli._follow import Signals, follow_until
 NOT_FOUND = 127
 CANNOT_RUN = 126
 
-#: How long the end of a command waits for the first beat, without which no server knows the client,
-#: in seconds.
+#: How long the end of a command waits, in seconds: for the first beat, without which no server
+#: knows the client, and for the signal that it died of.
 PATIENCE = 1.0
 
 
@@ -34,7 +35,7 @@ def run_command(words: Sequence[str], beats: Beats) -> int:
         forwarder.forward_to(process)
 
         def finish() -> None:
-            failure = failure_of(process.wait(), forwarder.received)
+            failure = failure_of(process.wait(), forwarder)
             beats.first.wait(PATIENCE)
             client.stop(failure=failure)
 
@@ -46,12 +47,9 @@ def run_command(words: Sequence[str], beats: Beats) -> int:
     return exit_code(process.returncode)
 
 
-def failure_of(returncode: int, received: set[int]) -> str | None:
-    """Return how a command failed; None if its end was orderly.
-
-    received: the signals that asked it to end; it may die of them.
-    """
-    if returncode == 0 or exit_code(returncode) - 128 in received:
+def failure_of(returncode: int, forwarder: "Forwarder") -> str | None:
+    """Return how a command failed; None if its end was orderly: a signal may have asked for it."""
+    if returncode == 0 or forwarder.has_received(exit_code(returncode) - 128):
         return None
     if returncode > 0:
         return f"exit_{returncode}"
@@ -81,6 +79,17 @@ class Forwarder(Signals):
         self.received.add(number)
         if self._send and not (number == signal.SIGINT and has_terminal()):
             self._send(number)
+
+    def has_received(self, number: int) -> bool:
+        """Return whether a signal came; not for the main thread, which handles signals.
+
+        One that reaches the command as well, such as Ctrl-C, ends it before it is handled here.
+        """
+        is_ending = number in self._before
+        deadline = time.monotonic() + PATIENCE
+        while is_ending and number not in self.received and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return number in self.received
 
     def forward_to(self, process: "subprocess.Popen[bytes]") -> None:
         """Forward to a process, signals of the past included."""
