@@ -215,6 +215,15 @@ def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.endswith("  udpulse echo 0.0.0.0:9\n")
 
 
+def test_a_hint_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    # With so little room the token is cut off.
+    with udpulse.EchoServer(port=0, max_size=20) as server:
+        words = ["ping", "{}:{}".format(*server.address), "-c", "1", "-t", "300ms"]
+        _, out, err = run(capsys, *words)
+        _, _, notes = run(capsys, *words, "--json")
+    assert (out + err).count("use a size of 0") == notes.count("use a size of 0") == 1
+
+
 def test_no_name_resolves(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "ping", "no.such.host.invalid")[0] == 2
     assert run(capsys, "ping", "no.such.host.invalid", "no.other.invalid")[0] == 2
@@ -238,14 +247,19 @@ def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) ->
         (["ping", "--file", "/no/such"], "--file: '/no/such': No such file or directory"),
         (["ping", "h", "--every", "1"], "--every: only with --json;"),
         (["ping", "h", "--alive", "--json"], "--alive: not with --json, which prints all;"),
-        (["ping", "10.0.0.0/8"], "'10.0.0.0/8' has 16777216 hosts; at most 65536"),
-        (["ping", "h:99999"], "'h:99999' is not an address; give HOST:PORT"),
+        (["ping", "10.0.0.0/8"], "udpulse: '10.0.0.0/8' has 16777216 hosts; at most 65536"),
+        (["ping", "h:99999"], "udpulse: 'h:99999' is not an address; give HOST:PORT"),
         (["echo", "--uplink-loss", "2"], "--uplink-loss must be a probability"),
         (["echo", "--loss", "Gilbert:p=1"], "'Gilbert:p=1' is not a model;"),
         (["echo", "--loss", "Uniform:1ms,2ms"], "--loss must be a probability"),
         (["echo", "--uplink-loss", "Uniform:1ms,2ms"], "--uplink-loss must be a probability"),
         (["ping", "h", "--max-loss", "101%"], "'101%' is not a share from 0 to 1"),
         (["ping", "\x1b[31m.invalid", "-c", "1"], "cannot resolve host \\x1b[31m.invalid"),
+        (["ping", "h", "--max-rtt", "p0.5=1s"], "--max-rtt: 'p0.5' is not a statistic;"),
+        (["ping", "h", "--max-rtt", "-1"], "--max-rtt: '-1' is not a time above 0"),
+        (["ping", "h", "--json", "--every", "0"], "--every: '0' is not a time above 0"),
+        (["echo", "--loss", "GilbertElliott"], "--loss: 'GilbertElliott': missing 1 required"),
+        (["echo", "--loss", "LossPattern:a=1"], "'LossPattern:a=1': LossPattern has no a"),
         (["plot"], "FILE is missing; --help shows the usage"),
     ],
 )

@@ -378,7 +378,7 @@ class TestReports:
             report = udpulse.ping(*server.address, count=3, timeout=0.05, size=64)
         assert (report.foreign, report.answered) == (3, 0)
         assert report.hint is not None
-        assert "size=0" in report.hint
+        assert "use a size of 0" in report.hint
         assert "hint: " in str(report)
 
     @pytest.mark.skipif(peers.PORTABLE, reason="only Linux shows them")

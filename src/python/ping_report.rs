@@ -660,7 +660,7 @@ impl PingReport {
         if self.report.token && received > 0 && foreign == received && from_target {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
-                 answers in its own words never returns it: use size=0"
+                 answers in its own words never returns it: use a size of 0"
                     .to_owned(),
             );
         }

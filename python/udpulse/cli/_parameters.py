@@ -1,5 +1,6 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -80,6 +81,16 @@ def with_unit(kind: str, examples: str, units: Mapping[str, float]) -> Callable[
 
 duration = with_unit("a time", "seconds or a number with a unit: 250ms, 1.5s, 2m, 1h, 1d", TIMES)
 share = with_unit("a share", "a number from 0 to 1 or a percentage: 0.3 or 30%", SHARES)
+
+
+def period(text: str) -> float:
+    """Parse a time above 0."""
+    value = duration(text)
+    if not 0 < value < math.inf:
+        raise click.BadParameter(f"{text!r} is not a time above 0")
+    return value
+
+
 number_with_unit = with_unit(
     "a number",
     "a number or one with a unit: 0.3, 30%, 20ms, 10Mbit",
@@ -129,12 +140,12 @@ def model(text: str) -> Any:
         else:
             positional.append(quantity(number))
     kind = models[name.lower()]
-    if kind is impair.LossPattern:
-        return kind([value != 0 for value in positional])
+    given = [[value != 0 for value in positional]] if kind is impair.LossPattern else positional
     try:
-        return kind(*positional, **named)
+        return kind(*given, **named)
     except (TypeError, ValueError) as error:
-        raise click.BadParameter(f"{text!r}: {error}") from None
+        reason = str(error).removeprefix(f"{kind.__name__}.__new__() ")
+        raise click.BadParameter(f"{text!r}: {reason}") from None
 
 
 MODELS = ["GilbertElliott:p=1%,r=30%", "Uniform:low=5ms,high=20ms", "Reordering:p=1%,delay=5ms"]

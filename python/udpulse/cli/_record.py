@@ -27,7 +27,7 @@ def json_options(function: F) -> F:
     """Add --json and --every."""
     text = "With --json, also the counts of every TIME."
     every = click.option(
-        "--every", metavar="TIME", type=types.duration, callback=only_with_json, help=text
+        "--every", metavar="TIME", type=types.period, callback=only_with_json, help=text
     )
     return json_option(every(function))
 

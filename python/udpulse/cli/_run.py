@@ -151,8 +151,8 @@ def reason(error: click.ClickException) -> str:
     """Return the reason for refusing a command line, in our words if click's are not enough."""
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return f"{spelling(error.param)} is missing; --help shows the usage"
-    if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{spelling(error.param)}: {error.message}"
+    if isinstance(error, click.BadParameter):
+        return f"{spelling(error.param)}: {error.message}" if error.param else error.message
     if not isinstance(error, click.UsageError):
         return error.message
     if isinstance(error, click.NoSuchOption):

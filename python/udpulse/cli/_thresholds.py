@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from udpulse import PingReport
-from udpulse.cli._parameters import duration, share
+from udpulse.cli._parameters import period, share
 from udpulse.cli._text import milliseconds, percent
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,13 +38,13 @@ def rtt_limit(text: str) -> RttLimit:
     if statistic not in NAMES and not is_percentile(statistic):
         allowed = f"{', '.join(NAMES)} or a percentile such as p99"
         raise click.BadParameter(f"{statistic!r} is not a statistic; give {allowed}")
-    return RttLimit(statistic, duration(time))
+    return RttLimit(statistic, period(time))
 
 
 def is_percentile(statistic: str) -> bool:
     """Return whether a word is a percentile such as p99.9."""
     try:
-        return statistic[:1] == "p" and 0 < float(statistic[1:]) < 100
+        return statistic[:1] == "p" and 1 <= float(statistic[1:]) < 100
     except ValueError:
         return False
 

@@ -46,7 +46,7 @@ class BeatCommand(Command):
 @click.option(
     "--every",
     metavar="TIME",
-    type=types.duration,
+    type=types.period,
     help="With --once: the time until the next run; the client is missed without it.",
 )
 @options_of(HeartbeatClient, without=["stall_after"], kinds={"loss": (types.share, "SHARE")})

@@ -159,7 +159,7 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
     elif style.quiet:
         interrupted = follow(client, unseen, interim, events=False)
     elif on_terminal():
-        view = OneTarget(client, silence, glyphs(sys.stdout.encoding))
+        view = OneTarget(client, advice, glyphs(sys.stdout.encoding))
         with live(view.render, view.final) as draw:
             interrupted = follow(client, lambda _: draw(), interim, events=False)
     else:
@@ -169,7 +169,8 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
         SCREEN.show(str(report))
         for line in own_troubles(report):
             SCREEN.note(line)
-    for line in silence(report):
+    # The summary has the hint.
+    for line in advice(report) if style.as_json else silence(report):
         SCREEN.note(line)
     return Outcome([report], interrupted)
 
@@ -326,11 +327,18 @@ def reason(report: PingReport) -> str:
     return next(iter(report.send_errors), "")
 
 
-def silence(report: PingReport) -> Iterator[str]:
-    """Yield advice for the far end if nothing answers."""
+def advice(report: PingReport) -> Iterator[str]:
+    """Yield advice about a known cause of trouble, or else for the far end."""
     if report.hint:
         yield report.hint
-    elif report.target and report.sent > report.pending and not answers(report):
+    yield from silence(report)
+
+
+def silence(report: PingReport) -> Iterator[str]:
+    """Yield advice for the far end if nothing answers, for no known cause."""
+    if report.hint:
+        return
+    if report.target and report.sent > report.pending and not answers(report):
         yield f"Nothing answers at {target_name(report)}. To start an echo server there:"
         host = "[::]" if ":" in (report.address or report.target)[0] else "0.0.0.0"
         yield f"  udpulse echo {host}:{report.target[1]}"
