@@ -143,6 +143,22 @@ def test_the_targets_in_most_trouble_come_first() -> None:
     assert drawn(view, height=5)[2] == "and 4 targets in less trouble"
 
 
+@pytest.mark.parametrize(("glyphs", "end"), [(UNICODE, "…"), (ASCII, "~")])
+def test_the_end_of_a_line_that_is_cut_is_marked(glyphs: Glyphs, end: str) -> None:
+    many = ManyTargets(lambda: [report("xx")], 2, lambda _: "some reason " * 9, glyphs)
+    lines = [*drawn(many, 80), *drawn(one(report("rrruuusss"), glyphs), 30)]
+    assert {len(line) for line in lines if line.endswith(end)} == {80, 30}
+
+
+@pytest.mark.parametrize("name", ["日本語の長いサーバー名.example", "server.example"])
+def test_names_of_any_width_are_aligned(name: str) -> None:
+    values = {"loss": None, "rtt": PingReport().rtt, "answered": 0, "sent": 0}
+    targets: Any = [SimpleNamespace(target=(host, 7), **values) for host in (name, "a")]
+    for width in (80, 50):
+        _, *rows = ManyTargets(lambda: targets, 1, lambda _: "").rows(targets, width)
+        assert len({row.cell_len for row in rows}) == 1
+
+
 def test_a_cell_of_several_probes() -> None:
     counts = [0] * len(udpulse.VERDICTS)
     counts[udpulse.VERDICTS.index("answered")] = 9

@@ -1,4 +1,4 @@
-"""The live screens of `udpulse ping`, of lines that are cropped to the terminal's width."""
+"""The live screens of `udpulse ping`, of lines that are cut to the terminal's width."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,11 +34,19 @@ def line(*parts: "str | tuple[str, str] | Text") -> "Text":
     return Text.assemble(*parts, no_wrap=True, overflow="crop")
 
 
-def group(lines: Iterable["Text"]) -> "Group":
-    """Return lines as one thing to draw."""
+def group(lines: Iterable["Text"], width: int, glyphs: Glyphs) -> "Group":
+    """Return lines, cut to a width, as one thing to draw."""
     from rich.console import Group
 
-    return Group(*lines)
+    return Group(*(cut(line, width, glyphs) for line in lines))
+
+
+def cut(text: "Text", width: int, glyphs: Glyphs) -> "Text":
+    """Cut a text that is too long, and mark the end."""
+    if text.cell_len > width:
+        text.truncate(width - 1, overflow="crop")
+        text.append(glyphs.cut)
+    return text
 
 
 @dataclass
@@ -63,13 +71,14 @@ class OneTarget:
             *self.progress(report, width),
         ]
         title = line((target_name(report), "bold"), last_round_trip(columns))
-        return group([title, *self.lines(report, width, max(height - 1 - len(below), 2)), *below])
+        strip = self.lines(report, width, max(height - 1 - len(below), 2))
+        return group([title, *strip, *below], width, self.glyphs)
 
     def final(self, width: int, height: int) -> "Group":
         """Draw the lines that stay on the terminal."""
         report = self.client.report()
         self.strip.add(report.columns(), report.rows_dropped)
-        return group(self.lines(report, width, height))
+        return group(self.lines(report, width, height), width, self.glyphs)
 
     def lines(self, report: PingReport, width: int, height: int) -> list["Text"]:
         """Return the strip, each line after the time of day of its first probe, and its legend."""
@@ -208,11 +217,13 @@ class ManyTargets:
         """Draw the screen."""
         reports = self.reports()
         below = [line((totals(reports), "bold")), *self.progress(reports, width)]
-        return group([*self.table(reports, width, height - len(below)), *below])
+        table = self.table(reports, width, height - len(below))
+        return group([*table, *below], width, self.glyphs)
 
     def final(self, width: int, height: int) -> "Group":
         """Draw the lines that stay on the terminal."""
-        return group(self.table(self.reports(), width, height - 1))
+        table = self.table(self.reports(), width, height - 1)
+        return group(table, width, self.glyphs)
 
     def table(self, reports: Sequence[PingReport], width: int, height: int) -> list["Text"]:
         """Return a header, the lines about the targets in most trouble and one on the rest."""
@@ -227,8 +238,9 @@ class ManyTargets:
     def rows(self, rows: Sequence[PingReport], width: int) -> list["Text"]:
         """Return a header and the lines about targets."""
         wide = width >= WIDE
-        names = [target_name(report) for report in rows]
-        room = max(min(max(map(len, names), default=0), width - (47 if wide else 25)), 8)
+        names = [line(target_name(report)) for report in rows]
+        longest = max((name.cell_len for name in names), default=0)
+        room = max(min(longest, width - (47 if wide else 25)), 8)
         times = ("min", "median", "max") if wide else ("median",)
         header = f"{'':{room}}{'loss':>7}{'answered':>10}" + "".join(f"{t:>8}" for t in times)
         lines = [line((header, "dim"), (" ms" if wide else "", "dim"))]
@@ -236,9 +248,10 @@ class ManyTargets:
             values = [getattr(report.rtt, time) for time in times]
             cells = "".join(f"{'-' if value is None else short(value):>8}" for value in values)
             answered = f"{report.answered}/{report.sent}"
-            text = f"{cropped(name, room):{room}}{loss(report):>7}{answered:>10}{cells}"
-            style = "red" if report.loss == 1 else "yellow" if report.loss else ""
-            lines.append(line((text, style), f"  {printable(self.reason(report))}"))
+            cut(name, room, self.glyphs).pad_right(room - name.cell_len)
+            row = line(name, f"{loss(report):>7}{answered:>10}{cells}")
+            row.stylize("red" if report.loss == 1 else "yellow" if report.loss else "")
+            lines.append(line(row, f"  {printable(self.reason(report))}"))
         return lines
 
     def progress(self, reports: Sequence[PingReport], width: int) -> list["Text"]:
@@ -271,8 +284,3 @@ def trouble(report: PingReport) -> tuple[float, float]:
     if share is None:
         return 1, 0
     return -share, -(report.rtt.max or 0) if share < 1 else 0
-
-
-def cropped(name: str, length: int) -> str:
-    """Return a name that fits."""
-    return name if len(name) <= length else name[: max(length - 1, 0)] + "~"

@@ -37,6 +37,8 @@ class Glyphs:
     marks: str
     done: str
     rest: str
+    #: The end of a line that is cut.
+    cut: str
 
     def mark(self, verdict: str) -> tuple[str, str]:
         """Return the glyph of a probe without an answer in time, and its style."""
@@ -55,8 +57,8 @@ class Glyphs:
         return self.bars[scale.level(cell.mean_ns or 0)], "green"
 
 
-UNICODE = Glyphs("▁▂▃▄▅▆▇█", "\N{MULTIPLICATION SIGN}RUSL·", "━", "─")
-ASCII = Glyphs("_.-:=+*#", "XRUSL'", "#", "-")
+UNICODE = Glyphs("▁▂▃▄▅▆▇█", "\N{MULTIPLICATION SIGN}RUSL·", "━", "─", "…")
+ASCII = Glyphs("_.-:=+*#", "XRUSL'", "#", "-", "~")
 
 
 def glyphs(encoding: str | None) -> Glyphs:
