@@ -1,20 +1,17 @@
 //! The batch socket of Linux: `recvmmsg` and `sendmmsg`, with GRO, GSO and control messages.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::io::{self, ErrorKind};
 use std::mem::take;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl::set_timerslack;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType,
-    SockaddrStorage, bind, getsockopt, recvmmsg, sendmmsg, sendmsg, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
+    getsockopt, setsockopt, socket, sockopt,
 };
 use rustix::net::connect_unspec;
 use socket2::SockRef;
@@ -23,8 +20,9 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
-use crate::net::messages::{Source, add_header, address, show_headers};
-use crate::net::outbox::{Group, Plan};
+use crate::net::messages::{add_header, show_headers};
+use crate::net::mmsg::Messages;
+use crate::net::outbox::Group;
 use crate::net::socket::{insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
 use crate::{Error, Result, Stamp};
@@ -63,6 +61,7 @@ pub struct BatchSocket {
     drops: u32,
     /// Whether an empty datagram of its own came, which only wakes it.
     woken: bool,
+    messages: Messages,
     /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
 }
@@ -94,6 +93,7 @@ impl BatchSocket {
                     alone: 0,
                     drops: 0,
                     woken: false,
+                    messages: Messages::default(),
                     punctual: false,
                 })
             })
@@ -207,35 +207,21 @@ impl BatchSocket {
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, bursts, .. } = batch;
         bursts.clear();
-        // Grow on demand: clearing 16 MiB up front would delay the first answer.
-        memory.resize(memory.len().max(self.depth * SLOT), 0);
-        let mut slots: Vec<[IoSliceMut<'_>; 1]> = memory
-            .chunks_exact_mut(SLOT)
-            .take(self.depth)
-            .map(|slot| [IoSliceMut::new(slot)])
-            .collect();
-        // Allocate per call: `recvmmsg` leaves the received lengths in the headers.
-        let space = cmsg_space!(
-            libc::timespec,
-            libc::in6_pktinfo,
-            libc::c_int,
-            libc::c_int,
-            libc::c_int,
-            u32
-        );
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.depth, Some(space));
-        let received =
-            recvmmsg(self.udp.as_raw_fd(), &mut headers, slots.iter_mut(), patience, None)?;
+        if memory.len() < MAX_BATCH * SLOT {
+            // The system clears this memory when it is used, not now.
+            *memory = vec![0; MAX_BATCH * SLOT];
+        }
+        let slots = memory.chunks_exact_mut(SLOT).take(self.depth);
+        self.messages.receive(&self.udp, slots, patience)?;
         let (now, own) = (now(), reachable(self.local));
-        for (slot, message) in received.enumerate() {
-            let Some(from) = message.address.as_ref().and_then(address) else { continue };
-            let length = message.bytes;
+        for (slot, message) in self.messages.received().enumerate() {
+            let (Some(from), length) = (message.from(), message.length()) else { continue };
             if length == 0 && from == own {
                 self.woken = true;
                 continue;
             }
             let mut burst = Burst { start: slot * SLOT, ..Burst::single(now, None, from, length) };
-            for control in message.cmsgs().into_iter().flatten() {
+            for control in message.controls() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {
                         burst.kernel = Some(arrival(nanoseconds(wall), now, self.opened));
@@ -266,51 +252,11 @@ impl BatchSocket {
         }
     }
 
-    /// Sends the groups of these numbers, which share a key. Returns the number sent.
-    fn send_run(
-        &self,
-        plan: &Plan<'_>,
-        slices: &[IoSlice<'_>],
-        indices: Range<usize>,
-    ) -> nix::Result<usize> {
-        let group = plan.group(indices.start);
-        let segment = u16::try_from(group.segment).ok().filter(|_| group.count > 1);
-        let source = group.from.map(Source::new);
-        let mut controls = Vec::with_capacity(2);
-        let mut space = 0;
-        if let Some(source) = &source {
-            controls.push(source.control());
-            space += source.space();
-        }
-        if let Some(segment) = &segment {
-            controls.push(ControlMessage::UdpGsoSegments(segment));
-            space += cmsg_space!(u16).len();
-        }
-        let fd = self.udp.as_raw_fd();
-        let flags = MsgFlags::MSG_DONTWAIT;
-        if indices.len() == 1 {
-            let to = SockaddrStorage::from(group.to);
-            let slices = &slices[plan.pieces_of(indices.start)];
-            return sendmsg(fd, slices, &controls, flags, Some(&to)).map(|_| 1);
-        }
-        let space = (space > 0).then(|| Vec::with_capacity(space));
-        let mut headers = MultiHeaders::preallocate(indices.len(), space);
-        let messages: Vec<_> =
-            indices.clone().map(|index| &slices[plan.pieces_of(index)]).collect();
-        let to: Vec<_> =
-            indices.map(|index| Some(SockaddrStorage::from(plan.group(index).to))).collect();
-        sendmmsg(fd, &mut headers, &messages, &to, &controls, flags).map(Iterator::count)
-    }
-
     /// Sends one datagram.
     fn send_one(&mut self, group: &Group, datagram: &[u8]) -> io::Result<()> {
-        let source = group.from.map(Source::new);
-        let controls: Vec<_> = source.iter().map(Source::control).collect();
-        let to = SockaddrStorage::from(group.to);
-        let (slices, flags) = ([IoSlice::new(datagram)], MsgFlags::MSG_DONTWAIT);
-        let fd = self.udp.as_raw_fd();
-        let send = || Ok(sendmsg(fd, &slices, &controls, flags, Some(&to)).map(drop)?);
-        match &mut self.errors {
+        let Self { udp, messages, errors, .. } = self;
+        let mut send = || Ok(messages.send_one(udp, group.to, group.from, datagram)?);
+        match errors {
             Some(errors) => insist(errors, send),
             None => send(),
         }
@@ -369,23 +315,16 @@ impl Port for BatchSocket {
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], mut unsent: impl FnMut(Unsent)) {
         let (mut refused, mut blocked) = (false, false);
-        let plan = outbox.plan();
-        let slices: Vec<_> =
-            plan.pieces.iter().map(|piece| IoSlice::new(&memory[piece.clone()])).collect();
-        let mut index = 0;
-        while index < plan.len() {
-            let key = plan.group(index).key();
-            let run = (index..plan.len())
-                .take_while(|&next| plan.group(next).key() == key)
-                .take(MAX_BATCH)
-                .count();
+        let mut left = outbox.groups();
+        while let [group, ..] = left {
+            let run = left.len().min(MAX_BATCH);
             // Nothing may overtake a blocked datagram to its destination.
             let sent = if blocked {
                 Err(Errno::EAGAIN)
             } else {
-                self.send_run(&plan, &slices, index..index + run)
+                self.messages.send(&self.udp, outbox, &left[..run], memory)
             };
-            index += sent.unwrap_or(0);
+            left = &left[sent.unwrap_or(0)..];
             if sent != Ok(run) {
                 // After a part of the run the system does not say why it stopped.
                 self.expect_errors();
@@ -393,11 +332,10 @@ impl Port for BatchSocket {
             match sent {
                 Ok(1..) | Err(Errno::EINTR) => {}
                 Ok(0) | Err(_) => {
-                    // The kernel refuses the first group of the run, or the error belongs to an
-                    // earlier datagram.
+                    // The kernel refuses the first group, or the error belongs to an earlier
+                    // datagram.
                     let mut passed = false;
-                    let group = plan.group(index);
-                    for at in plan.datagrams(index) {
+                    for at in outbox.datagrams_of(group) {
                         let alone = if blocked {
                             Err(ErrorKind::WouldBlock.into())
                         } else {
@@ -415,7 +353,7 @@ impl Port for BatchSocket {
                     // EIO means no checksum offload, so every group fails; a small path MTU fails
                     // only long ones.
                     refused |= passed && sent == Err(Errno::EIO);
-                    index += 1;
+                    left = &left[1..];
                 }
             }
         }

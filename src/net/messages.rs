@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
-use nix::cmsg_space;
 use nix::libc;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, SockaddrLike, SockaddrStorage, setsockopt,
@@ -96,14 +95,6 @@ impl Source {
         match self {
             Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
             Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
-        }
-    }
-
-    /// Returns the size of the control message.
-    pub(super) fn space(&self) -> usize {
-        match self {
-            Self::V4(_) => cmsg_space!(libc::in_pktinfo).len(),
-            Self::V6(_) => cmsg_space!(libc::in6_pktinfo).len(),
         }
     }
 }

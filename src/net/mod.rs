@@ -20,6 +20,8 @@ mod errors;
 mod kernel_time;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod messages;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+mod mmsg;
 mod notifier;
 mod outbox;
 mod port;

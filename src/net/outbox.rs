@@ -1,7 +1,9 @@
 //! Datagrams to send, grouped so that the kernel takes many in one piece (GSO).
 
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use crate::Local;
@@ -21,20 +23,25 @@ const SLOTS: usize = 512;
 /// shorter). Datagrams to one destination keep their order.
 #[derive(Debug)]
 pub struct Outbox {
+    /// In the order of sending.
     groups: Vec<Group>,
     pieces: Vec<Piece>,
-    slots: Box<[Option<u32>]>,
+    slots: Box<[Option<Index>]>,
     /// The group that the last datagram joined.
-    latest: Option<u32>,
+    latest: Option<Index>,
     grouping: bool,
 }
+
+/// The index of a group or piece, plus one, so that an optional one takes no more room.
+type Index = NonZeroU32;
 
 /// Adjacent bytes of a group.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    group: u32,
     start: usize,
     length: usize,
+    /// The next piece of the group.
+    next: Option<Index>,
 }
 
 /// Datagrams that one call can send in one piece.
@@ -48,19 +55,12 @@ pub(super) struct Group {
     bytes: usize,
     /// The last datagram was shorter: nothing may follow it.
     closed: bool,
-    last_piece: usize,
-    pieces: usize,
-    /// The previous group with the same destination.
-    previous: Option<u32>,
-    slot: Option<usize>,
+    first: Option<Index>,
+    last: Option<Index>,
+    slot: Option<u16>,
 }
 
 impl Group {
-    /// Returns the properties that all groups of one call must share: segment length and source.
-    pub(super) fn key(&self) -> (usize, Option<Local>) {
-        (if self.count > 1 { self.segment } else { 0 }, self.from)
-    }
-
     fn takes(&self, length: usize) -> bool {
         // GSO cannot carry empty segments.
         !self.closed
@@ -93,27 +93,32 @@ impl Outbox {
     pub fn push(&mut self, to: SocketAddr, from: Option<Local>, at: Range<usize>) {
         let length = at.len();
         let index = match self.latest {
+            _ if !self.grouping => self.open(to, from, length, None),
             // Usually datagrams to one destination come in a row.
             Some(index) if self.can_join(index, to, from, length) => index,
             _ => match self.find(to, from) {
-                (_, Some(index)) if self.can_join(index, to, from, length) => index,
-                (slot, previous) => self.open(to, from, length, slot, previous),
+                (_, Some(index)) if self.group(index).takes(length) => index,
+                (slot, _) => self.open(to, from, length, slot),
             },
         };
         self.latest = Some(index);
-        let group = &mut self.groups[index as usize];
+        let pieces = &mut self.pieces;
+        let group = &mut self.groups[place(index)];
         group.count += 1;
         group.bytes += length;
         group.closed = length < group.segment;
-        match self.pieces.get_mut(group.last_piece) {
-            Some(last) if group.pieces > 0 && last.start + last.length == at.start => {
+        if let Some(last) = group.last {
+            let last = &mut pieces[place(last)];
+            if last.start + last.length == at.start {
                 last.length += length;
+                return;
             }
-            _ => {
-                group.last_piece = self.pieces.len();
-                group.pieces += 1;
-                self.pieces.push(Piece { group: index, start: at.start, length });
-            }
+        }
+        let next = following(pieces.len());
+        pieces.push(Piece { start: at.start, length, next: None });
+        match group.last.replace(next) {
+            Some(last) => pieces[place(last)].next = Some(next),
+            None => group.first = Some(next),
         }
     }
 
@@ -131,8 +136,8 @@ impl Outbox {
         mut transmit: impl FnMut(SocketAddr, &[u8]) -> io::Result<()>,
         mut unsent: impl FnMut(Unsent),
     ) {
-        let (plan, mut blocked) = (self.plan(), false);
-        for (to, from, at) in plan.each() {
+        let mut blocked = false;
+        for (to, from, at) in self.each() {
             let sent = if blocked {
                 Err(ErrorKind::WouldBlock.into())
             } else {
@@ -148,8 +153,7 @@ impl Outbox {
 
     /// Reports each datagram as blocked and empties the outbox.
     pub fn drain(&mut self, mut unsent: impl FnMut(Unsent)) {
-        let plan = self.plan();
-        for (to, from, at) in plan.each() {
+        for (to, from, at) in self.each() {
             unsent(Unsent { to, from, at, error: None });
         }
         self.clear();
@@ -158,7 +162,7 @@ impl Outbox {
     /// Removes all datagrams.
     pub fn clear(&mut self) {
         for slot in self.groups.iter().filter_map(|group| group.slot) {
-            self.slots[slot] = None;
+            self.slots[usize::from(slot)] = None;
         }
         self.latest = None;
         self.groups.clear();
@@ -174,41 +178,45 @@ impl Outbox {
         self.grouping = false;
     }
 
-    /// Returns an order of sending that keeps groups with equal keys together, and each group's
-    /// pieces.
-    pub(super) fn plan(&self) -> Plan<'_> {
-        // A group waits for an earlier one to its destination unless one call can send both.
-        let mut rounds = vec![0_u32; self.groups.len()];
-        for (i, group) in self.groups.iter().enumerate() {
-            if let Some(previous) = group.previous {
-                let former = &self.groups[previous as usize];
-                rounds[i] = rounds[previous as usize] + u32::from(former.key() != group.key());
-            }
-        }
-        let mut order: Vec<usize> = (0..self.groups.len()).collect();
-        order.sort_by_key(|&i| (rounds[i], self.groups[i].key()));
-        let mut ends = Vec::with_capacity(self.groups.len());
-        let mut end = 0;
-        for group in &self.groups {
-            ends.push(end);
-            end += group.pieces;
-        }
-        let mut pieces = vec![0..0; end];
-        for piece in &self.pieces {
-            let next = &mut ends[piece.group as usize];
-            pieces[*next] = piece.start..piece.start + piece.length;
-            *next += 1;
-        }
-        Plan { groups: &self.groups, order, pieces, ends }
+    /// Returns the groups in the order of sending.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
-    fn can_join(&self, index: u32, to: SocketAddr, from: Option<Local>, length: usize) -> bool {
-        let group = &self.groups[index as usize];
-        self.grouping && group.takes(length) && group.to == to && group.from == from
+    /// Returns the range in memory of each piece of a group.
+    pub(super) fn pieces_of(&self, group: &Group) -> impl Iterator<Item = Range<usize>> {
+        let piece = |index: Option<Index>| index.map(|index| self.pieces[place(index)]);
+        iter::successors(piece(group.first), move |before| piece(before.next))
+            .map(|Piece { start, length, .. }| start..start + length)
+    }
+
+    /// Returns the range in memory of each datagram of a group.
+    pub(super) fn datagrams_of(&self, group: &Group) -> impl Iterator<Item = Range<usize>> {
+        let segment = group.segment.max(1);
+        self.pieces_of(group).flat_map(move |Range { start, end }| {
+            let count = (end - start).div_ceil(segment).max(1);
+            (0..count).map(move |i| start + i * segment..(start + (i + 1) * segment).min(end))
+        })
+    }
+
+    /// Returns each datagram: its destination, its source and its range in memory.
+    fn each(&self) -> impl Iterator<Item = (SocketAddr, Option<Local>, Range<usize>)> {
+        self.groups()
+            .iter()
+            .flat_map(|group| self.datagrams_of(group).map(|at| (group.to, group.from, at)))
+    }
+
+    fn group(&self, index: Index) -> &Group {
+        &self.groups[place(index)]
+    }
+
+    fn can_join(&self, index: Index, to: SocketAddr, from: Option<Local>, length: usize) -> bool {
+        let group = self.group(index);
+        group.takes(length) && group.to == to && group.from == from
     }
 
     /// Returns the slot of a destination and its latest group.
-    fn find(&self, to: SocketAddr, from: Option<Local>) -> (Option<usize>, Option<u32>) {
+    fn find(&self, to: SocketAddr, from: Option<Local>) -> (Option<u16>, Option<Index>) {
         let low = match to.ip() {
             IpAddr::V4(ip) => u32::from(ip),
             IpAddr::V6(ip) => {
@@ -216,15 +224,15 @@ impl Outbox {
                 u32::from(high) << 16 | u32::from(low)
             }
         };
-        let hash =
-            (low ^ u32::from(to.port()) << 16 ^ u32::from(to.port())).wrapping_mul(0x9E37_79B1);
-        let home = (hash >> 16) as usize;
+        let port = u32::from(to.port());
+        let home = (low ^ port << 16 ^ port).wrapping_mul(0x9E37_79B1) >> 16;
         for probe in 0..SLOTS {
-            let slot = (home + probe) % SLOTS;
-            match self.slots[slot] {
+            #[expect(clippy::cast_possible_truncation, reason = "there are few slots")]
+            let slot = ((home as usize + probe) % SLOTS) as u16;
+            match self.slots[usize::from(slot)] {
                 None => return (Some(slot), None),
                 Some(index) => {
-                    let group = &self.groups[index as usize];
+                    let group = self.group(index);
                     if group.to == to && group.from == from {
                         return (Some(slot), Some(index));
                     }
@@ -239,11 +247,9 @@ impl Outbox {
         to: SocketAddr,
         from: Option<Local>,
         segment: usize,
-        slot: Option<usize>,
-        previous: Option<u32>,
-    ) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "an outbox holds a few thousand")]
-        let index = self.groups.len() as u32;
+        slot: Option<u16>,
+    ) -> Index {
+        let index = following(self.groups.len());
         self.groups.push(Group {
             to,
             from,
@@ -251,63 +257,25 @@ impl Outbox {
             count: 0,
             bytes: 0,
             closed: false,
-            last_piece: 0,
-            pieces: 0,
-            previous,
+            first: None,
+            last: None,
             slot,
         });
         if let Some(slot) = slot {
-            self.slots[slot] = Some(index);
+            self.slots[usize::from(slot)] = Some(index);
         }
         index
     }
 }
 
-/// The order in which to send an outbox.
-#[derive(Debug)]
-pub(super) struct Plan<'a> {
-    groups: &'a [Group],
-    order: Vec<usize>,
-    /// The pieces of all groups, one group after the other, in the order of opening.
-    pub(super) pieces: Vec<Range<usize>>,
-    /// The end of each group's pieces.
-    ends: Vec<usize>,
+/// Returns the index of the next entry of a list with `length` entries.
+fn following(length: usize) -> Index {
+    #[expect(clippy::cast_possible_truncation, reason = "an outbox holds a few thousand")]
+    Index::MIN.saturating_add(length as u32)
 }
 
-impl Plan<'_> {
-    /// Returns the number of groups.
-    pub(super) fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Returns the group that is sent as number `index`.
-    pub(super) fn group(&self, index: usize) -> &Group {
-        &self.groups[self.order[index]]
-    }
-
-    /// Returns the range in `pieces` of the group that is sent as number `index`.
-    pub(super) fn pieces_of(&self, index: usize) -> Range<usize> {
-        let group = self.order[index];
-        self.ends[group] - self.groups[group].pieces..self.ends[group]
-    }
-
-    /// Returns each datagram: its destination, its source and its range in memory.
-    pub(super) fn each(&self) -> impl Iterator<Item = (SocketAddr, Option<Local>, Range<usize>)> {
-        (0..self.len()).flat_map(move |index| {
-            let Group { to, from, .. } = *self.group(index);
-            self.datagrams(index).map(move |at| (to, from, at))
-        })
-    }
-
-    /// Returns the range in memory of each datagram of the group that is sent as number `index`.
-    pub(super) fn datagrams(&self, index: usize) -> impl Iterator<Item = Range<usize>> {
-        let segment = self.group(index).segment.max(1);
-        self.pieces[self.pieces_of(index)].iter().flat_map(move |piece| {
-            let count = piece.len().div_ceil(segment).max(1);
-            let (start, end) = (piece.start, piece.end);
-            (0..count).map(move |i| start + i * segment..(start + (i + 1) * segment).min(end))
-        })
-    }
+fn place(index: Index) -> usize {
+    index.get() as usize - 1
 }
 
 #[cfg(test)]
@@ -321,11 +289,11 @@ mod tests {
 
     /// Returns the destination and the datagrams of each group, in the order of sending.
     fn sent(outbox: &Outbox) -> Vec<(u16, Vec<[usize; 2]>)> {
-        let plan = outbox.plan();
-        (0..plan.len())
-            .map(|index| {
-                let datagrams = plan.datagrams(index).map(|at| [at.start, at.end]).collect();
-                (plan.group(index).to.port(), datagrams)
+        let groups = outbox.groups().iter();
+        groups
+            .map(|group| {
+                let datagrams = outbox.datagrams_of(group).map(|at| [at.start, at.end]).collect();
+                (group.to.port(), datagrams)
             })
             .collect()
     }
@@ -379,16 +347,14 @@ mod tests {
                 start += length;
             }
             let mut got = vec![Vec::new(); 9];
-            let plan = outbox.plan();
-            for index in 0..plan.len() {
-                let group = plan.group(index);
-                let lengths: Vec<_> = plan.datagrams(index).map(|at| at.len()).collect();
+            for group in outbox.groups() {
+                let lengths: Vec<_> = outbox.datagrams_of(group).map(|at| at.len()).collect();
                 prop_assert_eq!(lengths.len(), group.count);
                 prop_assert!(lengths.len() <= MAX_SEGMENTS);
                 let (last, rest) = lengths.split_last().unwrap();
                 prop_assert!(rest.iter().all(|length| *length == group.segment && *length > 0));
                 prop_assert!(*last <= group.segment);
-                got[usize::from(group.to.port())].extend(plan.datagrams(index));
+                got[usize::from(group.to.port())].extend(outbox.datagrams_of(group));
             }
             prop_assert_eq!(got, expected);
         }
