@@ -329,7 +329,7 @@ def test_values_compare_show_themselves_and_match() -> None:
                 pytest.fail(f"{fate!r} does not match")
 
 
-LOSS = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern"
+LOSS = "a probability from 0 to 1, 'lab', a GilbertElliott, a TimedGilbertElliott or a LossPattern"
 
 LINK = udpulse.impair.Link()
 
@@ -407,8 +407,8 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "host": "an address or a name",
         "port": "0 to 65535",
         "loss": LOSS,
-        "delay": "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential "
-        "or a Pareto",
+        "delay": "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential, "
+        "a Pareto or a Quantiles",
         "uplink": "a Link",
         "downlink": "a Link",
         "seed": "0 to 2**64 - 1",

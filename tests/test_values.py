@@ -82,6 +82,9 @@ VALUES: list[Any] = [
     LINK.delay,
     LINK.reordering,
     impair.LossPattern([1, 0, True]),
+    impair.GilbertElliott.timed(good=1, bad=0.125, bad_delay=0.1),
+    impair.Quantiles([0.01, 0.02], correlation=0.5, spacing=0.1),
+    impair.TraceRate([1, 1, 2]),
     impair.Uniform(0.1, 0.2),
     impair.Exponential(0.1),
     impair.Pareto(0.1, 3),
@@ -450,7 +453,7 @@ class TestDistributions:
 NO_MODELS: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     (Link, (), {"loss": True}, TypeError, "loss must be a probability .*, not True"),
     (Link, (), {"loss": []}, TypeError, r"loss must be a probability .*, not \[\]"),
-    (Link, (), {"rate": 1e6}, TypeError, "rate must be a RateLimit, not 1000000.0"),
+    (Link, (), {"rate": 1e6}, TypeError, "rate must be a RateLimit or a TraceRate, not 1000000.0"),
     (Link, (), {"delay": True}, TypeError, "delay must be a number of seconds .*, not True"),
     (Link, (), {"jitter": 0.1}, TypeError, r"Link has no jitter: delay=Normal\(mean, deviation\)"),
     (Link, (), {"los": 0.1}, TypeError, "Link has no los: it has loss, max_burst, "),

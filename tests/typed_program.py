@@ -21,6 +21,7 @@ def models() -> Iterable[impair.Link]:
         0.1,
         "lab",
         impair.GilbertElliott(0.1, 0.5, bad_loss=0.9, good_loss=0.01),
+        impair.GilbertElliott.timed(good=1.0, bad=0.1, bad_loss=0.9, bad_delay=0.01),
         impair.LossPattern([True, False]),
     ]
     delays: list[impair.Delay] = [
@@ -29,6 +30,7 @@ def models() -> Iterable[impair.Link]:
         impair.Normal(0.001, 0.0001),
         impair.Exponential(0.001),
         impair.Pareto(0.001, 3.0),
+        impair.Quantiles([0.001, 0.002], correlation=0.5, spacing=0.01),
     ]
     for loss in losses:
         yield impair.Link(loss=loss, duplication=0.1, corruption=0.1)
@@ -39,16 +41,27 @@ def models() -> Iterable[impair.Link]:
             rate=impair.RateLimit(10_000_000, queue=65_536),
             reordering=impair.Reordering(0.1, 0.001),
         )
+    trace: impair.Rate = impair.TraceRate([1, 2], quantum=1500, queue=9000)
+    yield impair.Link(rate=trace)
+    yield impair.presets.CABLE.uplink
+    yield impair.presets.CABLE.links["downlink"]
 
 
 def show_parameters(link: impair.Link) -> None:
     """Parameters of a link."""
     show(link.duplication, link.corruption, link.keep_order, link.to_dict())
-    if link.rate is not None and link.reordering is not None:
-        show(link.rate.bits_per_second, link.rate.queue, link.reordering.p, link.reordering.delay)
+    if link.reordering is not None:
+        show(link.reordering.p, link.reordering.delay)
+    match link.rate:
+        case impair.RateLimit(bits_per_second=bits_per_second, queue=queue):
+            show(bits_per_second, queue)
+        case impair.TraceRate(opportunities=opportunities):
+            assert_type(opportunities, tuple[int, ...])
     match link.loss:
         case impair.GilbertElliott(p=p, r=r, bad_loss=bad_loss, good_loss=good_loss):
             show(p, r, bad_loss, good_loss)
+        case impair.TimedGilbertElliott(good=good, bad=bad):
+            show(good, bad)
         case impair.LossPattern(lost=lost):
             assert_type(lost, tuple[bool, ...])
         case loss:

@@ -53,6 +53,7 @@ __all__ = [
     "PingSweep",
     "Probe",
     "Progress",
+    "Quantiles",
     "RateLimit",
     "Recovered",
     "Reordering",
@@ -64,7 +65,9 @@ __all__ = [
     "Stopped",
     "Suspect",
     "Table",
+    "TimedGilbertElliott",
     "TooOften",
+    "TraceRate",
     "Unheard",
     "Uniform",
     "Up",
@@ -849,6 +852,75 @@ class GilbertElliott:
     def good_loss(self) -> float:
         """The probability of loss in the good state."""
 
+    @staticmethod
+    def timed(
+        *,
+        good: float,
+        bad: float,
+        bad_loss: float = 1.0,
+        good_loss: float = 0.0,
+        bad_delay: float = 0.0,
+    ) -> TimedGilbertElliott:
+        """Returns the model in time instead of packets: a TimedGilbertElliott of these arguments. It is
+        the same link at every packet rate.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class TimedGilbertElliott:
+    """Loss in bursts whose length is a time: the Gilbert-Elliott model with states that last for
+    exponentially distributed times.
+
+    good: the mean duration of the good state, in seconds above 0 and below 9.2e9.
+    bad: that of the bad state.
+    bad_loss: the probability of loss in the bad state, 0 to 1.
+    good_loss: the probability of loss in the good state, 0 to 1.
+    bad_delay: the additional delay in the bad state, in seconds from 0 to 3600.
+
+    The parameters of a GilbertElliott hold for one packet rate; these are the same link at every
+    rate. Packets d seconds apart find p = share (1 - x) and r = (1 - share) (1 - x), with
+    share = bad / (good + bad) and x = exp(-(1 / good + 1 / bad) d). The time of a packet is that
+    at which it comes to the path. Each client starts in the good state.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    __match_args__: Final = ("good", "bad", "bad_loss", "good_loss", "bad_delay")
+
+    def __new__(
+        cls,
+        *,
+        good: float,
+        bad: float,
+        bad_loss: float = 1.0,
+        good_loss: float = 0.0,
+        bad_delay: float = 0.0,
+    ) -> Self: ...
+    @property
+    def good(self) -> float:
+        """The mean duration of the good state, in seconds."""
+
+    @property
+    def bad(self) -> float:
+        """The mean duration of the bad state, in seconds."""
+
+    @property
+    def bad_loss(self) -> float:
+        """The probability of loss in the bad state."""
+
+    @property
+    def good_loss(self) -> float:
+        """The probability of loss in the good state."""
+
+    @property
+    def bad_delay(self) -> float:
+        """The additional delay in the bad state, in seconds."""
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
 
@@ -998,6 +1070,93 @@ class Reordering:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
+class Quantiles:
+    """Delays from a table of quantiles, such as those that were measured; neighbours may be
+    correlated.
+
+    table: 1 to 4096 delays in rising order, in seconds from 0 to 3600: the quantiles at equally
+        spaced probabilities from 0 (the minimum) to 1 (the maximum), interpolated linearly.
+    correlation: the rank correlation (Spearman's), 0 to 1, of consecutive packets that are not
+        lost; with `spacing`, of packets that are that far apart.
+    spacing: seconds above 0, or None. With it the correlation decays exponentially with the time
+        between packets, and so is the same link at every packet rate.
+
+    Ranks follow a first-order autoregressive Gaussian process (a copula): unlike netem's
+    correlation, it leaves the distribution as it is.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    __match_args__: Final = ("table", "correlation", "spacing")
+
+    def __new__(
+        cls, table: Iterable[float], *, correlation: float = 0.0, spacing: float | None = None
+    ) -> Self: ...
+    @property
+    def table(self) -> tuple[float, ...]:
+        """The quantiles, a tuple of seconds."""
+
+    @property
+    def correlation(self) -> float:
+        """The rank correlation of packets."""
+
+    @property
+    def spacing(self) -> float | None:
+        """The time between packets with this correlation, in seconds; None for consecutive ones."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class TraceRate:
+    """A rate that follows a recorded trace, in the format of mahimahi, with a bounded queue: a
+    packet that finds no room in the queue is lost.
+
+    opportunities: 1 to 4,194,304 whole numbers in rising order: the milliseconds, since the
+        client's first packet, at which the link can deliver. The same number again is one more
+        opportunity. Or the path of a file with one number a line.
+    quantum: the bytes that an opportunity carries, 1 to 2**32 - 1: parts of packets or several
+        packets. A packet counts as its payload and 28 bytes of IPv4 and UDP headers. What finds
+        no packet is lost.
+    queue: the capacity of the queue in bytes, 0 to 2**32 - 1, as that of a RateLimit.
+
+    After its last opportunity the trace begins again. A trace of 1 is 12 Mbit/s.
+
+    Raises ValueError if an argument is out of range or a line is not a number; OSError if the
+    file cannot be read.
+    """
+
+    __match_args__: Final = ("opportunities", "quantum", "queue")
+
+    def __new__(
+        cls,
+        opportunities: Iterable[int] | str | PathLike[str],
+        *,
+        quantum: int = 1500,
+        queue: int = 65536,
+    ) -> Self: ...
+    @property
+    def opportunities(self) -> tuple[int, ...]:
+        """The opportunities, a tuple of milliseconds."""
+
+    @property
+    def quantum(self) -> int:
+        """The bytes that an opportunity carries."""
+
+    @property
+    def queue(self) -> int:
+        """The capacity of the queue, in bytes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class RateLimit:
     """A rate limit with a bounded queue: a packet that finds no room in the queue is lost.
 
@@ -1026,8 +1185,9 @@ class RateLimit:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
-_Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | LossPattern
-_Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
+_Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | TimedGilbertElliott | LossPattern
+_Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto | Quantiles
+_Rate: TypeAlias = RateLimit | TraceRate
 
 @final
 class Link:
@@ -1035,7 +1195,7 @@ class Link:
     packet by packet, and rate and order are decided when a packet enters the link.
 
     loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
-        4, 36.36 %); a GilbertElliott; or a LossPattern.
+        4, 36.36 %); a GilbertElliott; a TimedGilbertElliott; or a LossPattern.
     max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
     duplication: the probability that a packet arrives twice; the impairments below apply to
         each copy independently.
@@ -1043,8 +1203,8 @@ class Link:
         stays unchanged.
     mtu: the longest packet that passes, 28 to 2**32 - 1 bytes with 28 of IPv4 and UDP headers; a
         longer one is lost. None for no limit.
-    rate: a RateLimit, or None.
-    delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
+    rate: a RateLimit, a TraceRate, or None.
+    delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential, Pareto or Quantiles.
     keep_order: whether a packet waits for earlier ones even if its own delay is over.
     reordering: a Reordering, which applies regardless of keep_order, or None.
 
@@ -1073,7 +1233,7 @@ class Link:
         duplication: float = 0.0,
         corruption: float = 0.0,
         mtu: int | None = None,
-        rate: RateLimit | None = None,
+        rate: _Rate | None = None,
         delay: _Delay = 0.0,
         keep_order: bool = False,
         reordering: Reordering | None = None,
@@ -1099,7 +1259,7 @@ class Link:
         """The probability that a bit of the payload is flipped."""
 
     @property
-    def rate(self) -> RateLimit | None:
+    def rate(self) -> _Rate | None:
         """The rate limit; None for no limit."""
 
     @property

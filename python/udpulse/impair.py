@@ -1,7 +1,8 @@
-"""Impairments: a `Link` and its models of loss, delay, rate and reordering."""
+"""Impairments: a `Link` and its models of loss, delay, rate and reordering; `presets` of paths."""
 
 from typing import Literal, TypeAlias
 
+from udpulse import presets
 from udpulse._core import (
     Exponential,
     GilbertElliott,
@@ -10,13 +11,17 @@ from udpulse._core import (
     LossPattern,
     Normal,
     Pareto,
+    Quantiles,
     RateLimit,
     Reordering,
+    TimedGilbertElliott,
+    TraceRate,
     Uniform,
 )
 
-Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | LossPattern
-Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto
+Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | TimedGilbertElliott | LossPattern
+Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto | Quantiles
+Rate: TypeAlias = RateLimit | TraceRate
 
 __all__ = [
     "Delay",
@@ -28,7 +33,12 @@ __all__ = [
     "LossPattern",
     "Normal",
     "Pareto",
+    "Quantiles",
+    "Rate",
     "RateLimit",
     "Reordering",
+    "TimedGilbertElliott",
+    "TraceRate",
     "Uniform",
+    "presets",
 ]

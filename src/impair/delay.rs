@@ -2,10 +2,11 @@
 
 use std::f64::consts::TAU;
 
+use crate::impair::{DelayState, Quantiles};
 use crate::{Error, NS_PER_SECOND, Random, Result};
 
 /// The longest delay, one hour; longer draws are cut to it.
-const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;
+pub(super) const MAX_DELAY_NS: i64 = 3600 * NS_PER_SECOND;
 
 /// A distribution of delays. Times are nanoseconds; negative draws become 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +24,8 @@ pub enum Delay {
     Exponential(f64),
     /// Pareto type I, with a scale (the minimum) and a shape (the exponent of its tail).
     Pareto(f64, f64),
+    /// From a table.
+    Quantiles(Quantiles),
 }
 
 impl Delay {
@@ -32,7 +35,7 @@ impl Delay {
     /// [`Error::Argument`] names the invalid one.
     pub fn checked(self) -> Result<Self> {
         let parameters: &[(&'static str, f64)] = match &self {
-            Self::None => &[],
+            Self::None | Self::Quantiles(_) => &[],
             Self::Fixed(delay) => &[("delay", *delay)],
             Self::Uniform(low, high) => {
                 if high < low {
@@ -60,27 +63,30 @@ impl Delay {
         }
     }
 
-    /// Draws the next packet's delay.
+    /// Draws the delay of the next packet, which comes at `at_ns`.
     ///
     /// Uses libm, since the math libraries of systems differ in the last bit.
-    pub(super) fn draw_ns(&self, random: &mut Random) -> i64 {
+    pub(super) fn draw_ns(&self, state: &mut DelayState, at_ns: i64, random: &mut Random) -> i64 {
         // 1 - unit is never 0.
         let ns = match self {
             Self::None => return 0,
             Self::Fixed(delay) => *delay,
             Self::Uniform(low, high) => low + (high - low) * random.unit(),
-            Self::Normal(mean, deviation) => {
-                // Box and Muller 1958.
-                let radius = libm::sqrt(-2.0 * libm::log(1.0 - random.unit()));
-                mean + deviation * radius * libm::cos(TAU * random.unit())
-            }
+            Self::Normal(mean, deviation) => mean + deviation * gaussian(random),
             Self::Exponential(mean) => -mean * libm::log(1.0 - random.unit()),
             Self::Pareto(scale, shape) => scale * libm::pow(1.0 - random.unit(), -1.0 / shape),
+            Self::Quantiles(quantiles) => quantiles.draw_ns(state, at_ns, random),
         };
         #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
         let ns = ns as i64;
         ns.clamp(0, MAX_DELAY_NS)
     }
+}
+
+/// Draws a standard normal number (Box and Muller 1958).
+pub(super) fn gaussian(random: &mut Random) -> f64 {
+    let radius = libm::sqrt(-2.0 * libm::log(1.0 - random.unit()));
+    radius * libm::cos(TAU * random.unit())
 }
 
 #[cfg(test)]
@@ -93,7 +99,7 @@ mod tests {
     fn draws(delay: Delay) -> Vec<f64> {
         let (delay, mut random) = (delay.checked().unwrap(), Random::new(Some(21)));
         #[expect(clippy::cast_precision_loss, reason = "an hour fits")]
-        (0..N).map(|_| delay.draw_ns(&mut random) as f64).collect()
+        (0..N).map(|_| delay.draw_ns(&mut DelayState::default(), 0, &mut random) as f64).collect()
     }
 
     /// Asserts that the share of draws up to each value is that of the distribution function.
@@ -138,7 +144,8 @@ mod tests {
     #[test]
     fn draws_never_change() {
         let models = [Delay::Normal(1e9, 1e8), Delay::Exponential(1e9), Delay::Pareto(1e9, 3.0)];
-        let drawn = models.map(|model| model.draw_ns(&mut Random::new(Some(7))));
+        let drawn = models
+            .map(|model| model.draw_ns(&mut DelayState::default(), 0, &mut Random::new(Some(7))));
         assert_eq!(drawn, [1_015_864_398, 56_951_838, 1_019_165_286]);
     }
 

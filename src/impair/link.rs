@@ -2,7 +2,8 @@
 
 use crate::Random;
 use crate::impair::rate::HEADERS;
-use crate::impair::{Corruption, Delay, Loss, LossState, Rate, Reordering};
+use crate::impair::trace_rate::TraceState;
+use crate::impair::{Corruption, Delay, DelayState, Loss, LossState, Rate, Reordering, TraceRate};
 
 /// The impairments of one direction, in the order in which they apply; by default none.
 ///
@@ -23,6 +24,8 @@ pub struct Link {
     pub mtu: Option<u32>,
     /// The rate limit.
     pub rate: Option<Rate>,
+    /// A recorded rate.
+    pub trace: Option<TraceRate>,
     /// The delay.
     pub delay: Delay,
     /// Whether a packet waits for earlier ones even if its own delay is over.
@@ -37,6 +40,8 @@ pub struct LinkState {
     loss: LossState,
     /// The number of losses in a row.
     burst: u32,
+    delay: DelayState,
+    trace: TraceState,
     /// When the rate limit has sent everything that it accepted.
     busy_until_ns: i64,
     /// When the last packet in order arrives.
@@ -45,7 +50,14 @@ pub struct LinkState {
 
 impl Default for LinkState {
     fn default() -> Self {
-        Self { loss: LossState::default(), burst: 0, busy_until_ns: i64::MIN, last_ns: i64::MIN }
+        Self {
+            loss: LossState::default(),
+            burst: 0,
+            delay: DelayState::default(),
+            trace: TraceState::default(),
+            busy_until_ns: i64::MIN,
+            last_ns: i64::MIN,
+        }
     }
 }
 
@@ -129,12 +141,19 @@ pub struct Passage {
 }
 
 impl Link {
-    /// Draws the random decisions for a packet of `length` bytes.
+    /// Draws the random decisions for a packet of `length` bytes that comes to the path at `at_ns`.
     ///
-    /// They depend on earlier packets, but not on when any of them enters the link.
-    pub fn draw(&self, state: &mut LinkState, length: usize, random: &mut Random) -> LinkDraw {
+    /// They depend on earlier packets, and only those of models in time on when they came; on when
+    /// any of them enters the link they never depend.
+    pub fn draw(
+        &self,
+        state: &mut LinkState,
+        at_ns: i64,
+        length: usize,
+        random: &mut Random,
+    ) -> LinkDraw {
         let mut drawn = LinkDraw::default();
-        if self.loss.loses(&mut state.loss, random)
+        if self.loss.loses(&mut state.loss, at_ns, random)
             && self.max_burst.is_none_or(|most| state.burst < most)
         {
             state.burst = state.burst.saturating_add(1);
@@ -146,10 +165,11 @@ impl Link {
         if twice {
             drawn.flags.add(Flags::DUPLICATED);
         }
+        let bad_ns = self.loss.delay_ns(&state.loss);
         for copy in &mut drawn.copies[..=usize::from(twice)] {
             *copy = Some(CopyPlan {
                 flipped: self.corruption.bit(length, random),
-                delay_ns: self.delay.draw_ns(random),
+                delay_ns: bad_ns + self.delay.draw_ns(&mut state.delay, at_ns, random),
                 held_ns: self.reordering.holds(random),
             });
         }
@@ -173,6 +193,10 @@ impl Link {
         let sent_ns = match &self.rate {
             None => Some(at_ns),
             Some(rate) => rate.leaves(&mut state.busy_until_ns, at_ns, length),
+        };
+        let sent_ns = match &self.trace {
+            None => sent_ns,
+            Some(trace) => sent_ns.and_then(|ns| trace.leaves(&mut state.trace, ns, length)),
         };
         let Some(sent_ns) = sent_ns else {
             flags.add(Flags::QUEUE_FULL);
@@ -204,6 +228,12 @@ impl Link {
         if self.loss != old.loss {
             state.loss = LossState::default();
         }
+        if self.delay != old.delay {
+            state.delay = DelayState::default();
+        }
+        if self.trace != old.trace {
+            state.trace = TraceState::default();
+        }
         let Some(rate) = old.rate.as_ref().filter(|_| self.rate != old.rate) else { return };
         let (mut former_ns, mut sent_ns) = (now_ns, now_ns);
         state.last_ns = last_ns;
@@ -229,7 +259,11 @@ impl Link {
     /// Returns whether a packet may leave later than it enters.
     #[must_use]
     pub fn takes_time(&self) -> bool {
-        self.rate.is_some() || self.delay != Delay::None || self.reordering != Reordering::default()
+        self.rate.is_some()
+            || self.trace.is_some()
+            || self.delay != Delay::None
+            || self.loss.delays()
+            || self.reordering != Reordering::default()
     }
 
     /// Returns whether departure times depend on earlier packets.
@@ -251,7 +285,7 @@ mod tests {
     fn arrivals(link: Link) -> Vec<(Vec<i64>, Flags)> {
         let (mut state, mut random) = (LinkState::default(), Random::new(Some(5)));
         let mut pass = |at_ns| {
-            let LinkDraw { copies, mut flags } = link.draw(&mut state, 100, &mut random);
+            let LinkDraw { copies, mut flags } = link.draw(&mut state, at_ns, 100, &mut random);
             let copies = copies.iter().flatten();
             let carry = |copy| link.carry(&mut state, at_ns, 100, copy, &mut flags);
             let out = copies.filter_map(carry).map(|passage| passage.out_ns).collect();

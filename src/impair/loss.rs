@@ -1,6 +1,7 @@
 //! Models of packet loss.
 
-use crate::impair::{GilbertElliott, Pattern};
+use crate::impair::timed::TimedState;
+use crate::impair::{GilbertElliott, Pattern, TimedGilbertElliott};
 use crate::{Random, Result, probability};
 
 /// A model of packet loss.
@@ -12,6 +13,8 @@ pub enum Loss {
     Lab,
     /// In bursts.
     GilbertElliott(GilbertElliott),
+    /// In bursts that depend on time.
+    Timed(TimedGilbertElliott),
     /// From a list.
     Pattern(Pattern),
     /// No packet.
@@ -26,6 +29,7 @@ pub struct LossState {
     bad: bool,
     /// The index of the next packet's entry in the pattern.
     next: usize,
+    timed: TimedState,
 }
 
 impl Loss {
@@ -37,15 +41,29 @@ impl Loss {
         probability(name, p).map(Self::Bernoulli)
     }
 
-    /// Returns whether the next packet is lost.
-    pub(crate) fn loses(&self, state: &mut LossState, random: &mut Random) -> bool {
+    /// Returns whether the next packet, which comes at `at_ns`, is lost.
+    pub(crate) fn loses(&self, state: &mut LossState, at_ns: i64, random: &mut Random) -> bool {
         match self {
             Self::Bernoulli(p) => random.chance(*p),
             Self::Lab => random.below(11) < 4,
             Self::GilbertElliott(model) => model.loses(&mut state.bad, random),
+            Self::Timed(model) => model.loses(&mut state.timed, at_ns, random),
             Self::Pattern(pattern) => pattern.loses(&mut state.next),
             Self::Never => false,
         }
+    }
+
+    /// Returns the additional delay of the last packet.
+    pub(super) fn delay_ns(&self, state: &LossState) -> i64 {
+        match self {
+            Self::Timed(model) => model.delay_ns(&state.timed),
+            _ => 0,
+        }
+    }
+
+    /// Returns whether some packets have an additional delay.
+    pub(super) fn delays(&self) -> bool {
+        matches!(self, Self::Timed(model) if model.delays())
     }
 }
 
@@ -56,7 +74,7 @@ mod tests {
 
     fn assert_rate(loss: &Loss, p: f64) {
         let (n, mut state, mut random) = (100_000, LossState::default(), Random::new(Some(42)));
-        let losses: Vec<_> = (0..n).map(|_| loss.loses(&mut state, &mut random)).collect();
+        let losses: Vec<_> = (0..n).map(|_| loss.loses(&mut state, 0, &mut random)).collect();
         let count = losses.iter().filter(|lost| **lost).count();
         assert_share(u32::try_from(count).unwrap(), n, p);
         if p > 0.0 && p < 1.0 {

@@ -8,8 +8,11 @@ mod gilbert_elliott;
 mod link;
 mod loss;
 mod pattern;
+mod quantiles;
 mod rate;
 mod reordering;
+mod timed;
+mod trace_rate;
 
 pub use corruption::Corruption;
 pub use delay::Delay;
@@ -17,8 +20,11 @@ pub use gilbert_elliott::GilbertElliott;
 pub use link::{CopyPlan, Flags, Link, LinkDraw, LinkState, Passage};
 pub use loss::{Loss, LossState};
 pub use pattern::Pattern;
+pub use quantiles::{DelayState, Quantiles};
 pub use rate::Rate;
 pub use reordering::Reordering;
+pub use timed::TimedGilbertElliott;
+pub use trace_rate::TraceRate;
 
 /// Statistical assertions for tests of models.
 #[cfg(test)]

@@ -54,9 +54,9 @@ impl Way {
         self.is_own |= is_own;
     }
 
-    /// Draws the random decisions for a packet of `length` bytes.
-    pub(super) fn draw(&mut self, length: usize) -> LinkDraw {
-        self.link.draw(&mut self.state, length, &mut self.random)
+    /// Draws the random decisions for a packet of `length` bytes that comes at `at_ns`.
+    pub(super) fn draw(&mut self, at_ns: i64, length: usize) -> LinkDraw {
+        self.link.draw(&mut self.state, at_ns, length, &mut self.random)
     }
 
     /// Passes a copy that enters at `at_ns`: [`Link::carry`]. During an outage it is `broken`.

@@ -50,7 +50,7 @@ impl Decision {
         is_out: impl Fn(usize, i64) -> bool,
     ) {
         let (way, flags) = (&mut client.ways[number], &mut self.flags[number]);
-        let drawn = way.draw(length);
+        let drawn = way.draw(at_ns, length);
         flags.add(drawn.flags);
         for copy in drawn.copies.iter().flatten() {
             let mut plan = Plan::default();
@@ -72,12 +72,12 @@ impl Decision {
         let in_series = client.in_series();
         let [uplink, downlink] = &mut client.ways;
         let [up_flags, down_flags] = &mut self.flags;
-        let up = uplink.draw(length);
+        let up = uplink.draw(at_ns, length);
         up_flags.add(up.flags);
         for copy in up.copies.iter().flatten() {
             // Draw even if the uplink's queue turns out full: that depends on time, and draws must
             // not.
-            let down = downlink.draw(length);
+            let down = downlink.draw(at_ns, length);
             let broken = is_out(UPLINK, at_ns);
             let Some(passage) = uplink.carry(at_ns, length, copy, up_flags, broken) else {
                 continue;

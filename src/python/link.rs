@@ -1,16 +1,20 @@
 //! `Link` and its models of impairment.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyString, PyTuple};
 
-use crate::Result;
 use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
 use crate::python::args::{
     Argument, Int, Probability, Seconds, integer, items, number_within, range, wrong_type,
     wrong_value,
 };
+use crate::python::options::{Given, given};
 use crate::python::value::value;
+use crate::{Error, Result};
 
 value! {
     /// Loss in bursts: the Gilbert-Elliott model (Elliott 1963), as in
@@ -42,6 +46,80 @@ value! {
 impl GilbertElliott {
     fn model(&self) -> Result<impair::GilbertElliott> {
         impair::GilbertElliott::new(self.p.0, self.r.0, self.bad_loss.0, self.good_loss.0)
+    }
+}
+
+#[pymethods]
+impl GilbertElliott {
+    /// Returns the model in time instead of packets: a TimedGilbertElliott of these arguments. It is
+    /// the same link at every packet rate.
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            *,
+            good,
+            bad,
+            bad_loss = given!(1.0),
+            good_loss = given!(0.0),
+            bad_delay = given!(0.0)
+        ),
+        text_signature = "(*, good, bad, bad_loss=1.0, good_loss=0.0, bad_delay=0.0)"
+    )]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
+    fn timed(
+        py: Python<'_>,
+        good: &Bound<'_, PyAny>,
+        bad: &Bound<'_, PyAny>,
+        bad_loss: Given<'_>,
+        good_loss: Given<'_>,
+        bad_delay: Given<'_>,
+    ) -> PyResult<TimedGilbertElliott> {
+        Ok(TimedGilbertElliott {
+            good: Argument::read("good", good)?,
+            bad: Argument::read("bad", bad)?,
+            bad_loss: bad_loss.read(py, "bad_loss")?,
+            good_loss: good_loss.read(py, "good_loss")?,
+            bad_delay: bad_delay.read(py, "bad_delay")?,
+        })
+    }
+}
+
+value! {
+    /// Loss in bursts whose length is a time: the Gilbert-Elliott model with states that last for
+    /// exponentially distributed times.
+    ///
+    /// good: the mean duration of the good state, in seconds above 0 and below 9.2e9.
+    /// bad: that of the bad state.
+    /// bad_loss: the probability of loss in the bad state, 0 to 1.
+    /// good_loss: the probability of loss in the good state, 0 to 1.
+    /// bad_delay: the additional delay in the bad state, in seconds from 0 to 3600.
+    ///
+    /// The parameters of a GilbertElliott hold for one packet rate; these are the same link at every
+    /// rate. Packets d seconds apart find p = share (1 - x) and r = (1 - share) (1 - x), with
+    /// share = bad / (good + bad) and x = exp(-(1 / good + 1 / bad) d). The time of a packet is that
+    /// at which it comes to the path. Each client starts in the good state.
+    ///
+    /// Raises ValueError if an argument is out of range.
+    TimedGilbertElliott in "udpulse.impair" {
+        *,
+        /// The mean duration of the good state, in seconds.
+        good: Seconds,
+        /// The mean duration of the bad state, in seconds.
+        bad: Seconds,
+        /// The probability of loss in the bad state.
+        bad_loss: Probability = 1.0,
+        /// The probability of loss in the good state.
+        good_loss: Probability = 0.0,
+        /// The additional delay in the bad state, in seconds.
+        bad_delay: DelaySeconds = 0.0,
+    }
+}
+
+impl TimedGilbertElliott {
+    fn model(&self) -> Result<impair::TimedGilbertElliott> {
+        let (good_ns, bad_ns) = (self.good.0 * 1e9, self.bad.0 * 1e9);
+        let (bad_loss, good_loss) = (self.bad_loss.0, self.good_loss.0);
+        impair::TimedGilbertElliott::new(good_ns, bad_ns, bad_loss, good_loss, self.bad_delay.ns())
     }
 }
 
@@ -137,6 +215,57 @@ impl Pareto {
 }
 
 value! {
+    /// Delays from a table of quantiles, such as those that were measured; neighbours may be
+    /// correlated.
+    ///
+    /// table: 1 to 4096 delays in rising order, in seconds from 0 to 3600: the quantiles at equally
+    ///     spaced probabilities from 0 (the minimum) to 1 (the maximum), interpolated linearly.
+    /// correlation: the rank correlation (Spearman's), 0 to 1, of consecutive packets that are not
+    ///     lost; with `spacing`, of packets that are that far apart.
+    /// spacing: seconds above 0, or None. With it the correlation decays exponentially with the time
+    ///     between packets, and so is the same link at every packet rate.
+    ///
+    /// Ranks follow a first-order autoregressive Gaussian process (a copula): unlike netem's
+    /// correlation, it leaves the distribution as it is.
+    ///
+    /// Raises ValueError if an argument is out of range.
+    Quantiles in "udpulse.impair" {
+        /// The quantiles, a tuple of seconds.
+        table: DelayTable,
+        *,
+        /// The rank correlation of packets.
+        correlation: Probability = 0.0,
+        /// The time between packets with this correlation, in seconds; None for consecutive ones.
+        spacing: Option<Seconds> = None,
+    } checked Quantiles::model
+}
+
+impl Quantiles {
+    fn model(&self) -> Result<Delay> {
+        let table = self.table.0.iter().map(|seconds| seconds * 1e9).collect();
+        let spacing_ns = self.spacing.map(|spacing| spacing.0 * 1e9);
+        impair::Quantiles::new(table, self.correlation.0, spacing_ns).map(Delay::Quantiles)
+    }
+}
+
+/// The quantiles of delays, in seconds.
+#[derive(Clone, PartialEq)]
+pub(super) struct DelayTable(Arc<[f64]>);
+
+impl Argument for DelayTable {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let read = |item: &Bound<'_, PyAny>| DelaySeconds::read(name, item).map(|delay| delay.0);
+        let allowed = "numbers of seconds";
+        let table = items(name, given, impair::Quantiles::MAX, allowed, read)?;
+        Ok(Self(table.into()))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyTuple::new(py, self.0.iter())?.into_any())
+    }
+}
+
+value! {
     /// Deliberate reordering: with probability p a packet is held back for `delay` more seconds, so
     /// that packets sent in that time overtake it.
     ///
@@ -180,11 +309,107 @@ impl RateLimit {
 }
 
 value! {
+    /// A rate that follows a recorded trace, in the format of mahimahi, with a bounded queue: a
+    /// packet that finds no room in the queue is lost.
+    ///
+    /// opportunities: 1 to 4,194,304 whole numbers in rising order: the milliseconds, since the
+    ///     client's first packet, at which the link can deliver. The same number again is one more
+    ///     opportunity. Or the path of a file with one number a line.
+    /// quantum: the bytes that an opportunity carries, 1 to 2**32 - 1: parts of packets or several
+    ///     packets. A packet counts as its payload and 28 bytes of IPv4 and UDP headers. What finds
+    ///     no packet is lost.
+    /// queue: the capacity of the queue in bytes, 0 to 2**32 - 1, as that of a RateLimit.
+    ///
+    /// After its last opportunity the trace begins again. A trace of 1 is 12 Mbit/s.
+    ///
+    /// Raises ValueError if an argument is out of range or a line is not a number; OSError if the
+    /// file cannot be read.
+    TraceRate in "udpulse.impair" {
+        /// The opportunities, a tuple of milliseconds.
+        opportunities: Opportunities,
+        *,
+        /// The bytes that an opportunity carries.
+        quantum: Int<u32, 1, { u32::MAX as u64 }> = 1500,
+        /// The capacity of the queue, in bytes.
+        queue: Int<u32, 0, { u32::MAX as u64 }> = 65536,
+    } checked TraceRate::model
+}
+
+impl TraceRate {
+    fn model(&self) -> Result<impair::TraceRate> {
+        impair::TraceRate::new(self.opportunities.0.to_vec(), self.quantum.0, self.queue.0)
+    }
+}
+
+/// The milliseconds of a trace.
+#[derive(Clone, PartialEq)]
+pub(super) struct Opportunities(Arc<[u32]>);
+
+impl Argument for Opportunities {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let limit = impair::TraceRate::MAX;
+        let allowed = "whole numbers of milliseconds from 0 to 2**32 - 1, or the path of a file";
+        if let Ok(path) = given.extract::<PathBuf>() {
+            let text = std::fs::read_to_string(path)?;
+            let numbers = text.lines().take(limit + 1).zip(1..).map(|(line, number)| {
+                line.trim().parse().map_err(|_| {
+                    let given = format!("{:?} in line {number}", shorten(line));
+                    Error::argument(
+                        name,
+                        given,
+                        "a file with a whole number of milliseconds a line",
+                    )
+                })
+            });
+            return Ok(Self(numbers.collect::<Result<_>>()?));
+        }
+        let read = |item: &Bound<'_, PyAny>| {
+            let ms = integer(name, item, 0..=u32::MAX.into(), allowed)?;
+            Ok(u32::try_from(ms).unwrap_or(u32::MAX))
+        };
+        Ok(Self(items(name, given, limit, allowed, read)?.into()))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyTuple::new(py, self.0.iter())?.into_any())
+    }
+}
+
+/// Returns the beginning of a line.
+fn shorten(line: &str) -> String {
+    line.chars().take(40).collect()
+}
+
+/// A rate as Python names it.
+#[derive(Clone, PartialEq)]
+pub(super) enum RateArg {
+    Limit(RateLimit),
+    Trace(TraceRate),
+}
+
+impl Argument for RateArg {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(limit) = Argument::read(name, given) {
+            return Ok(Self::Limit(limit));
+        }
+        let trace = Argument::read(name, given).map(Self::Trace);
+        trace.map_err(|_| wrong_type(name, given, "a RateLimit or a TraceRate"))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Limit(limit) => limit.show(py),
+            Self::Trace(trace) => trace.show(py),
+        }
+    }
+}
+
+value! {
     /// One link of a path. Its impairments apply in the order of the list; random choices are drawn
     /// packet by packet, and rate and order are decided when a packet enters the link.
     ///
     /// loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
-    ///     4, 36.36 %); a GilbertElliott; or a LossPattern.
+    ///     4, 36.36 %); a GilbertElliott; a TimedGilbertElliott; or a LossPattern.
     /// max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
     /// duplication: the probability that a packet arrives twice; the impairments below apply to
     ///     each copy independently.
@@ -192,8 +417,8 @@ value! {
     ///     stays unchanged.
     /// mtu: the longest packet that passes, 28 to 2**32 - 1 bytes with 28 of IPv4 and UDP headers; a
     ///     longer one is lost. None for no limit.
-    /// rate: a RateLimit, or None.
-    /// delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential or Pareto.
+    /// rate: a RateLimit, a TraceRate, or None.
+    /// delay: seconds from 0 to 3600, or a Uniform, Normal, Exponential, Pareto or Quantiles.
     /// keep_order: whether a packet waits for earlier ones even if its own delay is over.
     /// reordering: a Reordering, which applies regardless of keep_order, or None.
     ///
@@ -213,7 +438,7 @@ value! {
         /// The longest packet that passes, in bytes with headers; None for no limit.
         mtu: Option<Int<u32, 28, { u32::MAX as u64 }>> = None,
         /// The rate limit; None for no limit.
-        rate: Option<RateLimit> = None,
+        rate: Option<RateArg> = None,
         /// The delay, in seconds, or its distribution.
         delay: DelayArg = 0.0,
         /// Whether a packet waits for earlier ones even if its own delay is over.
@@ -225,13 +450,19 @@ value! {
 
 impl Link {
     pub(super) fn model(&self) -> Result<impair::Link> {
+        let (rate, trace) = match &self.rate {
+            None => (None, None),
+            Some(RateArg::Limit(limit)) => (Some(limit.model()?), None),
+            Some(RateArg::Trace(trace)) => (None, Some(trace.model()?)),
+        };
         Ok(impair::Link {
             loss: self.loss.model()?,
             max_burst: self.max_burst.map(|most| most.0),
             duplication: self.duplication.0,
             corruption: Corruption::new(self.corruption.0)?,
             mtu: self.mtu.map(|mtu| mtu.0),
-            rate: self.rate.as_ref().map(RateLimit::model).transpose()?,
+            rate,
+            trace,
             delay: self.delay.model()?,
             keep_order: self.keep_order,
             reordering: self
@@ -290,14 +521,19 @@ pub(super) enum LossArg {
     Probability(f64),
     Lab,
     Bursts(GilbertElliott),
+    Timed(TimedGilbertElliott),
     Pattern(LossPattern),
 }
 
 impl Argument for LossArg {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = "a probability from 0 to 1, 'lab', a GilbertElliott or a LossPattern";
+        let allowed = "a probability from 0 to 1, 'lab', a GilbertElliott, a TimedGilbertElliott or a \
+                       LossPattern";
         if let Ok(bursts) = Argument::read(name, given) {
             return Ok(Self::Bursts(bursts));
+        }
+        if let Ok(timed) = Argument::read(name, given) {
+            return Ok(Self::Timed(timed));
         }
         if let Ok(pattern) = Argument::read(name, given) {
             return Ok(Self::Pattern(pattern));
@@ -314,6 +550,7 @@ impl Argument for LossArg {
             Self::Probability(p) => p.show(py),
             Self::Lab => "lab".into_bound_py_any(py),
             Self::Bursts(bursts) => bursts.show(py),
+            Self::Timed(timed) => timed.show(py),
             Self::Pattern(pattern) => pattern.show(py),
         }
     }
@@ -326,6 +563,7 @@ impl LossArg {
             Self::Probability(p) => Loss::bernoulli("loss", *p),
             Self::Lab => Ok(Loss::Lab),
             Self::Bursts(bursts) => bursts.model().map(Loss::GilbertElliott),
+            Self::Timed(timed) => timed.model().map(Loss::Timed),
             Self::Pattern(pattern) => Ok(Loss::Pattern(pattern.lost.clone())),
         }
     }
@@ -339,6 +577,7 @@ pub(super) enum DelayArg {
     Normal(Normal),
     Exponential(Exponential),
     Pareto(Pareto),
+    Quantiles(Quantiles),
 }
 
 impl Argument for DelayArg {
@@ -355,8 +594,11 @@ impl Argument for DelayArg {
         if let Ok(delay) = Argument::read(name, given) {
             return Ok(Self::Pareto(delay));
         }
-        let allowed =
-            "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential or a Pareto";
+        if let Ok(delay) = Argument::read(name, given) {
+            return Ok(Self::Quantiles(delay));
+        }
+        let allowed = "a number of seconds from 0 to 3600, a Uniform, a Normal, an Exponential, a \
+                       Pareto or a Quantiles";
         number_within(name, given, 0.0..=3600.0, allowed).map(Self::Fixed)
     }
 
@@ -367,6 +609,7 @@ impl Argument for DelayArg {
             Self::Normal(delay) => delay.show(py),
             Self::Exponential(delay) => delay.show(py),
             Self::Pareto(delay) => delay.show(py),
+            Self::Quantiles(delay) => delay.show(py),
         }
     }
 }
@@ -380,6 +623,7 @@ impl DelayArg {
             Self::Normal(delay) => Delay::Normal(delay.mean.ns(), delay.deviation.ns()).checked(),
             Self::Exponential(delay) => Delay::Exponential(delay.mean.ns()).checked(),
             Self::Pareto(delay) => delay.model(),
+            Self::Quantiles(delay) => delay.model(),
         }
     }
 }

@@ -54,8 +54,8 @@ mod _core {
     use super::jsonlines::Lines;
     #[pymodule_export]
     use super::link::{
-        Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, RateLimit, Reordering,
-        Uniform,
+        Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, Quantiles, RateLimit,
+        Reordering, TimedGilbertElliott, TraceRate, Uniform,
     };
     #[pymodule_export]
     use super::outages::{Outage, OutageEnded, OutageStarted, Pause};

@@ -240,7 +240,7 @@ mod tests {
     fn holds(loss: &Loss, rate: f64, runs: u64) -> u32 {
         let holds = |seed| {
             let (mut state, mut random) = (LossState::default(), Random::new(Some(seed)));
-            let losses = (0..2000).map(|_| loss.loses(&mut state, &mut random));
+            let losses = (0..2000).map(|_| loss.loses(&mut state, 0, &mut random));
             let (low, high) = interval(&of(losses)).unwrap();
             u32::from((low..=high).contains(&rate))
         };

@@ -128,22 +128,32 @@ def model(text: str) -> Any:
     from udpulse import impair
 
     name, _, values = text.partition(":")
-    models: dict[str, Any] = {each.lower(): getattr(impair, each) for each in impair.__all__}
+    models: dict[str, Any] = {
+        each.lower(): kind
+        for each in impair.__all__
+        if isinstance(kind := getattr(impair, each), type)
+    }
     if name.lower() not in models or name.lower() == "link":
         raise click.BadParameter(f"{text!r} is not a model; such as {', '.join(MODELS)}")
-    positional: list[float] = []
+    kind = models[name.lower()]
+    positional: list[Any] = []
     named: dict[str, float] = {}
+    if kind is impair.TraceRate:
+        # The path of a file.
+        positional, values = [values], ""
     for value in filter(None, values.split(",")):
         key, equals, number = value.rpartition("=")
         if equals:
             named[key] = quantity(number)
         else:
             positional.append(quantity(number))
-    kind = models[name.lower()]
-    given = [[value != 0 for value in positional]] if kind is impair.LossPattern else positional
+    if kind is impair.LossPattern:
+        positional = [[value != 0 for value in positional]]
+    if kind is impair.Quantiles:
+        positional = [positional]
     try:
-        return kind(*given, **named)
-    except (TypeError, ValueError) as error:
+        return kind(*positional, **named)
+    except (OSError, TypeError, ValueError) as error:
         reason = str(error).removeprefix(f"{kind.__name__}.__new__() ")
         raise click.BadParameter(f"{text!r}: {reason}") from None
 
