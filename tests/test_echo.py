@@ -197,6 +197,7 @@ def test_a_pattern_drops_exactly_its_packets(client: socket.socket) -> None:
     with EchoServer(port=0, loss=LossPattern(lost), keep=8) as server:
         assert [number_in(reply) for reply in exchange(client, server, 8)] == [0, 3, 4, 7]
         outcomes = [fate.outcome for fate in server.fates()]
+        assert server.columns()["outcome"].tolist() == outcomes
     assert outcomes == ["replied", "lost", "lost", "replied"] * 2
 
 

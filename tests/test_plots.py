@@ -385,6 +385,11 @@ class TestFates:
         }
         assert len(xs(figure, "values")) == 2
 
+    def test_a_server_shows_why_it_did_not_answer(self) -> None:
+        with EchoServer(port=0, max_rate=1) as server:
+            udpulse.ping(*server.address, count=9, interval=0.001, timeout=0.1)
+        assert len(xs(server.plot(), "lane limited")) == server.truth.limited > 0
+
     def test_a_server_shows_its_truth(self) -> None:
         uplink, downlink = Link(loss=0.2, duplication=0.1), Link(corruption=0.1)
         with EchoServer(port=0, uplink=uplink, downlink=downlink, seed=3) as server:

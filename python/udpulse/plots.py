@@ -540,7 +540,7 @@ class _Log(_Series):
         """Read a server or a list of fates."""
         if isinstance(fates, EchoServer):
             columns = fates.columns()
-            count = len(columns["number"])
+            count = len(columns["outcome"])
             dropped = fates.rows_dropped
             note = f"the last {count:,} of {count + dropped:,} packets" if dropped else ""
             return cls(columns, f"{count:,} packets", moment(fates.started_at), note)
@@ -551,7 +551,6 @@ class _Log(_Series):
             return sum(1 << BITS.index(name) for name in names)
 
         rows = {
-            "number": [fate.number for fate in listed],
             "received_at_ns": [(fate.received_at - began) * 1e9 for fate in listed],
             "sent_at_ns": [
                 np.nan if fate.sent_at is None else (fate.sent_at - began) * 1e9 for fate in listed
@@ -559,20 +558,18 @@ class _Log(_Series):
             "uplink": [bits(fate.uplink) for fate in listed],
             "downlink": [bits(fate.downlink) for fate in listed],
             "replies": [fate.replies for fate in listed],
+            "outcome": [fate.outcome for fate in listed],
         }
         columns = {name: np.array(values) for name, values in rows.items()}
         for name in ("uplink", "downlink"):
             columns[name] = columns[name].astype(np.uint8)
-        log = cls(columns, f"{len(listed):,} packets", moment(began), "")
-        log.columns["outcome"] = np.array([fate.outcome for fate in listed])
-        return log
+        return cls(columns, f"{len(listed):,} packets", moment(began), "")
 
     def lanes(self) -> dict[str, tuple[Bools, Look]]:
         """Return the things that happened, each with its packets."""
         up, down = self.columns["uplink"], self.columns["downlink"]
-        number, replies = self.columns["number"], self.columns["replies"]
+        outcome, replies = self.columns["outcome"], self.columns["replies"]
         both = up | down
-        unsent = (replies == 0) & (number > 0) & (both & 113 == 0)
         lanes: dict[str, tuple[Any, Look]] = {
             "passed": ((replies > 0) & (both == 0), Look(BLUE, "|")),
             "duplicated": (both & 2 > 0, Look(SKY, "d")),
@@ -584,17 +581,11 @@ class _Log(_Series):
             "downlink queue full": (down & 16 > 0, Look(GREY, "v")),
             "outage": (both & 32 > 0, Look(RED, "1")),
             "too big": (both & 64 > 0, Look(ORANGE, "2")),
+            "limited": (outcome == "limited", Look(BLACK, "*")),
+            "unanswerable": (outcome == "unanswerable", Look(GREY, "P")),
+            "delay line full": (outcome == "delay_line_full", Look(BLACK, "1")),
+            "not sent": ((outcome == "replied") & (replies == 0), Look(GREY, "2")),
         }
-        outcome = self.columns.get("outcome")
-        if outcome is None:
-            lanes["limited or unanswerable"] = (number == 0, Look(BLACK, "*"))
-            lanes["no room or not sent"] = (unsent, Look(BLACK, "1"))
-        else:
-            lanes["limited"] = (outcome == "limited", Look(BLACK, "*"))
-            lanes["unanswerable"] = (outcome == "unanswerable", Look(GREY, "P"))
-            full = outcome == "delay_line_full"
-            lanes["delay line full"] = (full, Look(BLACK, "1"))
-            lanes["not sent"] = (unsent & ~full, Look(GREY, "2"))
         return {name: (mask, look) for name, (mask, look) in lanes.items() if mask.any()}
 
     def draw(self, axes: Axes) -> None:

@@ -287,6 +287,7 @@ impl EchoServer {
     ///     received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
     ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
     ///         `started_at`; NaN without replies.
+    ///     outcome: object, "replied", "lost", "unanswerable", "limited" or "delay_line_full".
     ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
     ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
     ///     replies: uint8, the number of replies sent.
@@ -314,7 +315,7 @@ impl EchoServer {
     /// Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
     ///
     /// table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
-    ///     dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
+    ///     dictionary of "host:port", its `outcome` one of strings, its times are timestamp[ns, UTC], and its bits are uint32;
     ///     null stands for NaN.
     ///
     /// The rows of a running server change between calls: stop it before you relate the tables to

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::impair::Flags;
 use crate::path::{self, Outcome};
 use crate::python::args::{Word, Words};
-use crate::python::table::{Table, indices, times};
+use crate::python::table::{Table, indices, times, words};
 use crate::python::value::{Address, address, value};
 use crate::seconds;
 
@@ -126,6 +126,7 @@ pub(super) struct Columns {
     client: Vec<u32>,
     number: Vec<u64>,
     size: Vec<u32>,
+    outcome: Vec<Outcome>,
     uplink: Vec<u8>,
     downlink: Vec<u8>,
     replies: Vec<u8>,
@@ -149,6 +150,7 @@ impl Columns {
             columns.client.push(client);
             columns.number.push(fate.number);
             columns.size.push(u32::try_from(fate.size).unwrap_or(u32::MAX));
+            columns.outcome.push(fate.outcome);
             columns.uplink.push(fate.uplink.0);
             columns.downlink.push(fate.downlink.0);
             let (mut replies, mut corrupted) = (0, 0);
@@ -179,6 +181,7 @@ impl Columns {
             table.add("size", self.size);
             table.add("received_at", times(self.received_ns));
             table.add_optional("sent_at", times(self.sent_ns));
+            table.add("outcome", words(self.outcome.into_iter()));
             table.add("uplink", self.uplink);
             table.add("downlink", self.downlink);
             table.add("replies", self.replies);

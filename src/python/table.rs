@@ -127,9 +127,9 @@ impl Values {
             }
             Self::Duration(values) => numbers(py, values, optional),
             Self::Word(codes, words) => {
-                let words: Vec<_> = words.iter().flatten().collect();
-                let word = |code: Option<u8>| words.get(usize::from(code?)).copied();
-                objects(py, codes.iter().map(word).collect())?
+                // The rows share one object for each word.
+                let words = objects(py, words.iter().collect())?;
+                words.call_method1("take", (numbers(py, codes, false),))?
             }
             Self::Text(values) => objects(py, values.iter().collect())?,
         })
