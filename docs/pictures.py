@@ -1,6 +1,14 @@
-"""Draws the pictures of docs/plots.md: `python docs/pictures.py`."""
+"""Draws the pictures of docs/plots.md.
+
+`python docs/pictures.py` writes them; `--check` compares them with the saved ones, whatever the
+coordinates are.
+"""
 
 import random
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,18 +78,46 @@ def fates(chance: random.Random) -> list[Fate]:
     return listed
 
 
-def main() -> None:
-    """Draw all pictures."""
+def pictures() -> Iterator[tuple[str, Any]]:
+    """Yield the name and the data of each picture."""
     chance = random.Random(7)
     report = PingReport.from_probes(session(chance, 0.012, 0.02))
     targets = [PingReport.from_probes(session(chance, *of)) for of in ((0.01, 0.0), (0.03, 0.2))]
     targets.append(report)
-    IMAGES.mkdir(exist_ok=True)
-    plots.save(plots.of(report), IMAGES / "report.svg")
-    plots.save(plots.of(targets), IMAGES / "reports.svg")
-    plots.save(plots.of(fleet()), IMAGES / "timeline.svg")
-    plots.save(plots.of(fates(chance)), IMAGES / "fates.svg")
+    yield "report.svg", report
+    yield "reports.svg", targets
+    yield "timeline.svg", fleet()
+    yield "fates.svg", fates(chance)
+
+
+def shape(path: Path) -> str:
+    """Return a picture without its numbers and ids; its texts are outlines."""
+    return re.sub(r"p[0-9a-f]{8}-\d+|-?\d+(\.\d+)?", "", path.read_text()) if path.exists() else ""
+
+
+def stale(folder: Path) -> list[str]:
+    """Return the names of the saved pictures whose shapes are not those of the ones in `folder`."""
+    return [path.name for path in folder.iterdir() if shape(path) != shape(IMAGES / path.name)]
+
+
+def draw(folder: Path) -> None:
+    """Draw all pictures."""
+    for name, data in pictures():
+        plots.save(plots.of(data), folder / name)
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the pictures."""
+    if "--check" not in arguments:
+        draw(IMAGES)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        draw(Path(folder))
+        names = stale(Path(folder))
+    if names:
+        print(f"stale: {' '.join(names)}; run docs/pictures.py", file=sys.stderr)
+    return 1 if names else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
