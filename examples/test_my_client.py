@@ -4,12 +4,11 @@ pytest examples/test_my_client.py
 """
 
 import socket
-from collections.abc import Callable
 
 import pytest
 
-from udpulse import EchoServer
 from udpulse.impair import GilbertElliott, Link, Uniform
+from udpulse.pytest_plugin import EchoOptions, EchoServerFactory
 
 
 def fetch(client: socket.socket, address: tuple[str, int], chunk: bytes) -> None:
@@ -25,17 +24,17 @@ def fetch(client: socket.socket, address: tuple[str, int], chunk: bytes) -> None
     raise TimeoutError(f"no answer for {chunk!r}")
 
 
-PATHS = {
-    "bursts": {"uplink": Link(loss=GilbertElliott(p=0.1, r=0.4))},
-    "duplicates": {"downlink": Link(duplication=0.3)},
-    "jitter": {"downlink": Link(delay=Uniform(0.0, 0.02))},
+PATHS: dict[str, EchoOptions] = {
+    "bursts": {"uplink": Link(loss=GilbertElliott(p=0.1, r=0.4)), "seed": 11},
+    "duplicates": {"downlink": Link(duplication=0.3), "seed": 11},
+    "jitter": {"downlink": Link(delay=Uniform(0.0, 0.02)), "seed": 11},
 }
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_all_chunks_arrive(echo_server: Callable[..., EchoServer], path: dict[str, Link]) -> None:
+def test_all_chunks_arrive(echo_server: EchoServerFactory, path: EchoOptions) -> None:
     """Every chunk arrives, whatever the path does."""
-    server = echo_server(**path, seed=11)
+    server = echo_server(**path)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.05)
         for number in range(30):

@@ -10,7 +10,7 @@ from udpulse import EchoServer, ping
 count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
 
 with EchoServer(port=0, loss="lab") as server:
-    report = ping(*server.address, count=count, interval=0.0002, timeout=0.2)
+    report = ping(*server.address, count=count, interval=0.0002, timeout=2.0)
     dropped = server.counters.dropped
 
 low, high = report.loss_interval or (0.0, 1.0)

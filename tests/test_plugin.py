@@ -1,6 +1,11 @@
 """The pytest plugin, in a pytest of its own."""
 
+import inspect
+
 import pytest
+
+from udpulse import EchoServer
+from udpulse.pytest_plugin import EchoOptions
 
 
 def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
@@ -21,11 +26,12 @@ def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*echo server 1*",
-            "EchoServer(127.0.0.1:*, received=2, replied=0, dropped=2)",
-            "EchoCounters(received=2, replied=0, dropped=2, send_failed=0)",
-            "EchoTruth(uplink=LinkCounters(lost=2,*",
-            "Fate(*outcome='lost', answer=b'Ping 1 *",
-            "Fate(*outcome='lost', answer=b'Ping 2 *",
+            "EchoServer('127.0.0.1', 0, loss=1.0, seed=1)",
+            "2 packets: 0 replied, 2 dropped",
+            "uplink: 2 lost",
+            "seconds since the first packet:",
+            "    0.000000 127.0.0.1:* #1 64 B: uplink lost; no reply",
+            "    0.?????? 127.0.0.1:* #2 64 B: uplink lost; no reply",
         ]
     )
 
@@ -45,3 +51,64 @@ def test_servers_end_with_their_test(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+
+
+WIDER = """
+    import pytest
+    import udpulse
+
+    @pytest.fixture(scope="{scope}")
+    def server({scope}_echo_server):
+        return {scope}_echo_server(seed=7)
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_fails(server, count):
+        udpulse.ping(*server.address, count=count, size=64 + count)
+        assert not server.running
+"""
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_wider_server_tells_what_it_did_in_the_test(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    pytester.makepyfile(WIDER.format(scope=scope))
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=2)
+    told = [line for line in result.outlines if "127.0.0.1:" in line and " B: " in line]
+    assert [line.partition(" B:")[0].split()[-2:] for line in told] == [
+        ["#1", "65"],
+        ["#1", "66"],
+        ["#2", "66"],
+    ]
+
+
+def test_the_report_reaches_other_processes(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist", reason="needs pytest-xdist")
+    pytester.makepyfile(WIDER.format(scope="session"))
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["EchoServer('127.0.0.1', 0, seed=7)", "*#1 65 B: replied after*"])
+
+
+def test_a_coroutine_uses_the_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio
+        import udpulse
+
+        def test_pings(echo_server):
+            async def main():
+                server = echo_server()
+                report = await udpulse.async_ping(*server.address, count=3)
+                assert report.answered == 3
+
+            asyncio.run(main())
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_the_options_are_those_of_the_server() -> None:
+    names = [*inspect.signature(EchoServer).parameters]
+    assert ["host", "port", *EchoOptions.__annotations__] == names

@@ -33,7 +33,12 @@ WINDOW = 1.0
 
 
 def fate_line(fate: Fate) -> str:
-    """Return the line about a packet: its impairments on both links, and its reply."""
+    """Return the line about a packet, with its time."""
+    return f"{clock(fate.received_at)} {fate_text(fate)}"
+
+
+def fate_text(fate: Fate) -> str:
+    """Return the text about a packet: its impairments on both links, and its reply."""
     number = f" #{fate.number}" if fate.number else ""
     links = [
         f"{way} {', '.join(word.replace('_', ' ') for word in words)}"
@@ -41,7 +46,7 @@ def fate_line(fate: Fate) -> str:
         if words
     ]
     what = "; ".join([*links, reply_text(fate)])
-    return f"{clock(fate.received_at)} {joined(fate.client)}{number} {fate.size} B: {what}"
+    return f"{joined(fate.client)}{number} {fate.size} B: {what}"
 
 
 def reply_text(fate: Fate) -> str:

@@ -1,0 +1,141 @@
+"""The pytest plugin: fixtures that start servers which misbehave on purpose.
+
+A failing test's report tells what each server of its fixtures did, and how to make it again.
+"""
+
+import inspect
+import time
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+
+import pytest
+
+from udpulse._core import EchoServer
+from udpulse.impair import Link
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from udpulse._core import _Delay, _Loss
+
+__all__ = ["EchoOptions", "EchoServerFactory"]
+
+KEEP = 100_000
+SHOWN = 40
+
+_servers = pytest.StashKey[list[EchoServer]]()
+_started = pytest.StashKey[float]()
+
+
+class EchoOptions(TypedDict, total=False):
+    """The options of EchoServer."""
+
+    loss: "_Loss"
+    delay: "_Delay"
+    uplink: Link | None
+    downlink: Link | None
+    seed: int | None
+    transform: Literal["upper", "echo"]
+    max_size: int
+    max_rate: float | None
+    threads: int
+    keep: int | Literal["all"]
+
+
+class EchoServerFactory(Protocol):
+    """Starts EchoServers. The type of the fixture `echo_server` and of its wider ones."""
+
+    def __call__(
+        self, host: str = "127.0.0.1", port: int = 0, **options: "Unpack[EchoOptions]"
+    ) -> EchoServer:
+        """Start and return an EchoServer with these arguments."""
+
+
+def _echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
+    """Return a factory of echo servers that stop when the fixture ends.
+
+    It takes the arguments of EchoServer. By default the host is 127.0.0.1, the port any free one,
+    and the last 100,000 fates are kept. The test fails if this host itself lost packets or
+    replies, because the truth is incomplete then. The report of a failed test tells what each
+    server did to the last 40 packets since the test began, and its seed and links.
+    """
+    servers = request.node.stash.setdefault(_servers, [])
+
+    def start(
+        host: str = "127.0.0.1", port: int = 0, **options: "Unpack[EchoOptions]"
+    ) -> EchoServer:
+        options.setdefault("keep", KEEP)
+        server = EchoServer(host, port, **options)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+    for server in servers:
+        if server.counters.send_failed or server.truth.receive_drops:
+            pytest.fail(f"the host itself lost packets or replies of {server}")
+
+
+_function = pytest.fixture(_echo_server, name="echo_server")
+_module = pytest.fixture(_echo_server, name="module_echo_server", scope="module")
+_session = pytest.fixture(_echo_server, name="session_echo_server", scope="session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note when the test began."""
+    item.stash[_started] = time.time()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the servers did to the report of a failed test."""
+    report = yield
+    if report.failed:
+        for number, server in enumerate(_of_test(item), 1):
+            text = "\n".join(_told(server, item.stash[_started]))
+            report.sections.append((f"echo server {number}", text))
+    return report
+
+
+def _of_test(item: pytest.Item) -> Iterator[EchoServer]:
+    """Return the servers of the fixtures that a test uses."""
+    fixtures = getattr(item, "fixturenames", ())
+    for node in item.listchain():
+        scope = {pytest.Module: "module_", pytest.Session: "session_"}.get(type(node), "")
+        if f"{scope}echo_server" in fixtures:
+            yield from node.stash.get(_servers, [])
+
+
+def _told(server: EchoServer, since: float) -> Iterator[str]:
+    """Return lines about a server: how to make it again, its counts and its last fates."""
+    # The command line's texts, which only a failing test needs.
+    from udpulse.cli import _fates
+    from udpulse.cli._text import counted, notes
+
+    yield _call(server)
+    yield _fates.summary(server)
+    yield from notes(server.truth.to_dict(), _fates.TROUBLES, "packet")
+    fates = [fate for fate in server.fates() if fate.received_at >= since]
+    if hidden := max(len(fates) - SHOWN, 0) + server.rows_dropped:
+        yield f"{counted(hidden, 'packet')} before these"
+    if fates:
+        first = fates[0].received_at
+        yield "seconds since the first packet:"
+        for fate in fates[-SHOWN:]:
+            yield f"{fate.received_at - first:12.6f} {_fates.fate_text(fate)}"
+
+
+def _call(server: EchoServer) -> str:
+    """Return the call that makes a server with the same settings and random choices."""
+    given = [f"{server.host!r}", "0"]
+    for name, parameter in inspect.signature(EchoServer).parameters.items():
+        value = getattr(server, name)
+        is_option = parameter.kind is parameter.KEYWORD_ONLY and name != "keep"
+        if is_option and value != parameter.default:
+            given.append(f"{name}={value!r}")
+    return f"EchoServer({', '.join(given)})"
