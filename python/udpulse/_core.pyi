@@ -271,7 +271,7 @@ class EchoServer:
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
     ) -> None:
-        """Gives a client links of its own, now or before its first packet.
+        """Sets the links of one client, now or before its first packet.
 
         client: its (host, port), the host an IP address.
         uplink, downlink: the Link in each direction; None leaves it as it is.

@@ -195,7 +195,7 @@ macro_rules! changeable {
                 self.set_shared(py, "downlink", link)
             }
 
-            /// Gives a client links of its own, now or before its first packet.
+            /// Sets the links of one client, now or before its first packet.
             ///
             /// client: its (host, port), the host an IP address.
             /// uplink, downlink: the Link in each direction; None leaves it as it is.

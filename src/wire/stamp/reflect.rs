@@ -58,7 +58,7 @@ pub struct Departed {
 /// those it knows, and tags them if the request had a right tag.
 ///
 /// If `must_tag`, which authenticated packets must, TLVs without a right tag stay unanswered and get
-/// the integrity flag; otherwise only those with a wrong one. Bytes that are no TLVs stay.
+/// the integrity flag; otherwise only those with a wrong one. Other bytes stay.
 pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, reflection: &Reflection) {
     let found = Tagged::find(tail);
     let right = key.is_some_and(|key| found.is_right(tail, reflection.sender_seq, key));
