@@ -14,7 +14,9 @@ pub fn on_ipv6(address: SocketAddr) -> SocketAddr {
 /// Returns an IPv4-mapped address as the IPv4 address that it stands for.
 #[must_use]
 pub(crate) fn canonical(mut address: SocketAddr) -> SocketAddr {
-    address.set_ip(address.ip().to_canonical());
+    if let SocketAddr::V6(v6) = address {
+        address.set_ip(v6.ip().to_canonical());
+    }
     address
 }
 

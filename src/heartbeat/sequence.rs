@@ -378,6 +378,9 @@ impl Sequence {
     /// Returns the width of a counter that wraps from the highest number to `raw`, or 0.
     fn wraps(&self, raw: u64) -> u8 {
         let highest = self.highest;
+        if raw > highest || raw >= NEAR {
+            return 0;
+        }
         let wraps = |bits: &u8| {
             let span = 1_u64 << bits;
             let near = NEAR.min(span / 16);

@@ -1,6 +1,6 @@
 //! The table of clients: a hash table from keys to indices, and dense arrays of records.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -10,11 +10,25 @@ use crate::heartbeat::Estimate;
 use crate::heartbeat::peer::{Details, NONE, Record};
 
 /// Identity of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key<'a> {
     Address(SocketAddr),
     Boot(u64),
     Name(&'a [u8]),
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            // One word instead of four.
+            Self::Address(SocketAddr::V4(v4)) => {
+                state.write_u64(u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()));
+            }
+            Self::Address(address) => address.hash(state),
+            Self::Boot(boot) => boot.hash(state),
+            Self::Name(name) => name.hash(state),
+        }
+    }
 }
 
 /// All clients. Removing one moves the last one to its index.
@@ -74,29 +88,42 @@ impl Table {
     }
 
     /// Returns the index of a client; tries `hint` first.
-    pub(super) fn find(&self, hash: u64, key: &Key<'_>, hint: usize) -> Option<usize> {
-        if hint < self.len() && self.key_of(hint) == *key {
-            return Some(hint);
+    pub(super) fn find(&self, hash: u64, key: &Key<'_>, hint: u32) -> Option<usize> {
+        if self.has_key(hint, key) {
+            return Some(hint as usize);
         }
-        self.by_key.find(hash, |index| self.key_of(*index as usize) == *key).map(|at| *at as usize)
+        self.by_key.find(hash, |index| self.has_key(*index, key)).map(|index| *index as usize)
     }
 
-    /// Loads the memory that a `find` of each hash will read, and returns hints for them. The loads
-    /// do not depend on each other, so that the processor waits for all of them together.
-    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64>) -> Vec<u32> {
-        let found =
-            hashes.map(|hash| self.by_key.find(hash, |_| true).map_or(NONE, |index| *index));
-        let indices: Vec<u32> = found.collect();
-        let loaded = indices.iter().fold(0, |sum, index| {
-            let record = self.records.get(*index as usize);
+    fn has_key(&self, index: u32, key: &Key<'_>) -> bool {
+        let index = index as usize;
+        let Some(record) = self.records.get(index) else { return false };
+        match key {
+            // Fast path: most clients are known by nothing but an IPv4 address.
+            Key::Address(SocketAddr::V4(address)) if record.details == NONE && !self.by_host => {
+                record.v4() == *address
+            }
+            _ => self.key_of(index) == *key,
+        }
+    }
+
+    /// Returns the probable index of the client with this hash.
+    pub(super) fn hint(&self, hash: u64) -> u32 {
+        self.by_key.find(hash, |_| true).copied().unwrap_or(NONE)
+    }
+
+    /// Loads the memory that the next steps with these clients will read. The loads do not depend on
+    /// each other, so that the processor waits for all of them together.
+    pub(super) fn prefetch(&self, hints: impl Iterator<Item = u32> + Clone) {
+        let loaded = hints.clone().fold(0, |sum, index| {
+            let record = self.records.get(index as usize);
             // A record spans two cache lines: touch its first and its last bytes.
             record.map_or(0, |record| record.last_received_ns ^ i64::from(record.v4().port())) ^ sum
         });
-        let loaded = indices.iter().fold(loaded, |sum, index| {
-            self.deadlines.get(*index as usize).copied().unwrap_or_default() ^ sum
+        let loaded = hints.fold(loaded, |sum, index| {
+            self.deadlines.get(index as usize).copied().unwrap_or_default() ^ sum
         });
         std::hint::black_box(loaded);
-        indices
     }
 
     fn key_of(&self, index: usize) -> Key<'_> {
@@ -108,13 +135,19 @@ impl Table {
     /// Returns the source address of a client's last beat.
     pub(super) fn address(&self, index: usize) -> SocketAddr {
         let address = self.details(index).and_then(|details| details.address);
-        address.unwrap_or_else(|| self.records[index].v4())
+        address.unwrap_or_else(|| self.records[index].v4().into())
+    }
+
+    /// Returns whether nothing is known of a client but its record, and `from` is its address.
+    pub(super) fn is_plain(&self, index: usize, from: SocketAddr) -> bool {
+        let record = &self.records[index];
+        record.details == NONE && from == SocketAddr::V4(record.v4())
     }
 
     /// Sets the source address of a client's last beat. The key stays valid: the client has a name
     /// or a boot id, or it is known by its host and only the port changed.
     pub(super) fn set_address(&mut self, index: usize, address: SocketAddr) {
-        if address.is_ipv4() {
+        if let SocketAddr::V4(address) = address {
             self.records[index].set_v4(address);
             if let Some(details) = self.details_mut(index) {
                 details.address = None;
@@ -205,11 +238,17 @@ impl Table {
     }
 
     pub(super) fn details(&self, index: usize) -> Option<&Details> {
-        self.details.get(self.records[index].details as usize)
+        match self.records[index].details {
+            NONE => None,
+            details => self.details.get(details as usize),
+        }
     }
 
     pub(super) fn details_mut(&mut self, index: usize) -> Option<&mut Details> {
-        self.details.get_mut(self.records[index].details as usize)
+        match self.records[index].details {
+            NONE => None,
+            details => self.details.get_mut(details as usize),
+        }
     }
 
     pub(super) fn details_or_default(&mut self, index: usize) -> &mut Details {
@@ -251,7 +290,7 @@ mod tests {
                 let from = address(kind, number);
                 let key = table.key(from, name, None);
                 let hash = table.hash(&key);
-                let index = table.find(hash, &key, NONE as usize);
+                let index = table.find(hash, &key, NONE);
                 prop_assert_eq!(index.is_some(), model.contains_key(&(kind, number)));
                 match (index, add) {
                     (None, true) => {

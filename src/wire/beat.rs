@@ -24,7 +24,7 @@
 
 use std::io::Write;
 
-use crate::wire::template::write_seconds;
+use crate::wire::template::{write_number, write_seconds};
 use crate::wire::text::{self, Evidence, Label, Reading, SentAt};
 
 /// Maximum length of a sender's name, in bytes.
@@ -117,11 +117,20 @@ impl<'a> Beat<'a> {
     /// Parses a datagram without allocating. Parts that are missing or invalid are `None`.
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Self {
+        let mut beat = Self::default();
+        beat.fill(datagram);
+        beat
+    }
+
+    /// Parses a datagram like [`read`](Self::read), into a beat without any part.
+    pub(crate) fn fill(&mut self, datagram: &'a [u8]) {
         if let Some(reading) = read_packed(datagram) {
-            return Self { reading, ..Self::default() };
+            self.reading = reading;
+            return;
         }
-        let (mut beat, word, rest) = Self::split(datagram);
-        beat.reading = if word.len() + rest.len() < datagram.len() {
+        let (word, text) = datagram.split_at(letters(datagram));
+        let rest = self.read_declarations(text);
+        self.reading = if rest.len() < text.len() {
             read_declared(rest)
         } else {
             // With a blank, as it stands before the number.
@@ -130,29 +139,20 @@ impl<'a> Beat<'a> {
             let usual = usual.map(|reading| Reading { evidence: Evidence::Form, ..reading });
             usual.unwrap_or_else(|| text::read_with_evidence(datagram))
         };
-        beat
     }
 
-    /// Parses a datagram by the lab's rule: the first whole number is the sequence number.
-    #[must_use]
-    pub fn read_by_first_number(datagram: &'a [u8]) -> Self {
+    /// Parses a datagram like [`fill`](Self::fill), but by the lab's rule: the first whole number is
+    /// the sequence number.
+    pub(crate) fn fill_by_first_number(&mut self, datagram: &'a [u8]) {
         if let Some(reading) = read_packed(datagram) {
-            return Self { reading, ..Self::default() };
+            self.reading = reading;
+            return;
         }
-        let (mut beat, word, rest) = Self::split(datagram);
-        let is_declared = word.len() + rest.len() < datagram.len();
-        beat.reading =
+        let text = &datagram[letters(datagram)..];
+        let rest = self.read_declarations(text);
+        let is_declared = rest.len() < text.len();
+        self.reading =
             usual(rest).unwrap_or_else(|| text::read(if is_declared { rest } else { datagram }));
-        beat
-    }
-
-    /// Splits a datagram into declarations, the letters before them and the text after them.
-    fn split(datagram: &'a [u8]) -> (Self, &'a [u8], &'a [u8]) {
-        let letters = datagram.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        let (word, rest) = datagram.split_at(letters);
-        let mut beat = Self::default();
-        let rest = beat.read_declarations(rest);
-        (beat, word, rest)
     }
 
     /// Returns whether the datagram held a number, a time or a declaration.
@@ -174,30 +174,36 @@ impl<'a> Beat<'a> {
         let mut declares = false;
         let mut rest = text;
         while let [b';', part @ ..] = rest {
-            let ends = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
-            let (part, after) = part.split_at(part.iter().position(ends).unwrap_or(part.len()));
+            let (part, after) = part.split_at(end_of_declaration(part));
             rest = after;
-            let Some(equals) = part.iter().position(|byte| *byte == b'=') else { continue };
-            declares = true;
-            let (key, value) = (&part[..equals], &part[equals + 1..]);
-            match key {
-                b"i" | b"I" => self.interval_ns = milliseconds(value).filter(|ns| *ns > 0),
-                b"b" | b"B" => self.boot = hexadecimal(value),
-                [b'i' | b'I', b'd' | b'D'] => {
+            match part {
+                [b'i' | b'I', b'=', value @ ..] => {
+                    self.interval_ns = milliseconds(value).filter(|ns| *ns > 0);
+                }
+                [b'b' | b'B', b'=', value @ ..] => self.boot = hexadecimal(value),
+                [b'i' | b'I', b'd' | b'D', b'=', value @ ..] => {
                     self.name = Some(value).filter(|name| is_name(name));
                     self.overlong = value.len() > MAX_NAME;
                 }
-                b"s" | b"S" => self.status = Status::read(value),
-                b"e" | b"E" => self.error = Some(value).filter(|error| is_error(error)),
-                b"a" | b"A" => self.age_ns = milliseconds(value),
-                b"t" | b"T" => self.task = Some(value).filter(|task| is_task(task)),
-                b"f" | b"F" => self.failures = count(value),
-                b"d" | b"D" => self.send_failed = count(value),
-                b"u" | b"U" => self.busy_ns = milliseconds(value),
-                b"x" | b"X" => self.down_millionths = milliseconds(value).filter(|x| *x > 0),
-                b"g" | b"G" => self.grace_ns = milliseconds(value),
+                [b's' | b'S', b'=', value @ ..] => self.status = Status::read(value),
+                [b'e' | b'E', b'=', value @ ..] => {
+                    self.error = Some(value).filter(|error| is_error(error));
+                }
+                [b'a' | b'A', b'=', value @ ..] => self.age_ns = milliseconds(value),
+                [b't' | b'T', b'=', value @ ..] => {
+                    self.task = Some(value).filter(|task| is_task(task));
+                }
+                [b'f' | b'F', b'=', value @ ..] => self.failures = count(value),
+                [b'd' | b'D', b'=', value @ ..] => self.send_failed = count(value),
+                [b'u' | b'U', b'=', value @ ..] => self.busy_ns = milliseconds(value),
+                [b'x' | b'X', b'=', value @ ..] => {
+                    self.down_millionths = milliseconds(value).filter(|x| *x > 0);
+                }
+                [b'g' | b'G', b'=', value @ ..] => self.grace_ns = milliseconds(value),
+                _ if !part.contains(&b'=') => continue,
                 _ => {}
             }
+            declares = true;
         }
         if declares { rest } else { text }
     }
@@ -241,9 +247,18 @@ impl<'a> Beat<'a> {
                 let _ = write!(out, ";{key}={count}");
             }
         }
-        let _ = write!(out, " {seq} ");
+        out.push(b' ');
+        write_number(seq, 1, out);
+        out.push(b' ');
         write_seconds(wall_ns, out);
     }
+}
+
+/// Returns the number of letters that a datagram begins with.
+fn letters(datagram: &[u8]) -> usize {
+    // Fast path: nearly all beats begin with this word.
+    let known = if datagram.starts_with(b"Heartbeat") { 9 } else { 0 };
+    known + datagram[known..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count()
 }
 
 /// Returns whether `name` is valid in a beat: 1 to [`MAX_NAME`] bytes, none of them a blank, `;` or
@@ -308,14 +323,82 @@ const TENS: [u64; 10] =
 
 /// Returns the number that `text` begins with and its length; if it has more than 18 digits, only
 /// the length is valid.
+#[inline]
 fn digits(text: &[u8]) -> (u64, usize) {
-    let mut number = 0_u64;
-    let mut digits = 0;
-    while let Some(digit @ b'0'..=b'9') = text.get(digits) {
-        number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-        digits += 1;
+    match digits_of_eight(text) {
+        eight @ (_, 8) => more_digits(text, eight),
+        fewer => fewer,
     }
-    (number, digits)
+}
+
+/// Continues [`digits`] after the first eight.
+fn more_digits(text: &[u8], (mut number, mut length): (u64, usize)) -> (u64, usize) {
+    loop {
+        let (more, digits) = digits_of_eight(&text[length..]);
+        number = number.wrapping_mul(TENS[digits]).wrapping_add(more);
+        length += digits;
+        if digits < 8 {
+            return (number, length);
+        }
+    }
+}
+
+/// Returns the number of at most eight digits that `text` begins with and its length, without a
+/// look at each byte.
+#[inline]
+fn digits_of_eight(text: &[u8]) -> (u64, usize) {
+    let bytes = eight(text);
+    let values = bytes.wrapping_sub(ONES * u64::from(b'0'));
+    // The highest bit of each byte but digits; a carry only disturbs those after the first.
+    let others = (bytes.wrapping_add(ONES * 0x46) | values) & (ONES * 0x80);
+    let bits = others.trailing_zeros() & !7;
+    // Zeros first, then the sums of pairs, of fours and of all eight.
+    let ones = values.checked_shl(64 - bits).unwrap_or(0);
+    let pairs = ones.wrapping_mul(10).wrapping_add(ones >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let number = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    (number, (bits / 8) as usize)
+}
+
+/// Returns the length of a declaration, which ends at a blank or at `;`.
+fn end_of_declaration(text: &[u8]) -> usize {
+    let mut end = 0;
+    loop {
+        let bytes = eight(&text[end..]);
+        // The highest bit of each semicolon, control character and blank; a borrow only disturbs
+        // those after the first.
+        let others = bytes ^ (ONES * u64::from(b';'));
+        let semicolons = others.wrapping_sub(ONES) & !others;
+        let controls = bytes.wrapping_sub(ONES * 0x21) & !bytes;
+        let found = (semicolons | controls) & (ONES * 0x80);
+        end += found.trailing_zeros() as usize / 8;
+        match text.get(end) {
+            None => return text.len(),
+            Some(byte) if *byte == b';' || byte.is_ascii_whitespace() => return end,
+            // Eight bytes without an end, or another control character.
+            Some(_) => end += usize::from(found != 0),
+        }
+    }
+}
+
+/// A one in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Returns the first eight bytes of `text`, the first one lowest; zeros follow a shorter text.
+#[inline]
+fn eight(text: &[u8]) -> u64 {
+    if let Some(eight) = text.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    let (mut bytes, mut bits, mut rest) = (0, 0, text);
+    if let Some((four, after)) = rest.split_first_chunk() {
+        (bytes, bits, rest) = (u32::from_le_bytes(*four).into(), 32, after);
+    }
+    if let Some((two, after)) = rest.split_first_chunk() {
+        bytes |= u64::from(u16::from_le_bytes(*two)) << bits;
+        (bits, rest) = (bits + 16, after);
+    }
+    bytes | rest.first().map_or(0, |byte| u64::from(*byte) << bits)
 }
 
 /// Returns whether `text::read` reads this number as a Unix time in one of its four units.
@@ -325,7 +408,12 @@ fn is_time(number: u64) -> bool {
 
 /// Parses a whole number after at least one blank, of at most 18 digits without a leading zero.
 fn number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
+    // Fast path: nearly all beats have one blank.
+    let start = if let [b' ', b'0'..=b'9', ..] = text {
+        1
+    } else {
+        text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?
+    };
     let text = &text[start..];
     let (number, digits) = digits(text);
     let plain = matches!(digits, 1..=18) && (text[0] != b'0' || digits == 1);
@@ -368,17 +456,13 @@ fn milliseconds(text: &[u8]) -> Option<i64> {
 }
 
 fn write_milliseconds(ns: i64, out: &mut Vec<u8>) {
-    let ns = ns.max(0);
-    let _ = write!(out, "{}", ns / NS_PER_MS);
-    let mut rest = ns % NS_PER_MS;
+    let (ns, ns_per_ms) = (ns.max(0).unsigned_abs(), NS_PER_MS.unsigned_abs());
+    write_number(ns / ns_per_ms, 1, out);
+    let rest = ns % ns_per_ms;
     if rest > 0 {
         out.push(b'.');
-    }
-    let mut digit_ns = NS_PER_MS;
-    while rest > 0 {
-        digit_ns /= 10;
-        let _ = write!(out, "{}", rest / digit_ns);
-        rest %= digit_ns;
+        write_number(rest, 6, out);
+        while out.pop_if(|digit| *digit == b'0').is_some() {}
     }
 }
 
@@ -550,6 +634,25 @@ mod tests {
 
     proptest! {
         #[test]
+        fn declarations_end_at_the_first_blank_or_semicolon(
+            text in prop::collection::vec(prop::sample::select(&b"aZ=:;<\x00\x1f \t!\xbb\xa0\x80"[..]), 0..30),
+        ) {
+            let ends = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
+            let end = text.iter().position(ends).unwrap_or(text.len());
+            prop_assert_eq!(end_of_declaration(&text), end);
+        }
+
+        #[test]
+        fn numbers_are_read_like_digit_by_digit(text in "[0-9/:\\x00\\x7f]{0,20}|[0-9]{0,20}é") {
+            let length = text.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, digits) = digits(text.as_bytes());
+            prop_assert_eq!(digits, length);
+            if length <= 18 {
+                prop_assert_eq!(number, text[..length].parse().unwrap_or(0));
+            }
+        }
+
+        #[test]
         fn written_beats_are_read_back(
             (beat, words) in beats(), seq in 0..1_000_000_000_u64, second in 1_000_000_000..9_000_000_000_i64,
         ) {
@@ -592,12 +695,15 @@ mod tests {
         ) {
             let text = text.as_bytes();
             prop_assert_eq!(Beat::read(text).reading, text::read_with_evidence(text));
-            prop_assert_eq!(Beat::read_by_first_number(text).reading, text::read(text));
+            let mut beat = Beat::default();
+            beat.fill_by_first_number(text);
+            prop_assert_eq!(beat.reading, text::read(text));
         }
 
         #[test]
         fn any_bytes_are_read(datagram: Vec<u8>) {
-            let _ = (Beat::read(&datagram), Beat::read_by_first_number(&datagram));
+            Beat::default().fill(&datagram);
+            Beat::default().fill_by_first_number(&datagram);
         }
 
         #[test]

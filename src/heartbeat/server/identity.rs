@@ -93,17 +93,12 @@ impl Server {
                 }
             }
         });
-        match class {
-            SeqClass::Duplicate => self.counters.duplicates += 1,
-            SeqClass::Stale => self.counters.stale += 1,
-            _ => {
-                self.counters.beats += 1;
-                let position = position.unwrap_or_else(|| {
-                    self.add_rival(index, received, Sequence::of(&beat.reading))
-                });
-                self.challenge(index, position, received);
-                return true;
-            }
+        self.counters.count(class);
+        if !matches!(class, SeqClass::Duplicate | SeqClass::Stale) {
+            let position = position
+                .unwrap_or_else(|| self.add_rival(index, received, Sequence::of(&beat.reading)));
+            self.challenge(index, position, received);
+            return true;
         }
         if accepts_old {
             self.keep_alive(index, received);
@@ -394,6 +389,9 @@ impl Server {
     /// Returns whether an address is a client's own: it has beaten from there more than once, or
     /// from nowhere else.
     pub(super) fn is_home(&self, index: usize, from: SocketAddr) -> bool {
+        if self.table.is_plain(index, from) {
+            return true;
+        }
         let here = self.table.address(index);
         let moves = self.table.details(index).and_then(|details| details.moves.as_ref());
         moves.map_or(self.table.simplify(here) == self.table.simplify(from), |moves| {
@@ -404,6 +402,9 @@ impl Server {
     /// Records the address of the newest beat, and reports a move.
     pub(super) fn update_address(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let ReceivedBeat { at, from, .. } = received;
+        if self.table.is_plain(index, *from) {
+            return;
+        }
         let old = self.table.address(index);
         if old != *from {
             self.table.set_address(index, *from);

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::heartbeat::peer::{Details, NONE, Record};
+use crate::heartbeat::sequence::SeqClass;
 use crate::heartbeat::table::{Key, Table};
 use crate::heartbeat::{Change, Detector, Event, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
@@ -29,8 +30,8 @@ const ON_PROBATION: usize = 16;
 const GATHER: Duration = Duration::from_micros(500);
 /// The address in events about this host.
 const HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-/// Usual maximum of datagrams in one batch.
-const MAX_BATCH: usize = 256;
+/// The most datagrams whose clients are fetched from memory together.
+const TOGETHER: usize = 64;
 
 /// Treatment of a beat whose number or time says that it is old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,17 @@ pub struct ServerCounters {
     pub send_failed: u64,
 }
 
+impl ServerCounters {
+    /// Counts a beat whose number is of this class.
+    fn count(&mut self, class: SeqClass) {
+        match class {
+            SeqClass::Duplicate => self.duplicates += 1,
+            SeqClass::Stale => self.stale += 1,
+            _ => self.beats += 1,
+        }
+    }
+}
+
 /// The heartbeat server as a state machine.
 #[derive(Debug)]
 pub struct Server {
@@ -164,6 +176,16 @@ struct ReceivedBeat<'a> {
     difference_ns: Option<i64>,
     /// Hash of its client's key.
     hash: u64,
+    /// Probable index of its client.
+    hint: u32,
+}
+
+impl<'a> ReceivedBeat<'a> {
+    /// Creates one that is not parsed yet.
+    fn new(at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> Self {
+        let (from, beat) = (canonical(from), Beat::default());
+        Self { at, from, datagram, beat, difference_ns: None, hash: 0, hint: NONE }
+    }
 }
 
 impl Server {
@@ -203,12 +225,13 @@ impl Server {
         }
     }
 
-    fn parse<'a>(&mut self, at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> ReceivedBeat<'a> {
-        let from = canonical(from);
-        let beat = match self.config.numbers {
-            Numbers::Counting => Beat::read(datagram),
-            Numbers::First => Beat::read_by_first_number(datagram),
-        };
+    /// Parses a received datagram in place: a beat is long.
+    fn parse(&mut self, received: &mut ReceivedBeat<'_>) {
+        let ReceivedBeat { at, from, datagram, beat, difference_ns, hash, .. } = received;
+        match self.config.numbers {
+            Numbers::Counting => beat.fill(datagram),
+            Numbers::First => beat.fill_by_first_number(datagram),
+        }
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
             self.driven_ns = at.mono_ns;
@@ -216,14 +239,13 @@ impl Server {
         });
         let steady_ns = at.mono_ns.saturating_add(first_ns);
         let time = beat.reading.time;
-        let difference_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
-        let hash = self.table.hash(&self.table.key(from, beat.name, beat.boot));
-        ReceivedBeat { at, from, datagram, beat, difference_ns, hash }
+        *difference_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
+        *hash = self.table.hash(&self.table.key(*from, beat.name, beat.boot));
     }
 
     /// Handles a datagram. Returns whether to answer it.
-    fn handle(&mut self, received: &mut ReceivedBeat<'_>, hint: u32) -> bool {
-        let ReceivedBeat { at, from, datagram, hash, beat, .. } = *received;
+    fn handle(&mut self, received: &mut ReceivedBeat<'_>) -> bool {
+        let ReceivedBeat { at, from, datagram, hash, hint, ref beat, .. } = *received;
         if !beat.is_beat() && !self.config.opaque {
             self.ignore(at, from, datagram);
             return false;
@@ -231,29 +253,30 @@ impl Server {
         self.counters.received += 1;
         self.counters.overlong_names += u64::from(beat.overlong);
         let key = self.table.key(from, beat.name, beat.boot);
-        let is_heard = if let Some(index) = self.table.find(hash, &key, hint as usize) {
+        let is_heard = if let Some(index) = self.table.find(hash, &key, hint) {
             if self.is_other_boot(index, received) {
                 self.meet_boot(index, received)
             } else {
                 let sequence = &mut self.table.record_mut(index).sequence;
-                received.beat.reading.seq = sequence.believe(&beat.reading);
+                received.beat.reading.seq = sequence.believe(&received.beat.reading);
                 self.follow(index, received)
             }
         } else {
-            let sequence = Sequence::of(&beat.reading);
+            let sequence = Sequence::of(&received.beat.reading);
             received.beat.reading.seq = sequence.highest();
             if !self.admit(hash, received, sequence) {
                 return false;
             }
             true
         };
+        let beat = &received.beat;
         // A goodbye has an event of its own.
         if is_heard && self.config.every_beat && !beat.is_goodbye() {
             let utc_ns = self.config.utc_offset_ns;
             let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
             let payload = shown(datagram);
             let name = beat.name.map(Into::into);
-            let seq = received.beat.reading.seq;
+            let seq = beat.reading.seq;
             let change = Change::Heard { seq, difference_ns, payload };
             self.push_event(from, name, at, Snapshot::default(), change);
         }
@@ -281,7 +304,7 @@ impl Server {
     #[must_use]
     pub fn named(&self, name: &[u8], now_ns: i64) -> Option<Peer> {
         let key = Key::Name(name);
-        let index = self.table.find(self.table.hash(&key), &key, NONE as usize)?;
+        let index = self.table.find(self.table.hash(&key), &key, NONE)?;
         Some(self.peer(index, now_ns))
     }
 
@@ -453,8 +476,9 @@ impl Machine for Server {
             return None;
         }
         self.notice_pause(arrival.read.mono_ns);
-        let mut received = self.parse(at, from, arrival.datagram);
-        let answers = self.handle(&mut received, NONE);
+        let mut received = ReceivedBeat::new(at, from, arrival.datagram);
+        self.parse(&mut received);
+        let answers = self.handle(&mut received);
         answers.then(|| {
             arrival.datagram.make_ascii_uppercase();
             arrival.datagram.len()
@@ -471,16 +495,28 @@ impl Machine for Server {
             return one_by_one(self, socket, arrivals, answer);
         }
         // In a large table each client is a cache miss: fetch them together.
-        let mut all = Vec::with_capacity(MAX_BATCH);
-        all.extend(arrivals.map(|arrival| {
-            let at = arrival.at();
-            let Arrival { from, datagram, read, .. } = arrival;
-            self.notice_pause(read.mono_ns);
-            self.parse(at, from, datagram)
-        }));
-        let hints = self.table.prefetch(all.iter().map(|received| received.hash));
-        for (received, hint) in all.iter_mut().zip(hints) {
-            self.handle(received, hint);
+        let mut arrivals = arrivals;
+        let mut all = Vec::with_capacity(TOGETHER);
+        loop {
+            all.extend(arrivals.by_ref().take(TOGETHER).map(|arrival| {
+                self.notice_pause(arrival.read.mono_ns);
+                ReceivedBeat::new(arrival.at(), arrival.from, arrival.datagram)
+            }));
+            if all.is_empty() {
+                return;
+            }
+            for received in &mut all {
+                self.parse(received);
+            }
+            // Tight loops without other work, so that the loads overlap.
+            for received in &mut all {
+                received.hint = self.table.hint(received.hash);
+            }
+            self.table.prefetch(all.iter().map(|received| received.hint));
+            for received in &mut all {
+                self.handle(received);
+            }
+            all.clear();
         }
     }
 
