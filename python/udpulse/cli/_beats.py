@@ -25,12 +25,12 @@ class Beats:
     #: Failures when the last beat left, and now.
     failures: tuple[int, int] = (0, 0)
 
-    def begin(self) -> None:
-        """Say where beats go."""
+    def title(self) -> str:
+        """Return the first line: where beats go."""
         client = self.client
         also = "".join(f", {printable(joined(server))}" for server in client.also)
         to = printable(joined((client.host, client.port)))
-        self.screen.note(f"Beating to {to}{also} every {duration(client.interval)}")
+        return f"Beating to {to}{also} every {duration(client.interval)}"
 
     def show(self, events: list[ClientEvent]) -> None:
         """Show events, and trouble that begins or ends."""
@@ -70,7 +70,7 @@ class Beats:
         return f"Nothing listens at {printable(to)}; `udpulse watch` does"
 
     def summary(self) -> str:
-        """Return the closing line."""
+        """Return the line about all beats so far."""
         counters = self.client.counters
         sent = counters.sent - counters.send_failed
         line = f"{counted(sent, 'datagram')} sent, goodbyes included"
@@ -84,10 +84,6 @@ class Beats:
             )
             if number
         )
-
-    def interim(self) -> None:
-        """Note the counts so far."""
-        self.screen.note(self.summary())
 
     def verdict(self, *, interrupted: bool) -> int:
         """Return the exit code."""

@@ -41,7 +41,7 @@ def run_command(words: Sequence[str], beats: Beats) -> int:
 
         end = Thread(target=finish)
         end.start()
-        follow_until(forwarder, client, beats.show, beats.interim)
+        follow_until(forwarder, client, beats.show, beats.summary)
         # With --count the last beat may leave before the command ends.
         end.join()
     return exit_code(process.returncode)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from udpulse.cli._run import Screen
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -35,21 +37,22 @@ class Running(Protocol[T]):
 def follow(
     running: Running[T],
     show: Callable[[list[T]], None],
-    interim: Callable[[], None],
+    summary: Callable[[], str],
     *,
-    begin: Callable[[], None] = lambda: None,
+    title: Callable[[], str] | None = None,
     events: bool = True,
 ) -> bool:
     """Show events as they come, and no events every now and then; return whether it was ended.
 
-    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`.
-    `begin` is called once the object runs. Without `events` the object's events are left unread,
-    and `show` is only called every now and then.
+    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT prints the `summary` so far.
+    The `title` is printed once the object runs. Without `events` the object's events are left
+    unread, and `show` is only called every now and then.
     """
     # A signal that comes right after the start must not find the old handlers.
     with Signals() as signals, running:
-        begin()
-        follow_until(signals, running, show, interim, events=events)
+        if title:
+            Screen().note(title())
+        follow_until(signals, running, show, summary, events=events)
     while events and (rest := running.next_batch(timeout=0)):
         show(rest)
     return signals.ended
@@ -59,7 +62,7 @@ def follow_until(
     signals: "Signals",
     running: Running[T],
     show: Callable[[list[T]], None],
-    interim: Callable[[], None],
+    summary: Callable[[], str],
     *,
     events: bool = True,
 ) -> None:
@@ -72,7 +75,7 @@ def follow_until(
             show([])
         if signals.asked:
             signals.asked = False
-            interim()
+            Screen().note(summary())
 
 
 class Signals:

@@ -9,6 +9,7 @@ import click
 
 from udpulse.cli import _parameters as types
 from udpulse.cli._follow import Signals
+from udpulse.cli._run import Screen
 
 if TYPE_CHECKING:
     from udpulse.jsonlines import Running
@@ -39,17 +40,17 @@ def only_with_json(ctx: click.Context, _: click.Parameter, every: float | None) 
     return every
 
 
-def record(running: "Running", every: float | None, interim: Callable[[], None]) -> bool:
+def record(running: "Running", every: float | None, summary: Callable[[], str]) -> bool:
     """Write events as lines of JSON until the object ends; return whether it was ended.
 
-    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT calls `interim`.
+    The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT prints the `summary` so far.
     """
     # Screens do without it.
     from udpulse import jsonlines
 
     if sys.stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
-    with Interrupts(interim) as signals:
+    with Interrupts(summary) as signals:
         try:
             jsonlines.write(running, sys.stdout, every=every)
         except KeyboardInterrupt:
@@ -68,9 +69,9 @@ def reserve(path: str) -> None:
 class Interrupts(Signals):
     """Interrupts a call that waits when a signal comes; nothing else writes to stderr meanwhile."""
 
-    def __init__(self, interim: Callable[[], None]) -> None:
+    def __init__(self, summary: Callable[[], str]) -> None:
         super().__init__()
-        self.interim = interim
+        self.summary = summary
         self.aborted = False
 
     def end(self, *_: object) -> None:
@@ -80,4 +81,4 @@ class Interrupts(Signals):
 
     def ask(self, *_: object) -> None:
         """Handle SIGQUIT."""
-        self.interim()
+        Screen().note(self.summary())

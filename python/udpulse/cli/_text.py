@@ -3,6 +3,14 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from udpulse import EchoServer, HeartbeatServer
+from udpulse._printable import joined
+
+
+def listening(server: EchoServer | HeartbeatServer) -> str:
+    """Return the first line about a server."""
+    return f"Listening on {joined(server.address)}; Ctrl-C ends it"
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun."""

@@ -101,14 +101,14 @@ def single(options: dict[str, Any], every: float | None, words: list[str]) -> di
 
 def beat(beats: Beats) -> int:
     """Send heartbeats until Ctrl-C."""
-    interrupted = follow(beats.client, beats.show, beats.interim, begin=beats.begin)
+    interrupted = follow(beats.client, beats.show, beats.summary, title=beats.title)
     beats.screen.show(beats.summary())
     return beats.verdict(interrupted=interrupted)
 
 
 def write_lines(beats: Beats) -> int:
     """Send heartbeats until Ctrl-C, and print lines of JSON."""
-    interrupted = record(beats.client, None, beats.interim)
+    interrupted = record(beats.client, None, beats.summary)
     return beats.verdict(interrupted=interrupted)
 
 
@@ -119,5 +119,5 @@ def beat_once(beats: Beats, *, as_json: bool) -> int:
     if as_json:
         code = write_lines(beats)
     else:
-        code = beats.verdict(interrupted=follow(beats.client, beats.show, beats.interim))
+        code = beats.verdict(interrupted=follow(beats.client, beats.show, beats.summary))
     return code or (BROKEN if beats.client.counters.refused else 0)

@@ -1,12 +1,12 @@
 """`udpulse echo`: answer UDP packets, and be a bad path on purpose."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from udpulse import EchoServer, Fate
-from udpulse._printable import joined
 from udpulse.cli import _parameters as types
 from udpulse.cli._fates import TROUBLES, Rates, fate_line, summary
 from udpulse.cli._follow import follow
@@ -14,7 +14,7 @@ from udpulse.cli._live import live
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import counted, notes
+from udpulse.cli._text import counted, listening, notes
 from udpulse.impair import Link, RateLimit
 
 EPILOG = """\b
@@ -72,7 +72,7 @@ def command(
 
     def run() -> None:
         if as_json:
-            record(server, every, lambda: screen.note(summary(server)))
+            record(server, every, partial(summary, server))
         else:
             echo(server, screen, verbose=verbose)
 
@@ -106,21 +106,16 @@ def link(way: str, options: dict[str, Any]) -> Link:
 def echo(server: EchoServer, screen: Screen, *, verbose: bool) -> None:
     """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
 
-    def interim() -> None:
-        screen.note(summary(server))
-
-    def begin() -> None:
-        screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
-
     def show(fates: list[Fate]) -> None:
         if fates:
             screen.show("\n".join(map(fate_line, fates)))
 
+    so_far, title = partial(summary, server), partial(listening, server)
     if verbose:
-        follow(server, show, interim, begin=begin)
+        follow(server, show, so_far, title=title)
     else:
         with live(Rates(server).render) as draw:
-            follow(server, lambda _: draw(), interim, begin=begin, events=False)
+            follow(server, lambda _: draw(), so_far, title=title, events=False)
     screen.show(summary(server))
     for note in notes(server.truth.to_dict(), TROUBLES, "packet"):
         screen.note(note)

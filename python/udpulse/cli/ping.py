@@ -151,19 +151,19 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
         for event in events:
             SCREEN.show(event_line(event))
 
-    def interim() -> None:
-        SCREEN.note(str(client.report()))
+    def summary() -> str:
+        return str(client.report())
 
     if style.as_json:
-        interrupted = record(client, style.every, interim)
+        interrupted = record(client, style.every, summary)
     elif style.quiet:
-        interrupted = follow(client, unseen, interim, events=False)
+        interrupted = follow(client, unseen, summary, events=False)
     elif on_terminal():
         view = OneTarget(client, advice, glyphs(sys.stdout.encoding))
         with live(view.render, view.final) as draw:
-            interrupted = follow(client, lambda _: draw(), interim, events=False)
+            interrupted = follow(client, lambda _: draw(), summary, events=False)
     else:
-        interrupted = follow(client, show, interim)
+        interrupted = follow(client, show, summary)
     report = client.report()
     if not style.as_json:
         SCREEN.show(str(report))
@@ -189,12 +189,12 @@ def ping_many(sweep: PingSweep, style: Style) -> Outcome:
             elif not (drawing or style.quiet):
                 SCREEN.show(row(report, width))
 
-    def interim() -> None:
-        SCREEN.note(totals(rounds.reports()))
+    def summary() -> str:
+        return totals(rounds.reports())
 
     drawing = on_terminal() and not (style.quiet or style.show_only)
     if style.as_json:
-        interrupted = record(sweep, style.every, interim)
+        interrupted = record(sweep, style.every, summary)
     elif drawing:
         probes = None if sweep.rounds is None else sweep.rounds * sweep.count
         view = ManyTargets(rounds.reports, probes, reason, glyphs(sys.stdout.encoding))
@@ -204,9 +204,9 @@ def ping_many(sweep: PingSweep, style: Style) -> Outcome:
             draw()
 
         with live(view.render, view.final) as draw:
-            interrupted = follow(sweep, show_and_draw, interim)
+            interrupted = follow(sweep, show_and_draw, summary)
     else:
-        interrupted = follow(sweep, show, interim)
+        interrupted = follow(sweep, show, summary)
     reports = rounds.reports()
     if not (style.as_json or style.show_only):
         SCREEN.show(totals(reports))

@@ -1,11 +1,12 @@
 """`udpulse watch`: follow programs by their heartbeats."""
 
+from functools import partial
 from typing import Any
 
 import click
 
 from udpulse import HeartbeatServer
-from udpulse._printable import joined, printable
+from udpulse._printable import printable
 from udpulse.cli import _parameters as types
 from udpulse.cli._fleet import TROUBLES, Fleet, event_line, summary
 from udpulse.cli._follow import follow
@@ -13,7 +14,7 @@ from udpulse.cli._live import live, on_terminal
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record
 from udpulse.cli._run import BROKEN, Command, Program, Screen
-from udpulse.cli._text import counted, notes
+from udpulse.cli._text import counted, listening, notes
 from udpulse.events import Event
 
 EPILOG = """\b
@@ -50,19 +51,12 @@ def command(
 
 def write_lines(server: HeartbeatServer, screen: Screen, every: float | None) -> int:
     """Print changes of clients as lines of JSON until Ctrl-C."""
-    record(server, every, lambda: screen.note(summary(server)))
+    record(server, every, partial(summary, server))
     return verdict(server, screen)
 
 
 def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
     """Show changes of clients until Ctrl-C: a table on a terminal, else lines."""
-
-    def interim() -> None:
-        screen.note(summary(server))
-
-    def begin() -> None:
-        screen.note(f"Listening on {joined(server.address)}; Ctrl-C ends it")
-
     fleet = Fleet(server)
     has_table = on_terminal() and not quiet
     with live(fleet.render) as draw:
@@ -74,7 +68,7 @@ def watch(server: HeartbeatServer, screen: Screen, *, quiet: bool) -> int:
             elif events and not quiet:
                 screen.show("\n".join(map(event_line, events)))
 
-        follow(server, show, interim, begin=begin)
+        follow(server, show, partial(summary, server), title=partial(listening, server))
     screen.show(summary(server))
     for note in notes(server.counters.to_dict(), TROUBLES, "datagram"):
         screen.note(note)
