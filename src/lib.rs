@@ -1,7 +1,7 @@
 //! The engine of udpulse: it measures any UDP path.
 //!
-//! Protocol logic is sans-I/O: [`ping::Session`], [`echo::Echo`], [`heartbeat::Client`] and
-//! [`heartbeat::Server`] are [`Machine`]s, plain state machines: time and datagrams in, datagrams
+//! Protocol logic is sans-I/O: [`ping::Session`], [`echo::Echo`], [`stamp::Reflector`],
+//! [`heartbeat::Client`] and [`heartbeat::Server`] are [`Machine`]s, plain state machines: time and datagrams in, datagrams
 //! and events out. The [`driver`] joins them to sockets and threads; a test or a replay drives the
 //! same machine by hand:
 //!
@@ -24,12 +24,14 @@ mod error;
 mod events;
 pub mod heartbeat;
 pub mod impair;
+mod limiter;
 mod machine;
 pub mod net;
 pub mod packed;
 pub mod path;
 pub mod ping;
 mod random;
+pub mod stamp;
 pub mod stats;
 mod target;
 mod time;
@@ -38,10 +40,11 @@ pub mod wire;
 #[cfg(feature = "python")]
 mod python;
 
-pub(crate) use address::canonical;
-pub use address::on_ipv6;
+pub use address::{Prefix, on_ipv6};
+pub(crate) use address::{answers_anything, canonical};
 pub use error::{Error, Result};
 pub use events::Events;
+pub use limiter::Limiter;
 pub use machine::{Arrival, Icmp, Local, Machine, Transmit};
 pub use random::{Random, probability};
 pub use target::Target;

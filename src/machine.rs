@@ -138,6 +138,8 @@ pub struct Arrival<'a> {
     pub tos: Option<u8>,
     /// Set if it is a server's answer: an answer to it could start a loop.
     pub is_answer: bool,
+    /// Set if it was sent to a broadcast or multicast address, as far as the platform reports it.
+    pub to_group: bool,
     /// The payload.
     pub datagram: &'a mut [u8],
     /// The start of the payload in the receive buffer.
@@ -155,6 +157,7 @@ impl<'a> Arrival<'a> {
             ttl: None,
             tos: None,
             is_answer: false,
+            to_group: false,
             datagram,
             offset: 0,
         }

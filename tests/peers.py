@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -10,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from itertools import cycle
 from types import TracebackType
+
+import pytest
 
 Address = tuple[str, int]
 
@@ -295,3 +298,16 @@ def beat(port: int, messages: Iterable[str | bytes], *, sockets: int = 1) -> Non
         for sender, message in zip(cycle(senders), messages, strict=False):
             datagram = message.encode() if isinstance(message, str) else message
             sender.sendto(datagram, ("127.0.0.1", port))
+
+
+def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+    """Send a datagram over loopback with a forged source; skip the test if not permitted."""
+    try:
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    except PermissionError:
+        pytest.skip("only root may forge a source")
+    udp = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0) + payload
+    hosts = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + hosts
+    with raw:
+        raw.sendto(ip + udp, (target[0], 0))

@@ -1,4 +1,4 @@
-"""The five running objects: their common behaviour, and the behaviour of each."""
+"""The six running objects: their common behaviour, and the behaviour of each."""
 
 import errno
 import inspect
@@ -18,7 +18,14 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingSweep
+from udpulse import (
+    EchoServer,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+    PingSweep,
+    StampReflector,
+)
 
 LOOPBACKS = ["127.0.0.1", "::1"]
 
@@ -26,6 +33,7 @@ LOOPBACKS = ["127.0.0.1", "::1"]
 OBJECTS: dict[str, Callable[[peers.Address], Any]] = {
     "EchoServer": lambda _: EchoServer(port=0),
     "HeartbeatServer": lambda _: HeartbeatServer(port=0),
+    "StampReflector": lambda _: StampReflector(port=0),
     "PingClient": lambda silent: PingClient(*silent, count=None, timeout=30),
     "PingSweep": lambda silent: PingSweep([silent], timeout=30),
     "HeartbeatClient": lambda silent: HeartbeatClient(*silent, interval=30),
@@ -46,7 +54,7 @@ class TestCommon:
                 thing.start()
                 host, port = thing.address
                 # A client is bound to all addresses.
-                is_server = "Server" in type(thing).__name__
+                is_server = isinstance(thing, EchoServer | HeartbeatServer | StampReflector)
                 assert host == ("127.0.0.1" if is_server else "0.0.0.0")
                 assert 0 < port < 65536
             assert not thing.running
@@ -418,6 +426,20 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "threads": "1 to 256",
         "keep": "0 to 2**32 - 1 or 'all'",
     },
+    StampReflector: {
+        "host": "an address or a name",
+        "port": "0 to 65535",
+        "stateful": "True or False",
+        "twamp_light": "True or False",
+        "allow": "blocks of addresses such as '192.0.2.0/24'",
+        "max_rate": "a number",
+        "max_sessions": "1 to 1048576",
+        "timestamp_format": "'ntp' or 'ptp'",
+        "synchronized": "True or False",
+        "clock_error": "above 0 and below 9.2e9 seconds",
+        "threads": "1 to 256",
+        "keep": "0 to 2**32 - 1 or 'all'",
+    },
     PingClient: {
         "host": "an address or a name",
         "port": "1 to 65535",
@@ -500,7 +522,7 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     first = next(iter(inspect.signature(make).parameters))
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
     for wrong in (1j, [None]):
-        lists = ("pairs", "names of")
+        lists = ("pairs", "names of", "blocks of")
         shown = None if wrong == [None] and any(word in allowed for word in lists) else wrong
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})
@@ -590,7 +612,7 @@ def test_a_claimed_length_is_not_trusted() -> None:
         udpulse.impair.LossPattern(itertools.repeat(True))
 
 
-@pytest.mark.parametrize("server", [EchoServer, HeartbeatServer])
+@pytest.mark.parametrize("server", [EchoServer, HeartbeatServer, StampReflector])
 def test_a_port_in_use_is_the_os_error_that_names_it(server: Any, silent: peers.Address) -> None:
     host, port = silent
     with pytest.raises(OSError, match="Address already in use") as e:

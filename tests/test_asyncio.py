@@ -15,7 +15,14 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingSweep
+from udpulse import (
+    EchoServer,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+    PingSweep,
+    StampReflector,
+)
 
 
 async def all_of(thing: Any) -> list[Any]:
@@ -39,16 +46,27 @@ def test_reports_come_as_targets_finish() -> None:
         assert asyncio.run(numbers(sweep)) == [2] * 300
 
 
+NAMES = [
+    "EchoServer",
+    "HeartbeatServer",
+    "StampReflector",
+    "PingClient",
+    "PingSweep",
+    "HeartbeatClient",
+]
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda _: EchoServer(port=0),
         lambda _: HeartbeatServer(port=0),
+        lambda _: StampReflector(port=0),
         lambda silent: PingClient(*silent, count=None, timeout=30),
         lambda silent: PingSweep([silent], timeout=30),
         lambda silent: HeartbeatClient(*silent, interval=30, fail_at=2),
     ],
-    ids=["EchoServer", "HeartbeatServer", "PingClient", "PingSweep", "HeartbeatClient"],
+    ids=NAMES,
 )
 def test_stop_from_another_thread_ends_the_iteration(
     make: Callable[[peers.Address], Any], silent: peers.Address
@@ -68,11 +86,12 @@ def test_stop_from_another_thread_ends_the_iteration(
     [
         lambda: EchoServer("localhost", 0),
         lambda: HeartbeatServer("localhost", 0),
+        lambda: StampReflector("localhost", 0),
         lambda: PingClient("localhost", 9, count=None, timeout=30),
         lambda: PingSweep([("localhost", 9)], timeout=30),
         lambda: HeartbeatClient("localhost", 9, interval=30),
     ],
-    ids=["EchoServer", "HeartbeatServer", "PingClient", "PingSweep", "HeartbeatClient"],
+    ids=NAMES,
 )
 def test_each_is_an_asynchronous_context(make: Callable[[], Any]) -> None:
     async def enter(thing: Any) -> None:

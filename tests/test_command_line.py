@@ -47,6 +47,7 @@ def test_an_address_may_have_a_port(text: str, value: tuple[str, int]) -> None:
         udpulse.EchoServer,
         udpulse.HeartbeatClient,
         udpulse.HeartbeatServer,
+        udpulse.StampReflector,
         udpulse.impair.Link,
     ],
 )

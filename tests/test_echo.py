@@ -246,19 +246,6 @@ def test_a_reply_leaves_from_the_address_that_was_asked(client: socket.socket) -
         assert client.recvfrom(10) == (b"x", asked)
 
 
-def forge(payload: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-    """Send a datagram over loopback with a forged source; skip the test if not permitted."""
-    try:
-        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    except PermissionError:
-        pytest.skip("only root may forge a source")
-    udp = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0) + payload
-    hosts = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + hosts
-    with raw:
-        raw.sendto(ip + udp, (target[0], 0))
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "::"])
 def test_two_servers_made_to_talk_to_each_other_do_not_loop(
     host: str, client: socket.socket
@@ -267,7 +254,7 @@ def test_two_servers_made_to_talk_to_each_other_do_not_loop(
         ours, theirs = (("127.0.0.1", server.address[1]) for server in (first, second))
         also_theirs = ("127.0.0.1" if host == "127.0.0.1" else "127.0.0.2", theirs[1])
         for source in (also_theirs, ours, ("127.0.0.1", 7)):
-            forge(b"loop", source, ours)
+            peers.forge(b"loop", source, ours)
         # Later requests are answered later: if there were a loop, it would have begun by then.
         for address in (ours, theirs):
             client.sendto(b"after", address)
@@ -300,7 +287,7 @@ def test_two_servers_of_two_processes_stop_a_loop(host: str) -> None:
         assert other.stdin is not None
         assert other.stdout is not None
         theirs = ("127.0.0.1", int(other.stdout.readline()))
-        forge(b"loop", theirs, ("127.0.0.1", ours.address[1]))
+        peers.forge(b"loop", theirs, ("127.0.0.1", ours.address[1]))
         ended = 0
         while ended == 0:
             other.stdin.write("?\n")
@@ -314,7 +301,7 @@ def test_two_servers_of_two_processes_stop_a_loop(host: str) -> None:
 
 def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) -> None:
     with EchoServer(port=0) as server, HeartbeatServer(port=0, reply=True) as other:
-        forge(b"1", other.address, server.address)
+        peers.forge(b"1", other.address, server.address)
         client.sendto(b"after", server.address)
         assert client.recv(10) == b"after"
         assert (server.truth.unanswerable, other.counters.received) == (1, 0)
@@ -322,7 +309,7 @@ def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) 
 
 def test_two_heartbeat_servers_that_reply_do_not_loop(client: socket.socket) -> None:
     with HeartbeatServer(port=0, reply=True) as first, HeartbeatServer(port=0, reply=True) as other:
-        forge(b"beat 1", other.address, first.address)
+        peers.forge(b"beat 1", other.address, first.address)
         client.sendto(b"beat 2", first.address)
         assert client.recv(10) == b"BEAT 2"
         counters = first.counters

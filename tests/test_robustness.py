@@ -75,6 +75,7 @@ def test_the_heartbeat_server_accounts_for_every_datagram(client: socket.socket)
 USES_OF_A_HOST: dict[str, Callable[[str], object]] = {
     "EchoServer": EchoServer,
     "HeartbeatServer": HeartbeatServer,
+    "StampReflector": udpulse.StampReflector,
     "HeartbeatClient": udpulse.HeartbeatClient,
     "also": lambda host: udpulse.HeartbeatClient("127.0.0.1", also=[(host, 9)]),
     "PingClient": udpulse.PingClient,

@@ -13,6 +13,7 @@ OBJECTS = {
     "HeartbeatServer": "udpulse.HeartbeatServer(port=0)",
     "PingClient": "udpulse.PingClient(*silent, timeout=100)",
     "PingSweep": "udpulse.PingSweep([silent], timeout=100)",
+    "StampReflector": "udpulse.StampReflector(port=0)",
 }
 
 CALLS = [

@@ -59,6 +59,9 @@ VALUES: list[Any] = [
     udpulse.Beat(seq=1, outcome="sent", time=1000.0),
     reports.EchoCounters(received=3, replied=2, dropped=1),
     LinkCounters(lost=1),
+    reports.StampReflectorCounters(received=3, replied=2, short=1),
+    reports.StampSession(client=HOME, ssid=7, received=2, last_received_at=1000.0),
+    reports.Reflected(received_at=1000.0, client=HOME, outcome="replied", size=44, ssid=7, seq=1),
     EchoTruth(uplink=LinkCounters(lost=1), replies=2),
     reports.HeartbeatClientCounters(sent=7),
     reports.HeartbeatServerCounters(received=7, beats=7),
@@ -121,6 +124,7 @@ def public_values() -> set[type]:
         udpulse.PingSweep,
         udpulse.HeartbeatClient,
         udpulse.HeartbeatServer,
+        udpulse.StampReflector,
     }
     classes = {thing for thing in public if isinstance(thing, type)}
     return {

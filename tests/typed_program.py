@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -446,6 +447,44 @@ async def use_asyncio(address: Address) -> None:
                 break
 
 
+def use_reflector() -> None:
+    """A reflector's settings, counters, records and sessions."""
+    with udpulse.StampReflector(
+        "127.0.0.1",
+        0,
+        stateful=True,
+        twamp_light=False,
+        allow=["127.0.0.0/8"],
+        max_rate=None,
+        max_sessions=100,
+        timestamp_format="ntp",
+        synchronized=False,
+        clock_error=0.1,
+        threads=1,
+        keep="all",
+    ) as reflector:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(bytes(44), reflector.address)
+        for one in reflector:
+            assert_type(one, reports.Reflected)
+            show(one.received_at, one.client, one.outcome, one.size, one.ssid, one.seq)
+            show(one.reflector_seq, one.ttl, one.tos, one.sent_at)
+            break
+        assert_type(reflector.reflected(), list[reports.Reflected])
+        for session in reflector.sessions():
+            assert_type(session, reports.StampSession)
+            show(session.client, session.ssid, session.received, session.replied)
+            show(session.last_received_at)
+    show(reflector.stateful, reflector.twamp_light, reflector.allow, reflector.max_sessions)
+    show(reflector.timestamp_format, reflector.synchronized, reflector.clock_error)
+    counters = reflector.counters
+    assert_type(counters, reports.StampReflectorCounters)
+    show(counters.received, counters.replied, counters.dropped, counters.send_failed)
+    show(counters.unanswerable, counters.looped, counters.not_allowed, counters.limited)
+    show(counters.short, counters.unauthenticated, counters.queue_full)
+    show(counters.stateless_answers, counters.receive_drops)
+
+
 def use_errors() -> None:
     """An object that has not run has no address."""
     try:
@@ -484,4 +523,5 @@ def main() -> None:
         use_echo_server(server)
         asyncio.run(use_asyncio(server.address))
     use_heartbeat()
+    use_reflector()
     use_errors()

@@ -56,12 +56,16 @@ __all__ = [
     "Quantiles",
     "RateLimit",
     "Recovered",
+    "Reflected",
     "Reordering",
     "Reply",
     "Restarted",
     "Revised",
     "Runs",
     "Stalled",
+    "StampReflector",
+    "StampReflectorCounters",
+    "StampSession",
     "Stopped",
     "Suspect",
     "Table",
@@ -5111,3 +5115,493 @@ _Event: TypeAlias = (
     | TooOften
     | Up
 )
+_Reflection: TypeAlias = Literal[
+    "replied",
+    "unanswerable",
+    "looped",
+    "not_allowed",
+    "limited",
+    "short",
+    "unauthenticated",
+    "queue_full",
+]
+
+@final
+class StampReflector:
+    """A Session-Reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I), without
+    authentication: it answers test packets of routers and of other tools.
+
+    host: the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
+        leaves from the address to which the request was sent.
+    port: the port, 0 to 65535; 0 for any free one, see `address`. Ports below 1024 need a
+        privilege on most systems.
+    stateful: False copies the numbers of requests to their replies (stateless), so that the direction
+        of a loss does not show; otherwise the replies of each session have numbers of their own.
+    twamp_light: whether to answer requests of 14 to 40 bytes with 44 (RFC 8762 section 4.6). That is the
+        only reply longer than its request: one with a forged source sends up to three times its
+        bytes to a victim.
+    allow: the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
+        empty for all.
+    max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
+        of at most one second's worth; the reflector drops the rest. None for no limit.
+    max_sessions: the maximum number of sessions, 1 to 1048576; later senders are answered without
+        sessions. A session ends after 300 seconds without a packet.
+    timestamp_format: the format of timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts UTC here,
+        not TAI.
+    synchronized: whether to claim that this host's clock is synchronized to UTC; it is not checked.
+    clock_error: the error of this host's clock that replies claim, in seconds.
+    threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
+    keep: the number of last records to keep, or "all". `reflected` returns them; iterating reads
+        each once and removes none. With 0 there is nothing to iterate over.
+
+    A reply has the length of its request and the TTL 255. It carries the time at which the request
+    arrived (T2, the kernel's on Linux), the time at which the program sends the reply (T3), the
+    request's number and time, and its TTL. The TLVs 1 to 5 and 7 of RFC 8972 are answered; others
+    come back as unrecognized.
+
+    A session is a source, a destination address and the SSID. A packet whose bytes 16 to 43 are not
+    zero is one of TWAMP, which has random padding and no SSID.
+
+    The reflector never answers replies: packets with a T2 within ten seconds of their T3. Otherwise
+    two reflectors would answer each other without end after one forged packet. Nor does it answer
+    source ports that could cause a loop (0, 7, 13, 17, 19, 37), another answering server of this
+    process, packets of less than 14 bytes, or packets to a broadcast or multicast address (Linux).
+
+    Iterating yields a Reflected for each packet.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    def __new__(
+        cls,
+        host: str = "127.0.0.1",
+        port: int = 862,
+        *,
+        stateful: bool = True,
+        twamp_light: bool = False,
+        allow: Iterable[str] = (),
+        max_rate: float | None = None,
+        max_sessions: int = 16384,
+        timestamp_format: Literal["ntp", "ptp"] = "ntp",
+        synchronized: bool = False,
+        clock_error: float = 16.0,
+        threads: int = 1,
+        keep: int | Literal["all"] = 10000,
+    ) -> Self: ...
+    @property
+    def host(self) -> str:
+        """the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
+        leaves from the address to which the request was sent.
+        """
+
+    @property
+    def port(self) -> int:
+        """the port, 0 to 65535; 0 for any free one, see `address`. Ports below 1024 need a
+        privilege on most systems.
+        """
+
+    @property
+    def stateful(self) -> bool:
+        """False copies the numbers of requests to their replies (stateless), so that the direction
+        of a loss does not show; otherwise the replies of each session have numbers of their own.
+        """
+
+    @property
+    def twamp_light(self) -> bool:
+        """whether to answer requests of 14 to 40 bytes with 44 (RFC 8762 section 4.6). That is the
+        only reply longer than its request: one with a forged source sends up to three times its
+        bytes to a victim.
+        """
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
+        empty for all.
+        """
+
+    @property
+    def max_rate(self) -> float | None:
+        """the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
+        of at most one second's worth; the reflector drops the rest. None for no limit.
+        """
+
+    @property
+    def max_sessions(self) -> int:
+        """the maximum number of sessions, 1 to 1048576; later senders are answered without
+        sessions. A session ends after 300 seconds without a packet.
+        """
+
+    @property
+    def timestamp_format(self) -> Literal["ntp", "ptp"]:
+        """the format of timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts UTC here,
+        not TAI.
+        """
+
+    @property
+    def synchronized(self) -> bool:
+        """whether to claim that this host's clock is synchronized to UTC; it is not checked."""
+
+    @property
+    def clock_error(self) -> float:
+        """the error of this host's clock that replies claim, in seconds."""
+
+    @property
+    def threads(self) -> int:
+        """the number of threads, 1 to 256, each with its own socket; more than one only on Linux."""
+
+    @property
+    def keep(self) -> int | Literal["all"]:
+        """the number of last records to keep, or "all". `reflected` returns them; iterating reads
+        each once and removes none. With 0 there is nothing to iterate over.
+        """
+
+    @property
+    def counters(self) -> StampReflectorCounters:
+        """Packet counts since the last start."""
+
+    @property
+    def rows_dropped(self) -> int:
+        """The number of older records that are no longer kept."""
+
+    def reflected(self) -> list[Reflected]:
+        """Returns the kept records, oldest first."""
+
+    def sessions(self) -> list[StampSession]:
+        """Returns the sessions that were heard in the last 300 seconds, in no particular order."""
+
+    @property
+    def started_at(self) -> float | None:
+        """The time of the last start, in seconds since the Unix epoch; None before the first."""
+
+    def start(self) -> None:
+        """Starts the object on its own thread; does nothing if it is already running.
+
+        A start after a stop resets all counters.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        none; a HeartbeatClient looks names up while it runs instead.
+        """
+
+    def stop(self) -> None:
+        """Stops immediately and closes the socket; counters and results stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
+    @property
+    def running(self) -> bool:
+        """Whether the object is running."""
+
+    @property
+    def address(self) -> _Address:
+        """The local (host, port) of the object's socket.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def events_dropped(self) -> int:
+        """The number of events dropped from the bounded queue before they were read."""
+
+    @property
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if none failed."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Reflected: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Reflected]:
+        """Waits for an event and returns a list of all pending ones, oldest first.
+
+        limit: the maximum length of the list, 1 to 2**32 - 1.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
+
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
+
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
+        """
+
+    def __aiter__(self) -> AsyncIterator[Reflected]: ...
+    def _poll(self, waiter: _Waiter) -> Reflected | None:
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
+
+    def _has_names(self) -> bool:
+        """Returns whether a start waits for the system's resolver."""
+
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
+
+@final
+class StampReflectorCounters:
+    """Packet counts of a StampReflector: received = replied + dropped + send_failed."""
+
+    __match_args__: Final = (
+        "received",
+        "replied",
+        "dropped",
+        "send_failed",
+        "unanswerable",
+        "looped",
+        "not_allowed",
+        "limited",
+        "short",
+        "unauthenticated",
+        "queue_full",
+        "stateless_answers",
+        "receive_drops",
+    )
+
+    def __new__(
+        cls,
+        *,
+        received: int = 0,
+        replied: int = 0,
+        dropped: int = 0,
+        send_failed: int = 0,
+        unanswerable: int = 0,
+        looped: int = 0,
+        not_allowed: int = 0,
+        limited: int = 0,
+        short: int = 0,
+        unauthenticated: int = 0,
+        queue_full: int = 0,
+        stateless_answers: int = 0,
+        receive_drops: int = 0,
+    ) -> Self: ...
+    @property
+    def received(self) -> int:
+        """Packets received."""
+
+    @property
+    def replied(self) -> int:
+        """Packets answered."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets not answered on purpose: the sum of the eight reasons below."""
+
+    @property
+    def send_failed(self) -> int:
+        """Packets whose reply this host could not send."""
+
+    @property
+    def unanswerable(self) -> int:
+        """Dropped: from another server of this process or a service that answers anything, or to a
+        broadcast or multicast address.
+        """
+
+    @property
+    def looped(self) -> int:
+        """Dropped: replies themselves, which two reflectors would send to and fro without end."""
+
+    @property
+    def not_allowed(self) -> int:
+        """Dropped: from a source outside `allow`."""
+
+    @property
+    def limited(self) -> int:
+        """Dropped: from a source above `max_rate`."""
+
+    @property
+    def short(self) -> int:
+        """Dropped: shorter than a reply, which must not be longer than its request."""
+
+    @property
+    def unauthenticated(self) -> int:
+        """Dropped: without the right tag."""
+
+    @property
+    def queue_full(self) -> int:
+        """Dropped: too many replies waited to be sent."""
+
+    @property
+    def stateless_answers(self) -> int:
+        """Packets answered without a session because there were `max_sessions` already."""
+
+    @property
+    def receive_drops(self) -> int:
+        """Datagrams that this host dropped before they were read; 0 if the platform does not
+        report them.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Reflected:
+    """What a StampReflector did with a packet."""
+
+    __match_args__: Final = (
+        "received_at",
+        "client",
+        "outcome",
+        "size",
+        "ssid",
+        "seq",
+        "reflector_seq",
+        "ttl",
+        "tos",
+        "sent_at",
+    )
+
+    def __new__(
+        cls,
+        *,
+        received_at: float,
+        client: _Address,
+        outcome: _Reflection,
+        size: int,
+        ssid: int | None = None,
+        seq: int | None = None,
+        reflector_seq: int | None = None,
+        ttl: int | None = None,
+        tos: int | None = None,
+        sent_at: float | None = None,
+    ) -> Self: ...
+    @property
+    def received_at(self) -> float:
+        """T2, the receive time, in seconds since the Unix epoch, by the kernel's timestamp if there
+        is one.
+        """
+
+    @property
+    def client(self) -> _Address:
+        """The (host, port) of its sender."""
+
+    @property
+    def outcome(self) -> _Reflection:
+        """ "replied", or the reason for its drop as in StampReflectorCounters: "unanswerable",
+        "looped", "not_allowed", "limited", "short", "unauthenticated" or "queue_full".
+        """
+
+    @property
+    def size(self) -> int:
+        """The length of its payload, in bytes."""
+
+    @property
+    def ssid(self) -> int | None:
+        """The session identifier that the sender chose (RFC 8972 section 3); 0 without one, None
+        without a reply.
+        """
+
+    @property
+    def seq(self) -> int | None:
+        """The sender's sequence number; None without a reply."""
+
+    @property
+    def reflector_seq(self) -> int | None:
+        """The sequence number of the reply; None without one."""
+
+    @property
+    def ttl(self) -> int | None:
+        """Its TTL or hop limit on arrival; None if the platform does not report it."""
+
+    @property
+    def tos(self) -> int | None:
+        """Its type of service or traffic class on arrival: DSCP times 4 plus ECN; None if the
+        platform does not report it.
+        """
+
+    @property
+    def sent_at(self) -> float | None:
+        """T3, the send time of the reply, in seconds since the Unix epoch; None without one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class StampSession:
+    """A session of a stateful StampReflector: packets from one (host, port) to one address with one
+    session identifier.
+    """
+
+    __match_args__: Final = ("client", "ssid", "received", "replied", "last_received_at")
+
+    def __new__(
+        cls,
+        *,
+        client: _Address,
+        ssid: int = 0,
+        received: int = 0,
+        replied: int = 0,
+        last_received_at: float,
+    ) -> Self: ...
+    @property
+    def client(self) -> _Address:
+        """The (host, port) of its sender."""
+
+    @property
+    def ssid(self) -> int:
+        """The session identifier that the sender chose (RFC 8972 section 3); 0 without one."""
+
+    @property
+    def received(self) -> int:
+        """Packets received."""
+
+    @property
+    def replied(self) -> int:
+        """Replies sent; their sequence numbers count from 0."""
+
+    @property
+    def last_received_at(self) -> float:
+        """The time of the last packet, in seconds since the Unix epoch."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...

@@ -32,7 +32,9 @@ from udpulse._core import (
     PingClient,
     PingReport,
     PingSweep,
+    Reflected,
     Reply,
+    StampReflector,
     Unheard,
     __version__,
     _Lines,
@@ -41,9 +43,15 @@ from udpulse._printable import joined
 
 __all__ = ["Result", "Run", "Running", "load", "read", "write"]
 
-Running: TypeAlias = PingClient[Any] | PingSweep | EchoServer | HeartbeatServer | HeartbeatClient
+Server: TypeAlias = EchoServer | StampReflector | HeartbeatServer
+Running: TypeAlias = PingClient[Any] | PingSweep | Server | HeartbeatClient
 Result: TypeAlias = (
-    PingReport | list[PingReport] | list[Fate] | list[events.Event] | list[events.ClientEvent]
+    PingReport
+    | list[PingReport]
+    | list[Fate]
+    | list[Reflected]
+    | list[events.Event]
+    | list[events.ClientEvent]
 )
 
 SCHEMA = 1
@@ -55,6 +63,7 @@ COMMANDS: dict[type, str] = {
     PingClient: "ping",
     PingSweep: "sweep",
     EchoServer: "echo",
+    StampReflector: "reflect",
     HeartbeatServer: "watch",
     HeartbeatClient: "beat",
 }
@@ -75,8 +84,8 @@ CLOCK = (
 def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = None) -> None:
     """Start a running object, write its output as lines of JSON until it ends, and stop it.
 
-    running: a PingClient, PingSweep, EchoServer, HeartbeatServer or HeartbeatClient that does not
-        run.
+    running: a PingClient, PingSweep, EchoServer, StampReflector, HeartbeatServer or
+        HeartbeatClient that does not run.
     file: a text or binary file. If it has a descriptor, lines go to that.
     every: the time between `interval` lines, in seconds; None for none.
 
@@ -242,7 +251,7 @@ def argument(name: str, value: Any) -> Any:
     return value
 
 
-def last(running: EchoServer | HeartbeatServer | HeartbeatClient, start_ns: int) -> dict[str, Any]:
+def last(running: Server | HeartbeatClient, start_ns: int) -> dict[str, Any]:
     """Return the members of the summary of a server or of a heartbeat client."""
     members: dict[str, Any] = running.counters.to_dict()
     if isinstance(running, EchoServer):
@@ -291,7 +300,7 @@ def iso(ns: int) -> str:
 class Run:
     """A recorded run.
 
-    command: "ping", "sweep", "echo", "watch" or "beat".
+    command: "ping", "sweep", "echo", "reflect", "watch" or "beat".
     arguments: the options of the object that ran, as the `start` line has them.
     result: what `read` returns.
     ended_at: of a server or HeartbeatClient the end, in seconds since the Unix epoch; else None.
@@ -317,8 +326,9 @@ def read(file: IO[str] | IO[bytes]) -> Result:
     file: a text or binary file.
 
     Returns the PingReport of a PingClient or the list of those of a PingSweep, equal to the ones
-    that it returned after the run; of an EchoServer the list of Fates, and of a HeartbeatServer or
-    HeartbeatClient the list of events, as iterating yields them.
+    that it returned after the run; of an EchoServer the list of Fates, of a StampReflector that of
+    Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of events, as iterating yields
+    them.
 
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
@@ -440,6 +450,15 @@ class Reader:
                 uplink=line["uplink"],
                 downlink=line["downlink"],
                 copies=copies,
+            )
+        if event == "reflected":
+            sent_ns = line["sent_at_ns"]
+            same = ("outcome", "size", "ssid", "seq", "reflector_seq", "ttl", "tos")
+            return Reflected(
+                received_at=self.moment(line["received_at_ns"]),
+                client=pair(line["client"]),
+                sent_at=None if sent_ns is None else self.moment(sent_ns),
+                **{name: line[name] for name in same},
             )
         if event == "beat":
             time = self.moment(line["at_ns"])

@@ -152,17 +152,22 @@ MARKS: dict[type, tuple[str, str]] = {
 }
 
 
+#: The commands whose runs have no picture, and their classes.
+UNDRAWN = {"beat": "HeartbeatClient", "reflect": "StampReflector"}
+
+
 def of(thing: object) -> Picture:
     """Return the picture of anything that has one.
 
     thing: a PingReport, an EchoServer, a recorded `jsonlines.Run`, or an iterable of PingReports,
         Fates or events of a HeartbeatServer.
 
-    Raises ValueError for a run of a HeartbeatClient, and TypeError for anything else.
+    Raises ValueError for a run of a HeartbeatClient or StampReflector, and TypeError for anything
+    else.
     """
     if isinstance(thing, Run):
-        if thing.command == "beat":
-            raise ValueError("a run of a HeartbeatClient has no picture")
+        if thing.command in UNDRAWN:
+            raise ValueError(f"a run of a {UNDRAWN[thing.command]} has no picture")
         if thing.command == "watch":
             return timeline(cast(list[Event], thing.result), until=thing.ended_at)
         return of(thing.result)

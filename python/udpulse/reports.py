@@ -1,4 +1,4 @@
-"""Parts of reports: distributions, runs, counters and tables; the truth about an `EchoServer`."""
+"""Parts of reports: distributions, runs, counters and tables; records of servers."""
 
 from udpulse._core import (
     AddressChange,
@@ -13,8 +13,11 @@ from udpulse._core import (
     Pause,
     PingCounters,
     Progress,
+    Reflected,
     Reply,
     Runs,
+    StampReflectorCounters,
+    StampSession,
     Table,
 )
 
@@ -31,7 +34,10 @@ __all__ = [
     "Pause",
     "PingCounters",
     "Progress",
+    "Reflected",
     "Reply",
     "Runs",
+    "StampReflectorCounters",
+    "StampSession",
     "Table",
 ]

@@ -6,6 +6,8 @@ mod event_loop;
 pub mod heartbeat;
 mod lookup;
 pub mod ping;
+mod servers;
+pub mod stamp;
 pub mod sweep;
 mod worker;
 

@@ -1,13 +1,11 @@
 //! The echo server: answers, impairs both directions on purpose, and records its effect on each
 //! packet.
 
-mod limiter;
 mod roster;
 mod server;
 #[cfg(test)]
 mod tests;
 mod truth;
 
-pub use limiter::Limiter;
 pub use server::{Config, Echo, MAX_CLIENTS, Transform};
 pub use truth::Truth;

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use crate::echo::limiter::Limiter;
 use crate::echo::roster::Roster;
 use crate::echo::truth::Truth;
 use crate::impair::{Corruption, Link};
@@ -10,14 +9,10 @@ use crate::path::{
     Counters, Damage, Fate, OutageMode, Outcome, Packet, PathConfig, Paths, Queued, Route,
 };
 use crate::wire::{MAX_DATAGRAM, shown};
-use crate::{Arrival, Events, Machine, Stamp, Transmit};
+use crate::{Arrival, Events, Limiter, Machine, Stamp, Transmit, answers_anything};
 
 /// The most clients with their own links.
 pub const MAX_CLIENTS: usize = 1 << 14;
-
-/// Source ports of services that answer any datagram: echo, daytime, qotd, chargen and time. Nobody
-/// can be reached at port 0.
-const LOOPING_PORTS: [u16; 6] = [0, 7, 13, 17, 19, 37];
 
 /// The content of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -219,7 +214,7 @@ impl Echo {
 
     /// Returns why a packet must not enter a path.
     fn objection(&mut self, arrival: &Arrival<'_>) -> Option<Outcome> {
-        if arrival.is_answer || LOOPING_PORTS.contains(&arrival.from.port()) {
+        if arrival.is_answer || answers_anything(arrival.from) {
             self.unanswerable += 1;
             return Some(Outcome::Unanswerable);
         }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 
-use crate::echo::{Config, Echo, Limiter, Transform};
+use crate::echo::{Config, Echo, Transform};
 use crate::impair::{Corruption, Delay, Flags, GilbertElliott, Link, Loss, Rate, Reordering};
 use crate::machine::by_hand::{arrive, tick, transmit};
 use crate::path::{Counters, DOWNLINK, Fate, OutageMode, Outcome, UPLINK};
-use crate::{Arrival, Machine, Stamp};
+use crate::{Arrival, Limiter, Machine, Stamp};
 
 fn client(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))

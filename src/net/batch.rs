@@ -41,6 +41,9 @@ pub struct Options {
     /// The socket sends answers: from the address that was asked ([`Arrival::to`]), and marked so
     /// that another such socket does not answer them ([`Arrival::is_answer`]).
     pub answers: bool,
+    /// The socket reflects test packets: from the address that was asked, with 255 hops. Report the
+    /// destination, TTL and type of service of arrivals, if the platform can.
+    pub reflects: bool,
     /// The socket sends probes: report ICMP errors, and the destination, TTL and type of service of
     /// replies, if the platform can.
     pub probes: bool,
@@ -60,6 +63,8 @@ pub(super) struct Burst {
     /// Set if they are a server's replies: one of this process, or another by their TTL (sampled: 1
     /// receive in 64).
     pub(super) is_answer: bool,
+    /// Set if their destination is a broadcast or multicast address; only with its report.
+    pub(super) to_group: bool,
     /// The start of the payloads in the batch's memory.
     pub(super) start: usize,
     pub(super) length: usize,
@@ -83,6 +88,7 @@ impl Burst {
             ttl: None,
             tos: None,
             is_answer: false,
+            to_group: false,
             start: 0,
             length,
             segment: length,
@@ -177,8 +183,9 @@ impl Batch {
                 let skipped = std::mem::take(&mut rest).split_at_mut(at.start - passed).1;
                 let (datagram, after) = skipped.split_at_mut(at.len());
                 (rest, passed) = (after, at.end);
-                let Burst { read, kernel, from, to, ttl, tos, is_answer, .. } = *burst;
-                Arrival { read, kernel, from, to, ttl, tos, is_answer, datagram, offset: at.start }
+                let Burst { read, kernel, from, to, ttl, tos, is_answer, to_group, .. } = *burst;
+                let offset = at.start;
+                Arrival { read, kernel, from, to, ttl, tos, is_answer, to_group, datagram, offset }
             },
         )
     }

@@ -37,6 +37,9 @@ const BUFFER: usize = 4 << 20;
 /// The TTL of answers; systems start with 64, 128 or 255.
 const ANSWER_HOPS: u8 = 200;
 
+/// The TTL of test packets (RFC 5357 section 4.2.1), so that a reader can count their hops.
+const TEST_HOPS: u8 = 255;
+
 /// Check the TTL on one in this many successful receives.
 const WATCH_EVERY: u8 = 64;
 
@@ -124,7 +127,13 @@ impl BatchSocket {
                 _ => {}
             }
         }
-        if options.probes {
+        if options.reflects {
+            setsockopt(&fd, sockopt::Ipv4Ttl, &TEST_HOPS.into())?;
+            if address.is_ipv6() {
+                setsockopt(&fd, sockopt::Ipv6Ttl, &TEST_HOPS.into())?;
+            }
+        }
+        if options.probes || options.reflects {
             show_headers(&fd, address);
         }
         // The socket works without these; they only make it faster or better informed.

@@ -38,8 +38,15 @@ pub(super) fn show_headers(socket: &impl AsFd, local: SocketAddr) {
 /// Adds the destination, TTL or type of service to a burst.
 pub(super) fn add_header(burst: &mut Burst, control: &ControlMessageOwned) {
     match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) => burst.to = Some(local_v4(info)),
-        ControlMessageOwned::Ipv6PacketInfo(info) => burst.to = local_v6(info),
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            burst.to = Some(local_v4(info));
+            // The address to answer from is that of the packet unless that is a group's.
+            burst.to_group = info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr;
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            burst.to = local_v6(info);
+            burst.to_group = burst.to.is_none();
+        }
         ControlMessageOwned::Ipv4Ttl(left) | ControlMessageOwned::Ipv6HopLimit(left) => {
             burst.ttl = u8::try_from(*left).ok();
         }

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::driver;
-use crate::echo::{self, Echo, Limiter, Transform};
+use crate::echo::{self, Echo, Transform};
 use crate::impair;
 use crate::net::Endpoint;
 use crate::path::{self, OutageMode};
@@ -17,7 +17,7 @@ use crate::python::paths::{Live, changeable, check_refusal};
 use crate::python::table::{Table, arrow_stream};
 use crate::python::value::{Address, value};
 use crate::wire::MAX_DATAGRAM;
-use crate::{Error, Result, seconds};
+use crate::{Error, Limiter, Result, seconds};
 
 value! {
     /// Packet counts: received = replied + dropped + send_failed + the pending of `truth`.

@@ -61,7 +61,7 @@ macro_rules! integer_argument {
         })*
     };
 }
-integer_argument!(u32, u64, usize);
+integer_argument!(u16, u32, u64, usize);
 
 /// Bytes from the network.
 impl Argument for Vec<u8> {

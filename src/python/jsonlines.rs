@@ -17,6 +17,7 @@ use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
 use crate::python::ping_report::PingReport;
 use crate::python::report_line::add_outage;
+use crate::stamp::{Reflected, Reflector};
 use crate::stats::Distribution;
 use crate::{Machine, Stamp};
 
@@ -285,6 +286,25 @@ impl Recorded for Echo {
                 .add("uplink", words(fate.uplink))
                 .add("downlink", words(fate.downlink))
                 .add("copies", &copies[..]);
+        });
+    }
+}
+
+impl Recorded for Reflector {
+    fn write(reflected: Reflected, start: Stamp, lines: &mut Pending) {
+        let Reflected { at, client, outcome, size, ttl, tos, numbers, sent_ns } = reflected;
+        let since = |ns: i64| ns.saturating_sub(start.wall_ns);
+        lines.line("reflected", |line| {
+            line.add("client", client)
+                .add("outcome", word(outcome))
+                .add("received_at_ns", since(at.wall_ns))
+                .add("sent_at_ns", sent_ns.map(since))
+                .add("size", size)
+                .add("ssid", numbers.map(|numbers| numbers.ssid))
+                .add("seq", numbers.map(|numbers| numbers.seq))
+                .add("reflector_seq", numbers.map(|numbers| numbers.reflector_seq))
+                .add("ttl", ttl)
+                .add("tos", tos);
         });
     }
 }

@@ -1,12 +1,12 @@
 """The texts and the live screen about the packets of an echo server."""
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from udpulse import EchoServer, Fate
 from udpulse._printable import joined
+from udpulse.cli._live import Meter
 from udpulse.cli._text import clock, counted, milliseconds, notes
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ TROUBLES = {
     "crowded": "of clients beyond the first 16,384 shared their random choices",
     "receive_drops": "lost by this host, which did not read them in time",
 }
-
-#: Time over which rates are measured, in seconds.
-WINDOW = 1.0
 
 
 def fate_line(fate: Fate) -> str:
@@ -94,9 +91,7 @@ class Rates:
     """The live screen: counters and their rates."""
 
     server: EchoServer
-    since: float = field(default_factory=time.monotonic)
-    before: tuple[int, int, int] = (0, 0, 0)
-    rates: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    meter: Meter = field(default_factory=Meter)
 
     def render(self, width: int, _height: int) -> "RenderableType":
         """Draw the screen."""
@@ -104,19 +99,10 @@ class Rates:
         from rich.text import Text
 
         server = self.server
-        counters = server.counters
-        counts = counters.received, counters.replied, counters.dropped
-        now = time.monotonic()
-        if (passed := now - self.since) >= WINDOW:
-            self.rates = [
-                (new - old) / passed for new, old in zip(counts, self.before, strict=True)
-            ]
-            self.since, self.before = now, counts
+        counters = server.counters.to_dict()
         lines = [Text(joined(server.address), style="bold")]
-        for word, count, rate in zip(
-            ("received", "replied", "dropped"), counts, self.rates, strict=True
-        ):
-            lines.append(Text(f"{word:<10}{count:>14,}{rate:>12,.0f}/s"))
+        counts = {name: counters[name] for name in ("received", "replied", "dropped")}
+        lines += map(Text, self.meter.lines(counts))
         truth = server.truth.to_dict()
         for way in ("uplink", "downlink"):
             if done := link_text(truth[way]):

@@ -3,8 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ PERIOD = 0.2
 
 #: Highest share of the time that is spent on drawing.
 SHARE = 0.1
+
+#: Time over which rates are measured, in seconds.
+WINDOW = 1.0
 
 #: Draws a screen of this many columns and lines.
 Render = Callable[[int, int], "RenderableType"]
@@ -65,3 +69,23 @@ def live(render: Render, final: Render | None = None) -> Iterator[Callable[[], N
         yield draw
     if final is not None:
         console.print(final(*console.size))
+
+
+@dataclass
+class Meter:
+    """The rates of counters."""
+
+    since: float = field(default_factory=time.monotonic)
+    before: list[int] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def lines(self, counts: Mapping[str, int]) -> Iterator[str]:
+        """Return a line for each count with its rate."""
+        now, values = time.monotonic(), [*counts.values()]
+        before = self.before or [0] * len(values)
+        if (passed := now - self.since) >= WINDOW:
+            self.rates = [(new - old) / passed for new, old in zip(values, before, strict=True)]
+            self.since, self.before = now, values
+        rates = self.rates or [0.0] * len(values)
+        for (word, count), rate in zip(counts.items(), rates, strict=True):
+            yield f"{word:<10}{count:>14,}{rate:>12,.0f}/s"

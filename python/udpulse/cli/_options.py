@@ -24,14 +24,15 @@ TYPES: dict[str, tuple[Parse, str]] = {
         ["timeout", "interval", "duration", "resolve_every", "linger", "stall_after"],
         (types.duration, "TIME"),
     ),
-    **dict.fromkeys(["grace", "max_grace"], (types.duration, "TIME")),
+    **dict.fromkeys(["grace", "max_grace", "clock_error"], (types.duration, "TIME")),
     **dict.fromkeys(["spread", "fail_chance", "duplication", "corruption"], (types.share, "SHARE")),
     **dict.fromkeys(
         ["count", "size", "keep", "flows", "ttl", "dscp", "seed", "rounds", "outage_after"],
         (types.whole, "N"),
     ),
     **dict.fromkeys(
-        ["max_size", "threads", "max_peers", "unheard_after", "fail_at"], (types.whole, "N")
+        ["max_size", "threads", "max_peers", "max_sessions", "unheard_after", "fail_at"],
+        (types.whole, "N"),
     ),
     **dict.fromkeys(
         ["max_rate", "multiplier", "max_multiplier", "suspect", "down"], (types.quantity, "X")
@@ -43,12 +44,14 @@ TYPES: dict[str, tuple[Parse, str]] = {
     "fill": (types.fill, "TEXT"),
     "source": (types.local_address, "ADDRESS"),
     "also": (types.remote_address, "HOST[:PORT]"),
+    "allow": (str, "PREFIX"),
 }
 
 #: The values of options that are one of a few words.
 WORDS = {
     "schedule": ["periodic", "poisson"],
     "timestamps": ["user", "receive", "kernel"],
+    "timestamp_format": ["ntp", "ptp"],
     "transform": ["echo", "upper"],
     "detector": ["multiple", "chen", "two_window", "bertier", "phi", "phi_exp", "fixed"],
     "numbers": ["counting", "first"],
@@ -56,7 +59,7 @@ WORDS = {
 }
 
 #: Options that may be given several times.
-LISTS = ("also", "expect")
+LISTS = ("allow", "also", "expect")
 
 SHORT = {"count": "-c", "interval": "-i", "timeout": "-t", "size": "-s", "name": "-n"}
 

@@ -185,6 +185,9 @@ def rate(text: str) -> Any:
 
 PORT = 12000
 
+#: The port of a Session-Reflector (RFC 8762 section 4.1).
+STAMP_PORT = 862
+
 
 def address(text: str, port: int | None, least: int) -> tuple[str, int]:
     """Parse HOST[:PORT]; without a default port the port must be given."""
@@ -211,6 +214,11 @@ def remote_address(text: str) -> tuple[str, int]:
 def address_to_bind(text: str) -> tuple[str, int]:
     """Parse the address that a server binds."""
     return address(text, PORT, 0)
+
+
+def reflector_to_bind(text: str) -> tuple[str, int]:
+    """Parse the address that a reflector binds."""
+    return address(text, STAMP_PORT, 0)
 
 
 def local_address(text: str) -> tuple[str, int]:

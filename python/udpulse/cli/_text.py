@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from udpulse import EchoServer, HeartbeatServer
+from udpulse import EchoServer, HeartbeatServer, StampReflector
 from udpulse._printable import joined
 
 
-def listening(server: EchoServer | HeartbeatServer) -> str:
+def listening(server: EchoServer | HeartbeatServer | StampReflector) -> str:
     """Return the first line about a server."""
     return f"Listening on {joined(server.address)}; Ctrl-C ends it"
 

@@ -33,8 +33,8 @@ def command(file: IO[bytes], output: Path) -> Program:
     to each packet. Needs matplotlib: pip install 'udpulse[plot]'.
     """
     run = recorded(file)
-    if run.command == "beat":
-        raise click.ClickException(f"{file.name}: a run of `udpulse beat` has no picture")
+    if run.command in ("beat", "reflect"):
+        raise click.ClickException(f"{file.name}: a run of `udpulse {run.command}` has no picture")
     try:
         from udpulse.plots import of, save
     except ImportError as error:

@@ -7,17 +7,19 @@ import click
 
 from udpulse import Beat, Fate, PingReport
 from udpulse._printable import joined
-from udpulse.cli import _fates, _fleet
+from udpulse.cli import _fates, _fleet, _reflected
 from udpulse.cli._beats import spaced
 from udpulse.cli._fates import fate_line
 from udpulse.cli._fleet import event_line
 from udpulse.cli._ping_screens import own_troubles, target_name, totals
+from udpulse.cli._reflected import reflected_line
 from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.cli.ping import Outcome, finish, row
 from udpulse.events import ClientEvent, Event, Unheard
 from udpulse.jsonlines import Run, load
+from udpulse.reports import Reflected
 
 EPILOG = """\b
 Examples:
@@ -77,15 +79,19 @@ def summary(run: Run) -> Iterator[str]:
     """Return the lines about the whole run of a server."""
     if run.command == "echo":
         yield from _fates.summary_lines(run.counters, run.truth)
+    elif run.command == "reflect":
+        yield from _reflected.summary_lines(run.counters)
     elif run.command == "watch":
         yield from _fleet.summary_lines(run.peers, run.missing)
 
 
-def line(item: Fate | Event | ClientEvent) -> str:
+def line(item: Fate | Reflected | Event | ClientEvent) -> str:
     """Return the line about a packet, a client or a beat."""
     match item:
         case Fate():
             return fate_line(item)
+        case Reflected():
+            return reflected_line(item)
         case Beat(seq=seq, outcome=outcome, time=time):
             return f"{clock(time)} beat {seq} {spaced(outcome)}"
         case Unheard(server=server, time=time, silence=silence):

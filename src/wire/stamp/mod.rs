@@ -12,7 +12,7 @@ mod tlv;
 
 pub use key::{Key, TAG};
 pub use packet::{Mode, Reply, Request, is_reflected, selector, set_sent};
-pub use reflect::{Counts, Departed, Reflection, reflect};
+pub use reflect::{Counts, Departed, Facts, reflect};
 pub use time::{ErrorEstimate, Format, Timestamp};
 pub use tlv::{ClassOfService, DirectMeasurement, FollowUp, Kind, TimestampInfo, Tlv, Tlvs, flag};
 

@@ -15,7 +15,7 @@ const OURS: u8 = flag::UNRECOGNIZED | flag::MALFORMED | flag::INTEGRITY;
 
 /// The facts about a request and its reply for which TLVs ask.
 #[derive(Clone, Copy, Debug)]
-pub struct Reflection {
+pub struct Facts {
     /// The sequence number of the request.
     pub sender_seq: u32,
     /// The sequence number of the reply.
@@ -58,10 +58,10 @@ pub struct Departed {
 /// those it knows, and tags them if the request had a right tag.
 ///
 /// If `must_tag`, which authenticated packets must, TLVs without a right tag stay unanswered and get
-/// the integrity flag; otherwise only those with a wrong one. Other bytes stay.
-pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, reflection: &Reflection) {
+/// the integrity flag; otherwise only those with a wrong one. Padding stays as it is.
+pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, facts: &Facts) {
     let found = Tagged::find(tail);
-    let right = key.is_some_and(|key| found.is_right(tail, reflection.sender_seq, key));
+    let right = key.is_some_and(|key| found.is_right(tail, facts.sender_seq, key));
     let failed = !right && (found.tag.is_some() || must_tag && found.needs_tag);
     let tag_start = found.tag.as_ref().map_or(usize::MAX, |tag| tag.start);
     let mut walk = Walk::new(tail);
@@ -80,43 +80,43 @@ pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, reflection: &
                 true
             }
             Some(_) if place.malformed || failed => true,
-            Some(kind) => answer(kind, value, reflection),
+            Some(kind) => answer(kind, value, facts),
         };
         flags |= if recognized { 0 } else { flag::UNRECOGNIZED };
         tail[place.start] = flags;
     }
     if let (true, Some(key), Some(Place { start, value, .. })) = (right, key, found.tag) {
-        let tag = key.tag([&reflection.seq.to_be_bytes(), &tail[..start]]);
+        let tag = key.tag([&facts.seq.to_be_bytes(), &tail[..start]]);
         tail[value].copy_from_slice(&tag);
     }
 }
 
 /// Writes the answer over a value of the right length. Returns whether there is one.
-fn answer(kind: Kind, value: &mut [u8], reflection: &Reflection) -> bool {
+fn answer(kind: Kind, value: &mut [u8], facts: &Facts) -> bool {
     match kind {
         Kind::ExtraPadding | Kind::Hmac => {}
-        Kind::Location => locate(value, reflection),
-        Kind::TimestampInfo => value.copy_from_slice(&reflection.timestamps.bytes()),
+        Kind::Location => locate(value, facts),
+        Kind::TimestampInfo => value.copy_from_slice(&facts.timestamps.bytes()),
         Kind::ClassOfService => {
             let Some(asked) = ClassOfService::read(value) else { return false };
             let answer = ClassOfService {
-                dscp: reflection.tos >> 2,
-                ecn: reflection.tos & 3,
-                refused: u8::from(asked.wanted != reflection.reply_tos >> 2),
+                dscp: facts.tos >> 2,
+                ecn: facts.tos & 3,
+                refused: u8::from(asked.wanted != facts.reply_tos >> 2),
                 ..asked
             };
             value.copy_from_slice(&answer.bytes());
         }
         Kind::DirectMeasurement => {
             let asked = DirectMeasurement::read(value);
-            let Some((asked, counts)) = asked.zip(reflection.counts) else { return false };
+            let Some((asked, counts)) = asked.zip(facts.counts) else { return false };
             let Counts { received, sent, .. } = counts;
             value.copy_from_slice(&DirectMeasurement { received, sent, ..asked }.bytes());
         }
         Kind::FollowUp => {
-            let last = reflection.counts.and_then(|counts| counts.last);
+            let last = facts.counts.and_then(|counts| counts.last);
             let Departed { seq, sent } = last.unwrap_or(Departed { seq: 0, sent: Timestamp(0) });
-            let method = reflection.timestamps.method_out;
+            let method = facts.timestamps.method_out;
             value.copy_from_slice(&FollowUp { seq, sent, method }.bytes());
         }
     }
@@ -125,8 +125,8 @@ fn answer(kind: Kind, value: &mut [u8], reflection: &Reflection) -> bool {
 
 /// Answers a Location TLV (section 4.2): ports, and sub-TLVs for addresses. A UDP socket sees no
 /// MAC address: the answer to a question for it is an empty EUI-64.
-fn locate(value: &mut [u8], reflection: &Reflection) {
-    let Reflection { from, to: (to, port), .. } = *reflection;
+fn locate(value: &mut [u8], facts: &Facts) {
+    let Facts { from, to: (to, port), .. } = *facts;
     let (ports, mut rest) = value.split_at_mut(4);
     ports[..2].copy_from_slice(&port.to_be_bytes());
     ports[2..].copy_from_slice(&from.port().to_be_bytes());

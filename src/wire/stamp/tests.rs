@@ -210,8 +210,8 @@ const ANSWERS: &str = "00040004 bae8b000 00030004 05020502 00070010 0*12 0200000
     00080010 32e1788c9b9f326034e038c8eaad4ee6";
 
 /// Facts under which a reflector gives those answers.
-fn facts() -> Reflection {
-    Reflection {
+fn facts() -> Facts {
+    Facts {
         sender_seq: 0,
         seq: 0,
         from: "127.0.0.1:18645".parse().unwrap(),
@@ -275,7 +275,7 @@ fn a_later_reply_carries_the_time_of_an_earlier_one() {
     let sent = Timestamp(0xeeb2_3dca_3f30_36e1);
     let counts = Some(Counts { received: 2, sent: 1, last: Some(Departed { seq: 0, sent }) });
     let mut tail = hex("80070010 0*16 8005000c 00000002 0*8");
-    reflect(&mut tail, None, false, &Reflection { sender_seq: 1, seq: 1, counts, ..facts() });
+    reflect(&mut tail, None, false, &Facts { sender_seq: 1, seq: 1, counts, ..facts() });
     let expected =
         "00070010 00000000 eeb23dca3f3036e1 02000000 0005000c 00000002 00000002 00000001";
     assert_eq!(tail, hex(expected));
@@ -283,7 +283,7 @@ fn a_later_reply_carries_the_time_of_an_earlier_one() {
     assert_eq!(follow_up, FollowUp { seq: 0, sent, method: 2 });
     // A stateless reflector has no counts.
     let mut tail = hex("80070010 0*3 05 0*12 8005000c 00000002 0*8");
-    reflect(&mut tail, None, false, &Reflection { counts: None, ..facts() });
+    reflect(&mut tail, None, false, &Facts { counts: None, ..facts() });
     assert_eq!(tail, hex("00070010 0*12 02000000 8005000c 00000002 0*8"));
 }
 
@@ -296,7 +296,7 @@ fn addresses_are_reported() {
     assert_eq!(tail, hex(&format!("{expected} 40010008 0*8")), "the last one is cut");
     let from = "[2001:db8::7]:9".parse().unwrap();
     let mut tail = hex("80020038 00000000 80070010 0*16 80040010 0*16 80010008 1111111111111111");
-    reflect(&mut tail, None, false, &Reflection { from, to: (None, 862), ..facts() });
+    reflect(&mut tail, None, false, &Facts { from, to: (None, 862), ..facts() });
     let v6 = "20010db8 0*8 00000007";
     let expected = format!("00020038 035e0009 00090010 {v6} 00060010 0*16 00030008 0*8");
     assert_eq!(tail, hex(&expected), "an unknown address stays empty");
@@ -449,7 +449,7 @@ proptest! {
         let mut tail = asked();
         let right = |tail: &[u8], sender_seq| {
             let mut reply = tail.to_vec();
-            reflect(&mut reply, Some(&key()), true, &Reflection { sender_seq, ..facts() });
+            reflect(&mut reply, Some(&key()), true, &Facts { sender_seq, ..facts() });
             Tlvs::answered(&reply, 0, Some(&key())).len() == 6
         };
         prop_assert_eq!(right(&tail, seq), seq == 0);

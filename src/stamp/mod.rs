@@ -1,0 +1,11 @@
+//! The reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I).
+
+mod reflected;
+mod reflector;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub use reflected::{Counters, Outcome, Reflected};
+pub use reflector::{Reflector, ReflectorConfig};
+pub use sessions::{MAX_SESSIONS, Session};
