@@ -34,6 +34,7 @@ __all__ = [
     "LateBeat",
     "Link",
     "LinkCounters",
+    "LinkOutage",
     "LossPattern",
     "Lost",
     "MassSilence",
