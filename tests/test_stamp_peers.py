@@ -1,0 +1,149 @@
+"""Other implementations of STAMP against ours; each is skipped unless it is installed.
+
+`.ci/run peers` installs those that a package registry has.
+"""
+
+import importlib.util
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import peers
+import pytest
+
+from udpulse import StampReflector
+
+KEY = bytes(range(32)).hex()
+TLVS = [
+    *("--cos", "--dscp", "46", "--ecn", "2", "--direct-measurement", "--follow-up-telemetry"),
+    *("--timestamp-info", "--location", "--extra-padding", "8"),
+]
+
+
+def needed(program: str) -> str:
+    """Return the path of a program; skip the test without it."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+def free_port() -> int:
+    """Return a port that is free now; a peer does not take port 0."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def suite_sends(reflector: StampReflector, *options: str) -> dict[str, Any]:
+    """Return the summary of five packets of stamp-suite's sender."""
+    ends = ["-r", "127.0.0.1", "-S", "127.0.0.1", "-p", str(reflector.address[1])]
+    command = [needed("stamp-suite"), *ends, "-o", str(free_port()), "-c", "5", "-d", "20"]
+    ended = subprocess.run(
+        [*command, "-L", "5", "-R", "--output-format", "json", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    lines = (json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{"))
+    return next(line for line in lines if line.get("type") == "summary")
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.parametrize("ours", ["ntp", "ptp"])
+@pytest.mark.parametrize("theirs", ["NTP", "PTP"])
+@pytest.mark.parametrize("ssid", [0, 77])
+def test_stamp_suite_sends(stateful: bool, ours: Any, theirs: str, ssid: int) -> None:
+    session = ["--ssid", str(ssid)] if ssid else []
+    with StampReflector(port=0, stateful=stateful, timestamp_format=ours) as reflector:
+        summary = suite_sends(reflector, "-K", theirs, *session, *TLVS)
+        records = reflector.reflected()
+    assert [record.outcome for record in records] == ["replied"] * 5
+    assert {record.ssid for record in records} == {ssid}
+    tlvs = summary["measurements"]["tlv_validation"]
+    assert (tlvs["evaluated_replies"], tlvs["rejected_replies"]) == (5, 0)
+    assert tlvs["observed_tlvs"] == 30
+    flags = tlvs["flags"]
+    # A stateless reflector has no counts for the direct measurement.
+    assert flags["unrecognized"] == (0 if stateful else 5)
+    assert (flags["malformed"], flags["integrity_failed"]) == (0, 0)
+
+
+def test_stamp_suite_finds_tlvs_unverified_without_our_key() -> None:
+    with StampReflector(port=0) as reflector:
+        summary = suite_sends(reflector, "--cos", "--hmac-key", KEY)
+    assert summary["measurements"]["tlv_validation"]["flags"]["integrity_failed"] == 10
+
+
+@pytest.fixture
+def suite() -> Iterator[peers.Address]:
+    """Run stamp-suite's reflector; return its address."""
+    address = ("127.0.0.1", free_port())
+    command = [needed("stamp-suite"), "-i", "-S", address[0], "-o", str(address[1])]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + peers.PATIENCE
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(0.1)
+                sender.connect(address)
+                while time.monotonic() < end:
+                    try:
+                        sender.send(bytes(44))
+                        sender.recv(100)
+                    except OSError:  # it does not listen yet
+                        continue
+                    break
+            yield address
+        finally:
+            process.terminate()
+
+
+def test_two_reflectors_do_not_answer_each_other(suite: peers.Address) -> None:
+    with StampReflector(port=0) as reflector:
+        peers.forge(bytes(44), suite, reflector.address)
+        outcomes = [next(reflector).outcome for _ in range(2)]
+        assert outcomes == ["replied", "looped"]
+        # Its answer to a later request comes after all others.
+        peers.forge(bytes(44), reflector.address, suite)
+        assert next(reflector).outcome == "looped"
+        assert reflector.counters.received == 3
+
+
+def test_twampy_sends() -> None:
+    if importlib.util.find_spec("twampy") is None:
+        pytest.skip("twampy is not installed")
+    with StampReflector(port=0, twamp_light=True) as reflector:
+        ends = [f"127.0.0.1:{reflector.address[1]}", f"127.0.0.1:{free_port()}"]
+        command = [sys.executable, "-m", "twampy", "sender", *ends, "-c", "5", "-i", "50"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        records = reflector.reflected()
+    assert re.search(r"Roundtrip:.* 0\.0%", ended.stdout)
+    assert [(record.size, record.reflector_seq) for record in records] == [
+        (14, seq) for seq in range(5)
+    ]
+
+
+def test_scapy_dissects_a_reply() -> None:
+    stamp = pytest.importorskip("scapy.contrib.stamp")
+    tail = bytes.fromhex("8001000461626364 80c800020102")
+    with (
+        StampReflector(port=0) as reflector,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        sender.settimeout(peers.PATIENCE)
+        request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=5, ssid=7))
+        sender.sendto(request + tail, reflector.address)
+        reply = stamp.STAMPSessionReflectorTestUnauthenticated(sender.recv(1000))
+    assert (reply.seq, reply.seq_sender, reply.ssid) == (0, 5, 7)
+    assert [(tlv.type, tlv.value) for tlv in reply.tlv_objects] == [
+        (1, b"abcd"),
+        (200, b"\x01\x02"),
+    ]
