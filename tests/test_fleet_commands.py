@@ -204,6 +204,7 @@ def test_beat_sends_beats_and_says_goodbye(server: HeartbeatServer) -> None:
 def test_ctrl_c_is_the_normal_end_of_beat(server: HeartbeatServer) -> None:
     with Program("udpulse", "beat", address(server)) as beat:
         next_event(server, events.Up)
+        beat.notes.until("Beating to .*")
         ended = beat.interrupted()
     assert ended.code == 0
     next_event(server, events.Stopped)

@@ -21,9 +21,10 @@ from programs import PATIENCE
 from rich.console import Console
 
 import udpulse
-from udpulse import PingReport, Probe
-from udpulse.cli._follow import Signals
+from udpulse import EchoServer, PingReport, Probe
+from udpulse.cli._follow import Signals, follow
 from udpulse.cli._ping_screens import ManyTargets, OneTarget
+from udpulse.cli._record import record
 from udpulse.cli._strip import ASCII, UNICODE, Cell, Glyphs, Scale, Strip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
@@ -330,10 +331,29 @@ def test_a_quiet_screen_is_the_summary(far_end: str) -> None:
 
 def test_a_second_ctrl_c_aborts() -> None:
     signals = Signals()
+    signals.orderly = True
     signals.end(signal.SIGINT)
     assert signals.ended
     with pytest.raises(KeyboardInterrupt):
         signals.end(signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_start_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("Ctrl-C is ignored")
+
+    class Starting:
+        __enter__ = start
+
+        def __exit__(self, *_: object) -> None: ...
+
+    starting: Any = Starting()
+    with pytest.raises(KeyboardInterrupt):
+        follow(starting, print, lambda: "")
+    monkeypatch.setattr("udpulse.jsonlines.write", start)
+    with pytest.raises(KeyboardInterrupt):
+        record(EchoServer(port=0), None, lambda: "")
 
 
 @pytest.mark.parametrize("words", [[], ["--json"], ["--rounds", "none"]], ids=str)

@@ -50,6 +50,7 @@ def follow(
     """
     # A signal that comes right after the start must not find the old handlers.
     with Signals() as signals, running:
+        signals.orderly = True
         if title:
             Screen().note(title())
         follow_until(signals, running, show, summary, events=events)
@@ -81,8 +82,8 @@ def follow_until(
 class Signals:
     """Notes signals, so that none interrupts a line or a drawing.
 
-    Only the second one of those that end a program raises KeyboardInterrupt. One that was
-    ignored before, as nohup does, stays ignored.
+    Those that end a program raise KeyboardInterrupt until an orderly end is possible, and the
+    second time. One that was ignored before, as nohup does, stays ignored.
     """
 
     #: Names of the signals that end the program; not every platform has all.
@@ -91,10 +92,12 @@ class Signals:
     def __init__(self) -> None:
         self.ended = False
         self.asked = False
+        #: A start may wait for a resolver.
+        self.orderly = False
 
     def end(self, number: int, *_: object) -> None:
         """Handle a signal that ends the program."""
-        if self.ended:
+        if self.ended or not self.orderly:
             raise KeyboardInterrupt
         self.ended = True
 

@@ -54,7 +54,7 @@ def record(running: "Running", every: float | None, summary: Callable[[], str]) 
         try:
             jsonlines.write(running, sys.stdout, every=every)
         except KeyboardInterrupt:
-            if signals.aborted:
+            if signals.aborted or not running._start_ns:
                 raise
             return True
     return False
