@@ -60,6 +60,9 @@ LOADS: dict[str, tuple[int, int, int, int, str]] = {
     "1 client, window 64": (1, 64, 100_000, 64, "plain"),
     "1 client, window 1": (1, 1, 5_000, 64, "plain"),
     "64 clients, window 1": (64, 1, 50_000, 64, "plain"),
+    "1 client, window 64, one datagram per call": (1, 64, 100_000, 64, "single"),
+    "1 client, window 1, one datagram per call": (1, 1, 5_000, 64, "single"),
+    "64 clients, window 1, one datagram per call": (64, 1, 50_000, 64, "single"),
     "GSO+GRO client, window 4096": (1, 4096, 10_000_000, 64, "gso"),
 }
 
