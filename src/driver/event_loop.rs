@@ -65,7 +65,6 @@ pub(super) fn run<M: Machine, P: Port>(
             None => i64::MIN,
         };
         row %= ROW;
-        machine.on_receive_drops(socket, port.receive_drops());
         machine.on_time(socket, now, heard_ns);
         let lookups = machine.lookups(now);
         own.collect(&mut *machine, socket);
@@ -231,6 +230,7 @@ impl<M: Machine> Sender<'_, M> {
 mod tests {
     use super::*;
     use crate::driver::Names;
+    use crate::net::DropGauge;
     use crate::{Arrival, Events, Stamp};
 
     /// A machine that sends a number each time.
@@ -300,7 +300,8 @@ mod tests {
     fn a_backlog_leaves_in_order_even_under_a_flood() {
         let (to_send, failed, events) = (None, Vec::new(), Events::new(0));
         let machine = Numbers { next: 0, to_send, datagram: [0], failed, events };
-        let (shared, mut sent) = (Shared::new(machine, Names::default(), 1), Vec::new());
+        let (shared, mut sent) =
+            (Shared::new(machine, Names::default(), vec![DropGauge::default()]), Vec::new());
         run(&shared, 0, Flooded { rounds: 0, period: 4, sent: &mut sent }, false);
         assert_eq!(sent, (0..28).collect::<Vec<_>>());
         assert_eq!(shared.lock().failed, [28, 29]);

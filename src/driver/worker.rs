@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::driver::event_loop::run;
 use crate::driver::lookup::{Names, look_up};
-use crate::net::{Interrupter, Notifier, Socket, Waker, now};
+use crate::net::{DropGauge, Interrupter, Notifier, Socket, Waker, now};
 use crate::{Error, Machine, Result, Stamp};
 
 /// A running machine. Any thread may look at it, wait for its events and stop it.
@@ -44,6 +44,8 @@ pub enum Next<E> {
 pub(crate) struct Shared<M> {
     machine: Mutex<M>,
     changed: Condvar,
+    /// The number of threads that wait for `changed`. To add one, hold `machine`.
+    waiters: AtomicUsize,
     /// One-shot wakeups for the next change. To add one, hold `machine`.
     waiting: Mutex<Vec<Weak<Notifier>>>,
     /// The number of threads that have not ended; 0 if one failed.
@@ -55,6 +57,8 @@ pub(crate) struct Shared<M> {
     send_error: AtomicI32,
     /// Unset if nobody prompts the driver.
     waker: OnceLock<Waker>,
+    /// The drops of the machine's sockets.
+    gauges: Vec<DropGauge>,
     /// The machine's servers, for lookups by threads that may outlive it.
     names: Arc<Names>,
     this: Weak<Self>,
@@ -100,7 +104,8 @@ impl<M: Machine> Worker<M> {
         runs: impl IntoIterator<Item = (Interrupter, R)>,
     ) -> Result<Self> {
         let runs: Vec<_> = runs.into_iter().collect();
-        let shared = Shared::new(machine, names, runs.len());
+        let gauges = runs.iter().map(|(interrupter, _)| interrupter.drop_gauge()).collect();
+        let shared = Shared::new(machine, names, gauges);
         let ours = Arc::clone(&shared);
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
@@ -156,7 +161,11 @@ impl<M: Machine> Worker<M> {
     /// Calls `look` with the machine, between two of its steps. Returns `None` in a forked child if
     /// a step was in progress at the fork: there it never ends.
     pub fn look<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
-        self.lock().map(|mut machine| look(&mut machine))
+        let mut machine = self.lock()?;
+        if !self.is_elsewhere() {
+            self.shared.count_drops(&mut machine);
+        }
+        Some(look(&mut machine))
     }
 
     /// Locks the machine between two of its steps; `None` if that moment never comes.
@@ -170,13 +179,9 @@ impl<M: Machine> Worker<M> {
     /// Waits up to `patience` for an event.
     pub fn next_event(&self, patience: Duration) -> Next<M::Event> {
         let Some(guard) = self.lock() else { return Next::Ended };
-        let (mut machine, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(guard, patience, |machine| {
-                machine.events().is_empty() && self.is_running()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut machine = self.shared.wait_while(guard, patience, |machine| {
+            machine.events().is_empty() && self.is_running()
+        });
         self.next(&mut machine)
     }
 
@@ -212,8 +217,7 @@ impl<M: Machine> Worker<M> {
     /// Waits up to `patience` for the end. Returns whether it has come.
     pub fn wait(&self, patience: Duration) -> bool {
         let Some(guard) = self.lock() else { return true };
-        let waited = self.shared.changed.wait_timeout_while(guard, patience, |_| self.is_running());
-        drop(waited);
+        drop(self.shared.wait_while(guard, patience, |_| self.is_running()));
         !self.is_running()
     }
 
@@ -222,7 +226,7 @@ impl<M: Machine> Worker<M> {
     pub fn wait_refusing(&self, patience: Duration) -> bool {
         let Some(guard) = self.lock() else { return true };
         let waits = |_: &mut M| self.is_running() && !self.shared.is_refusing();
-        drop(self.shared.changed.wait_timeout_while(guard, patience, waits));
+        drop(self.shared.wait_while(guard, patience, waits));
         !self.is_running() || self.shared.is_refusing()
     }
 
@@ -246,6 +250,8 @@ impl<M: Machine> Worker<M> {
             // The only error is a panic of the thread, which has been reported by then.
             let _ = thread.join();
         }
+        // Whoever reads a gauge still has the lock, and keeps the socket open.
+        drop(self.shared.lock());
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<(Interrupter, JoinHandle<()>)>> {
@@ -265,13 +271,15 @@ impl<M: Machine> Drop for Worker<M> {
 }
 
 impl<M> Shared<M> {
-    /// Shares `machine` between `threads` threads and its readers.
-    pub(super) fn new(machine: M, names: Names, threads: usize) -> Arc<Self> {
+    /// Shares `machine` between its readers and threads, one for each of its sockets.
+    pub(super) fn new(machine: M, names: Names, gauges: Vec<DropGauge>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             machine: Mutex::new(machine),
             changed: Condvar::new(),
+            waiters: AtomicUsize::new(0),
             waiting: Mutex::default(),
-            working: AtomicUsize::new(threads),
+            working: AtomicUsize::new(gauges.len()),
+            gauges,
             failed: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
             send_error: AtomicI32::new(0),
@@ -284,6 +292,34 @@ impl<M> Shared<M> {
     /// Locks the machine.
     pub(crate) fn lock(&self) -> MutexGuard<'_, M> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits up to `patience` for changes while `condition` holds.
+    fn wait_while<'a>(
+        &self,
+        machine: MutexGuard<'a, M>,
+        patience: Duration,
+        condition: impl FnMut(&mut M) -> bool,
+    ) -> MutexGuard<'a, M> {
+        self.waiters.fetch_add(1, Ordering::AcqRel);
+        let (machine, _) = self
+            .changed
+            .wait_timeout_while(machine, patience, condition)
+            .unwrap_or_else(PoisonError::into_inner);
+        self.waiters.fetch_sub(1, Ordering::AcqRel);
+        machine
+    }
+
+    /// Passes the drops of all open sockets to the machine.
+    fn count_drops(&self, machine: &mut M)
+    where
+        M: Machine,
+    {
+        for (socket, gauge) in self.gauges.iter().enumerate() {
+            if let Some(total) = gauge.read() {
+                machine.on_receive_drops(socket, total);
+            }
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Notifier>>> {
@@ -334,7 +370,10 @@ impl<M> Shared<M> {
 
     /// Wakes all waiting threads and event loops.
     pub(crate) fn wake(&self) {
-        self.changed.notify_all();
+        // A notification is a system call even if nobody waits.
+        if self.waiters.load(Ordering::Acquire) > 0 {
+            self.changed.notify_all();
+        }
         for notifier in self.waiting().drain(..).filter_map(|notifier| notifier.upgrade()) {
             notifier.raise();
         }
@@ -347,7 +386,11 @@ struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
 impl<M: Machine> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Hold the lock: a waiter is then either before its check or already asleep.
-        let machine = self.0.lock();
+        let mut machine = self.0.lock();
+        if !thread::panicking() {
+            // The sockets are closed soon.
+            self.0.count_drops(&mut machine);
+        }
         let working = self.0.working.load(Ordering::Acquire);
         let left = if thread::panicking() { 0 } else { working.saturating_sub(1) };
         self.0.failed.fetch_or(thread::panicking(), Ordering::Release);

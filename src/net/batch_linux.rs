@@ -61,7 +61,6 @@ pub struct BatchSocket {
     /// The number of messages that the next call asks for.
     depth: usize,
     alone: u32,
-    drops: u32,
     /// Whether an empty datagram of its own came, which only wakes it.
     woken: bool,
     messages: Messages,
@@ -94,7 +93,6 @@ impl BatchSocket {
                     unwatched: 0,
                     depth: 1,
                     alone: 0,
-                    drops: 0,
                     woken: false,
                     messages: Messages::default(),
                     punctual: false,
@@ -143,7 +141,6 @@ impl BatchSocket {
         if setsockopt(&fd, sockopt::SndBufForce, &BUFFER).is_err() {
             let _ = setsockopt(&fd, sockopt::SndBuf, &BUFFER);
         }
-        let _ = setsockopt(&fd, sockopt::RxqOvfl, &1);
         if options.kernel_stamps {
             let _ = setsockopt(&fd, sockopt::ReceiveTimestampns, &true);
         }
@@ -238,7 +235,6 @@ impl BatchSocket {
                     ControlMessageOwned::UdpGroSegments(segment) => {
                         burst.segment = usize::try_from(segment).unwrap_or(length);
                     }
-                    ControlMessageOwned::RxqOvfl(count) => self.drops = count,
                     header => add_header(&mut burst, &header),
                 }
             }
@@ -375,10 +371,6 @@ impl Port for BatchSocket {
     fn outbox(&self) -> Outbox {
         // A host that gets a group in one piece returns one ICMP error for it.
         if self.errors.is_some() { Outbox::ungrouped() } else { Outbox::default() }
-    }
-
-    fn receive_drops(&self) -> u64 {
-        self.drops.into()
     }
 
     fn refuse(&mut self, wanted: bool) {

@@ -1,4 +1,4 @@
-//! `recvmmsg` and `sendmmsg` with headers that are made once.
+//! `recvmmsg` and `sendmmsg` with headers that are made once, and a socket option that nix lacks.
 //!
 //! nix cannot use headers twice: `recvmmsg` leaves the lengths of addresses and control messages in
 //! them, and nix does not reset those. An echo server with 256 clients and a full queue takes 1.33 of
@@ -30,8 +30,8 @@ use crate::net::MAX_BATCH;
 use crate::net::messages::Source;
 use crate::net::outbox::{Group, Outbox};
 
-/// Room for all control messages of an arrival: a timestamp, a segment length, a drop counter, and
-/// for both versions of IP a destination, a TTL and a type of service.
+/// Room for all control messages of an arrival: a timestamp, a segment length, and for
+/// both versions of IP a destination, a TTL and a type of service.
 const CONTROLS: usize = 256;
 
 /// Headers of a batch and the buffers that they lead to.
@@ -181,6 +181,19 @@ impl Messages {
     }
 }
 
+/// Returns how many datagrams the socket's full receive queue has dropped.
+pub(super) fn drops(socket: &impl AsRawFd) -> Option<u32> {
+    // Of the option's numbers, linux/sock_diag.h calls this one `SK_MEMINFO_DROPS`.
+    const DROPS: usize = 8;
+    let mut numbers = [0_u32; DROPS + 1];
+    let mut size = size_of_val(&numbers) as libc::socklen_t;
+    let (fd, start) = (socket.as_raw_fd(), numbers.as_mut_ptr().cast());
+    // SAFETY: the kernel writes no more than `size` bytes, and any are valid for integers.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, start, &raw mut size) };
+    Errno::result(result).ok().map(|_| numbers[DROPS])
+}
+
 fn slice(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
@@ -234,7 +247,6 @@ unsafe fn control(at: *const libc::cmsghdr) -> Option<ControlMessageOwned> {
                 let time = data.cast::<libc::timespec>().read_unaligned();
                 ControlMessageOwned::ScmTimestampns(time.into())
             }
-            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => ControlMessageOwned::RxqOvfl(number() as u32),
             (libc::SOL_UDP, libc::UDP_GRO) => ControlMessageOwned::UdpGroSegments(number()),
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => ControlMessageOwned::Ipv4PacketInfo(
                 data.cast::<libc::in_pktinfo>().read_unaligned(),

@@ -16,6 +16,7 @@ mod errors;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 #[path = "errors_portable.rs"]
 mod errors;
+mod gauge;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
@@ -39,6 +40,7 @@ mod socket;
 pub use batch::{Batch, MAX_BATCH, Options, Wake};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
+pub use gauge::DropGauge;
 pub use notifier::{Notifier, Receiver};
 pub use outbox::Outbox;
 pub use port::{Port, Unsent};

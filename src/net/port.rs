@@ -26,11 +26,6 @@ pub trait Port {
     fn outbox(&self) -> Outbox {
         Outbox::default()
     }
-
-    /// Returns how many datagrams the full receive queue has dropped, if the platform reports it.
-    fn receive_drops(&self) -> u64 {
-        0
-    }
 }
 
 /// A datagram that did not leave.

@@ -55,7 +55,6 @@ pub struct ProbeSocket {
     lead_ns: i64,
     /// The socket's current receive timeout.
     patience_ns: i64,
-    drops: u64,
     /// When the last datagram was sent.
     sent_ns: i64,
     /// A datagram held back until the error queue has been read.
@@ -74,7 +73,6 @@ impl ProbeSocket {
         let udp = Arc::new(probe::open(family, options)?);
         let local = udp.local_addr().map_err(Error::io("open", "a socket"))?;
         // Each is used if the kernel has it; if not, its values stay absent.
-        let _ = setsockopt(&udp, sockopt::RxqOvfl, &1);
         show_headers(&udp, local);
         if options.timestamps != Timestamps::User {
             let _ = setsockopt(&udp, sockopt::ReceiveTimestampns, &true);
@@ -95,7 +93,6 @@ impl ProbeSocket {
             precise: options.precise,
             lead_ns: if options.precise { SPIN_NS } else { 0 },
             patience_ns: 0,
-            drops: 0,
             sent_ns: i64::MIN,
             held: None,
             punctual: false,
@@ -178,7 +175,6 @@ impl ProbeSocket {
                     let wall_ns = nanoseconds(at);
                     burst.kernel = Some(Stamp { mono_ns: monotonic(read, wall_ns), wall_ns });
                 }
-                ControlMessageOwned::RxqOvfl(drops) => self.drops = drops.into(),
                 header => add_header(&mut burst, &header),
             }
         }
@@ -280,10 +276,6 @@ impl Port for ProbeSocket {
 
     fn send(&mut self, outbox: &mut Outbox, memory: &[u8], unsent: impl FnMut(Unsent)) {
         outbox.send_each(memory, |to, datagram| self.transmit(to, datagram), unsent);
-    }
-
-    fn receive_drops(&self) -> u64 {
-        self.drops
     }
 }
 

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
-use crate::net::{Batch, Outbox, Port, Unsent, Wake, now};
+use crate::net::{Batch, DropGauge, Outbox, Port, Unsent, Wake, now};
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Result};
 
@@ -124,6 +124,16 @@ impl Interrupter {
                 // Wakes a blocked receive, now and later, although it returns ENOTCONN.
                 let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
             }
+        }
+    }
+
+    /// Returns a gauge of the socket's drops.
+    #[must_use]
+    pub fn drop_gauge(&self) -> DropGauge {
+        match &self.means {
+            Means::Wake(_) => DropGauge::default(),
+            #[cfg(all(target_os = "linux", not(feature = "portable")))]
+            Means::ShutDown(socket) => DropGauge::of(socket),
         }
     }
 
