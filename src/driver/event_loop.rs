@@ -57,7 +57,11 @@ pub(super) fn run<M: Machine, P: Port>(
             }
             Wake::Writable | Wake::Idle | Wake::Interrupted => {}
         }
-        let now = now();
+        let now = match batch.read() {
+            // Without a deadline nothing depends on the time since then.
+            Some(read) if machine.deadline(socket).is_none() => read,
+            _ => now(),
+        };
         row = if wake == Wake::Idle { 0 } else { row + batch.len().max(1) };
         let heard_ns = match batch.heard_ns() {
             Some(heard_ns) => heard_ns,
@@ -155,6 +159,9 @@ struct Sender<'a, M: Machine> {
 impl<M: Machine> Sender<'_, M> {
     /// Sends the datagrams of the outbox, behind those of the backlog.
     fn send(&mut self, port: &mut impl Port, outbox: &mut Outbox, memory: &[u8]) {
+        if outbox.is_empty() {
+            return;
+        }
         let unsent = &mut self.unsent;
         if self.backlog.is_empty() {
             port.send(outbox, memory, |one| unsent.push(one));

@@ -166,6 +166,12 @@ impl Batch {
         self.bursts.is_empty()
     }
 
+    /// Returns when the program read the last datagram.
+    #[must_use]
+    pub fn read(&self) -> Option<Stamp> {
+        self.bursts.last().map(|burst| burst.read)
+    }
+
     /// Returns the kernel's receive timestamp of the last datagram: everything that arrived earlier
     /// has been read.
     #[must_use]

@@ -21,7 +21,7 @@ use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{add_header, show_headers};
-use crate::net::mmsg::Messages;
+use crate::net::mmsg::{self, Messages};
 use crate::net::outbox::Group;
 use crate::net::socket::{insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
@@ -215,7 +215,8 @@ impl BatchSocket {
         bursts.clear();
         if memory.len() < MAX_BATCH * SLOT {
             // The system clears this memory when it is used, not now.
-            *memory = vec![0; MAX_BATCH * SLOT];
+            *memory = mmsg::memory(MAX_BATCH * SLOT);
+            bursts.reserve(MAX_BATCH);
         }
         let slots = memory.chunks_exact_mut(SLOT).take(self.depth);
         self.messages.receive(&self.udp, slots, patience)?;
@@ -226,7 +227,10 @@ impl BatchSocket {
                 self.woken = true;
                 continue;
             }
-            let mut burst = Burst { start: slot * SLOT, ..Burst::single(now, None, from, length) };
+            // Build it in place: it is large.
+            bursts.push(Burst::single(now, None, from, length));
+            let Some(burst) = bursts.last_mut() else { continue };
+            burst.start = slot * SLOT;
             for control in message.controls() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {
@@ -235,11 +239,10 @@ impl BatchSocket {
                     ControlMessageOwned::UdpGroSegments(segment) => {
                         burst.segment = usize::try_from(segment).unwrap_or(length);
                     }
-                    header => add_header(&mut burst, &header),
+                    header => add_header(burst, &header),
                 }
             }
             burst.is_answer = burst.ttl.is_some_and(is_answer);
-            bursts.push(burst);
         }
         self.adapt(bursts.len());
         Ok(())

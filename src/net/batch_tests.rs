@@ -193,11 +193,11 @@ mod linux {
 
     #[test]
     fn each_datagram_is_received_or_counted_as_dropped() {
+        // More than the queue holds.
+        const COUNT: u64 = 30_000;
         let mut server = bound(Options::default());
         let (client, gauge) = (client(&server), server.interrupter().drop_gauge());
         assert_eq!(gauge.read(), Some(0));
-        // More than the queue holds.
-        const COUNT: u64 = 30_000;
         for _ in 0..COUNT {
             client.send(b"x").unwrap();
         }

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use crate::Local;
-use crate::net::Unsent;
 use crate::net::socket::obstacle;
+use crate::net::{MAX_BATCH, Unsent};
 
 /// GSO limits: `UDP_MAX_SEGMENTS`, and the size of an IPv4 packet.
 const MAX_SEGMENTS: usize = 64;
@@ -73,8 +73,8 @@ impl Group {
 impl Default for Outbox {
     fn default() -> Self {
         Self {
-            groups: Vec::new(),
-            pieces: Vec::new(),
+            groups: Vec::with_capacity(MAX_BATCH),
+            pieces: Vec::with_capacity(MAX_BATCH),
             slots: vec![None; SLOTS].into(),
             latest: None,
             grouping: true,
