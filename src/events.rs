@@ -8,6 +8,9 @@ pub struct Events<E> {
     queue: VecDeque<E>,
     capacity: usize,
     dropped: u64,
+    /// Whether an event has come since the last call of [`take_news`](Self::take_news), when all
+    /// others had been read.
+    news: bool,
     /// Set if events stay in the queue once they are read.
     log: Option<Log>,
 }
@@ -26,7 +29,7 @@ impl<E> Events<E> {
     /// Creates a queue of at most `capacity` events; 0 disables it.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { queue: VecDeque::new(), capacity, dropped: 0, log: None }
+        Self { queue: VecDeque::new(), capacity, dropped: 0, news: false, log: None }
     }
 
     /// Creates a queue that keeps events once they are read.
@@ -46,6 +49,7 @@ impl<E> Events<E> {
         if !self.wanted() {
             return;
         }
+        self.news |= self.is_empty();
         if self.queue.len() == self.capacity {
             self.queue.pop_front();
             self.dropped += u64::from(self.log.as_mut().is_none_or(Log::drop_row));
@@ -69,6 +73,11 @@ impl<E> Events<E> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.len() == self.log.as_ref().map_or(0, |log| log.read)
+    }
+
+    /// Returns whether readers must be woken, once: they wait only if all events were read.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// Returns the events in the queue, oldest first.
@@ -119,6 +128,21 @@ mod tests {
         events.push(1);
         assert!(events.is_empty() && !events.wanted());
         assert_eq!(events.dropped(), 0);
+    }
+
+    #[test]
+    fn only_the_first_unread_event_is_news() {
+        for mut events in [Events::new(2), Events::log(2)] {
+            assert!(!events.take_news());
+            events.push(1);
+            events.push(2);
+            assert_eq!((events.take_news(), events.take_news()), (true, false));
+            events.push(3);
+            assert!(!events.take_news(), "nobody waits while there is one to read");
+            while events.pop().is_some() {}
+            events.push(4);
+            assert!(events.take_news());
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(super) fn run<M: Machine, P: Port>(
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
         let refuses = machine.refuses(socket, now);
-        let has_news = !machine.events().is_empty();
+        let has_news = machine.events().take_news();
         drop(machine);
         if refuses != shared.is_refusing() {
             port.refuse(refuses);

@@ -63,7 +63,7 @@ fn hand_over<M: Machine>(shared: &Shared<M>, server: usize, found: &Result<Vec<S
         Ok(addresses) => machine.on_resolved(server, now(), Ok(addresses)),
         Err(error) => machine.on_resolved(server, now(), Err(&why(error))),
     }
-    let has_news = !machine.events().is_empty();
+    let has_news = machine.events().take_news();
     drop(machine);
     shared.prompt();
     if has_news {
