@@ -49,46 +49,9 @@ pub struct Row {
     pub size: u16,
 }
 
-/// The probes of one flow.
-#[derive(Clone, Debug, Default)]
-struct Rows {
-    seq: Vec<u64>,
-    sent_ns: Vec<i64>,
-    rtt_ns: Vec<i64>,
-    kernel_rtt_ns: Vec<i64>,
-    verdict: Vec<u8>,
-    size: Vec<u16>,
-}
-
-impl Rows {
-    fn len(&self) -> usize {
-        self.seq.len()
-    }
-
-    /// Returns the row as stored.
-    fn row(&self, i: usize) -> Stored {
-        Stored {
-            seq: self.seq[i],
-            sent_ns: self.sent_ns[i],
-            rtt_ns: self.rtt_ns[i],
-            kernel_rtt_ns: self.kernel_rtt_ns[i],
-            verdict: self.verdict[i],
-            size: self.size[i],
-        }
-    }
-
-    fn push(&mut self, row: Row) {
-        self.seq.push(row.seq);
-        self.sent_ns.push(row.sent_ns);
-        self.rtt_ns.push(row.rtt_ns.unwrap_or(NONE));
-        self.kernel_rtt_ns.push(row.kernel_rtt_ns.unwrap_or(NONE));
-        self.verdict.push(row.verdict as u8);
-        self.size.push(row.size);
-    }
-}
-
-/// A row as stored.
-#[derive(Clone, Copy, PartialEq)]
+/// A row as stored, in 36 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, packed(4))]
 struct Stored {
     seq: u64,
     sent_ns: i64,
@@ -98,12 +61,25 @@ struct Stored {
     size: u16,
 }
 
+impl From<Row> for Stored {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            sent_ns: row.sent_ns,
+            rtt_ns: row.rtt_ns.unwrap_or(NONE),
+            kernel_rtt_ns: row.kernel_rtt_ns.unwrap_or(NONE),
+            verdict: row.verdict as u8,
+            size: row.size,
+        }
+    }
+}
+
 /// The rows of one flow, from index `from`.
 #[derive(Clone, Debug)]
 struct Chunk {
     flow: u8,
     from: usize,
-    rows: Arc<Rows>,
+    rows: Arc<Vec<Stored>>,
 }
 
 /// The last rows, or all. Clones share the full chunks.
@@ -113,7 +89,7 @@ pub(super) struct ProbeLog {
     limit: Option<usize>,
     chunks: VecDeque<Chunk>,
     flow: u8,
-    open: Rows,
+    open: Vec<Stored>,
 }
 
 impl ProbeLog {
@@ -131,7 +107,7 @@ impl ProbeLog {
         if !self.wanted() {
             return;
         }
-        self.open.push(row);
+        self.open.push(row.into());
         if self.open.len() == CHUNK {
             self.close();
             // Drop a chunk once the later ones alone reach the limit.
@@ -176,19 +152,19 @@ impl ProbeLog {
         let order = self.order();
         let order = order.as_deref();
         Columns {
-            seq: self.column(order, |chunk, i| chunk.rows.seq[i]),
+            seq: self.column(order, |chunk, i| chunk.rows[i].seq),
             flow: self.column(order, |chunk, _| chunk.flow),
-            sent_ns: self.column(order, |chunk, i| chunk.rows.sent_ns[i]),
-            rtt_ns: self.column(order, |chunk, i| optional(chunk.rows.rtt_ns[i])),
-            kernel_rtt_ns: self.column(order, |chunk, i| optional(chunk.rows.kernel_rtt_ns[i])),
-            verdict: self.column(order, |chunk, i| chunk.rows.verdict[i]),
-            size: self.column(order, |chunk, i| chunk.rows.size[i]),
+            sent_ns: self.column(order, |chunk, i| chunk.rows[i].sent_ns),
+            rtt_ns: self.column(order, |chunk, i| optional(chunk.rows[i].rtt_ns)),
+            kernel_rtt_ns: self.column(order, |chunk, i| optional(chunk.rows[i].kernel_rtt_ns)),
+            verdict: self.column(order, |chunk, i| chunk.rows[i].verdict),
+            size: self.column(order, |chunk, i| chunk.rows[i].size),
         }
     }
 
     /// Returns the indices of the rows in send order; `None` if they are already ordered.
     fn order(&self) -> Option<Vec<usize>> {
-        let sent_ns = self.column(None, |chunk, i| chunk.rows.sent_ns[i]);
+        let sent_ns = self.column(None, |chunk, i| chunk.rows[i].sent_ns);
         let mut order: Vec<_> = (0..sent_ns.len()).collect();
         order.sort_by_key(|index| sent_ns[*index]);
         (!sent_ns.is_sorted()).then_some(order)
@@ -210,9 +186,8 @@ impl ProbeLog {
 /// Logs are equal if their rows are, regardless of chunks.
 impl PartialEq for ProbeLog {
     fn eq(&self, other: &Self) -> bool {
-        let rows = |log: &Self| {
-            log.column(log.order().as_deref(), |chunk, i| (chunk.flow, chunk.rows.row(i)))
-        };
+        let rows =
+            |log: &Self| log.column(log.order().as_deref(), |chunk, i| (chunk.flow, chunk.rows[i]));
         self.len() == other.len() && rows(self) == rows(other)
     }
 }
@@ -234,7 +209,7 @@ impl Packed for Chunk {
         out.push(self.flow);
         put_uint((self.rows.len() - self.from) as u64, out);
         let (mut seq, mut sent_ns): (u64, i64) = (0, 0);
-        for row in (self.from..self.rows.len()).map(|i| self.rows.row(i)) {
+        for row in &self.rows[self.from..] {
             put_int(row.seq.wrapping_sub(seq).cast_signed(), out);
             put_int(row.sent_ns.wrapping_sub(sent_ns), out);
             // 0 stands for a missing time.
@@ -248,17 +223,18 @@ impl Packed for Chunk {
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
         let (flow, count) = (from.byte()?, from.count()?);
-        let (mut rows, mut seq, mut sent_ns) = (Rows::default(), 0_u64, 0_i64);
+        let (mut rows, mut seq, mut sent_ns) = (Vec::new(), 0_u64, 0_i64);
         for _ in 0..count {
             seq = seq.wrapping_add(from.int()?.cast_unsigned());
             sent_ns = sent_ns.wrapping_add(from.int()?);
-            rows.seq.push(seq);
-            rows.sent_ns.push(sent_ns);
-            rows.rtt_ns.push(from.duration()? - 1);
-            rows.kernel_rtt_ns.push(from.duration()? - 1);
-            rows.verdict
-                .push(from.byte().filter(|verdict| usize::from(*verdict) < Verdict::ALL.len())?);
-            rows.size.push(u16::try_from(from.uint()?).ok()?);
+            rows.push(Stored {
+                seq,
+                sent_ns,
+                rtt_ns: from.duration()? - 1,
+                kernel_rtt_ns: from.duration()? - 1,
+                verdict: from.byte().filter(|code| usize::from(*code) < Verdict::ALL.len())?,
+                size: u16::try_from(from.uint()?).ok()?,
+            });
         }
         Some(Self { flow, from: 0, rows: Arc::new(rows) })
     }
@@ -316,6 +292,11 @@ mod tests {
             bytes[at % length] = byte;
             let _ = unpack::<ProbeLog>(&bytes);
         }
+    }
+
+    #[test]
+    fn a_row_takes_36_bytes() {
+        assert_eq!(size_of::<Stored>(), 36);
     }
 
     #[test]
