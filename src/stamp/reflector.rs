@@ -282,6 +282,7 @@ impl Machine for Reflector {
     }
 
     fn deadline(&self, thread: usize) -> Option<i64> {
+        // A driver that has replies to send reads the clock for their T3.
         (!self.lines[thread].answers.is_empty()).then_some(i64::MIN)
     }
 
