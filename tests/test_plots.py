@@ -404,7 +404,7 @@ class TestFates:
 def test_only_what_can_be_drawn_is() -> None:
     for thing in (7, None, [7], [report_of(10), 7], udpulse.PingClient("127.0.0.1")):
         with pytest.raises(
-            TypeError, match=r"^thing must be a PingReport, an EchoServer, a Run or an iter"
+            TypeError, match=r"^thing must be a PingReport, an EchoServer, a Fit, a Run or an iter"
         ):
             plots.of(thing)
 

@@ -58,6 +58,8 @@ def show_parameters(link: impair.Link) -> None:
             show(bits_per_second, queue)
         case impair.TraceRate(opportunities=opportunities):
             assert_type(opportunities, tuple[int, ...])
+        case None:
+            pass
     match link.loss:
         case impair.GilbertElliott(p=p, r=r, bad_loss=bad_loss, good_loss=good_loss):
             show(p, r, bad_loss, good_loss)
@@ -129,6 +131,7 @@ def use_ping(address: Address) -> None:
     show(client.family, client.resolve_every, client.wait_out, client.outage_after)
     show(client.linger)
     use_report(client.report())
+    use_fit(client.report())
     client.start()
     client.stop()
     use_report(udpulse.ping(*address, count=2) + udpulse.ping(*address, count=2, size=64))
@@ -168,6 +171,17 @@ def use_sweep(address: Address) -> None:
     assert_type(sweep.targets, tuple[Address, ...])
     show(sweep.count, sweep.rounds, sweep.rate, sweep.interval, sweep.timeout, sweep.size)
     show(sweep.keep, sweep.flows, sweep.family, sweep.resolve_every, sweep.address, sweep.running)
+
+
+def use_fit(report: udpulse.PingReport) -> None:
+    """A fit of a report and of its columns."""
+    fit = udpulse.fit(report, simulations=19, seed=1)
+    assert_type(udpulse.fit(report.columns()).link, impair.Link)
+    if fit.loss.per_packet is not None:
+        assert_type(fit.loss.per_packet.p.interval, tuple[float, float])
+    if fit.loss.timed is not None:
+        assert_type(fit.loss.timed.model, impair.TimedGilbertElliott)
+    show(fit.loss.model, fit.warnings, fit.netem)
 
 
 def use_report(report: udpulse.PingReport) -> None:

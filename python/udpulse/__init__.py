@@ -27,6 +27,7 @@ from udpulse._core import (
     ping_many,
 )
 from udpulse._errors import NotStartedError, UdpulseError
+from udpulse.fits import fit
 
 __all__ = [
     "VERDICTS",
@@ -47,6 +48,7 @@ __all__ = [
     "async_ping",
     "async_ping_many",
     "events",
+    "fit",
     "impair",
     "ping",
     "ping_many",

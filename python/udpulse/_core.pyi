@@ -80,6 +80,7 @@ __all__ = [
     "_Waiter",
     "__version__",
     "_end_clients",
+    "_fit",
     "_restore",
     "async_ping",
     "async_ping_many",
@@ -5606,3 +5607,10 @@ class StampSession:
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+def _fit(
+    records: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]], simulations: int, seed: int
+) -> dict[str, Any]:
+    """Fits models to records without holes, each three arrays: send times in nanoseconds, whether the
+    packet was lost, and its delay in nanoseconds, NaN if unknown.
+    """

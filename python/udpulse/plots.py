@@ -43,6 +43,7 @@ from udpulse.events import (
     TooOften,
     Up,
 )
+from udpulse.fits import Fit, Point
 from udpulse.jsonlines import Run
 
 try:
@@ -57,7 +58,7 @@ try:
 except ImportError as _error:
     raise ImportError("pictures need matplotlib: pip install 'udpulse[plot]'") from _error
 
-__all__ = ["Picture", "fates", "of", "report", "reports", "save", "timeline"]
+__all__ = ["Picture", "fates", "fit", "of", "report", "reports", "save", "timeline"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -159,8 +160,8 @@ UNDRAWN = {"beat": "HeartbeatClient", "reflect": "StampReflector"}
 def of(thing: object) -> Picture:
     """Return the picture of anything that has one.
 
-    thing: a PingReport, an EchoServer, a recorded `jsonlines.Run`, or an iterable of PingReports,
-        Fates or events of a HeartbeatServer.
+    thing: a PingReport, an EchoServer, a Fit, a recorded `jsonlines.Run`, or an iterable of
+        PingReports, Fates or events of a HeartbeatServer.
 
     Raises ValueError for a run of a HeartbeatClient or StampReflector, and TypeError for anything
     else.
@@ -175,14 +176,16 @@ def of(thing: object) -> Picture:
         return report(thing)
     if isinstance(thing, EchoServer):
         return fates(thing)
+    if isinstance(thing, Fit):
+        return fit(thing)
     if isinstance(thing, Iterable):
         items = list(thing)
         for kind, draw in ((PingReport, reports), (Fate, fates), (get_args(Event), timeline)):
             if all(isinstance(item, cast(Any, kind)) for item in items):
                 return draw(items)
     raise TypeError(
-        "thing must be a PingReport, an EchoServer, a Run or an iterable of PingReports, Fates or "
-        f"events of a HeartbeatServer, not {type(thing).__name__}"
+        "thing must be a PingReport, an EchoServer, a Fit, a Run or an iterable of PingReports, "
+        f"Fates or events of a HeartbeatServer, not {type(thing).__name__}"
     )
 
 
@@ -810,6 +813,70 @@ def _compare(ranges: Axes, losses: Axes, reports: Sequence[PingReport], labels: 
     losses.set_xlim(-right * 0.03, min(right, 103.0))
     losses.set_yticks(rows, labels=[])
     losses.set_xlabel("loss in % (95 % confidence)", size=9)
+
+
+def fit(fit: Fit) -> Picture:
+    """Return the picture of a fit: how well its models explain the record.
+
+    The lengths of bursts of losses and of the gaps between them, and the variance of losses in
+    windows, each with the range of 95 % of simulations of the model; and the quantiles of delays.
+    """
+    check, delay = fit.loss.check, fit.delay
+    curves = (
+        ("bursts of losses", "length in packets", "share that is longer", check and check.bursts),
+        ("gaps between losses", "length in packets", "share that is longer", check and check.gaps),
+        (
+            "losses in windows",
+            "window in packets",
+            "variance / independent",
+            check and check.variance,
+        ),
+    )
+    shown = [curve for curve in curves if curve[3]]
+    table = _summary.table("fit", ("", ""), _fit_rows(fit))
+    if not shown and delay is None:
+        return _nothing("nothing to compare", table)
+    figure = _figure(3.6)
+    figure.table = table
+    p_value = check.p_value if check else None
+    known = "" if p_value is None else f", goodness of fit p = {p_value:.2g}"
+    warned = f"\n{'; '.join(fit.warnings)}" if fit.warnings else ""
+    _title(figure, f"loss: {fit.loss.model}, {percent(fit.loss.loss.value)}{known}{warned}")
+    places = iter(figure.add_gridspec(1, len(shown) + (delay is not None)))
+    for number, (title, x, y, points) in enumerate(shown):
+        assert points
+        axes = figure.add_subplot(next(places))
+        _curve(axes, points)
+        if number == 0:
+            axes.legend(loc="upper right", frameon=False, fontsize=7)
+        axes.set_title(title, size=8.5, loc="left")
+        axes.set_xlabel(x, size=9)
+        axes.set_ylabel(y, size=9)
+    if delay is not None:
+        axes = figure.add_subplot(next(places))
+        values = np.array(delay.table)
+        _ecdf(axes, _Panel("delays", "delay", [(values, np.ones(len(values)))]))
+    return figure
+
+
+def _fit_rows(fit: Fit) -> list[tuple[str, str]]:
+    """Return the summary of a fit, line by line."""
+    rows = [line.partition(": ") for line in str(fit).split("\n")]
+    return [(name.strip(), text) for name, _, text in rows]
+
+
+def _curve(axes: Axes, points: Sequence[Point]) -> None:
+    """Draw a curve of a record over that of its model."""
+    _style(axes)
+    at = [point.at for point in points]
+    low, high = np.array([point.interval for point in points], dtype=float).T
+    style: dict[str, Any] = {"color": SKY, "alpha": 0.4, "linewidth": 0}
+    axes.fill_between(at, low, high, label="95 % of the model", **style)
+    axes.plot(at, [point.expected for point in points], color=BLUE, lw=1.2, label="model")
+    measured = [point.measured for point in points]
+    axes.plot(at, measured, ".", color=RED, markersize=4, label="measured")
+    if len(at) > 1:
+        _log(axes, "x")
 
 
 def _over_targets(times: Axes, losses: Axes, reports: Sequence[PingReport]) -> None:

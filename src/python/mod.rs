@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod fates;
 mod field;
+mod fit;
 mod handle;
 mod heartbeat_client;
 mod heartbeat_server;
@@ -43,6 +44,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::fates::{Fate, Reply};
+    #[pymodule_export]
+    use super::fit::fit;
     #[pymodule_export]
     use super::handle::Waiter;
     #[pymodule_export]

@@ -5,14 +5,14 @@ use std::ops::AddAssign;
 use crate::packed::{Packed, Reader};
 
 /// The 97.5 % quantile of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// The 95 % quantile of the chi-squared distribution with one degree of freedom.
 const CHI_SQUARED: f64 = 3.841_458_820_694_124;
 
 /// Returns the confidence interval of a share that was `share` of `n` independent draws (Wilson
 /// 1927, without continuity correction); `z` is the quantile of its confidence.
-fn wilson(share: f64, n: f64, z: f64) -> (f64, f64) {
+pub(super) fn wilson(share: f64, n: f64, z: f64) -> (f64, f64) {
     let scale = 1.0 + z * z / n;
     let middle = (share + z * z / (2.0 * n)) / scale;
     let reach = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;

@@ -2,6 +2,7 @@
 //! samples.
 
 mod distribution;
+pub mod fit;
 mod loss;
 mod reordering;
 mod variation;
