@@ -85,6 +85,11 @@ impl<E> Events<E> {
         self.queue.iter()
     }
 
+    /// Returns the last `count` events in the queue, newest first.
+    pub(crate) fn recent_mut(&mut self, count: usize) -> impl Iterator<Item = &mut E> {
+        self.queue.iter_mut().rev().take(count)
+    }
+
     /// Returns how many events were dropped unread. Of a log that nobody reads that is none.
     #[must_use]
     pub fn dropped(&self) -> u64 {

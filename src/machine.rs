@@ -6,6 +6,30 @@ use std::time::Duration;
 
 use crate::{Events, Stamp};
 
+/// A state machine that readers observe while it works.
+pub trait Observed: Send + 'static {
+    /// An event for a reader.
+    type Event: Clone + Send;
+
+    /// Returns the queue of unread events.
+    fn unread(&mut self) -> &mut Events<Self::Event>;
+
+    /// Sets the total of datagrams that the full receive queue of a socket has dropped.
+    fn count_drops(&mut self, socket: usize, total: u64);
+}
+
+impl<M: Machine> Observed for M {
+    type Event = <M as Machine>::Event;
+
+    fn unread(&mut self) -> &mut Events<Self::Event> {
+        self.events()
+    }
+
+    fn count_drops(&mut self, socket: usize, total: u64) {
+        self.on_receive_drops(socket, total);
+    }
+}
+
 /// A protocol without sockets or clocks: time and datagrams in, datagrams and events out.
 ///
 /// A machine may serve several sockets, numbered from 0; `socket` says which one a call is about.
@@ -204,6 +228,15 @@ impl Icmp<'_> {
     }
 }
 
+/// Fields of a datagram's IP header; `None` if they are unknown or the system's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// The IPv4 time to live or IPv6 hop limit.
+    pub ttl: Option<u8>,
+    /// The IPv4 type of service or IPv6 traffic class.
+    pub tos: Option<u8>,
+}
+
 /// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit<'a> {
@@ -216,7 +249,7 @@ pub struct Transmit<'a> {
 }
 
 /// An address of this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Local {
     /// The address.
     pub ip: IpAddr,

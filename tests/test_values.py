@@ -63,6 +63,8 @@ VALUES: list[Any] = [
     reports.StampSession(client=HOME, ssid=7, received=2, last_received_at=1000.0),
     reports.Reflected(received_at=1000.0, client=HOME, outcome="replied", size=44, ssid=7, seq=1),
     EchoTruth(uplink=LinkCounters(lost=1), replies=2),
+    reports.RelayCounters(received=2, relayed=1),
+    reports.RelayTruth(downlink=LinkCounters(lost=1), refused=2),
     reports.HeartbeatClientCounters(sent=7),
     reports.HeartbeatServerCounters(received=7, beats=7),
     reports.AddressChange(time=1.0, end="target", before="192.0.2.1", after="192.0.2.2"),
@@ -120,6 +122,7 @@ def public_values() -> set[type]:
     public = {getattr(module, name) for module in modules for name in module.__all__}
     running = {
         EchoServer,
+        udpulse.Relay,
         udpulse.PingClient,
         udpulse.PingSweep,
         udpulse.HeartbeatClient,

@@ -279,6 +279,47 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
         outage.end()
 
 
+def use_relay() -> None:
+    """A relay's settings, counters and truth."""
+    relay = udpulse.Relay(
+        "127.0.0.1",
+        9,
+        listen=("127.0.0.1", 0),
+        uplink=impair.Link(loss=0.1),
+        downlink=None,
+        per_client=[(impair.Link(), None)],
+        seed=1,
+        idle=None,
+        max_clients=2,
+        ttl=255,
+        keep="all",
+    )
+    show(relay.host, relay.port, relay.listen, relay.uplink, relay.downlink, relay.per_client)
+    show(relay.seed, relay.idle, relay.max_clients, relay.ttl, relay.keep)
+    with relay:
+        assert_type(relay.upstream, Address)
+        assert_type(relay.sessions, list[Address])
+        assert_type(relay.rebind(), int)
+        relay.uplink, relay.downlink = None, impair.Link()
+        relay.set_links(("127.0.0.1", 5000), uplink=impair.Link())
+        assert_type(relay.outage(1.0, mode="hold"), impair.LinkOutage)
+    counters = relay.counters
+    assert_type(counters, reports.RelayCounters)
+    show(counters.received, counters.relayed, counters.dropped, counters.send_failed)
+    truth = relay.truth
+    assert_type(truth, reports.RelayTruth)
+    show(truth.uplink, truth.downlink, truth.sent, truth.pending, truth.delayed, truth.refused)
+    show(truth.hops, truth.delay_line_full, truth.expired, truth.sessions, truth.idle)
+    show(truth.evicted, truth.receive_drops, relay.rows_dropped, relay.events_dropped)
+    assert_type(relay.fates(), list[udpulse.Fate])
+    show([fate.way for fate in relay.fates()])
+    assert_type(relay.next_batch(timeout=0.0), list[udpulse.Fate])
+    assert_type(relay.columns(), dict[str, NDArray[Any]])
+    assert_type(relay.table("copies"), reports.Table)
+    assert_type(relay.clients, list[Address])
+    assert_type(relay.started_at, float | None)
+
+
 def use_heartbeat() -> None:
     """A heartbeat client and its server."""
     with udpulse.HeartbeatServer(

@@ -502,6 +502,482 @@ class EchoServer:
         """
 
 @final
+class Relay:
+    """A bad path between any two UDP programs: clients send to its `address` in place of the upstream.
+
+    host: the upstream's address or name, which is looked up at the start.
+    port: the upstream's port, 1 to 65535.
+    listen: the (host, port) for clients; "" for all interfaces (IPv4), "::" for all (IPv6), and port
+        0 for any free one, see `address`. On Linux a reply leaves from the address to which the
+        client sent.
+    uplink: the Link from the clients to the upstream; None for an unimpaired one. It can be set
+        while the relay runs.
+    downlink: the Link from the upstream to the clients; None for an unimpaired one. It can be set,
+        too.
+    per_client: (uplink, downlink) pairs, each a Link or None, at most 65536: links of the first client,
+        of the second and so on, in order of their first packets.
+    seed: the seed of all random choices (xoshiro256++); drawn at random if None. A client's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets, and are separate for each way.
+    idle: how long a client's session lasts without a packet of either side, in seconds (RFC 4787
+        section 4.3); None for no limit.
+    max_clients: the most sessions, 1 to 60000: another client ends the longest idle one.
+    ttl: the TTL or hop limit of all packets, 1 to 255; None for one less than they came with
+        (Linux; elsewhere the system's).
+    keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
+        reads each once and removes none. With 0 there is nothing to iterate over.
+
+    Each client gets a path of its own, and a socket of its own towards the upstream. The type of
+    service with its ECN bits is passed on (Linux), and the TTL lowered by one, so that a ring of
+    relays ends. If the upstream refuses packets, the relay goes on, and so does the client when the
+    upstream is back.
+
+    Iterating yields each packet's Fate when its last copy has left.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        *,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        uplink: Link | None = None,
+        downlink: Link | None = None,
+        per_client: Iterable[tuple[Link | None, Link | None]] = (),
+        seed: int | None = None,
+        idle: float | None = 120.0,
+        max_clients: int = 16384,
+        ttl: int | None = None,
+        keep: int | Literal["all"] = 10000,
+    ) -> Self: ...
+    @property
+    def listen(self) -> tuple[str, int]:
+        """the (host, port) for clients; "" for all interfaces (IPv4), "::" for all (IPv6), and port
+        0 for any free one, see `address`. On Linux a reply leaves from the address to which the
+        client sent.
+        """
+
+    @property
+    def per_client(self) -> tuple[tuple[Link | None, Link | None], ...]:
+        """(uplink, downlink) pairs, each a Link or None, at most 65536: links of the first client,
+        of the second and so on, in order of their first packets.
+        """
+
+    @property
+    def idle(self) -> float | None:
+        """how long a client's session lasts without a packet of either side, in seconds (RFC 4787
+        section 4.3); None for no limit.
+        """
+
+    @property
+    def max_clients(self) -> int:
+        """the most sessions, 1 to 60000: another client ends the longest idle one."""
+
+    @property
+    def ttl(self) -> int | None:
+        """the TTL or hop limit of all packets, 1 to 255; None for one less than they came with
+        (Linux; elsewhere the system's).
+        """
+
+    @property
+    def upstream(self) -> tuple[str, int]:
+        """The upstream's (host, port), the host an IP address.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def sessions(self) -> list[tuple[str, int]]:
+        """The list of clients with a session, each a (host, port), the longest idle first."""
+
+    def rebind(self, client: tuple[str, int] | None = None) -> int:
+        """Replaces the port of a client, or of all, towards the upstream, as a NAT does after it forgot
+        them.
+
+        client: its (host, port), the host an IP address; None for all.
+
+        What the upstream still sends to the old port is lost. Returns the number of clients.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def host(self) -> str:
+        """the upstream's address or name, which is looked up at the start."""
+
+    @property
+    def port(self) -> int:
+        """the upstream's port, 1 to 65535."""
+
+    @property
+    def uplink(self) -> Link | None:
+        """the Link from the clients to the upstream; None for an unimpaired one. It can be set
+        while the relay runs.
+        """
+
+    @uplink.setter
+    def uplink(self, link: Link | None) -> None:
+        """the Link from the clients to the upstream; None for an unimpaired one. It can be set
+        while the relay runs.
+        """
+
+    @property
+    def downlink(self) -> Link | None:
+        """the Link from the upstream to the clients; None for an unimpaired one. It can be set,
+        too.
+        """
+
+    @downlink.setter
+    def downlink(self, link: Link | None) -> None:
+        """the Link from the upstream to the clients; None for an unimpaired one. It can be set,
+        too.
+        """
+
+    @property
+    def seed(self) -> int:
+        """the seed of all random choices (xoshiro256++); drawn at random if None. A client's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets, and are separate for each way.
+        """
+
+    @property
+    def keep(self) -> int | Literal["all"]:
+        """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
+        reads each once and removes none. With 0 there is nothing to iterate over.
+        """
+
+    def set_links(
+        self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
+    ) -> None:
+        """Sets the links of one client, now or before its first packet.
+
+        client: its (host, port), the host an IP address.
+        uplink, downlink: the Link in each direction; None leaves it as it is.
+
+        Packets inside keep their delay; those in the queue of a RateLimit leave at the new
+        rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
+
+        Raises ValueError for a client that finds no place among those with links, and
+        NotStartedError before the first start.
+        """
+
+    def outage(
+        self,
+        duration: float | None = None,
+        *,
+        mode: Literal["drop", "hold", "refuse"] = "drop",
+        way: Literal["both", "uplink", "downlink"] = "both",
+    ) -> LinkOutage:
+        """Starts an outage and returns it, a LinkOutage. It replaces one that has not ended.
+
+        duration: its length in seconds, above 0; None until `end` is called or the block of
+            a `with` statement is left.
+        mode: "drop" loses packets that enter a link, so that nothing sent during the outage
+            arrives later; packets inside the link arrive. "hold" lets nothing leave, and all
+            packets leave together at the end. "refuse" closes the socket to clients, whose
+            system then reports a refusal (ICMP port unreachable), and loses packets as
+            "drop" does.
+        way: the broken links: "uplink", "downlink" or "both". "refuse" affects all clients
+            and both links.
+
+        Random choices go on as without an outage.
+
+        Raises ValueError if an argument is out of range and NotStartedError before the first
+        start.
+        """
+
+    @property
+    def counters(self) -> RelayCounters:
+        """Packet counts since the last start."""
+
+    @property
+    def truth(self) -> RelayTruth:
+        """Counts of impairments, sessions and drops since the last start."""
+
+    @property
+    def rows_dropped(self) -> int:
+        """The number of older fates that are no longer kept."""
+
+    def fates(self) -> list[Fate]:
+        """Returns the kept fates, oldest first."""
+
+    def table(self, table: Literal["fates", "copies"] = "fates") -> Table:
+        """Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
+
+        table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
+            dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
+            null stands for NaN.
+
+        Raises ValueError for another table.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
+        """
+
+    def columns(self, table: Literal["fates", "copies"] = "fates") -> _Columns:
+        """Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
+
+        table: "fates" for a row per packet, in order of completion, or "copies" for a row per datagram
+            sent, with the columns of `EchoServer.columns`. "fates" has one more:
+            way: uint8, 0 for a packet to the upstream and 1 for one to a client.
+
+        The rows of a running relay change between calls: stop it before you relate the tables or
+        `clients` to each other.
+
+        Raises ValueError for another table.
+        """
+
+    @property
+    def clients(self) -> list[_Address]:
+        """The list of clients to which `columns` refers, each a (host, port), in order of their first
+        rows.
+        """
+
+    @property
+    def started_at(self) -> float | None:
+        """The time of the last start, in seconds since the Unix epoch; None before the first."""
+
+    def start(self) -> None:
+        """Starts the object on its own thread; does nothing if it is already running.
+
+        A start after a stop resets all counters.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        none; a HeartbeatClient looks names up while it runs instead.
+        """
+
+    def stop(self) -> None:
+        """Stops immediately and closes the socket; counters and results stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
+    @property
+    def running(self) -> bool:
+        """Whether the object is running."""
+
+    @property
+    def address(self) -> _Address:
+        """The local (host, port) of the object's socket.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def events_dropped(self) -> int:
+        """The number of events dropped from the bounded queue before they were read."""
+
+    @property
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if none failed."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Fate: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]:
+        """Waits for an event and returns a list of all pending ones, oldest first.
+
+        limit: the maximum length of the list, 1 to 2**32 - 1.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
+
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
+
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
+        """
+
+    def __aiter__(self) -> AsyncIterator[Fate]: ...
+    def _poll(self, waiter: _Waiter) -> Fate | None:
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
+
+    def _has_names(self) -> bool:
+        """Returns whether a start waits for the system's resolver."""
+
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
+
+@final
+class RelayCounters:
+    """Packet counts of a Relay, both ways: received = relayed + dropped + send_failed + the pending of
+    `truth`.
+    """
+
+    __match_args__: Final = ("received", "relayed", "dropped", "send_failed")
+
+    def __new__(
+        cls, *, received: int = 0, relayed: int = 0, dropped: int = 0, send_failed: int = 0
+    ) -> Self: ...
+    @property
+    def received(self) -> int:
+        """Packets received."""
+
+    @property
+    def relayed(self) -> int:
+        """Packets passed on; a packet with several copies counts once."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets not passed on on purpose, or refused by the upstream; `truth` has the reasons."""
+
+    @property
+    def send_failed(self) -> int:
+        """Packets that this host could not send."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class RelayTruth:
+    """Counts of a Relay beyond RelayCounters: impairments, sessions and drops."""
+
+    __match_args__: Final = (
+        "uplink",
+        "downlink",
+        "sent",
+        "pending",
+        "delayed",
+        "refused",
+        "hops",
+        "delay_line_full",
+        "expired",
+        "sessions",
+        "idle",
+        "evicted",
+        "receive_drops",
+    )
+
+    def __new__(
+        cls,
+        *,
+        uplink: LinkCounters | None = None,
+        downlink: LinkCounters | None = None,
+        sent: int = 0,
+        pending: int = 0,
+        delayed: int = 0,
+        refused: int = 0,
+        hops: int = 0,
+        delay_line_full: int = 0,
+        expired: int = 0,
+        sessions: int = 0,
+        idle: int = 0,
+        evicted: int = 0,
+        receive_drops: int = 0,
+    ) -> Self: ...
+    @property
+    def uplink(self) -> LinkCounters:
+        """Impairments from the clients to the upstream."""
+
+    @property
+    def downlink(self) -> LinkCounters:
+        """Impairments from the upstream to the clients."""
+
+    @property
+    def sent(self) -> int:
+        """Datagrams sent, copies included."""
+
+    @property
+    def pending(self) -> int:
+        """Packets that are neither passed on nor dropped yet: they are delayed."""
+
+    @property
+    def delayed(self) -> int:
+        """Datagrams that are delayed, copies included."""
+
+    @property
+    def refused(self) -> int:
+        """Datagrams that the upstream refused (ICMP port unreachable)."""
+
+    @property
+    def hops(self) -> int:
+        """Packets dropped because they had no hops left."""
+
+    @property
+    def delay_line_full(self) -> int:
+        """Copies dropped because the delay line was full: 32 MiB each way."""
+
+    @property
+    def expired(self) -> int:
+        """Copies dropped because their client's session ended before they left."""
+
+    @property
+    def sessions(self) -> int:
+        """Clients with a session now."""
+
+    @property
+    def idle(self) -> int:
+        """Sessions that ended because neither side was active."""
+
+    @property
+    def evicted(self) -> int:
+        """Sessions that ended because another client needed their place."""
+
+    @property
+    def receive_drops(self) -> int:
+        """Datagrams that this host dropped before they were read, those of a session's socket once
+        it is closed; 0 if the platform does not report them.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
 class EchoCounters:
     """Packet counts: received = replied + dropped + send_failed + the pending of `truth`."""
 
@@ -534,7 +1010,7 @@ class EchoCounters:
 
 @final
 class Fate:
-    """The fate of a packet at an EchoServer.
+    """The fate of a packet at an EchoServer or a Relay.
 
     uplink and downlink name its impairments on the way in and on the way back, any of "lost",
     "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
@@ -547,6 +1023,7 @@ class Fate:
         "number",
         "outcome",
         "dropped",
+        "way",
         "answer",
         "size",
         "uplink",
@@ -563,8 +1040,9 @@ class Fate:
         received_at: float,
         client: _Address,
         number: int,
-        outcome: Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"],
+        outcome: _Outcome,
         dropped: bool | None = None,
+        way: _Way = "both",
         answer: bytes,
         size: int | None = None,
         uplink: Iterable[str] = (),
@@ -591,18 +1069,26 @@ class Fate:
         """
 
     @property
-    def outcome(self) -> Literal["replied", "lost", "unanswerable", "limited", "delay_line_full"]:
-        """ "replied", or the reason for its drop: "lost", "unanswerable" (an answer could have
-        started a loop), "limited" (max_rate) or "delay_line_full" (the delay line had no room).
+    def outcome(self) -> _Outcome:
+        """ "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
+        "unanswerable" (an answer could have started a loop), "limited" (max_rate),
+        "delay_line_full" (the delay line had no room), "refused" (by the upstream), "expired" (its
+        client's session ended before it left) or "hops" (none left).
         """
 
     @property
     def dropped(self) -> bool:
-        """Whether it was dropped: the outcome is not "replied"."""
+        """Whether it was dropped: the outcome is neither "replied" nor "relayed"."""
+
+    @property
+    def way(self) -> _Way:
+        """The links of its route: "both" at an EchoServer, "uplink" or "downlink" at a Relay."""
 
     @property
     def answer(self) -> bytes:
-        """The unimpaired answer, cut to 1024 bytes; also if no reply was sent."""
+        """The unimpaired answer, or at a Relay the payload, cut to 1024 bytes; also if nothing was
+        sent.
+        """
 
     @property
     def size(self) -> int:
@@ -1192,6 +1678,18 @@ class RateLimit:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
+_Outcome: TypeAlias = Literal[
+    "replied",
+    "relayed",
+    "lost",
+    "unanswerable",
+    "limited",
+    "delay_line_full",
+    "refused",
+    "expired",
+    "hops",
+]
+_Way: TypeAlias = Literal["both", "uplink", "downlink"]
 _Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | TimedGilbertElliott | LossPattern
 _Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto | Quantiles
 _Rate: TypeAlias = RateLimit | TraceRate
@@ -1287,7 +1785,6 @@ class Link:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
-@final
 @final
 class LinkOutage:
     """An outage of the links of an EchoServer or a Relay, from its method `outage`.

@@ -6,6 +6,7 @@ mod event_loop;
 pub mod heartbeat;
 mod lookup;
 pub mod ping;
+pub mod relay;
 mod servers;
 pub mod stamp;
 pub mod sweep;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::driver::event_loop::run;
 use crate::driver::lookup::{Names, look_up};
 use crate::net::{DropGauge, Interrupter, Notifier, Socket, Waker, now};
-use crate::{Error, Machine, Result, Stamp};
+use crate::{Error, Machine, Observed, Result, Stamp};
 
 /// A running machine. Any thread may look at it, wait for its events and stop it.
 #[derive(Debug)]
-pub struct Worker<M: Machine> {
+pub struct Worker<M: Observed> {
     shared: Arc<Shared<M>>,
     /// An interrupter may hold its socket open, so both are dropped together.
     threads: Mutex<Vec<(Interrupter, JoinHandle<()>)>>,
@@ -80,7 +80,9 @@ impl<M: Machine> Worker<M> {
         worker.prompt();
         Ok(worker)
     }
+}
 
+impl<M: Observed> Worker<M> {
     /// Sets the waker of the driver.
     pub(super) fn set_waker(&self, waker: Waker) {
         let _ = self.shared.waker.set(waker);
@@ -92,9 +94,7 @@ impl<M: Machine> Worker<M> {
             self.shared.prompt();
         }
     }
-}
 
-impl<M: Machine> Worker<M> {
     /// Spawns one thread per entry of `runs`, all sharing `machine`; `names` are its servers, and
     /// `ends` the addresses of its first socket.
     pub(crate) fn spawn<R: FnOnce(&Shared<M>) + Send + 'static>(
@@ -180,7 +180,7 @@ impl<M: Machine> Worker<M> {
     pub fn next_event(&self, patience: Duration) -> Next<M::Event> {
         let Some(guard) = self.lock() else { return Next::Ended };
         let mut machine = self.shared.wait_while(guard, patience, |machine| {
-            machine.events().is_empty() && self.is_running()
+            machine.unread().is_empty() && self.is_running()
         });
         self.next(&mut machine)
     }
@@ -206,7 +206,7 @@ impl<M: Machine> Worker<M> {
     }
 
     fn next(&self, machine: &mut M) -> Next<M::Event> {
-        match machine.events().pop() {
+        match machine.unread().pop() {
             Some(event) => Next::Event(event),
             None if self.is_running() => Next::Nothing,
             None if self.has_failed() => Next::Failed,
@@ -259,7 +259,7 @@ impl<M: Machine> Worker<M> {
     }
 }
 
-impl<M: Machine> Drop for Worker<M> {
+impl<M: Observed> Drop for Worker<M> {
     fn drop(&mut self) {
         self.stop();
         if self.is_elsewhere() {
@@ -313,11 +313,11 @@ impl<M> Shared<M> {
     /// Passes the drops of all open sockets to the machine.
     fn count_drops(&self, machine: &mut M)
     where
-        M: Machine,
+        M: Observed,
     {
         for (socket, gauge) in self.gauges.iter().enumerate() {
             if let Some(total) = gauge.read() {
-                machine.on_receive_drops(socket, total);
+                machine.count_drops(socket, total);
             }
         }
     }
@@ -381,9 +381,9 @@ impl<M> Shared<M> {
 }
 
 /// A guard that notifies waiters of the end, even if the thread panics.
-struct EndOnDrop<'a, M: Machine>(&'a Shared<M>);
+struct EndOnDrop<'a, M: Observed>(&'a Shared<M>);
 
-impl<M: Machine> Drop for EndOnDrop<'_, M> {
+impl<M: Observed> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         // Hold the lock: a waiter is then either before its check or already asleep.
         let mut machine = self.0.lock();

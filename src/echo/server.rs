@@ -9,7 +9,7 @@ use crate::path::{
     Counters, Damage, Fate, OutageMode, Outcome, Packet, PathConfig, Paths, Queued, Route,
 };
 use crate::wire::{MAX_DATAGRAM, shown};
-use crate::{Arrival, Events, Limiter, Machine, Stamp, Transmit, answers_anything};
+use crate::{Arrival, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything};
 
 /// The most clients with their own links.
 pub const MAX_CLIENTS: usize = 1 << 14;
@@ -189,7 +189,7 @@ impl Echo {
         let transform = self.transform;
         if let Some(outcome) = self.objection(arrival) {
             let answer = || transform.shown(arrival.datagram);
-            self.paths.refuse(at, from, size, outcome, answer);
+            self.paths.refuse(at, from, Route::Both, size, outcome, answer);
             return None;
         }
         let payload = &mut arrival.datagram[..size.min(self.max_size)];
@@ -200,9 +200,18 @@ impl Echo {
             return Some(length);
         };
         let path = roster.path_of(from, &mut self.paths);
-        let read_ns = arrival.read.wall_ns;
-        let mut packet =
-            Packet { at, read_ns, client: from, path, from: arrival.to, size, payload };
+        let (read_ns, headers) = (arrival.read.wall_ns, Headers::default());
+        let mut packet = Packet {
+            at,
+            read_ns,
+            client: from,
+            path,
+            session: 0,
+            from: arrival.to,
+            headers,
+            size,
+            payload,
+        };
         let leaves = self.paths.enter(
             thread,
             &mut packet,

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind};
 use std::mem::take;
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -25,7 +25,7 @@ use crate::net::mmsg::{self, Messages};
 use crate::net::outbox::Group;
 use crate::net::socket::{insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
-use crate::{Error, Result, Stamp};
+use crate::{Error, Headers, Result, Stamp};
 
 /// Room for the longest message, padded so that slots do not fall on the same cache lines.
 const SLOT: usize = 65_536 + 192;
@@ -64,6 +64,8 @@ pub struct BatchSocket {
     /// Whether an empty datagram of its own came, which only wakes it.
     woken: bool,
     messages: Messages,
+    /// The headers of datagrams that it sends.
+    headers: Headers,
     /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
 }
@@ -81,23 +83,43 @@ impl BatchSocket {
             .map_err(|errno| Error::io("bind", address)(errno.into()))
             .and_then(|udp| {
                 join_group(&SockRef::from(&udp), address)?;
-                let local = udp.local_addr().map_err(Error::io("bind", address))?;
-                let udp = Arc::new(udp);
-                Ok(Self {
-                    interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
-                    errors: options.probes.then(|| ErrorQueue::new(&udp, local)),
-                    udp,
-                    local,
-                    opened: now(),
-                    answers: options.answers,
-                    unwatched: 0,
-                    depth: 1,
-                    alone: 0,
-                    woken: false,
-                    messages: Messages::default(),
-                    punctual: false,
-                })
+                Self::of(udp, Messages::default(), options).map_err(Error::io("bind", address))
             })
+    }
+
+    fn of(udp: UdpSocket, messages: Messages, options: Options) -> io::Result<Self> {
+        let (local, udp) = (udp.local_addr()?, Arc::new(udp));
+        Ok(Self {
+            interrupter: Interrupter::of_blocking(Arc::clone(&udp)),
+            errors: options.probes.then(|| ErrorQueue::new(&udp, local)),
+            udp,
+            local,
+            opened: now(),
+            answers: options.answers,
+            unwatched: 0,
+            depth: 1,
+            alone: 0,
+            woken: false,
+            messages,
+            headers: Headers::default(),
+            punctual: false,
+        })
+    }
+
+    /// Opens a socket that exchanges datagrams with `peer` only.
+    ///
+    /// # Errors
+    /// The system's error if it has no socket, no port or no route.
+    pub(super) fn connect(peer: SocketAddr, options: Options) -> io::Result<Self> {
+        let any: IpAddr = if peer.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let udp = Self::open((any, 0).into(), options)?;
+        udp.connect(peer)?;
+        // One of thousands: it borrows headers.
+        Self::of(udp, Messages::new(0), options)
     }
 
     fn open(address: SocketAddr, options: Options) -> nix::Result<UdpSocket> {
@@ -175,9 +197,37 @@ impl BatchSocket {
         getsockopt(&self.udp, sockopt::SndBuf).unwrap_or(BUFFER)
     }
 
-    fn expect_errors(&mut self) {
+    /// Makes the next receive look for ICMP errors.
+    pub(super) fn expect_errors(&mut self) {
         if let Some(errors) = &mut self.errors {
             errors.expect();
+        }
+    }
+
+    /// Exchanges its headers for others.
+    pub(super) fn swap_messages(&mut self, other: &mut Messages) {
+        std::mem::swap(&mut self.messages, other);
+    }
+
+    /// Returns whether the interrupter was used.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupter.is_used()
+    }
+
+    /// Sets the headers of datagrams that are sent from now on.
+    pub(super) fn set_headers(&mut self, headers: Headers) {
+        if self.headers == headers {
+            return;
+        }
+        self.headers = headers;
+        let ttl = headers.ttl.map_or(-1, i32::from);
+        let tos = headers.tos.map_or(0, i32::from);
+        // An IPv6 socket can send IPv4 packets, too. A header that the system refuses is its own.
+        let _ = setsockopt(&self.udp, sockopt::Ipv4Ttl, &ttl);
+        let _ = setsockopt(&self.udp, sockopt::Ipv4Tos, &tos);
+        if self.local.is_ipv6() {
+            let _ = setsockopt(&self.udp, sockopt::Ipv6Ttl, &ttl);
+            let _ = setsockopt(&self.udp, sockopt::Ipv6TClass, &tos);
         }
     }
 
@@ -268,6 +318,12 @@ impl BatchSocket {
             Some(errors) => insist(errors, send),
             None => send(),
         }
+    }
+}
+
+impl AsFd for BatchSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.udp.as_fd()
     }
 }
 

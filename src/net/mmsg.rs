@@ -49,19 +49,24 @@ unsafe impl Send for Messages {}
 
 impl Default for Messages {
     fn default() -> Self {
-        // SAFETY: headers consist of integers and raw pointers, which may be zero.
-        let header: libc::mmsghdr = unsafe { mem::zeroed() };
-        Self {
-            headers: vec![header; MAX_BATCH].into(),
-            names: vec![Name::default(); MAX_BATCH].into(),
-            controls: vec![Controls([0; CONTROLS]); MAX_BATCH].into(),
-            slices: Vec::with_capacity(MAX_BATCH),
-            received: 0,
-        }
+        Self::new(MAX_BATCH)
     }
 }
 
 impl Messages {
+    /// Creates headers for a batch of `count` messages.
+    pub(super) fn new(count: usize) -> Self {
+        // SAFETY: headers consist of integers and raw pointers, which may be zero.
+        let header: libc::mmsghdr = unsafe { mem::zeroed() };
+        Self {
+            headers: vec![header; count].into(),
+            names: vec![Name::default(); count].into(),
+            controls: vec![Controls([0; CONTROLS]); count].into(),
+            slices: Vec::with_capacity(count),
+            received: 0,
+        }
+    }
+
     /// Receives a message into each of the slots, or fewer.
     pub(super) fn receive<'a>(
         &mut self,

@@ -16,6 +16,13 @@ mod errors;
 #[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 #[path = "errors_portable.rs"]
 mod errors;
+mod exchange;
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "exchange_linux.rs"]
+mod exchange_sockets;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+#[path = "exchange_portable.rs"]
+mod exchange_sockets;
 mod gauge;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
@@ -40,6 +47,8 @@ mod socket;
 pub use batch::{Batch, MAX_BATCH, Options, Wake};
 pub use batch_socket::BatchSocket;
 pub use clock::now;
+pub use exchange::End;
+pub use exchange_sockets::Exchange;
 pub use gauge::DropGauge;
 pub use notifier::{Notifier, Receiver};
 pub use outbox::Outbox;

@@ -80,6 +80,11 @@ impl Waker {
         }
     }
 
+    /// Creates a waker for waits in a poll.
+    pub(super) fn of_poll(waker: Arc<mio::Waker>) -> Self {
+        Self(WakerMeans::Poll(waker))
+    }
+
     /// Creates a waker for blocking calls on `socket`, which ignores empty ones of its own.
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     pub(super) fn of_blocking(socket: &Arc<std::net::UdpSocket>) -> Self {
@@ -142,6 +147,11 @@ impl Interrupter {
         self.interrupted.load(Ordering::Acquire)
     }
 
+    /// Creates an interrupter for waits that `waker` ends.
+    pub(super) fn of_poll(waker: Waker) -> Self {
+        Self { means: Means::Wake(waker), interrupted: Arc::default() }
+    }
+
     /// Creates an interrupter for blocking calls on `socket`.
     #[cfg(all(target_os = "linux", not(feature = "portable")))]
     pub(super) fn of_blocking(socket: Arc<std::net::UdpSocket>) -> Self {
@@ -172,17 +182,14 @@ impl Socket {
         let poll = Poll::new()?;
         poll.registry().register(&mut udp, DATAGRAM, Interest::READABLE)?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
-        let waker = Waker(WakerMeans::Poll(waker));
+        let waker = Waker::of_poll(waker);
         Ok(Self {
             local: udp.local_addr()?,
             errors: ErrorQueue::new(&udp, udp.local_addr()?),
             udp,
             poll,
             ready: Events::with_capacity(2),
-            interrupter: Interrupter {
-                means: Means::Wake(waker.clone()),
-                interrupted: Arc::default(),
-            },
+            interrupter: Interrupter::of_poll(waker.clone()),
             waker,
             woken: false,
             watches_room: false,
@@ -301,7 +308,7 @@ impl Port for Socket {
 }
 
 /// Binds a socket of the standard library.
-fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let domain = Domain::for_address(address);
     let udp = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() && address.ip().is_unspecified() {

@@ -9,9 +9,14 @@ use slab::Slab;
 use crate::Random;
 use crate::impair::{CopyPlan, Flags, Link, LinkDraw, LinkState, Passage};
 
+/// The most IP addresses whose ports are counted; beyond it, all counts start again.
+const MAX_HOSTS: usize = 1 << 16;
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
+    /// Its number among all clients.
+    pub(super) serial: u64,
     /// The uplink and the downlink.
     pub(super) ways: [Way; 2],
 }
@@ -89,13 +94,15 @@ pub(super) struct Clients {
     /// How many ports of each IP address have appeared.
     ports: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
     entries: Slab<Client>,
+    /// The number of clients so far.
+    came: u64,
 }
 
 impl Clients {
     /// Creates an empty table, whose clients have these links.
     pub(super) fn new(seed: u64, links: [Link; 2]) -> Self {
         let links = links.map(Arc::new);
-        Self { seed, links, ports: HashMap::default(), entries: Slab::new() }
+        Self { seed, links, ports: HashMap::default(), entries: Slab::new(), came: 0 }
     }
 
     /// Returns the link of clients that have none of their own.
@@ -122,6 +129,9 @@ impl Clients {
             IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
             IpAddr::V6(ip) => ip.to_bits(),
         };
+        if self.ports.len() >= MAX_HOSTS && !self.ports.contains_key(&ip) {
+            self.ports.clear();
+        }
         let port = self.ports.entry(ip).or_insert(0);
         *port += 1;
         let port = u64::from(*port);
@@ -131,6 +141,16 @@ impl Clients {
     /// Adds a client that stands for all that find no place in a full table. Returns its index.
     pub(super) fn add_crowd(&mut self) -> u32 {
         self.insert(0, u64::MAX)
+    }
+
+    /// Removes the client at `index`, which another may get.
+    pub(super) fn remove(&mut self, index: u32) {
+        self.entries.try_remove(index as usize);
+    }
+
+    /// Returns whether the client at `index` is still the one with this serial number.
+    pub(super) fn is(&self, index: u32, serial: u64) -> bool {
+        self.entries.get(index as usize).is_some_and(|client| client.serial == serial)
     }
 
     /// Returns the client at `index`.
@@ -155,7 +175,9 @@ impl Clients {
             random: Random::stream(self.seed, &[way.into(), high, low, port]),
         };
         #[expect(clippy::cast_possible_truncation, reason = "tables of clients are bounded")]
-        let index = self.entries.insert(Client { ways: [way(0), way(1)] }) as u32;
+        let index =
+            self.entries.insert(Client { serial: self.came, ways: [way(0), way(1)] }) as u32;
+        self.came += 1;
         index
     }
 }

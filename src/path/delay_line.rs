@@ -4,9 +4,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
-use crate::Local;
 use crate::impair::{CopyPlan, Passage};
 use crate::path::fate::Damage;
+use crate::{Headers, Local};
 
 /// The size of an entry without its payload, in bytes.
 const OVERHEAD: usize = size_of::<Entry>();
@@ -34,7 +34,10 @@ pub(super) struct Entry {
 pub(crate) struct Queued {
     pub(crate) to: SocketAddr,
     pub(crate) from: Option<Local>,
+    pub(crate) headers: Headers,
     pub(crate) payload: Box<[u8]>,
+    /// The number of its client's session, for the owner of the paths.
+    pub(crate) session: u32,
     /// The key of its fate.
     pub(super) fate: usize,
     pub(super) damage: Damage,
@@ -123,7 +126,18 @@ mod tests {
         let (to, payload) = ("127.0.0.1:1".parse().unwrap(), vec![0; length].into());
         let damage = Damage::default();
         let passage = Passage { out_ns: due_ns, ..Passage::default() };
-        line.push(Queued { to, from: None, payload, fate, damage, ahead: None, passage });
+        let headers = Headers::default();
+        line.push(Queued {
+            to,
+            from: None,
+            headers,
+            payload,
+            session: 0,
+            fate,
+            damage,
+            ahead: None,
+            passage,
+        });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::Stamp;
 use crate::impair::Flags;
+use crate::path::Route;
 
 /// Packet counts: `received = replied + dropped + send_failed + pending`, with
 /// `pending` packets whose copies are all delayed.
@@ -40,6 +41,8 @@ pub enum Outcome {
     /// Answered.
     #[default]
     Replied,
+    /// Passed on.
+    Relayed,
     /// Lost on purpose, on either link.
     Lost,
     /// An answer could have started a loop.
@@ -48,16 +51,26 @@ pub enum Outcome {
     Limited,
     /// The delay line was full.
     DelayLineFull,
+    /// Passed on, and refused by the upstream.
+    Refused,
+    /// Its client's session ended before it left.
+    Expired,
+    /// It had no hops left.
+    Hops,
 }
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 5] = [
+    pub const ALL: [(&str, Self); 9] = [
         ("replied", Self::Replied),
+        ("relayed", Self::Relayed),
         ("lost", Self::Lost),
         ("unanswerable", Self::Unanswerable),
         ("limited", Self::Limited),
         ("delay_line_full", Self::DelayLineFull),
+        ("refused", Self::Refused),
+        ("expired", Self::Expired),
+        ("hops", Self::Hops),
     ];
 }
 
@@ -68,7 +81,9 @@ pub struct Fate {
     pub at: Stamp,
     /// Its source address.
     pub client: SocketAddr,
-    /// The unimpaired answer, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
+    /// The links of its route.
+    pub route: Route,
+    /// The unimpaired answer, or payload that was passed on, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
     pub answer: Box<[u8]>,
     /// The length of its payload as received.
     pub size: usize,
@@ -112,7 +127,7 @@ impl Fate {
     /// Returns whether it was deliberately not answered.
     #[must_use]
     pub fn dropped(&self) -> bool {
-        self.outcome != Outcome::Replied
+        !matches!(self.outcome, Outcome::Replied | Outcome::Relayed)
     }
 
     /// Returns all replies in order of sending; at most four.

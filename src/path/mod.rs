@@ -21,14 +21,12 @@ pub const DOWNLINK: usize = 1;
 
 /// The links that a packet passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
     /// The uplink and then the downlink.
     Both,
     /// The uplink.
-    #[expect(dead_code, reason = "for the relay")]
     Up,
     /// The downlink.
-    #[expect(dead_code, reason = "for the relay")]
     Down,
 }
 
@@ -40,6 +38,11 @@ impl Route {
             Self::Up => UPLINK..=UPLINK,
             Self::Down => DOWNLINK..=DOWNLINK,
         }
+    }
+
+    /// Returns the outcome of a packet that left it.
+    fn outcome(self) -> Outcome {
+        if self == Self::Both { Outcome::Replied } else { Outcome::Relayed }
     }
 
     /// Returns the number of its first link.

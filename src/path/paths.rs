@@ -13,7 +13,10 @@ use crate::path::delay_line::{self, DelayLine, Entry, Queued};
 use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 use crate::path::outage::{Outage, OutageMode};
 use crate::path::{DOWNLINK, Route, UPLINK};
-use crate::{Events, Local, Random, Stamp};
+use crate::{Events, Headers, Local, Random, Stamp};
+
+/// How many of the last fates a refusal may be about.
+const RECENT: usize = 1024;
 
 /// The settings of paths.
 #[derive(Debug, Default)]
@@ -38,8 +41,12 @@ pub(crate) struct Packet<'a> {
     pub(crate) client: SocketAddr,
     /// The number of the client's path.
     pub(crate) path: u32,
-    /// The source of its replies.
+    /// The number of the client's session, for the owner of the paths.
+    pub(crate) session: u32,
+    /// The source of the datagrams that leave.
     pub(crate) from: Option<Local>,
+    /// Their headers.
+    pub(crate) headers: Headers,
     /// The length as received.
     pub(crate) size: usize,
     pub(crate) payload: &'a mut [u8],
@@ -50,15 +57,15 @@ pub(crate) struct Packet<'a> {
 struct OpenFate {
     fate: Fate,
     outstanding: u8,
-    /// The number of its client's path.
+    /// The number of its client's path, and the client's serial number.
     path: u32,
-    route: Route,
+    serial: u64,
 }
 
 impl OpenFate {
     /// Returns the link that a copy is in.
     fn way_of(&self, copy: &Queued) -> usize {
-        let ways = self.route.ways();
+        let ways = self.fate.route.ways();
         if copy.ahead.is_some() { *ways.start() } else { *ways.end() }
     }
 }
@@ -68,13 +75,14 @@ impl OpenFate {
 fn queues<'a>(
     entries: Vec<&'a mut Entry>,
     waiting: &Slab<OpenFate>,
+    clients: &Clients,
     way: usize,
     now_ns: i64,
 ) -> HashMap<u32, (i64, Vec<&'a mut Entry>)> {
     let mut queues = HashMap::new();
     for entry in entries {
         let Some(fate) = waiting.get(entry.packet.fate) else { continue };
-        if fate.way_of(&entry.packet) != way {
+        if fate.way_of(&entry.packet) != way || !clients.is(fate.path, fate.serial) {
             continue;
         }
         let (last_ns, queue) = queues.entry(fate.path).or_insert((i64::MIN, Vec::new()));
@@ -95,6 +103,8 @@ pub(crate) struct Paths {
     counters: Counters,
     impairments: [LinkCounters; 2],
     delay_line_full: u64,
+    /// Copies whose client's path was removed.
+    expired: u64,
     /// Copies that left and did not fail to send.
     sent: u64,
     /// Copies that left.
@@ -123,6 +133,7 @@ impl Paths {
             counters: Counters::default(),
             impairments: [LinkCounters::default(); 2],
             delay_line_full: 0,
+            expired: 0,
             sent: 0,
             left: 0,
             lines: routes.iter().map(|_| DelayLine::new(capacity)).collect(),
@@ -137,6 +148,11 @@ impl Paths {
     /// Adds a client at `ip`. Returns the number of its path.
     pub(crate) fn add_client(&mut self, ip: IpAddr) -> u32 {
         self.clients.add(ip)
+    }
+
+    /// Removes a client's path; whatever is in it never leaves.
+    pub(crate) fn remove_client(&mut self, path: u32) {
+        self.clients.remove(path);
     }
 
     /// Adds a path for all clients that find no place in a full table. Returns its number.
@@ -161,7 +177,7 @@ impl Paths {
         }
         let changed = path.map_or_else(|| clients.with_shared(way), |path| vec![path]);
         delay_line::change(lines, |entries| {
-            let mut queues = queues(entries, waiting, way, now.mono_ns);
+            let mut queues = queues(entries, waiting, clients, way, now.mono_ns);
             for path in changed {
                 let (last_ns, mut queue) = queues.remove(&path).unwrap_or((i64::MIN, Vec::new()));
                 queue.sort_unstable_by_key(|entry| (entry.packet.passage.sent_ns, entry.number));
@@ -225,6 +241,11 @@ impl Paths {
         self.delay_line_full
     }
 
+    /// Returns the number of copies dropped because their client's path was removed.
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired
+    }
+
     /// Returns the number of copies sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
@@ -262,6 +283,7 @@ impl Paths {
         &mut self,
         at: Stamp,
         client: SocketAddr,
+        route: Route,
         size: usize,
         outcome: Outcome,
         answer: impl FnOnce() -> Box<[u8]>,
@@ -272,6 +294,7 @@ impl Paths {
             self.fates.push(Fate {
                 at,
                 client,
+                route,
                 answer: answer(),
                 size,
                 number: 0,
@@ -308,6 +331,7 @@ impl Paths {
         let mut fate = Fate {
             at,
             client: packet.client,
+            route,
             answer: Box::default(),
             size: packet.size,
             number,
@@ -337,7 +361,7 @@ impl Paths {
             {
                 let damage = change(packet.payload, copy.flipped);
                 fate.first = Some(self.reply(damage, at.wall_ns.max(packet.read_ns)));
-                fate.outcome = Outcome::Replied;
+                fate.outcome = route.outcome();
                 self.counters.replied += 1;
                 self.complete(fate);
                 true
@@ -362,6 +386,16 @@ impl Paths {
         }
         loop {
             let mut queued = self.lines[line].pop(now.mono_ns)?;
+            // Each packet in the line has an entry here.
+            let waiting = self.waiting.get_mut(queued.fate)?;
+            if !self.clients.is(waiting.path, waiting.serial) {
+                if waiting.fate.first.is_none() {
+                    waiting.fate.outcome = Outcome::Expired;
+                }
+                self.expired += 1;
+                self.finish_copy(queued.fate);
+                continue;
+            }
             if let Some(copy) = queued.ahead.take() {
                 let at_ns = queued.passage.out_ns;
                 match self.enter_downlink(at_ns, &queued, &copy) {
@@ -378,11 +412,10 @@ impl Paths {
                 }
             }
             let reply = self.reply(queued.damage, now.wall_ns);
-            // Each packet in the line has an entry here.
             let fate = &mut self.waiting.get_mut(queued.fate)?.fate;
             if fate.first.is_none() {
                 fate.first = Some(reply);
-                fate.outcome = Outcome::Replied;
+                fate.outcome = fate.route.outcome();
                 self.counters.replied += 1;
             } else {
                 fate.others.push(reply);
@@ -407,6 +440,22 @@ impl Paths {
         let packets = self.counters.replied.min(1);
         self.counters.replied -= packets;
         self.counters.send_failed += packets;
+    }
+
+    /// Handles a refusal of a packet that left `client`'s uplink and began with `quoted`: revises its
+    /// fate, the newest that fits, if it is kept.
+    pub(crate) fn on_refused(&mut self, client: SocketAddr, quoted: &[u8]) {
+        let packets = self.counters.replied.min(1);
+        self.counters.replied -= packets;
+        self.counters.dropped += packets;
+        let fits = |fate: &&mut Fate| {
+            fate.client == client
+                && (fate.route, fate.outcome) == (Route::Up, Outcome::Relayed)
+                && fate.answer.iter().zip(quoted).all(|(ours, theirs)| ours == theirs)
+        };
+        if let Some(fate) = self.fates.recent_mut(RECENT).find(fits) {
+            fate.outcome = Outcome::Refused;
+        }
     }
 
     /// Records the next copy to leave.
@@ -452,8 +501,9 @@ impl Paths {
         copies: &[Plan],
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) {
-        let &Packet { client: to, from, path, ref payload, .. } = packet;
-        let (index, route, mut outstanding) = (self.waiting.vacant_key(), self.routes[line], 0);
+        let &Packet { client: to, from, headers, path, session, ref payload, .. } = packet;
+        let (index, mut outstanding) = (self.waiting.vacant_key(), 0);
+        let serial = self.clients.at(path).serial;
         let line = &mut self.lines[line];
         for copy in copies {
             if !line.has_room(payload.len()) {
@@ -464,13 +514,14 @@ impl Paths {
             let mut payload: Box<[u8]> = payload[..].into();
             let damage = change(&mut payload, copy.flipped);
             let Plan { passage, ahead, .. } = *copy;
-            line.push(Queued { to, from, payload, fate: index, damage, ahead, passage });
+            let fate = index;
+            line.push(Queued { to, from, headers, payload, session, fate, damage, ahead, passage });
             outstanding += 1;
         }
         if outstanding == 0 {
             self.complete(fate);
         } else {
-            self.waiting.insert(OpenFate { fate, outstanding, path, route });
+            self.waiting.insert(OpenFate { fate, outstanding, path, serial });
         }
     }
 

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use pyo3::prelude::*;
 
 use crate::impair::Flags;
-use crate::path::{self, Outcome};
+use crate::path::{self, Outcome, Route};
 use crate::python::args::{Word, Words};
 use crate::python::table::{Table, indices, times, words};
 use crate::python::value::{Address, address, value};
 use crate::seconds;
 
 value! {
-    /// The fate of a packet at an EchoServer.
+    /// The fate of a packet at an EchoServer or a Relay.
     ///
     /// uplink and downlink name its impairments on the way in and on the way back, any of "lost",
     /// "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
@@ -28,12 +28,17 @@ value! {
         /// Its number among the packets of its client, from 1; 0 if it was dropped as
         /// "unanswerable" or "limited".
         number: u64,
-        /// "replied", or the reason for its drop: "lost", "unanswerable" (an answer could have
-        /// started a loop), "limited" (max_rate) or "delay_line_full" (the delay line had no room).
+        /// "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
+        /// "unanswerable" (an answer could have started a loop), "limited" (max_rate),
+        /// "delay_line_full" (the delay line had no room), "refused" (by the upstream), "expired" (its
+        /// client's session ended before it left) or "hops" (none left).
         outcome: Word<Outcome>,
-        /// Whether it was dropped: the outcome is not "replied".
-        dropped: bool = None or outcome.0 != Outcome::Replied,
-        /// The unimpaired answer, cut to 1024 bytes; also if no reply was sent.
+        /// Whether it was dropped: the outcome is neither "replied" nor "relayed".
+        dropped: bool = None or !matches!(outcome.0, Outcome::Replied | Outcome::Relayed),
+        /// The links of its route: "both" at an EchoServer, "uplink" or "downlink" at a Relay.
+        way: Word<Route> = "both",
+        /// The unimpaired answer, or at a Relay the payload, cut to 1024 bytes; also if nothing was
+        /// sent.
         answer: Vec<u8>,
         /// The length of its payload as received, in bytes.
         size: usize = None or answer.len(),
@@ -94,6 +99,7 @@ impl From<&path::Fate> for Fate {
             number: fate.number,
             outcome: Word(fate.outcome),
             dropped: fate.dropped(),
+            way: Word(fate.route),
             answer: fate.answer.to_vec(),
             size: fate.size,
             uplink: fate.uplink,
@@ -132,6 +138,8 @@ pub(super) struct Columns {
     replies: Vec<u8>,
     corrupted: Vec<u8>,
     copies: Vec<(u32, path::Reply)>,
+    has_ways: bool,
+    way: Vec<u8>,
     clients: Vec<SocketAddr>,
 }
 
@@ -148,6 +156,7 @@ impl Columns {
             columns.received_ns.push(fate.at.wall_ns);
             columns.sent_ns.push(fate.first.map(|reply| reply.sent_ns));
             columns.client.push(client);
+            columns.way.push(u8::from(fate.route == Route::Down));
             columns.number.push(fate.number);
             columns.size.push(u32::try_from(fate.size).unwrap_or(u32::MAX));
             columns.outcome.push(fate.outcome);
@@ -166,6 +175,12 @@ impl Columns {
         columns
     }
 
+    /// Adds the column of ways, which differ at a relay only.
+    pub(super) fn with_ways(mut self) -> Self {
+        self.has_ways = true;
+        self
+    }
+
     /// Returns the clients in order of their first rows.
     pub(super) fn clients(&self) -> Vec<Address> {
         self.clients.iter().copied().map(address).collect()
@@ -179,6 +194,9 @@ impl Columns {
             table.add("client", indices(self.client, clients));
             table.add("number", self.number);
             table.add("size", self.size);
+            if self.has_ways {
+                table.add("way", self.way);
+            }
             table.add("received_at", times(self.received_ns));
             table.add_optional("sent_at", times(self.sent_ns));
             table.add("outcome", words(self.outcome.into_iter()));

@@ -16,10 +16,10 @@ use crate::python::error::{failed, not_started};
 use crate::python::jsonlines::{Lines, Recorded};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_each, wait, wait_until};
-use crate::{Error, Machine, Result, Stamp};
+use crate::{Error, Observed, Result, Stamp};
 
 /// The worker of a Python object: none before the first start, then the most recent.
-pub(super) struct Handle<M: Machine> {
+pub(super) struct Handle<M: Observed> {
     class: &'static str,
     /// Locked only while attached to Python, so that no other thread holds it at a fork.
     worker: Mutex<Option<Arc<Worker<M>>>>,
@@ -48,7 +48,7 @@ impl Drop for Starting<'_> {
     }
 }
 
-impl<M: Machine> Handle<M> {
+impl<M: Observed> Handle<M> {
     pub(super) fn new(class: &'static str) -> Self {
         let (worker, starting) = (Mutex::new(None), AtomicU32::new(0));
         Self { class, worker, starting, recorded: AtomicBool::new(false) }
@@ -149,7 +149,7 @@ impl<M: Machine> Handle<M> {
 
     /// Returns the number of events dropped before they were read.
     pub(super) fn events_dropped(&self, py: Python<'_>) -> u64 {
-        self.look(py, |machine| machine.events().dropped())
+        self.look(py, |machine| machine.unread().dropped())
     }
 
     /// Returns the error of the last datagram that this host could not send.
@@ -200,7 +200,7 @@ impl<M: Machine> Handle<M> {
     ) -> PyResult<Vec<M::Event>> {
         let Some(first) = self.next_until(py, deadline_ns)? else { return Ok(Vec::new()) };
         let more: Vec<_> = self.look(py, |machine| {
-            std::iter::from_fn(|| machine.events().pop()).take(limit - 1).collect()
+            std::iter::from_fn(|| machine.unread().pop()).take(limit - 1).collect()
         });
         Ok(std::iter::once(first).chain(more).collect())
     }

@@ -11,18 +11,19 @@ use pyo3::types::PyBytes;
 use crate::echo::Echo;
 use crate::heartbeat::{self, Change, ClientEvent, Server};
 use crate::impair::Flags;
-use crate::path;
+use crate::path::{self, Route};
 use crate::ping::{self, Event, Flows, MIN_TOKEN_SIZE, Sweep, SweepEvent, Verdict};
 use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
 use crate::python::ping_report::PingReport;
 use crate::python::report_line::add_outage;
+use crate::relay::Relay;
 use crate::stamp::{Reflected, Reflector};
 use crate::stats::Distribution;
-use crate::{Machine, Stamp};
+use crate::{Observed, Stamp};
 
 /// A machine whose events become lines.
-pub(super) trait Recorded: Machine {
+pub(super) trait Recorded: Observed {
     /// Returns the moment from which times count: the start of the `worker`, unless the machine
     /// has a start of its own.
     fn start(&self, worker: Stamp) -> Stamp {
@@ -262,31 +263,7 @@ impl Recorded for Sweep {
 
 impl Recorded for Echo {
     fn write(fate: path::Fate, start: Stamp, lines: &mut Pending) {
-        let since = |ns: i64| ns.saturating_sub(start.wall_ns);
-        let copy = |reply: &path::Reply| {
-            let path::Reply { number, sent_ns, damage } = *reply;
-            let [uplink_bit, downlink_bit] = damage.flipped;
-            Members(move |copy: &mut Object<'_>| {
-                copy.add("number", number)
-                    .add("sent_at_ns", since(sent_ns))
-                    .add("uplink_bit", uplink_bit)
-                    .add("downlink_bit", downlink_bit)
-                    .add("corrupted", damage.corrupted);
-            })
-        };
-        let copies: Vec<_> = fate.replies().map(copy).collect();
-        lines.line("fate", |line| {
-            line.add("client", fate.client)
-                .add("number", fate.number)
-                .add("outcome", word(fate.outcome))
-                .add("received_at_ns", since(fate.at.wall_ns))
-                .add("sent_at_ns", fate.first.map(|reply| since(reply.sent_ns)))
-                .add("size", fate.size)
-                .add_bytes("answer", Some(&fate.answer))
-                .add("uplink", words(fate.uplink))
-                .add("downlink", words(fate.downlink))
-                .add("copies", &copies[..]);
-        });
+        write_fate(&fate, start, lines);
     }
 }
 
@@ -307,6 +284,43 @@ impl Recorded for Reflector {
                 .add("tos", tos);
         });
     }
+}
+
+impl Recorded for Relay {
+    fn write(fate: path::Fate, start: Stamp, lines: &mut Pending) {
+        write_fate(&fate, start, lines);
+    }
+}
+
+fn write_fate(fate: &path::Fate, start: Stamp, lines: &mut Pending) {
+    let since = |ns: i64| ns.saturating_sub(start.wall_ns);
+    let copy = |reply: &path::Reply| {
+        let path::Reply { number, sent_ns, damage } = *reply;
+        let [uplink_bit, downlink_bit] = damage.flipped;
+        Members(move |copy: &mut Object<'_>| {
+            copy.add("number", number)
+                .add("sent_at_ns", since(sent_ns))
+                .add("uplink_bit", uplink_bit)
+                .add("downlink_bit", downlink_bit)
+                .add("corrupted", damage.corrupted);
+        })
+    };
+    let copies: Vec<_> = fate.replies().map(copy).collect();
+    lines.line("fate", |line| {
+        line.add("client", fate.client);
+        if fate.route != Route::Both {
+            line.add("way", word(fate.route));
+        }
+        line.add("number", fate.number)
+            .add("outcome", word(fate.outcome))
+            .add("received_at_ns", since(fate.at.wall_ns))
+            .add("sent_at_ns", fate.first.map(|reply| since(reply.sent_ns)))
+            .add("size", fate.size)
+            .add_bytes("answer", Some(&fate.answer))
+            .add("uplink", words(fate.uplink))
+            .add("downlink", words(fate.downlink))
+            .add("copies", &copies[..]);
+    });
 }
 
 /// Returns the words for impairments.

@@ -25,6 +25,7 @@ mod ping_client;
 mod ping_many;
 mod ping_report;
 mod probe;
+mod relay;
 mod report_line;
 mod stamp_reflector;
 mod table;
@@ -75,6 +76,8 @@ mod _core {
     use super::ping_report::{PingCounters, PingReport};
     #[pymodule_export]
     use super::probe::{Probe, Revised};
+    #[pymodule_export]
+    use super::relay::{Relay, RelayCounters, RelayTruth};
     #[pymodule_export]
     use super::stamp_reflector::{Reflected, StampReflector, StampReflectorCounters, StampSession};
     #[pymodule_export]

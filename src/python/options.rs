@@ -76,6 +76,7 @@ pub(super) enum Literal {
     Text(&'static str),
     Bytes(&'static [u8]),
     EmptyTuple,
+    Address(&'static str, u16),
 }
 
 impl Literal {
@@ -88,6 +89,7 @@ impl Literal {
             Self::Text(value) => value.into_bound_py_any(py),
             Self::Bytes(value) => Ok(PyBytes::new(py, value).into_any()),
             Self::EmptyTuple => Ok(PyTuple::empty(py).into_any()),
+            Self::Address(host, port) => (host, port).into_bound_py_any(py),
         }
     }
 }
@@ -128,6 +130,9 @@ macro_rules! literal {
     };
     (()) => {
         $crate::python::options::Literal::EmptyTuple
+    };
+    (($host:literal, $port:literal)) => {
+        $crate::python::options::Literal::Address($host, $port)
     };
     ($value:literal) => {
         $crate::python::options::Literal::from($value)

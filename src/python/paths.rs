@@ -10,40 +10,48 @@ use pyo3::prelude::*;
 use crate::echo::Echo;
 use crate::impair;
 use crate::net::Endpoint;
-use crate::path::OutageMode;
+use crate::path::{OutageMode, Route};
 use crate::python::args::{Argument, Int, RemotePort, Words, pair, wrong_value};
 use crate::python::handle::Handle;
 use crate::python::link::Link;
-use crate::{Error, Machine, Result, Stamp};
+use crate::relay::Relay;
+use crate::{Error, Observed, Result, Stamp};
 
 /// A machine with paths.
-pub(super) trait Paths: Machine {
+pub(super) trait Paths: Observed {
     /// Sets a link of one client or of all. Returns whether there is a place for the client.
     fn set_link(
         &mut self,
         way: usize,
-        link: impair::Link,
+        link: &impair::Link,
         client: Option<SocketAddr>,
         now: Stamp,
     ) -> bool;
 }
 
-macro_rules! paths {
-    ($machine:ty) => {
-        impl Paths for $machine {
-            fn set_link(
-                &mut self,
-                way: usize,
-                link: impair::Link,
-                client: Option<SocketAddr>,
-                now: Stamp,
-            ) -> bool {
-                <$machine>::set_link(self, way, link, client, now)
-            }
-        }
-    };
+impl Paths for Echo {
+    fn set_link(
+        &mut self,
+        way: usize,
+        link: &impair::Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> bool {
+        Self::set_link(self, way, link.clone(), client, now)
+    }
 }
-paths!(Echo);
+
+impl Paths for Relay {
+    fn set_link(
+        &mut self,
+        way: usize,
+        link: &impair::Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> bool {
+        Self::set_link(self, way, link, client, now)
+    }
+}
 
 /// A link that can be replaced.
 pub(super) struct Live(Mutex<Option<Link>>);
@@ -85,6 +93,11 @@ impl Words for Ways {
     ];
 }
 
+impl Words for Route {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("both", Self::Both), ("uplink", Self::Up), ("downlink", Self::Down)];
+}
+
 impl Words for OutageMode {
     const WORDS: &'static [(&'static str, Self)] =
         &[("drop", Self::Drop), ("hold", Self::Hold), ("refuse", Self::Refuse)];
@@ -117,7 +130,7 @@ pub(super) fn set_links<M: Paths>(
     let has_place = handle.look(py, |machine| {
         let now = crate::net::now();
         let mut set = |(way, link): (usize, Option<_>)| {
-            link.is_none_or(|link| machine.set_link(way, link, address, now))
+            link.is_none_or(|link| machine.set_link(way, &link, address, now))
         };
         Some(links.into_iter().enumerate().all(&mut set))
     });

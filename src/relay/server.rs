@@ -1,0 +1,406 @@
+//! The relay as a state machine.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use crate::impair::{Corruption, Link};
+use crate::path::{
+    Counters, Damage, Fate, LinkCounters, OutageMode, Outcome, Packet, PathConfig, Paths, Queued,
+    Route,
+};
+use crate::relay::forwards::Forwards;
+use crate::relay::sessions::Sessions;
+use crate::wire::shown;
+use crate::{Arrival, Events, Headers, Icmp, Observed, Stamp};
+
+/// The delay lines of the two routes.
+const UP: usize = 0;
+const DOWN: usize = 1;
+
+/// The settings of a relay.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The link from the clients to the upstream.
+    pub uplink: Link,
+    /// The link from the upstream to the clients.
+    pub downlink: Link,
+    /// Both links of the first clients, in order of appearance.
+    pub per_client: Vec<[Link; 2]>,
+    /// The seed of all random choices; if `None`, the system chooses.
+    pub seed: Option<u64>,
+    /// How long neither side of a session is active before it ends; `None` if it never does.
+    pub idle_ns: Option<i64>,
+    /// The most sessions; another client ends the longest idle one.
+    pub max_clients: usize,
+    /// The TTL of all datagrams; if `None`, one less than they came with.
+    pub ttl: Option<u8>,
+    /// The capacity of the delay line in bytes.
+    pub delay_line: usize,
+    /// How many of the last fates to keep.
+    pub keep: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            uplink: Link::default(),
+            downlink: Link::default(),
+            per_client: Vec::new(),
+            seed: None,
+            idle_ns: None,
+            max_clients: 1 << 14,
+            ttl: None,
+            delay_line: 64 << 20,
+            keep: 0,
+        }
+    }
+}
+
+/// Counts beyond [`Counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// Impairments on the uplink.
+    pub uplink: LinkCounters,
+    /// Impairments on the downlink.
+    pub downlink: LinkCounters,
+    /// Datagrams sent, copies included.
+    pub sent: u64,
+    /// Packets that are neither passed on nor dropped yet.
+    pub pending: u64,
+    /// Datagrams that are delayed, copies included.
+    pub delayed: u64,
+    /// Datagrams that the upstream refused.
+    pub refused: u64,
+    /// Packets without hops left.
+    pub hops: u64,
+    /// Copies dropped because the delay line was full.
+    pub delay_line_full: u64,
+    /// Copies dropped because their client's session ended.
+    pub expired: u64,
+    /// Sessions now.
+    pub sessions: u64,
+    /// Sessions that ended because neither side was active.
+    pub idle: u64,
+    /// Sessions that ended because another client needed their place.
+    pub evicted: u64,
+    /// Datagrams dropped by this host before they were read, if the platform reports it.
+    pub receive_drops: u64,
+}
+
+/// A change of a session's upstream socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The session has ended.
+    Close(u32),
+    /// The session goes on with another port.
+    Rebind(u32),
+}
+
+/// The relay as a state machine.
+#[derive(Debug)]
+pub struct Relay {
+    paths: Paths,
+    sessions: Sessions,
+    per_client: std::vec::IntoIter<[Link; 2]>,
+    idle_ns: Option<i64>,
+    max_clients: usize,
+    ttl: Option<u8>,
+    forwards: Forwards,
+    changes: Vec<Change>,
+    /// The counts that are its own.
+    truth: Truth,
+    listener_drops: u64,
+    now: Stamp,
+}
+
+impl Relay {
+    /// Creates a relay.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let Config { uplink, downlink, seed, delay_line, keep, .. } = config;
+        let paths = PathConfig { uplink, downlink, seed, delay_line, keep };
+        Self {
+            paths: Paths::new(paths, &[Route::Up, Route::Down]),
+            sessions: Sessions::default(),
+            per_client: config.per_client.into_iter(),
+            idle_ns: config.idle_ns,
+            max_clients: config.max_clients,
+            ttl: config.ttl,
+            forwards: Forwards::default(),
+            changes: Vec::new(),
+            truth: Truth::default(),
+            listener_drops: 0,
+            now: Stamp::default(),
+        }
+    }
+
+    /// Returns the packet counts so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.paths.counters()
+    }
+
+    /// Returns the counts beyond [`counters`](Self::counters).
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        let [uplink, downlink] = self.paths.impairments();
+        Truth {
+            uplink,
+            downlink,
+            sent: self.paths.sent(),
+            pending: self.paths.pending(),
+            delayed: self.paths.delayed(),
+            delay_line_full: self.paths.delay_line_full(),
+            expired: self.paths.expired(),
+            sessions: self.sessions.len() as u64,
+            receive_drops: self.truth.receive_drops + self.listener_drops,
+            ..self.truth
+        }
+    }
+
+    /// Returns the completed fates that are kept, oldest first.
+    #[must_use]
+    pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
+        self.paths.fates().iter()
+    }
+
+    /// Handles a datagram of a client.
+    pub fn on_client(&mut self, arrival: &mut Arrival<'_>) {
+        let key = (arrival.from, arrival.to);
+        let at_ns = arrival.at().mono_ns;
+        let session = match self.sessions.find(key) {
+            Some(session) => {
+                self.sessions.touch(session, at_ns);
+                session
+            }
+            None => self.open(key, at_ns),
+        };
+        self.carry(session, UP, arrival);
+    }
+
+    /// Handles a datagram of the upstream for a session.
+    pub fn on_upstream(&mut self, session: u32, arrival: &mut Arrival<'_>) {
+        let session = session as usize;
+        self.sessions.touch(session, arrival.at().mono_ns);
+        self.carry(session, DOWN, arrival);
+    }
+
+    /// Handles an ICMP error about a datagram that a session sent to the upstream.
+    pub fn on_icmp(&mut self, session: u32, error: &Icmp<'_>) {
+        if !error.is_port_unreachable() {
+            return;
+        }
+        if let Some(session) = self.sessions.get(session as usize) {
+            self.truth.refused += 1;
+            self.paths.on_refused(session.key.0, error.datagram);
+        }
+    }
+
+    /// Handles a datagram that this host could not send.
+    pub fn on_send_failed(&mut self) {
+        self.paths.on_send_failed();
+    }
+
+    /// Adds datagrams that the full receive queue of a session's socket has dropped.
+    pub fn add_receive_drops(&mut self, count: u64) {
+        self.truth.receive_drops += count;
+    }
+
+    /// The system has no socket for a session: ends the longest idle other one. Returns whether
+    /// there was one.
+    pub fn make_room(&mut self, session: u32) -> bool {
+        let idlest = self.sessions.idlest().filter(|(idlest, _)| *idlest != session as usize);
+        if let Some((idlest, _)) = idlest {
+            self.truth.evicted += 1;
+            self.end(idlest);
+        }
+        idlest.is_some()
+    }
+
+    /// Performs the work that is due at `now`.
+    pub fn on_time(&mut self, now: Stamp) {
+        self.now = now;
+        for line in [UP, DOWN] {
+            while let Some(queued) = self.paths.depart(line, now) {
+                let Queued { to, from, headers, payload, session, .. } = queued;
+                let to = (line == DOWN).then_some(to);
+                self.forwards.push(session, to, from, headers, &payload);
+            }
+        }
+        while let Some(idle_ns) = self.idle_ns
+            && let Some((session, active_ns)) = self.sessions.idlest()
+            && active_ns.saturating_add(idle_ns) <= now.mono_ns
+        {
+            self.truth.idle += 1;
+            self.end(session);
+        }
+    }
+
+    /// Returns when `on_time` has work again, in monotonic nanoseconds.
+    #[must_use]
+    pub fn deadline(&self) -> Option<i64> {
+        let idle = self.idle_ns.zip(self.sessions.idlest());
+        let ends_ns = idle.map(|(idle_ns, (_, active_ns))| active_ns.saturating_add(idle_ns));
+        let refusal_ns = self.paths.refusal_end(self.now.mono_ns);
+        let lines = [UP, DOWN].map(|line| self.paths.next_ns(line));
+        lines.into_iter().chain([ends_ns, refusal_ns]).flatten().min()
+    }
+
+    /// Exchanges an empty list for the datagrams to pass on.
+    pub fn take(&mut self, forwards: &mut Forwards) {
+        mem::swap(&mut self.forwards, forwards);
+    }
+
+    /// Returns the changes of sockets, for after the datagrams to pass on have left.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        for change in &self.changes {
+            if let Change::Close(session) = change {
+                self.sessions.forget(*session as usize);
+            }
+        }
+        mem::take(&mut self.changes)
+    }
+
+    /// Returns whether the system must refuse datagrams of clients.
+    #[must_use]
+    pub fn refuses(&self, now: Stamp) -> bool {
+        self.paths.refuses(now.mono_ns)
+    }
+
+    /// Sets a link of one client or, if `None`, of all that have none of their own. Returns whether
+    /// the client has a session.
+    pub fn set_link(
+        &mut self,
+        way: usize,
+        link: &Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> bool {
+        let Some(client) = client else {
+            self.paths.set_link(way, link.clone(), None, now);
+            return true;
+        };
+        let sessions: Vec<_> = self.sessions.of(Some(client)).collect();
+        for session in &sessions {
+            if let Some(session) = self.sessions.get(*session) {
+                self.paths.set_link(way, link.clone(), Some(session.path), now);
+            }
+        }
+        !sessions.is_empty()
+    }
+
+    /// Starts an outage of the uplink, of the downlink or of both, which ends at `end_ns` unless it
+    /// is ended before. It replaces one that has not ended. Returns its number.
+    pub fn start_outage(
+        &mut self,
+        ways: [bool; 2],
+        mode: OutageMode,
+        now: Stamp,
+        end_ns: i64,
+    ) -> u64 {
+        self.paths.start_outage(ways, mode, now, end_ns)
+    }
+
+    /// Ends an outage, if it has not ended.
+    pub fn end_outage(&mut self, number: u64, now: Stamp) {
+        self.paths.end_outage(number, now);
+    }
+
+    /// Replaces the port at the upstream of one client or, if `None`, of all. Returns how many.
+    pub fn rebind(&mut self, client: Option<SocketAddr>) -> usize {
+        let before = self.changes.len();
+        let rebound = self.sessions.of(client).map(|session| Change::Rebind(number(session)));
+        self.changes.extend(rebound);
+        self.changes.len() - before
+    }
+
+    /// Returns the clients with sessions, the longest idle first.
+    #[must_use]
+    pub fn clients(&self) -> Vec<SocketAddr> {
+        self.sessions.by_activity().map(|session| session.key.0).collect()
+    }
+
+    /// Opens a session.
+    fn open(&mut self, key: (SocketAddr, Option<crate::Local>), at_ns: i64) -> usize {
+        while self.sessions.len() >= self.max_clients
+            && let Some((idlest, _)) = self.sessions.idlest()
+        {
+            self.truth.evicted += 1;
+            self.end(idlest);
+        }
+        let path = self.paths.add_client(key.0.ip());
+        if let Some(links) = self.per_client.next() {
+            let now = Stamp { mono_ns: at_ns, wall_ns: 0 };
+            for (way, link) in links.into_iter().enumerate() {
+                self.paths.set_link(way, link, Some(path), now);
+            }
+        }
+        self.sessions.add(key, path, at_ns)
+    }
+
+    /// Ends a session.
+    fn end(&mut self, session: usize) {
+        if let Some(path) = self.sessions.remove(session) {
+            self.paths.remove_client(path);
+            self.changes.push(Change::Close(number(session)));
+        }
+    }
+
+    /// Decides about a packet of a session.
+    fn carry(&mut self, session: usize, line: usize, arrival: &mut Arrival<'_>) {
+        let Some(found) = self.sessions.get(session) else { return };
+        let ((client, local), path) = (found.key, found.path);
+        let at = arrival.at();
+        let route = if line == UP { Route::Up } else { Route::Down };
+        // A packet without hops is dropped, as by a router, so that a ring of relays ends.
+        if arrival.ttl.is_some_and(|ttl| ttl <= 1) {
+            let (size, datagram) = (arrival.datagram.len(), &*arrival.datagram);
+            self.truth.hops += 1;
+            self.paths.refuse(at, client, route, size, Outcome::Hops, || shown(datagram));
+            return;
+        }
+        let headers =
+            Headers { ttl: self.ttl.or(arrival.ttl.map(|ttl| ttl - 1)), tos: arrival.tos };
+        let from = local.filter(|_| line == DOWN);
+        let mut packet = Packet {
+            at,
+            read_ns: arrival.read.wall_ns,
+            client,
+            path,
+            session: number(session),
+            from,
+            headers,
+            size: arrival.datagram.len(),
+            payload: arrival.datagram,
+        };
+        if self.paths.enter(line, &mut packet, shown, damage) {
+            let to = (line == DOWN).then_some(client);
+            self.forwards.push(number(session), to, from, headers, packet.payload);
+        }
+    }
+}
+
+impl Observed for Relay {
+    type Event = Fate;
+
+    fn unread(&mut self) -> &mut Events<Fate> {
+        self.paths.fates_mut()
+    }
+
+    fn count_drops(&mut self, _: usize, total: u64) {
+        self.listener_drops = total;
+    }
+}
+
+/// Applies flipped bits.
+fn damage(payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
+    for bit in flipped.into_iter().flatten() {
+        Corruption::flip(payload, bit);
+    }
+    Damage { flipped, corrupted: flipped != [None, None] }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the table of sessions is bounded")]
+fn number(session: usize) -> u32 {
+    session as u32
+}
