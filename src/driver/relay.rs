@@ -64,7 +64,7 @@ fn run(shared: &Shared<Relay>, exchange: Exchange) {
         let changes = relay.take_changes();
         deadline = relay.deadline();
         let refuses = relay.refuses(now);
-        let has_news = !relay.unread().is_empty();
+        let has_news = relay.unread().take_news();
         drop(relay);
         if has_news {
             shared.wake();
