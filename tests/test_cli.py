@@ -183,7 +183,7 @@ def test_a_file_is_a_subcommand(
     )
     monkeypatch.setattr(udpulse.cli, "__path__", [*udpulse.cli.__path__, str(tmp_path)])
     assert udpulse_main(["--help"]) == 0
-    assert re.search(r"\n  greet  Say hello\.\n", capsys.readouterr().out)
+    assert re.search(r"\n  greet +Say hello\.\n", capsys.readouterr().out)
     assert udpulse_main(["greet"]) == 0
     assert capsys.readouterr().out == "hello\n"
 

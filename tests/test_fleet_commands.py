@@ -387,6 +387,41 @@ def test_echo_shows_counters_on_a_terminal() -> None:
     assert any("1 packet: 0 replied, 1 dropped" in line for line in ended.screen)
 
 
+# relay
+
+
+@unix
+def test_a_relay_says_what_happened_to_each_packet() -> None:
+    with EchoServer(port=0) as server:
+        words = [f"127.0.0.1:{server.address[1]}", "-v", "--uplink-loss", "LossPattern:0,1"]
+        with Program("udpulse", "relay", "127.0.0.1:0", *words) as relay:
+            udpulse.ping("127.0.0.1", relay.listening(), count=2, timeout=0.5)
+            relay.send(signal.SIGTERM)
+            ended = relay.ended()
+    assert ended.code == 0
+    texts = [line.partition("#")[2] for line in ended.screen[:3]]
+    assert texts[0].startswith("1 64 B uplink: relayed after ")
+    assert texts[1].startswith("1 64 B downlink: relayed after ")
+    assert texts[2] == "2 64 B uplink: lost; dropped"
+    assert ended.screen[3:] == ["3 packets: 2 relayed, 1 dropped", "uplink: 1 lost"]
+
+
+def test_json_lines_of_a_relay_are_read_back() -> None:
+    with EchoServer(port=0) as server:
+        words = ["127.0.0.1:0", f"127.0.0.1:{server.address[1]}", "--json", "--downlink-loss", "1"]
+        with Program("udpulse", "relay", *words) as relay:
+            start = relay.screen.until(r'\{"event":"start",.*"address":"127\.0\.0\.1:(\d+)".*')
+            udpulse.ping("127.0.0.1", int(start[1]), count=1, timeout=0.01)
+            relay.screen.until(r'\{"event":"fate",.*"way":"downlink",.*')
+            ended = relay.interrupted()
+    assert ended.code == 0
+    run = jsonlines.load(io.StringIO("\n".join(ended.screen)))
+    assert isinstance(run.result, list)
+    ways = [(fate.way, fate.outcome) for fate in run.result if isinstance(fate, Fate)]
+    assert ways == [("uplink", "relayed"), ("downlink", "lost")]
+    assert run.counters["dropped"] == run.truth["downlink"]["lost"] == 1
+
+
 # lines of JSON
 
 

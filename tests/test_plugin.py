@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from udpulse import EchoServer
-from udpulse.pytest_plugin import EchoOptions
+from udpulse import EchoServer, Relay
+from udpulse.pytest_plugin import EchoOptions, RelayOptions
 
 
 def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
@@ -25,7 +25,7 @@ def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*echo server 1*",
+            "*echo_server 1*",
             "EchoServer('127.0.0.1', 0, loss=1.0, seed=1)",
             "2 packets: 0 replied, 2 dropped",
             "uplink: 2 lost",
@@ -109,6 +109,37 @@ def test_a_coroutine_uses_the_fixture(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_the_options_are_those_of_the_server() -> None:
-    names = [*inspect.signature(EchoServer).parameters]
-    assert ["host", "port", *EchoOptions.__annotations__] == names
+@pytest.mark.parametrize(("kind", "options"), [(EchoServer, EchoOptions), (Relay, RelayOptions)])
+def test_the_options_are_those_of_the_server(kind: type, options: type) -> None:
+    names = [*inspect.signature(kind).parameters]
+    assert ["host", "port", *options.__annotations__] == names
+
+
+def test_a_failure_shows_a_relay(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import udpulse
+        from udpulse.impair import Link, LossPattern
+
+        def test_fails(echo_server, udp_relay):
+            downlink = Link(loss=LossPattern([False, True]))
+            relay = udp_relay(*echo_server().address, downlink=downlink, seed=1)
+            report = udpulse.ping(*relay.address, count=2, timeout=0.5)
+            assert report.lost == 0
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*udp_relay 2*",
+            "Relay('127.0.0.1', *, downlink=Link(loss=LossPattern(lost=(False, True))), seed=1)",
+            "4 packets: 3 relayed, 1 dropped",
+            "downlink: 1 lost",
+            "seconds since the first packet:",
+            "    0.000000 127.0.0.1:* #1 64 B uplink: relayed after * ms",
+            "    0.?????? 127.0.0.1:* #1 64 B downlink: relayed after * ms",
+            "    0.?????? 127.0.0.1:* #2 64 B uplink: relayed after * ms",
+            "    0.?????? 127.0.0.1:* #2 64 B downlink: lost; dropped",
+        ]
+    )

@@ -33,6 +33,7 @@ from udpulse._core import (
     PingReport,
     PingSweep,
     Reflected,
+    Relay,
     Reply,
     StampReflector,
     Unheard,
@@ -43,7 +44,7 @@ from udpulse._printable import joined
 
 __all__ = ["Result", "Run", "Running", "load", "read", "write"]
 
-Server: TypeAlias = EchoServer | StampReflector | HeartbeatServer
+Server: TypeAlias = EchoServer | Relay | StampReflector | HeartbeatServer
 Running: TypeAlias = PingClient[Any] | PingSweep | Server | HeartbeatClient
 Result: TypeAlias = (
     PingReport
@@ -63,6 +64,7 @@ COMMANDS: dict[type, str] = {
     PingClient: "ping",
     PingSweep: "sweep",
     EchoServer: "echo",
+    Relay: "relay",
     StampReflector: "reflect",
     HeartbeatServer: "watch",
     HeartbeatClient: "beat",
@@ -84,7 +86,7 @@ CLOCK = (
 def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = None) -> None:
     """Start a running object, write its output as lines of JSON until it ends, and stop it.
 
-    running: a PingClient, PingSweep, EchoServer, StampReflector, HeartbeatServer or
+    running: a PingClient, PingSweep, EchoServer, Relay, StampReflector, HeartbeatServer or
         HeartbeatClient that does not run.
     file: a text or binary file. If it has a descriptor, lines go to that.
     every: the time between `interval` lines, in seconds; None for none.
@@ -254,7 +256,7 @@ def argument(name: str, value: Any) -> Any:
 def last(running: Server | HeartbeatClient, start_ns: int) -> dict[str, Any]:
     """Return the members of the summary of a server or of a heartbeat client."""
     members: dict[str, Any] = running.counters.to_dict()
-    if isinstance(running, EchoServer):
+    if isinstance(running, EchoServer | Relay):
         members["truth"] = running.truth.to_dict()
     elif isinstance(running, HeartbeatServer):
         members["missing"] = running.missing
@@ -300,12 +302,12 @@ def iso(ns: int) -> str:
 class Run:
     """A recorded run.
 
-    command: "ping", "sweep", "echo", "reflect", "watch" or "beat".
+    command: "ping", "sweep", "echo", "relay", "reflect", "watch" or "beat".
     arguments: the options of the object that ran, as the `start` line has them.
     result: what `read` returns.
     ended_at: of a server or HeartbeatClient the end, in seconds since the Unix epoch; else None.
     counters: of a server or HeartbeatClient the counters at the end; else empty.
-    truth: of an EchoServer its truth at the end, as `EchoTruth.to_dict` has it; else empty.
+    truth: of an EchoServer or Relay its truth at the end, as `to_dict` has it; else empty.
     peers: of a HeartbeatServer its clients at the end.
     missing: of a HeartbeatServer the clients of `expect` that it never heard.
     """
@@ -326,9 +328,9 @@ def read(file: IO[str] | IO[bytes]) -> Result:
     file: a text or binary file.
 
     Returns the PingReport of a PingClient or the list of those of a PingSweep, equal to the ones
-    that it returned after the run; of an EchoServer the list of Fates, of a StampReflector that of
-    Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of events, as iterating yields
-    them.
+    that it returned after the run; of an EchoServer or Relay the list of Fates, of a StampReflector
+    that of Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of events, as iterating
+    yields them.
 
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
@@ -445,6 +447,7 @@ class Reader:
                 client=pair(line["client"]),
                 number=line["number"],
                 outcome=line["outcome"],
+                way=line["way"],
                 answer=data(line, "answer"),
                 size=line["size"],
                 uplink=line["uplink"],

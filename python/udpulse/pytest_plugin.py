@@ -5,25 +5,27 @@ A failing test's report tells what each server of its fixtures did, and how to m
 
 import inspect
 import time
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, TypeVar
 
 import pytest
 
-from udpulse._core import EchoServer
+from udpulse._core import EchoServer, Relay
 from udpulse.impair import Link
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from udpulse._core import _Delay, _Loss
 
-__all__ = ["EchoOptions", "EchoServerFactory"]
+__all__ = ["EchoOptions", "EchoServerFactory", "RelayFactory", "RelayOptions"]
 
 KEEP = 100_000
 SHOWN = 40
 
-_servers = pytest.StashKey[list[EchoServer]]()
+S = TypeVar("S", EchoServer, Relay)
+
+_servers = pytest.StashKey[list[tuple[str, EchoServer | Relay]]]()
 _started = pytest.StashKey[float]()
 
 
@@ -42,6 +44,20 @@ class EchoOptions(TypedDict, total=False):
     keep: int | Literal["all"]
 
 
+class RelayOptions(TypedDict, total=False):
+    """The options of Relay."""
+
+    listen: tuple[str, int]
+    uplink: Link | None
+    downlink: Link | None
+    per_client: Iterable[tuple[Link | None, Link | None]]
+    seed: int | None
+    idle: float | None
+    max_clients: int
+    ttl: int | None
+    keep: int | Literal["all"]
+
+
 class EchoServerFactory(Protocol):
     """Starts EchoServers. The type of the fixture `echo_server` and of its wider ones."""
 
@@ -49,6 +65,13 @@ class EchoServerFactory(Protocol):
         self, host: str = "127.0.0.1", port: int = 0, **options: "Unpack[EchoOptions]"
     ) -> EchoServer:
         """Start and return an EchoServer with these arguments."""
+
+
+class RelayFactory(Protocol):
+    """Starts Relays. The type of the fixture `udp_relay` and of its wider ones."""
+
+    def __call__(self, host: str, port: int, **options: "Unpack[RelayOptions]") -> Relay:
+        """Start and return a Relay with these arguments."""
 
 
 def _echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
@@ -59,28 +82,66 @@ def _echo_server(request: pytest.FixtureRequest) -> Iterator[EchoServerFactory]:
     replies, because the truth is incomplete then. The report of a failed test tells what each
     server did to the last 40 packets since the test began, and its seed and links.
     """
-    servers = request.node.stash.setdefault(_servers, [])
+    with _Servers(request) as servers:
 
-    def start(
-        host: str = "127.0.0.1", port: int = 0, **options: "Unpack[EchoOptions]"
-    ) -> EchoServer:
-        options.setdefault("keep", KEEP)
-        server = EchoServer(host, port, **options)
+        def start(
+            host: str = "127.0.0.1", port: int = 0, **options: "Unpack[EchoOptions]"
+        ) -> EchoServer:
+            options.setdefault("keep", KEEP)
+            return servers.start(EchoServer(host, port, **options))
+
+        yield start
+
+
+def _udp_relay(request: pytest.FixtureRequest) -> Iterator[RelayFactory]:
+    """Return a factory of relays that stop when the fixture ends.
+
+    It takes the arguments of Relay, the host and port of the upstream first. Everything else is as
+    with `echo_server`.
+    """
+    with _Servers(request) as servers:
+
+        def start(host: str, port: int, **options: "Unpack[RelayOptions]") -> Relay:
+            options.setdefault("keep", KEEP)
+            return servers.start(Relay(host, port, **options))
+
+        yield start
+
+
+_function_echo_server = pytest.fixture(_echo_server, name="echo_server")
+_module_echo_server = pytest.fixture(_echo_server, name="module_echo_server", scope="module")
+_session_echo_server = pytest.fixture(_echo_server, name="session_echo_server", scope="session")
+_function_udp_relay = pytest.fixture(_udp_relay, name="udp_relay")
+_module_udp_relay = pytest.fixture(_udp_relay, name="module_udp_relay", scope="module")
+_session_udp_relay = pytest.fixture(_udp_relay, name="session_udp_relay", scope="session")
+
+
+class _Servers:
+    """The servers of a fixture."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.fixture = request.fixturename
+        self.of_node = request.node.stash.setdefault(_servers, [])
+        self.own: list[EchoServer | Relay] = []
+
+    def start(self, server: S) -> S:
+        """Start a server."""
         server.start()
-        servers.append(server)
+        self.own.append(server)
+        self.of_node.append((self.fixture, server))
         return server
 
-    yield start
-    for server in servers:
-        server.stop()
-    for server in servers:
-        if server.counters.send_failed or server.truth.receive_drops:
-            pytest.fail(f"the host itself lost packets or replies of {server}")
+    def __enter__(self) -> "Self":
+        """Begin without servers."""
+        return self
 
-
-_function = pytest.fixture(_echo_server, name="echo_server")
-_module = pytest.fixture(_echo_server, name="module_echo_server", scope="module")
-_session = pytest.fixture(_echo_server, name="session_echo_server", scope="session")
+    def __exit__(self, *_: object) -> None:
+        """Stop the servers; fail if the truth is incomplete."""
+        for server in self.own:
+            server.stop()
+        for server in self.own:
+            if server.counters.send_failed or server.truth.receive_drops:
+                pytest.fail(f"the host itself lost packets or replies of {server}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -96,22 +157,22 @@ def pytest_runtest_makereport(
     """Add what the servers did to the report of a failed test."""
     report = yield
     if report.failed:
-        for number, server in enumerate(_of_test(item), 1):
+        for number, (fixture, server) in enumerate(_of_test(item), 1):
             text = "\n".join(_told(server, item.stash[_started]))
-            report.sections.append((f"echo server {number}", text))
+            report.sections.append((f"{fixture} {number}", text))
     return report
 
 
-def _of_test(item: pytest.Item) -> Iterator[EchoServer]:
-    """Return the servers of the fixtures that a test uses."""
+def _of_test(item: pytest.Item) -> Iterator[tuple[str, EchoServer | Relay]]:
+    """Return the servers of the fixtures that a test uses, each with the fixture's name."""
     fixtures = getattr(item, "fixturenames", ())
     for node in item.listchain():
-        scope = {pytest.Module: "module_", pytest.Session: "session_"}.get(type(node), "")
-        if f"{scope}echo_server" in fixtures:
-            yield from node.stash.get(_servers, [])
+        for fixture, server in node.stash.get(_servers, []):
+            if fixture in fixtures:
+                yield fixture, server
 
 
-def _told(server: EchoServer, since: float) -> Iterator[str]:
+def _told(server: EchoServer | Relay, since: float) -> Iterator[str]:
     """Return lines about a server: how to make it again, its counts and its last fates."""
     # The command line's texts, which only a failing test needs.
     from udpulse.cli import _fates
@@ -130,12 +191,12 @@ def _told(server: EchoServer, since: float) -> Iterator[str]:
             yield f"{fate.received_at - first:12.6f} {_fates.fate_text(fate)}"
 
 
-def _call(server: EchoServer) -> str:
+def _call(server: EchoServer | Relay) -> str:
     """Return the call that makes a server with the same settings and random choices."""
-    given = [f"{server.host!r}", "0"]
-    for name, parameter in inspect.signature(EchoServer).parameters.items():
+    given = [repr(server.host), str(server.port if isinstance(server, Relay) else 0)]
+    for name, parameter in inspect.signature(type(server)).parameters.items():
         value = getattr(server, name)
         is_option = parameter.kind is parameter.KEYWORD_ONLY and name != "keep"
         if is_option and value != parameter.default:
             given.append(f"{name}={value!r}")
-    return f"EchoServer({', '.join(given)})"
+    return f"{type(server).__name__}({', '.join(given)})"

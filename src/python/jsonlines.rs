@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 use crate::echo::Echo;
 use crate::heartbeat::{self, Change, ClientEvent, Server};
 use crate::impair::Flags;
-use crate::path::{self, Route};
+use crate::path;
 use crate::ping::{self, Event, Flows, MIN_TOKEN_SIZE, Sweep, SweepEvent, Verdict};
 use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
@@ -307,11 +307,9 @@ fn write_fate(fate: &path::Fate, start: Stamp, lines: &mut Pending) {
     };
     let copies: Vec<_> = fate.replies().map(copy).collect();
     lines.line("fate", |line| {
-        line.add("client", fate.client);
-        if fate.route != Route::Both {
-            line.add("way", word(fate.route));
-        }
-        line.add("number", fate.number)
+        line.add("client", fate.client)
+            .add("number", fate.number)
+            .add("way", word(fate.route))
             .add("outcome", word(fate.outcome))
             .add("received_at_ns", since(fate.at.wall_ns))
             .add("sent_at_ns", fate.first.map(|reply| since(reply.sent_ns)))

@@ -1,10 +1,10 @@
-"""The texts and the live screen about the packets of an echo server."""
+"""The texts and the live screen about the packets of an echo server or a relay."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from udpulse import EchoServer, Fate
+from udpulse import EchoServer, Fate, Relay
 from udpulse._printable import joined
 from udpulse.cli._live import Meter
 from udpulse.cli._text import clock, counted, milliseconds, notes
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 REASONS = {
-    "lost": "no reply",
+    "refused": "refused by the upstream",
+    "expired": "dropped, the client's session has ended",
+    "hops": "dropped, no hops were left",
     "unanswerable": "not answered, an answer could start a loop",
     "limited": "dropped, above the client's --max-rate",
     "delay_line_full": "dropped, too many packets are delayed",
@@ -24,6 +26,9 @@ TROUBLES = {
     "unanswerable": "could have started a loop",
     "limited": "came above --max-rate",
     "delay_line_full": "found the delay line full",
+    "refused": "refused by the upstream",
+    "hops": "had no hops left",
+    "expired": "waited when their client's session ended",
     "crowded": "of clients beyond the first 16,384 shared their random choices",
     "receive_drops": "lost by this host, which did not read them in time",
 }
@@ -35,29 +40,35 @@ def fate_line(fate: Fate) -> str:
 
 
 def fate_text(fate: Fate) -> str:
-    """Return the text about a packet: its impairments on both links, and its reply."""
+    """Return the text about a packet: its impairments on each link, and its end."""
     number = f" #{fate.number}" if fate.number else ""
+    both = fate.way == "both"
     links = [
-        f"{way} {', '.join(word.replace('_', ' ') for word in words)}"
+        f"{way if both else ''} {', '.join(word.replace('_', ' ') for word in words)}".strip()
         for way, words in (("uplink", fate.uplink), ("downlink", fate.downlink))
         if words
     ]
-    what = "; ".join([*links, reply_text(fate)])
-    return f"{joined(fate.client)}{number} {fate.size} B: {what}"
+    way = "" if both else f" {fate.way}"
+    what = "; ".join([*links, end_text(fate)])
+    return f"{joined(fate.client)}{number} {fate.size} B{way}: {what}"
 
 
-def reply_text(fate: Fate) -> str:
-    """Return the outcome of the reply."""
+def end_text(fate: Fate) -> str:
+    """Return the end of a packet: its copies that left, or the reason for its drop."""
     if fate.sent_at is None:
-        return REASONS.get(fate.outcome, "the reply could not be sent")
+        if fate.outcome == "lost":
+            return "no reply" if fate.way == "both" else "dropped"
+        return REASONS.get(fate.outcome, "it could not be sent")
     count = "" if fate.replies == 1 else f"{counted(fate.replies, 'time')}, first "
     corrupted = f", {fate.corrupted} of them corrupted" if fate.corrupted and count else ""
-    return f"replied {count}after {milliseconds(fate.sent_at - fate.received_at)} ms{corrupted}"
+    done = "refused by the upstream" if fate.outcome == "refused" else fate.outcome
+    return f"{done} {count}after {milliseconds(fate.sent_at - fate.received_at)} ms{corrupted}"
 
 
 def summary_lines(counters: Mapping[str, int], truth: Mapping[str, Any]) -> Iterator[str]:
-    """Return the lines about all packets: their outcomes, and the truth per link."""
-    line = f"{counted(counters['received'], 'packet')}: {counters['replied']} replied"
+    """Return the lines about all packets: their ends, and the truth per link."""
+    done = "replied" if "replied" in counters else "relayed"
+    line = f"{counted(counters['received'], 'packet')}: {counters[done]} {done}"
     yield line + "".join(
         f", {number} {what}"
         for number, what in (
@@ -68,13 +79,14 @@ def summary_lines(counters: Mapping[str, int], truth: Mapping[str, Any]) -> Iter
         if number
     )
     for way in ("uplink", "downlink"):
-        if done := link_text(truth[way]):
-            yield f"{way}: {done}"
-    if truth["replies"] != counters["replied"]:
-        yield f"{truth['replies']} replies in all, copies included"
+        if what := link_text(truth[way]):
+            yield f"{way}: {what}"
+    sent, copies = ("sent", "datagrams sent") if done == "relayed" else ("replies", "replies")
+    if truth[sent] != counters[done]:
+        yield f"{truth[sent]} {copies} in all, copies included"
 
 
-def summary(server: EchoServer) -> str:
+def summary(server: EchoServer | Relay) -> str:
     """Return the lines about all packets of a server."""
     return "\n".join(summary_lines(server.counters.to_dict(), server.truth.to_dict()))
 
@@ -90,7 +102,7 @@ def link_text(counts: Mapping[str, int]) -> str:
 class Rates:
     """The live screen: counters and their rates."""
 
-    server: EchoServer
+    server: EchoServer | Relay
     meter: Meter = field(default_factory=Meter)
 
     def render(self, width: int, _height: int) -> "RenderableType":
@@ -101,7 +113,7 @@ class Rates:
         server = self.server
         counters = server.counters.to_dict()
         lines = [Text(joined(server.address), style="bold")]
-        counts = {name: counters[name] for name in ("received", "replied", "dropped")}
+        counts = {name: counters[name] for name in counters if name != "send_failed"}
         lines += map(Text, self.meter.lines(counts))
         truth = server.truth.to_dict()
         for way in ("uplink", "downlink"):

@@ -24,14 +24,24 @@ TYPES: dict[str, tuple[Parse, str]] = {
         ["timeout", "interval", "duration", "resolve_every", "linger", "stall_after"],
         (types.duration, "TIME"),
     ),
-    **dict.fromkeys(["grace", "max_grace", "clock_error"], (types.duration, "TIME")),
+    **dict.fromkeys(["grace", "max_grace", "clock_error", "idle"], (types.duration, "TIME")),
     **dict.fromkeys(["spread", "fail_chance", "duplication", "corruption"], (types.share, "SHARE")),
     **dict.fromkeys(
         ["count", "size", "keep", "flows", "ttl", "dscp", "seed", "rounds", "outage_after"],
         (types.whole, "N"),
     ),
     **dict.fromkeys(
-        ["max_size", "threads", "max_peers", "max_sessions", "unheard_after", "fail_at"],
+        [
+            "max_size",
+            "threads",
+            "max_peers",
+            "max_sessions",
+            "max_clients",
+            "mtu",
+            "max_burst",
+            "unheard_after",
+            "fail_at",
+        ],
         (types.whole, "N"),
     ),
     **dict.fromkeys(

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from udpulse import EchoServer, HeartbeatServer, StampReflector
+from udpulse import EchoServer, HeartbeatServer, Relay, StampReflector
 from udpulse._printable import joined
 
 
-def listening(server: EchoServer | HeartbeatServer | StampReflector) -> str:
+def listening(server: EchoServer | HeartbeatServer | Relay | StampReflector) -> str:
     """Return the first line about a server."""
     return f"Listening on {joined(server.address)}; Ctrl-C ends it"
 
@@ -20,7 +20,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def notes(counts: Mapping[str, int], meanings: Mapping[str, str], noun: str) -> Iterator[str]:
     """Return a line about each of the counts that is not 0."""
     for name, meaning in meanings.items():
-        if number := counts[name]:
+        if number := counts.get(name):
             yield f"{counted(number, noun)} {meaning}"
 
 

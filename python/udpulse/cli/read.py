@@ -77,7 +77,7 @@ def show(run: Run, screen: Screen, limits: Limits) -> int:
 
 def summary(run: Run) -> Iterator[str]:
     """Return the lines about the whole run of a server."""
-    if run.command == "echo":
+    if run.command in ("echo", "relay"):
         yield from _fates.summary_lines(run.counters, run.truth)
     elif run.command == "reflect":
         yield from _reflected.summary_lines(run.counters)
