@@ -277,7 +277,7 @@ class EchoServer:
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
     ) -> None:
-        """Sets the links of one client, now or before its first packet.
+        """Sets the links of one client; at an EchoServer also before its first packet.
 
         client: its (host, port), the host an IP address.
         uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -285,8 +285,8 @@ class EchoServer:
         Packets inside keep their delay; those in the queue of a RateLimit leave at the new
         rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
 
-        Raises ValueError for a client that finds no place among those with links, and
-        NotStartedError before the first start.
+        Raises ValueError for a client without a session (Relay) or beyond the first 16384
+        (EchoServer), and NotStartedError before the first start.
         """
 
     def outage(
@@ -651,7 +651,7 @@ class Relay:
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
     ) -> None:
-        """Sets the links of one client, now or before its first packet.
+        """Sets the links of one client; at an EchoServer also before its first packet.
 
         client: its (host, port), the host an IP address.
         uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -659,8 +659,8 @@ class Relay:
         Packets inside keep their delay; those in the queue of a RateLimit leave at the new
         rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
 
-        Raises ValueError for a client that finds no place among those with links, and
-        NotStartedError before the first start.
+        Raises ValueError for a client without a session (Relay) or beyond the first 16384
+        (EchoServer), and NotStartedError before the first start.
         """
 
     def outage(

@@ -137,7 +137,7 @@ pub(super) fn set_links<M: Paths>(
     handle.prompt();
     if has_place == Some(false) {
         return Err(PyValueError::new_err(
-            "client must be one of the first 16384, which have links",
+            "client must be one with a session (Relay) or one of the first 16384 (EchoServer)",
         ));
     }
     Ok(())
@@ -208,7 +208,7 @@ macro_rules! changeable {
                 self.set_shared(py, "downlink", link)
             }
 
-            /// Sets the links of one client, now or before its first packet.
+            /// Sets the links of one client; at an EchoServer also before its first packet.
             ///
             /// client: its (host, port), the host an IP address.
             /// uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -216,8 +216,8 @@ macro_rules! changeable {
             /// Packets inside keep their delay; those in the queue of a RateLimit leave at the new
             /// rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
             ///
-            /// Raises ValueError for a client that finds no place among those with links, and
-            /// NotStartedError before the first start.
+            /// Raises ValueError for a client without a session (Relay) or beyond the first 16384
+            /// (EchoServer), and NotStartedError before the first start.
             #[pyo3(
                         signature = (
                             client, *,
