@@ -29,8 +29,11 @@ pub struct LinkCounters {
 
 impl LinkCounters {
     pub(crate) fn count(&mut self, flags: Flags) {
-        for (bit, counter) in self.flags.iter_mut().enumerate() {
-            *counter += u64::from(flags.0 >> bit & 1);
+        // Most packets have none.
+        let mut rest = flags.0;
+        while rest != 0 {
+            self.flags[rest.trailing_zeros() as usize] += 1;
+            rest &= rest - 1;
         }
     }
 }
