@@ -1,6 +1,7 @@
 """Measure any UDP path: who answers, how fast, how much is lost, and who is still alive."""
 
 from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
 
 # A script run from the checkout finds this directory before site-packages; the compiled module may
 # be in either.
@@ -28,7 +29,9 @@ from udpulse._core import (
     ping_many,
 )
 from udpulse._errors import NotStartedError, UdpulseError
-from udpulse.fits import fit
+
+if TYPE_CHECKING:
+    from udpulse.fits import fit
 
 __all__ = [
     "VERDICTS",
@@ -56,3 +59,12 @@ __all__ = [
     "ping_many",
     "reports",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is used."""
+    if name != "fit":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from udpulse.fits import fit
+
+    return fit

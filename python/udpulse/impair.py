@@ -1,8 +1,7 @@
 """Impairments: a `Link` and its models of loss, delay, rate and reordering; `presets` of paths."""
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from udpulse import presets
 from udpulse._core import (
     Exponential,
     GilbertElliott,
@@ -23,6 +22,9 @@ Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | TimedGilbertElliott 
 Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto | Quantiles
 Rate: TypeAlias = RateLimit | TraceRate
 
+if TYPE_CHECKING:
+    from udpulse import presets
+
 __all__ = [
     "Delay",
     "Exponential",
@@ -42,3 +44,12 @@ __all__ = [
     "Uniform",
     "presets",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is used."""
+    if name != "presets":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from udpulse import presets
+
+    return presets
