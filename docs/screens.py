@@ -106,6 +106,12 @@ SCENES = {
         until=r"(?s)#8.*",
         then=("udpulse ping 127.0.0.1:PORT --count 8 --interval 10ms",),
     ),
+    "relay": Scene(
+        "udpulse relay 127.0.0.2:PORT 127.0.0.1:PORT -v --uplink-loss 30% --seed 7",
+        until=r"(?s)#8.*",
+        first=("udpulse echo 127.0.0.1:PORT",),
+        then=("udpulse ping 127.0.0.2:PORT --count 8 --interval 10ms",),
+    ),
     "beat": Scene(
         "udpulse beat 127.0.0.1:PORT --name api --interval 100ms --verbose",
         until=r"beat 6",
