@@ -6,14 +6,13 @@ from typing import Any, TypeVar
 
 import click
 
-from udpulse import EchoServer, Fate, Relay
+from udpulse import EchoServer, Relay
 from udpulse.cli._fates import TROUBLES, Rates, fate_line, summary
-from udpulse.cli._follow import follow
-from udpulse.cli._live import live
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record, reserve
-from udpulse.cli._run import Program, Screen
-from udpulse.cli._text import counted, listening, notes
+from udpulse.cli._run import Program
+from udpulse.cli._serve import serve
+from udpulse.cli._text import notes
 from udpulse.impair import Link, RateLimit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,7 +67,13 @@ def program(
         if as_json:
             record(server, every, partial(summary, server))
         else:
-            show(server, Screen(), verbose=verbose)
+            serve(
+                server,
+                line=fate_line if verbose else None,
+                render=Rates(server).render,
+                summary=partial(summary, server),
+                troubles=lambda: notes(server.truth.to_dict(), TROUBLES, "packet"),
+            )
         if csv is not None:
             server.table().write_csv(csv)
         return 0
@@ -88,23 +93,3 @@ def link(way: str, options: dict[str, Any]) -> Link:
     except (TypeError, ValueError) as error:
         # The name of the option comes first.
         raise ValueError(f"{way}_{error}") from None
-
-
-def show(server: EchoServer | Relay, screen: Screen, *, verbose: bool) -> None:
-    """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
-
-    def show_fates(fates: list[Fate]) -> None:
-        if fates:
-            screen.show("\n".join(map(fate_line, fates)))
-
-    so_far, title = partial(summary, server), partial(listening, server)
-    if verbose:
-        follow(server, show_fates, so_far, title=title)
-    else:
-        with live(Rates(server).render) as draw:
-            follow(server, lambda _: draw(), so_far, title=title, events=False)
-    screen.show(summary(server))
-    for note in notes(server.truth.to_dict(), TROUBLES, "packet"):
-        screen.note(note)
-    if server.events_dropped:
-        screen.note(f"{counted(server.events_dropped, 'packet')} not shown: they came too fast")

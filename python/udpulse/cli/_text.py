@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Protocol
 
-from udpulse import EchoServer, HeartbeatServer, Relay, StampReflector
 from udpulse._printable import joined
 
 
-def listening(server: EchoServer | HeartbeatServer | Relay | StampReflector) -> str:
+class Bound(Protocol):
+    """A server with an address of its own."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+
+def listening(server: Bound) -> str:
     """Return the first line about a server."""
     return f"Listening on {joined(server.address)}; Ctrl-C ends it"
 

@@ -7,14 +7,12 @@ import click
 
 from udpulse import StampReflector
 from udpulse.cli import _parameters as types
-from udpulse.cli._follow import follow
-from udpulse.cli._live import live
 from udpulse.cli._options import options_of
 from udpulse.cli._record import json_options, record
 from udpulse.cli._reflected import TROUBLES, Rates, reflected_line, summary
-from udpulse.cli._run import Command, Program, Screen
-from udpulse.cli._text import counted, listening, notes
-from udpulse.reports import Reflected
+from udpulse.cli._run import Command, Program
+from udpulse.cli._serve import serve
+from udpulse.cli._text import notes
 
 EPILOG = """\b
 Examples:
@@ -45,33 +43,18 @@ def command(
     if not (verbose or as_json):
         options.setdefault("keep", 0)
     reflector = StampReflector(host, port, **options)
-    screen = Screen()
 
     def run() -> int:
         if as_json:
             record(reflector, every, partial(summary, reflector))
         else:
-            reflect(reflector, screen, verbose=verbose)
+            serve(
+                reflector,
+                line=reflected_line if verbose else None,
+                render=Rates(reflector).render,
+                summary=partial(summary, reflector),
+                troubles=lambda: notes(reflector.counters.to_dict(), TROUBLES, "packet"),
+            )
         return 0
 
     return run
-
-
-def reflect(reflector: StampReflector, screen: Screen, *, verbose: bool) -> None:
-    """Serve until Ctrl-C: on a terminal with counters, if verbose with a line per packet."""
-
-    def show(batch: list[Reflected]) -> None:
-        if batch:
-            screen.show("\n".join(map(reflected_line, batch)))
-
-    so_far, title = partial(summary, reflector), partial(listening, reflector)
-    if verbose:
-        follow(reflector, show, so_far, title=title)
-    else:
-        with live(Rates(reflector).render) as draw:
-            follow(reflector, lambda _: draw(), so_far, title=title, events=False)
-    screen.show(summary(reflector))
-    for note in notes(reflector.counters.to_dict(), TROUBLES, "packet"):
-        screen.note(note)
-    if reflector.events_dropped:
-        screen.note(f"{counted(reflector.events_dropped, 'packet')} not shown: they came too fast")
