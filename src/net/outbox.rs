@@ -14,8 +14,8 @@ use crate::net::{MAX_BATCH, Unsent};
 const MAX_SEGMENTS: usize = 64;
 const MAX_BYTES: usize = 65_000;
 
-/// Size of the hash table of destinations; a batch has fewer.
-const SLOTS: usize = 512;
+/// Size of the hash table of destinations; a batch has far fewer, so that they seldom collide.
+const SLOTS: usize = 2048;
 
 /// A queue of datagrams to send. Their bytes lie in memory that the caller passes.
 ///
