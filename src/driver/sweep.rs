@@ -7,6 +7,7 @@ use crate::driver::worker::Shared;
 use crate::driver::{Names, Worker, why};
 use crate::net::{BatchSocket, Endpoint, Family, Options, destination, now};
 use crate::ping::{Sweep, SweepConfig};
+use crate::wire::MAX_SHOWN;
 use crate::{Result, Target};
 
 /// How long the kernel keeps packets for a neighbour that does not answer (ARP, NDP).
@@ -55,7 +56,8 @@ pub fn start(
     if !dual {
         names.endpoints.iter_mut().for_each(|endpoint| endpoint.family = Some(family));
     }
-    let options = Options { kernel_stamps: true, probes: true, ..Options::default() };
+    let longest = Some(config.size.max(MAX_SHOWN));
+    let options = Options { kernel_stamps: true, probes: true, longest, ..Options::default() };
     let bind = || BatchSocket::bind(any, options);
     let mut sockets = vec![bind()?];
     let groups = groups_needed(&config, sockets[0].send_buffer());

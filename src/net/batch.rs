@@ -47,6 +47,9 @@ pub struct Options {
     /// The socket sends probes: report ICMP errors, and the destination, TTL and type of service of
     /// replies, if the platform can.
     pub probes: bool,
+    /// The longest payload that matters: longer ones are cut, but never to this length, which
+    /// saves memory. If `None`, all are received whole.
+    pub longest: Option<usize>,
 }
 
 /// Datagrams of one sender that arrived in one piece; usually one.

@@ -28,8 +28,11 @@ use crate::net::socket::{insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
 use crate::{Error, Headers, Result, Stamp};
 
-/// Room for the longest message, padded so that slots do not fall on the same cache lines.
-const SLOT: usize = 65_536 + 192;
+/// Room for the longest message.
+const LONGEST: usize = 65_536;
+
+/// Keeps slots from falling on the same cache lines.
+const PADDING: usize = 192;
 
 /// Size of the receive and send buffers: packets for dead neighbours hold a send buffer for
 /// seconds.
@@ -62,6 +65,8 @@ pub struct BatchSocket {
     /// last check.
     answers: bool,
     unwatched: u8,
+    /// The room for a message.
+    slot: usize,
     /// The number of messages that the next call asks for.
     depth: usize,
     alone: u32,
@@ -103,6 +108,7 @@ impl BatchSocket {
             opened: now(),
             answers: options.answers,
             unwatched: 0,
+            slot: options.longest.map_or(LONGEST, |longest| longest.min(LONGEST)) + PADDING,
             depth: 1,
             alone: 0,
             woken: false,
@@ -288,12 +294,12 @@ impl BatchSocket {
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, bursts, .. } = batch;
         bursts.clear();
-        if memory.len() < MAX_BATCH * SLOT {
+        if memory.len() < MAX_BATCH * self.slot {
             // The system clears this memory when it is used, not now.
-            *memory = mmsg::memory(MAX_BATCH * SLOT);
+            *memory = mmsg::memory(MAX_BATCH * self.slot);
             bursts.reserve(MAX_BATCH);
         }
-        let slots = memory.chunks_exact_mut(SLOT).take(self.depth);
+        let slots = memory.chunks_exact_mut(self.slot).take(self.depth);
         self.messages.receive(&self.udp, slots, patience)?;
         let (now, own) = (now(), reachable(self.local));
         for (slot, message) in self.messages.received().enumerate() {
@@ -305,7 +311,7 @@ impl BatchSocket {
             // Build it in place: it is large.
             bursts.push(Burst::single(now, None, from, length));
             let Some(burst) = bursts.last_mut() else { continue };
-            burst.start = slot * SLOT;
+            burst.start = slot * self.slot;
             for control in message.controls() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {

@@ -31,6 +31,7 @@ const OPTIONS: Options = Options {
     answers: false,
     probes: true,
     reflects: false,
+    longest: None,
 };
 
 /// The number of the listener among watched sockets.
