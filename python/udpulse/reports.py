@@ -20,6 +20,7 @@ from udpulse._core import (
     Runs,
     StampReflectorCounters,
     StampSession,
+    StepDone,
     Table,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "Runs",
     "StampReflectorCounters",
     "StampSession",
+    "StepDone",
     "Table",
 ]

@@ -29,6 +29,7 @@ mod relay;
 mod report_line;
 mod stamp_reflector;
 mod table;
+mod timeline;
 mod value;
 mod wait;
 
@@ -82,6 +83,8 @@ mod _core {
     use super::stamp_reflector::{Reflected, StampReflector, StampReflectorCounters, StampSession};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::timeline::{Step, StepDone};
 
     #[pymodule_export]
     use super::value::restore;
