@@ -1,12 +1,14 @@
 //! Statistics over many packets: pure, of constant size, and mergeable. The sum of two covers both
 //! samples.
 
+mod clock;
 mod distribution;
 pub mod fit;
 mod loss;
 mod reordering;
 mod variation;
 
+pub use clock::{Claim, Clock, Exchange, Step, steps};
 pub use distribution::Distribution;
 pub use loss::{LossRuns, Runs};
 pub use reordering::Reordering;
