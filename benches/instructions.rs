@@ -15,7 +15,7 @@ use std::process::Command;
 use udpulse::echo::{Config as EchoConfig, Echo};
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::impair::{Link, Loss};
-use udpulse::ping::{Config, Fill, Schedule, Session, Sweep, SweepConfig};
+use udpulse::ping::{Config, Fill, Protocol, Schedule, Session, Sweep, SweepConfig};
 use udpulse::wire::Beat;
 use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target};
 
@@ -166,6 +166,7 @@ fn probes(count: u32) {
         offset_ns: 0,
         timeout_ns: NS_PER_SECOND,
         wait_out: false,
+        protocol: Protocol::Echo,
         size: SIZE,
         fill: Fill::default(),
         keep: Some(10_000),

@@ -193,6 +193,16 @@ impl Packed for u8 {
     }
 }
 
+impl Packed for bool {
+    fn pack(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Option<Self> {
+        from.bool()
+    }
+}
+
 impl Packed for i32 {
     fn pack(&self, out: &mut Vec<u8>) {
         i64::from(*self).pack(out);

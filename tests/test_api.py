@@ -25,6 +25,7 @@ from udpulse import (
     PingClient,
     PingSweep,
     StampReflector,
+    StampSender,
 )
 
 LOOPBACKS = ["127.0.0.1", "::1"]
@@ -35,6 +36,7 @@ OBJECTS: dict[str, Callable[[peers.Address], Any]] = {
     "HeartbeatServer": lambda _: HeartbeatServer(port=0),
     "StampReflector": lambda _: StampReflector(port=0),
     "PingClient": lambda silent: PingClient(*silent, count=None, timeout=30),
+    "StampSender": lambda silent: StampSender(*silent, count=None, timeout=30),
     "PingSweep": lambda silent: PingSweep([silent], timeout=30),
     "HeartbeatClient": lambda silent: HeartbeatClient(*silent, interval=30),
 }
@@ -397,6 +399,33 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
         make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
 
 
+PING = {
+    "host": "an address or a name",
+    "port": "1 to 65535",
+    "count": "1 to 2**64 - 1",
+    "timeout": "above 0 and below 9.2e9 seconds",
+    "interval": "above 0 and below 9.2e9 seconds",
+    "schedule": "'periodic' or 'poisson'",
+    "duration": "above 0 and below 9.2e9 seconds",
+    "seed": "0 to 2**64 - 1",
+    "size": "0 to 65507",
+    "fill": "1 to 65507 bytes or 'random'",
+    "keep": "0 to 2**32 - 1 or 'all'",
+    "timestamps": "'user', 'receive' or 'kernel'",
+    "precise": "True or False",
+    "source": "an (address, port) of this host",
+    "interface": "a str",
+    "ttl": "1 to 255",
+    "dscp": "0 to 63",
+    "dont_fragment": "True or False",
+    "flows": "1 to 64",
+    "family": "4 or 6",
+    "resolve_every": "above 0 and below 9.2e9 seconds",
+    "wait_out": "True or False",
+    "outage_after": "1 to 2**64 - 1",
+    "revisions": "True or False",
+    "linger": "0 or more seconds",
+}
 SWEEP = {
     "targets": "(host, port) pairs",
     "count": "1 to 2**32 - 1",
@@ -424,7 +453,6 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "max_size": "0 to 65507",
         "max_rate": "a number",
         "threads": "1 to 256",
-        "timeline": "steps, each a Step or a dict with its fields",
         "keep": "0 to 2**32 - 1 or 'all'",
     },
     StampReflector: {
@@ -441,32 +469,13 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "threads": "1 to 256",
         "keep": "0 to 2**32 - 1 or 'all'",
     },
-    PingClient: {
-        "host": "an address or a name",
-        "port": "1 to 65535",
-        "count": "1 to 2**64 - 1",
-        "timeout": "above 0 and below 9.2e9 seconds",
-        "interval": "above 0 and below 9.2e9 seconds",
-        "schedule": "'periodic' or 'poisson'",
-        "duration": "above 0 and below 9.2e9 seconds",
-        "seed": "0 to 2**64 - 1",
-        "size": "0 to 65507",
-        "fill": "1 to 65507 bytes or 'random'",
-        "keep": "0 to 2**32 - 1 or 'all'",
-        "timestamps": "'user', 'receive' or 'kernel'",
-        "precise": "True or False",
-        "source": "an (address, port) of this host",
-        "interface": "a str",
-        "ttl": "1 to 255",
-        "dscp": "0 to 63",
-        "dont_fragment": "True or False",
-        "flows": "1 to 64",
-        "family": "4 or 6",
-        "resolve_every": "above 0 and below 9.2e9 seconds",
-        "wait_out": "True or False",
-        "outage_after": "1 to 2**64 - 1",
-        "revisions": "True or False",
-        "linger": "0 or more seconds",
+    PingClient: PING,
+    StampSender: {
+        **PING,
+        "ssid": "0 to 65535",
+        "timestamp_format": "'ntp' or 'ptp'",
+        "synchronized": "True or False",
+        "clock_error": "above 0 and below 9.2e9 seconds",
     },
     udpulse.ping_many: SWEEP,
     PingSweep: {**SWEEP, "rounds": "1 to 2**32 - 1"},
@@ -523,7 +532,7 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     first = next(iter(inspect.signature(make).parameters))
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
     for wrong in (1j, [None]):
-        lists = ("pairs", "names of", "blocks of", "steps")
+        lists = ("pairs", "names of", "blocks of")
         shown = None if wrong == [None] and any(word in allowed for word in lists) else wrong
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})
@@ -574,7 +583,7 @@ def test_settings_are_attributes_and_shown_if_they_are_not_the_defaults() -> Non
         if isinstance(make, type):
             thing = make([] if make is PingSweep else "127.0.0.1")
             for option, parameter in inspect.signature(make).parameters.items():
-                if option not in ("host", "targets", "seed"):
+                if option not in ("host", "targets", "seed", "ssid"):
                     assert getattr(thing, option) == parameter.default, (make, option)
             assert options
 

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import peers
 import pytest
 
-from udpulse import StampReflector
+from udpulse import StampReflector, stamp
 
 KEY = bytes(range(32)).hex()
 TLVS = [
@@ -83,11 +84,9 @@ def test_stamp_suite_finds_tlvs_unverified_without_our_key() -> None:
     assert summary["measurements"]["tlv_validation"]["flags"]["integrity_failed"] == 10
 
 
-@pytest.fixture
-def suite() -> Iterator[peers.Address]:
-    """Run stamp-suite's reflector; return its address."""
-    address = ("127.0.0.1", free_port())
-    command = [needed("stamp-suite"), "-i", "-S", address[0], "-o", str(address[1])]
+@contextmanager
+def listening(address: peers.Address, *command: str) -> Iterator[peers.Address]:
+    """Run a reflector at this address."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             end = time.monotonic() + peers.PATIENCE
@@ -106,8 +105,49 @@ def suite() -> Iterator[peers.Address]:
             process.terminate()
 
 
-def test_two_reflectors_do_not_answer_each_other(suite: peers.Address) -> None:
-    with StampReflector(port=0) as reflector:
+@contextmanager
+def suite_reflects(*options: str) -> Iterator[peers.Address]:
+    """Run stamp-suite's reflector."""
+    host, port = "127.0.0.1", free_port()
+    program = [needed("stamp-suite"), "-i", "-S", host, "-o", str(port)]
+    with listening((host, port), *program, *options) as address:
+        yield address
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.parametrize("ours", ["ntp", "ptp"])
+@pytest.mark.parametrize("theirs", ["NTP", "PTP"])
+@pytest.mark.parametrize("size", [44, 48, 1000])
+def test_stamp_suite_reflects(stateful: bool, ours: Any, theirs: str, size: int) -> None:
+    options = ["--stateful-reflector"] if stateful else []
+    with suite_reflects("-K", theirs, *options) as address:
+        report = stamp(
+            *address, count=10, interval=0.005, timeout=5, ssid=77, size=size, timestamp_format=ours
+        )
+    assert (report.answered, report.corrupt, report.foreign) == (10, 0, 0)
+    assert report.reflector.mode == ("stateful" if stateful else "stateless")
+    assert report.reflector.timestamp_format == theirs.lower()
+    assert report.reflector.quirks == ()
+    assert (report.forward.lost, report.reverse.lost) == (0, 0)
+    low, high = report.clock.offset or (1, 1)
+    assert low <= 0 <= high
+
+
+def test_twampy_reflects() -> None:
+    if importlib.util.find_spec("twampy") is None:
+        pytest.skip("twampy is not installed")
+    host, port = "127.0.0.1", free_port()
+    with listening(
+        (host, port), sys.executable, "-m", "twampy", "responder", f"{host}:{port}"
+    ) as address:
+        report = stamp(*address, count=10, interval=0.005, timeout=5, size=100)
+    assert (report.answered, report.reflector.mode) == (10, "stateful")
+    assert report.reflector.quirks == ("short_reply", "ssid_zeroed", "t2_equals_t3")
+    assert report.reflector.max_reply_size == 38
+
+
+def test_two_reflectors_do_not_answer_each_other() -> None:
+    with suite_reflects() as suite, StampReflector(port=0) as reflector:
         peers.forge(bytes(44), suite, reflector.address)
         outcomes = [next(reflector).outcome for _ in range(2)]
         assert outcomes == ["replied", "looped"]

@@ -64,14 +64,16 @@ VALUES: list[Any] = [
     reports.Reflected(received_at=1000.0, client=HOME, outcome="replied", size=44, ssid=7, seq=1),
     EchoTruth(uplink=LinkCounters(lost=1), replies=2),
     reports.RelayCounters(received=2, relayed=1),
-    reports.StepDone(number=1, index=0, action="set", time=1.0, received=9, clients=1),
-    impair.Step("outage", at=1, duration=0.5, mode="hold", way="uplink"),
-    impair.Step("set", at_packet=9, client=HOME, uplink=LINK),
     reports.RelayTruth(downlink=LinkCounters(lost=1), refused=2),
     reports.HeartbeatClientCounters(sent=7),
     reports.HeartbeatServerCounters(received=7, beats=7),
     reports.AddressChange(time=1.0, end="target", before="192.0.2.1", after="192.0.2.2"),
     reports.HeaderField(min=63, max=64, changes=1),
+    reports.Direction(lost=1, duplicates=2, reordered=3, delay=(0.001, 0.02)),
+    reports.ReflectorClock(offset=(-0.1, 0.3), skew_ppm=-37.5, steps=1, claim="refuted"),
+    reports.ReflectorTraits(
+        mode="stateful", ttl=reports.HeaderField(min=1, max=2), quirks=["tai", "short_reply"]
+    ),
     Runs(count=1, mean=2.0, max=2),
     reports.Outage(start=1.0, end=2.0, lost=3),
     reports.Pause(start=1.0, end=2.0),
@@ -131,6 +133,7 @@ def public_values() -> set[type]:
         udpulse.HeartbeatClient,
         udpulse.HeartbeatServer,
         udpulse.StampReflector,
+        udpulse.StampSender,
     }
     classes = {thing for thing in public if isinstance(thing, type)}
     return {

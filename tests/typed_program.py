@@ -184,6 +184,45 @@ def use_fit(report: udpulse.PingReport) -> None:
     show(fit.loss.model, fit.warnings, fit.netem)
 
 
+def use_stamp() -> None:
+    """A session with a reflector, and the directions of its report."""
+    with udpulse.StampReflector(port=0) as reflector:
+        sender = udpulse.StampSender(
+            *reflector.address,
+            count=3,
+            size=48,
+            fill="random",
+            ssid=7,
+            timestamp_format="ntp",
+            synchronized=False,
+            clock_error=16.0,
+            ttl=255,
+        )
+        assert_type(sender, udpulse.StampSender[udpulse.Probe])
+        for probe in sender:
+            assert_type(probe, udpulse.Probe)
+        show(sender.ssid, sender.timestamp_format, sender.synchronized, sender.clock_error)
+        report = udpulse.stamp(*reflector.address, count=3)
+    assert_type(report, udpulse.PingReport)
+    for direction in (report.forward, report.reverse):
+        assert_type(direction, reports.Direction)
+        assert_type(direction.lost, int | None)
+        show(direction.unknown, direction.duplicates, direction.reordered)
+        show(direction.reorder_ratio, direction.reorder_extent, direction.ipdv_abs_mean)
+        show(direction.pdv_median, direction.pdv_p95, direction.pdv_max)
+        show(direction.route_changes)
+        assert_type(direction.delay, tuple[float, float] | None)
+    show(report.unattributed, report.residence.median)
+    clock = report.clock
+    assert_type(clock, reports.ReflectorClock)
+    show(clock.offset, clock.offset_assuming_symmetry, clock.skew_ppm, clock.steps)
+    show(clock.step_total, clock.claim)
+    traits = report.reflector
+    assert_type(traits, reports.ReflectorTraits)
+    show(traits.mode, traits.timestamp_format, traits.ttl, traits.quirks)
+    show(traits.min_reply_size, traits.max_reply_size)
+
+
 def use_report(report: udpulse.PingReport) -> None:
     """All fields of a report."""
     assert_type(report.flows, tuple[udpulse.PingReport, ...])
@@ -279,21 +318,6 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
         outage.end()
 
 
-def use_steps(relay: udpulse.Relay | udpulse.EchoServer) -> None:
-    """The steps of a timeline."""
-    assert_type(relay.timeline, tuple[impair.Step, ...])
-    step = impair.Step("outage", at=1, duration=0.5, mode="hold", way="uplink")
-    show(step.action, step.at, step.at_packet, step.client, step.uplink, step.downlink)
-    show(step.duration, step.mode, step.way)
-    with relay:
-        assert_type(relay.add_step(step), int)
-        assert_type(relay.add_step({"action": "set", "uplink": {"loss": 0.1}}), int)
-    for done in relay.steps():
-        assert_type(done, reports.StepDone)
-        assert_type(done.clients, int | None)
-        show(done.number, done.index, done.round, done.action, done.time, done.received)
-
-
 def use_relay() -> None:
     """A relay's settings, counters and truth."""
     relay = udpulse.Relay(
@@ -307,10 +331,8 @@ def use_relay() -> None:
         idle=None,
         max_clients=2,
         ttl=255,
-        timeline=[impair.Step("loop", at_packet=9)],
         keep="all",
     )
-    use_steps(relay)
     show(relay.host, relay.port, relay.listen, relay.uplink, relay.downlink, relay.per_client)
     show(relay.seed, relay.idle, relay.max_clients, relay.ttl, relay.keep)
     with relay:
@@ -505,6 +527,8 @@ async def use_asyncio(address: Address) -> None:
     """The same in an event loop."""
     assert_type(await udpulse.async_ping(*address, count=2), udpulse.PingReport)
     assert_type(await udpulse.async_ping_many([address], count=2), list[udpulse.PingReport])
+    sent = await udpulse.async_stamp(*address, count=1, timeout=0.001)
+    assert_type(sent, udpulse.PingReport)
     async with udpulse.PingClient(*address, count=2) as client:
         async for probe in client:
             assert_type(probe, udpulse.Probe)
@@ -596,4 +620,5 @@ def main() -> None:
         asyncio.run(use_asyncio(server.address))
     use_heartbeat()
     use_reflector()
+    use_stamp()
     use_errors()

@@ -22,11 +22,14 @@ from udpulse._core import (
     Probe,
     Relay,
     StampReflector,
+    StampSender,
     __version__,
     async_ping,
     async_ping_many,
+    async_stamp,
     ping,
     ping_many,
+    stamp,
 )
 from udpulse._errors import NotStartedError, UdpulseError
 
@@ -48,16 +51,19 @@ __all__ = [
     "Probe",
     "Relay",
     "StampReflector",
+    "StampSender",
     "UdpulseError",
     "__version__",
     "async_ping",
     "async_ping_many",
+    "async_stamp",
     "events",
     "fit",
     "impair",
     "ping",
     "ping_many",
     "reports",
+    "stamp",
 ]
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Busy",
     "ClockStepped",
     "Conflict",
+    "Direction",
     "Distribution",
     "Down",
     "EchoCounters",
@@ -58,6 +59,8 @@ __all__ = [
     "RateLimit",
     "Recovered",
     "Reflected",
+    "ReflectorClock",
+    "ReflectorTraits",
     "Relay",
     "RelayCounters",
     "RelayTruth",
@@ -69,9 +72,8 @@ __all__ = [
     "Stalled",
     "StampReflector",
     "StampReflectorCounters",
+    "StampSender",
     "StampSession",
-    "Step",
-    "StepDone",
     "Stopped",
     "Suspect",
     "Table",
@@ -89,13 +91,26 @@ __all__ = [
     "_restore",
     "async_ping",
     "async_ping_many",
+    "async_stamp",
     "ping",
     "ping_many",
+    "stamp",
 ]
 VERDICTS: Final[tuple[str, ...]]
 __version__: Final[str]
 _PingEvent = TypeVar("_PingEvent", default=Probe)
 _Address: TypeAlias = tuple[str, int]
+_Quirk: TypeAlias = Literal[
+    "t1_t3_swapped",
+    "z_mismatch",
+    "short_reply",
+    "long_reply",
+    "ssid_zeroed",
+    "t2_equals_t3",
+    "impossible_times",
+    "invalid_error_estimate",
+    "tai",
+]
 _Columns: TypeAlias = dict[str, NDArray[Any]]
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -170,8 +185,6 @@ class EchoServer:
     max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         of at most one second's worth; the server drops the rest. None for no limit.
     threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
-    timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
-        as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
 
@@ -203,7 +216,6 @@ class EchoServer:
         max_size: int = 65507,
         max_rate: float | None = None,
         threads: int = 1,
-        timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
@@ -281,25 +293,6 @@ class EchoServer:
         """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
         """
-
-    @property
-    def timeline(self) -> tuple[Step, ...]:
-        """the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
-        as JSON has them. `steps` returns those that were taken.
-        """
-
-    def add_step(self, step: Step | dict[str, Any]) -> int:
-        """Adds a step to those of the timeline. Returns its index, as `steps` has it.
-
-        step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
-            it has none, it is taken now. It may not be a "loop".
-
-        Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
-        before the first start.
-        """
-
-    def steps(self) -> list[StepDone]:
-        """Returns the last 1000 steps that were taken, oldest first, each a StepDone."""
 
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
@@ -551,8 +544,6 @@ class Relay:
     max_clients: the most sessions, 1 to 60000: another client ends the longest idle one.
     ttl: the TTL or hop limit of all packets, 1 to 255; None for one less than they came with
         (Linux; elsewhere the system's).
-    timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
-        as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
 
@@ -579,7 +570,6 @@ class Relay:
         idle: float | None = 120.0,
         max_clients: int = 16384,
         ttl: int | None = None,
-        timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
@@ -677,25 +667,6 @@ class Relay:
         """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
         """
-
-    @property
-    def timeline(self) -> tuple[Step, ...]:
-        """the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
-        as JSON has them. `steps` returns those that were taken.
-        """
-
-    def add_step(self, step: Step | dict[str, Any]) -> int:
-        """Adds a step to those of the timeline. Returns its index, as `steps` has it.
-
-        step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
-            it has none, it is taken now. It may not be a "loop".
-
-        Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
-        before the first start.
-        """
-
-    def steps(self) -> list[StepDone]:
-        """Returns the last 1000 steps that were taken, oldest first, each a StepDone."""
 
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
@@ -1835,146 +1806,6 @@ class Link:
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
-class Step:
-    """A step of a timeline of an EchoServer or a Relay: a change and its moment.
-
-    action: "set" replaces links; "outage" starts an outage; "rebind" replaces ports at the
-        upstream (Relay); "loop", the last step, begins the timeline again.
-    at: when, in seconds from 0 to 9.2e9 since the start; of a timeline that began again, since
-        then.
-    at_packet: before the decision about which packet, counted from 1 over all that come: the same
-        packets meet the same changes, however fast they come. Without `at` and `at_packet` the
-        step is taken at the start or, added later, now.
-    client: the (host, port), the host an IP address, whose links "set" and whose port "rebind"
-        replaces; None for all.
-    uplink, downlink: the Link that "set" sets in each direction; None leaves it as it is.
-    duration: the length of the "outage", in seconds, above 0; None until another replaces it.
-    mode: the effect of the "outage", as of the method `outage`: "drop", "hold" or "refuse"; None
-        for "drop".
-    way: the links of the "outage": "uplink", "downlink" or "both"; None for "both".
-
-    Raises ValueError if an argument is out of range, missing or not for the action.
-    """
-
-    __match_args__: Final = (
-        "action",
-        "at",
-        "at_packet",
-        "client",
-        "uplink",
-        "downlink",
-        "duration",
-        "mode",
-        "way",
-    )
-
-    def __new__(
-        cls,
-        action: Literal["set", "outage", "rebind", "loop"],
-        *,
-        at: float | None = None,
-        at_packet: int | None = None,
-        client: _Address | None = None,
-        uplink: Link | None = None,
-        downlink: Link | None = None,
-        duration: float | None = None,
-        mode: Literal["drop", "hold", "refuse"] | None = None,
-        way: Literal["uplink", "downlink", "both"] | None = None,
-    ) -> Self: ...
-    @property
-    def action(self) -> Literal["set", "outage", "rebind", "loop"]:
-        """The change: "set", "outage", "rebind" or "loop"."""
-
-    @property
-    def at(self) -> float | None:
-        """When, in seconds since the start."""
-
-    @property
-    def at_packet(self) -> int | None:
-        """Before which packet, from 1."""
-
-    @property
-    def client(self) -> _Address | None:
-        """The (host, port) of the client; None for all."""
-
-    @property
-    def uplink(self) -> Link | None:
-        """The link to the server; None leaves it as it is."""
-
-    @property
-    def downlink(self) -> Link | None:
-        """The link back; None leaves it as it is."""
-
-    @property
-    def duration(self) -> float | None:
-        """The length of the outage, in seconds."""
-
-    @property
-    def mode(self) -> Literal["drop", "hold", "refuse"] | None:
-        """The effect of the outage; None for "drop"."""
-
-    @property
-    def way(self) -> Literal["uplink", "downlink", "both"] | None:
-        """The links of the outage; None for "both"."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as a dict; values among them become dicts, too."""
-
-    def __copy__(self) -> Self: ...
-    def __deepcopy__(self, memo: Any, /) -> Self: ...
-
-@final
-class StepDone:
-    """A step that an EchoServer or a Relay took."""
-
-    __match_args__: Final = ("number", "index", "round", "action", "time", "received", "clients")
-
-    def __new__(
-        cls,
-        *,
-        number: int,
-        index: int,
-        round: int = 0,
-        action: Literal["set", "outage", "rebind", "loop"],
-        time: float,
-        received: int,
-        clients: int | None = None,
-    ) -> Self: ...
-    @property
-    def number(self) -> int:
-        """Its number among all steps taken, from 1."""
-
-    @property
-    def index(self) -> int:
-        """Its place in the timeline, from 0; steps that were added follow in order of addition."""
-
-    @property
-    def round(self) -> int:
-        """How often the timeline had begun again."""
-
-    @property
-    def action(self) -> Literal["set", "outage", "rebind", "loop"]:
-        """The change: "set", "outage", "rebind" or "loop"."""
-
-    @property
-    def time(self) -> float:
-        """The moment from which the change holds, in seconds since the Unix epoch."""
-
-    @property
-    def received(self) -> int:
-        """The number of packets that came before."""
-
-    @property
-    def clients(self) -> int | None:
-        """The number of clients present that it changed; None for an outage and a loop."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as a dict; values among them become dicts, too."""
-
-    def __copy__(self) -> Self: ...
-    def __deepcopy__(self, memo: Any, /) -> Self: ...
-
-@final
 class LinkOutage:
     """An outage of the links of an EchoServer or a Relay, from its method `outage`.
 
@@ -2196,7 +2027,8 @@ class PingClient(Generic[_PingEvent]):
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
-        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
@@ -2377,7 +2209,8 @@ class PingClient(Generic[_PingEvent]):
     @property
     def keep(self) -> int | Literal["all"]:
         """the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
-        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
         """
 
     @property
@@ -2474,7 +2307,8 @@ class PingClient(Generic[_PingEvent]):
 
     @property
     def server(self) -> _Address:
-        """The (address, port) of the server, the current one if its name has changed its address.
+        """The (address, port) of the server, the current one if its name has changed its
+        address.
 
         Raises NotStartedError before the first start.
         """
@@ -2554,7 +2388,7 @@ class PingClient(Generic[_PingEvent]):
 
     def __aiter__(self) -> AsyncIterator[_PingEvent]: ...
     def __class_getitem__(cls, event: Any) -> GenericAlias:
-        """Supports `PingClient[Probe]` in annotations."""
+        """Supports the event in brackets after the class in annotations."""
 
     def _finish(self) -> PingReport:
         """Waits for the last probe and returns the report."""
@@ -2843,6 +2677,230 @@ class HeaderField:
     @property
     def changes(self) -> int:
         """How often the value differed from that of the reply before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Direction:
+    """One direction between a StampSender and its reflector: to it, or back. Of a PingClient all is
+    None, because an echo server does not tell directions apart.
+    """
+
+    __match_args__: Final = (
+        "lost",
+        "unknown",
+        "duplicates",
+        "reordered",
+        "reorder_ratio",
+        "reorder_extent",
+        "ipdv_abs_mean",
+        "pdv_median",
+        "pdv_p95",
+        "pdv_max",
+        "route_changes",
+        "delay",
+    )
+
+    def __new__(
+        cls,
+        *,
+        lost: int | None = None,
+        unknown: str | None = None,
+        duplicates: int | None = None,
+        reordered: int | None = None,
+        reorder_ratio: float | None = None,
+        reorder_extent: int | None = None,
+        ipdv_abs_mean: float | None = None,
+        pdv_median: float | None = None,
+        pdv_p95: float | None = None,
+        pdv_max: float | None = None,
+        route_changes: int | None = None,
+        delay: tuple[float, float] | None = None,
+    ) -> Self: ...
+    @property
+    def lost(self) -> int | None:
+        """Packets lost in this direction, of those that the reflector's numbers can attribute; the
+        others are in the report's `unattributed`. None if the numbers cannot tell.
+        """
+
+    @property
+    def unknown(self) -> str | None:
+        """Why `lost` is None; None if it is not."""
+
+    @property
+    def duplicates(self) -> int | None:
+        """Copies of packets that were made in this direction, as far as they came back."""
+
+    @property
+    def reordered(self) -> int | None:
+        """Packets that arrived after a later one (RFC 4737 section 3.3), of those answered."""
+
+    @property
+    def reorder_ratio(self) -> float | None:
+        """Their share, 0 to 1, of all that were answered (RFC 4737 section 4.1)."""
+
+    @property
+    def reorder_extent(self) -> int | None:
+        """The largest reordering extent, in packets (RFC 4737 section 4.2); None without reordering."""
+
+    @property
+    def ipdv_abs_mean(self) -> float | None:
+        """The mean absolute inter-packet delay variation (RFC 3393), in seconds, over pairs of
+        consecutive packets that were both answered. The clocks' difference in speed is removed if
+        it is known.
+        """
+
+    @property
+    def pdv_median(self) -> float | None:
+        """The median of packet delay variation (RFC 5481 section 4.2), in seconds: each delay minus
+        the least. The clocks' difference in speed is removed if it is known.
+        """
+
+    @property
+    def pdv_p95(self) -> float | None:
+        """The 95th percentile of the same; None for fewer than 20."""
+
+    @property
+    def pdv_max(self) -> float | None:
+        """The maximum of the same."""
+
+    @property
+    def route_changes(self) -> int | None:
+        """How often the least delay changed for good, as after a change of the route: by more than
+        50 us and ten times what it varies by. At least 64 packets before and after are compared.
+        """
+
+    @property
+    def delay(self) -> tuple[float, float] | None:
+        """The bounds of the median one-way delay (RFC 7679), a (low, high) pair of seconds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class ReflectorClock:
+    """The clock of a reflector against this host's, which does not step in it."""
+
+    __match_args__: Final = (
+        "offset",
+        "offset_assuming_symmetry",
+        "skew_ppm",
+        "steps",
+        "step_total",
+        "claim",
+    )
+
+    def __new__(
+        cls,
+        *,
+        offset: tuple[float, float] | None = None,
+        offset_assuming_symmetry: float | None = None,
+        skew_ppm: float | None = None,
+        steps: int = 0,
+        step_total: float = 0.0,
+        claim: Literal["synchronized", "refuted"] | None = None,
+    ) -> Self: ...
+    @property
+    def offset(self) -> tuple[float, float] | None:
+        """The bounds of its offset at the last reply, a (low, high) pair of seconds: positive if it
+        is ahead. None without replies, and for a sum.
+        """
+
+    @property
+    def offset_assuming_symmetry(self) -> float | None:
+        """The middle of the bounds: the offset if both directions take equally long, which nothing
+        shows.
+        """
+
+    @property
+    def skew_ppm(self) -> float | None:
+        """By how many parts per million it runs faster; None if the two directions disagree, as
+        after a change of the route, or if the variation of delays hides it.
+        """
+
+    @property
+    def steps(self) -> int:
+        """How often it stepped."""
+
+    @property
+    def step_total(self) -> float:
+        """The sum of the steps, in seconds."""
+
+    @property
+    def claim(self) -> Literal["synchronized", "refuted"] | None:
+        """ "synchronized" if both ends claim to be synchronized to UTC and the replies agree with
+        the claimed errors, "refuted" if they do not; None without the claim.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class ReflectorTraits:
+    """The habits of a reflector, as its replies show them."""
+
+    __match_args__: Final = (
+        "mode",
+        "timestamp_format",
+        "ttl",
+        "min_reply_size",
+        "max_reply_size",
+        "quirks",
+    )
+
+    def __new__(
+        cls,
+        *,
+        mode: Literal["stateful", "stateless"] | None = None,
+        timestamp_format: Literal["ntp", "ptp"] | None = None,
+        ttl: HeaderField | None = None,
+        min_reply_size: int | None = None,
+        max_reply_size: int | None = None,
+        quirks: Iterable[_Quirk] = (),
+    ) -> Self: ...
+    @property
+    def mode(self) -> Literal["stateful", "stateless"] | None:
+        """ "stateful" if it numbers its replies, "stateless" if it repeats the packets' numbers; None
+        if the replies do not show which.
+        """
+
+    @property
+    def timestamp_format(self) -> Literal["ntp", "ptp"] | None:
+        """The format of its timestamps, "ntp" or "ptp", by their values; None without replies."""
+
+    @property
+    def ttl(self) -> HeaderField | None:
+        """The TTL or hop limit of packets that arrived there, a HeaderField; None if it does not
+        report it.
+        """
+
+    @property
+    def min_reply_size(self) -> int | None:
+        """The shortest reply, in bytes; None without replies."""
+
+    @property
+    def max_reply_size(self) -> int | None:
+        """The longest reply, in bytes; None without replies."""
+
+    @property
+    def quirks(self) -> tuple[_Quirk, ...]:
+        """Oddities of its replies, a tuple of "t1_t3_swapped" (the places are exchanged, and were
+        put right), "z_mismatch" (the format of timestamps is not the announced one),
+        "short_reply" and "long_reply" (of another length than the packet), "ssid_zeroed",
+        "t2_equals_t3", "impossible_times" (T3 is before T2 or after the reply; such times are not
+        used), "invalid_error_estimate" and "tai" (timestamps are 37 s ahead, as the standard of
+        PTP has it).
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -3194,6 +3252,36 @@ class PingReport:
         """The number of all changes of address."""
 
     @property
+    def forward(self) -> Direction:
+        """The Direction to a StampSender's reflector."""
+
+    @property
+    def reverse(self) -> Direction:
+        """The Direction back from a StampSender's reflector."""
+
+    @property
+    def unattributed(self) -> int | None:
+        """The number of lost packets of a StampSender that are in neither direction's `lost`: those
+        before the first and after the last reply, around a restart of the reflector, and all if it is
+        stateless. None for an echo server. With a stateful reflector the losses of both directions
+        and these are all packets that left this host and had no reply.
+        """
+
+    @property
+    def residence(self) -> Distribution:
+        """The time that a StampSender's packets spent in the reflector, T3 - T2, in seconds; empty for
+        an echo server. Round-trip times include it.
+        """
+
+    @property
+    def reflector(self) -> ReflectorTraits:
+        """The habits of a StampSender's reflector, as its replies show them."""
+
+    @property
+    def clock(self) -> ReflectorClock:
+        """The clock of a StampSender's reflector."""
+
+    @property
     def rows_dropped(self) -> int:
         """The number of probes without a row in `columns()` (see `keep`)."""
 
@@ -3308,7 +3396,8 @@ async def async_ping(
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
-        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
@@ -3442,7 +3531,8 @@ def ping(
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
-        `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
     timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
     precise: whether to spin for the last 50 us before each slot and the first 50 us after each
@@ -6294,9 +6384,681 @@ class StampSession:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
+@final
+class StampSender(Generic[_PingEvent]):
+    """A Session-Sender of STAMP (RFC 8762, RFC 8972), unauthenticated: it sends numbered test packets
+    to a Session-Reflector, also one of TWAMP-Light (RFC 5357 appendix I), and matches the replies.
+
+    host: the reflector's address or name. If a name has addresses of both families, the IPv4
+        address is used, unless `family` is 6.
+    port: the reflector's port, 1 to 65535.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
+        (RFC 8972 section 4.1).
+    fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
+        to repeat.
+    ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
+        one.
+    timestamp_format: the format of the packets' timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts
+        UTC here, not TAI. Replies may have either.
+    synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
+        and it narrows the bounds of one-way delays if the reflector claims it, too.
+    clock_error: the error of this host's clock that packets claim, in seconds.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
+        with 255 that gives the number of hops.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+
+    A reply is accepted if it repeats the packet's number and time, the padding and the session
+    identifier, which may be 0. Another reply with the packet's number is corrupt. A packet without a
+    reply may also have been refused: many reflectors answer only senders that they were told of.
+
+    The numbers in packets count from 0 and leave 2 out: a reflector that counts its replies
+    (stateful) shows by that.
+
+    Iterating yields each Probe when it is decided, with `revisions` also Revised and with
+    `outage_after` OutageStarted and OutageEnded of `udpulse.events`. It ends with the session: when
+    the last packet is decided and `linger` is over.
+
+    Raises ValueError if an argument is out of range.
+    """
+
+    @overload
+    def __new__(
+        cls,
+        host: str,
+        port: int = 862,
+        *,
+        count: int | None = 10,
+        timeout: float = 1.0,
+        interval: float | None = None,
+        schedule: Literal["periodic", "poisson"] = "periodic",
+        duration: float | None = None,
+        seed: int | None = None,
+        size: int = 44,
+        fill: bytes | Literal["random"] = "random",
+        ssid: int | None = None,
+        timestamp_format: Literal["ntp", "ptp"] = "ntp",
+        synchronized: bool = False,
+        clock_error: float = 16.0,
+        keep: int | Literal["all"] = 10000,
+        timestamps: Literal["user", "receive", "kernel"] = "receive",
+        precise: bool = False,
+        source: tuple[str, int] | None = None,
+        interface: str | None = None,
+        ttl: int | None = 255,
+        dscp: int | None = None,
+        dont_fragment: bool = False,
+        flows: int = 1,
+        family: Literal[4, 6] | None = None,
+        resolve_every: float | None = 60.0,
+        wait_out: bool = False,
+        outage_after: None = None,
+        revisions: Literal[False] = False,
+        linger: float | None = None,
+    ) -> StampSender[Probe]: ...
+    @overload
+    def __new__(
+        cls,
+        host: str,
+        port: int = 862,
+        *,
+        count: int | None = 10,
+        timeout: float = 1.0,
+        interval: float | None = None,
+        schedule: Literal["periodic", "poisson"] = "periodic",
+        duration: float | None = None,
+        seed: int | None = None,
+        size: int = 44,
+        fill: bytes | Literal["random"] = "random",
+        ssid: int | None = None,
+        timestamp_format: Literal["ntp", "ptp"] = "ntp",
+        synchronized: bool = False,
+        clock_error: float = 16.0,
+        keep: int | Literal["all"] = 10000,
+        timestamps: Literal["user", "receive", "kernel"] = "receive",
+        precise: bool = False,
+        source: tuple[str, int] | None = None,
+        interface: str | None = None,
+        ttl: int | None = 255,
+        dscp: int | None = None,
+        dont_fragment: bool = False,
+        flows: int = 1,
+        family: Literal[4, 6] | None = None,
+        resolve_every: float | None = 60.0,
+        wait_out: bool = False,
+        outage_after: int | None = None,
+        revisions: bool = False,
+        linger: float | None = None,
+    ) -> StampSender[Probe | Revised | OutageStarted | OutageEnded]: ...
+    @property
+    def host(self) -> str:
+        """the reflector's address or name. If a name has addresses of both families, the IPv4
+        address is used, unless `family` is 6.
+        """
+
+    @property
+    def port(self) -> int:
+        """the reflector's port, 1 to 65535."""
+
+    @property
+    def count(self) -> int | None:
+        """the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+        """
+
+    @property
+    def timeout(self) -> float:
+        """the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
+        """
+
+    @property
+    def interval(self) -> float | None:
+        """the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
+        """
+
+    @property
+    def schedule(self) -> Literal["periodic", "poisson"]:
+        """the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+        """
+
+    @property
+    def duration(self) -> float | None:
+        """the time during which probes are sent, in seconds; None for no limit."""
+
+    @property
+    def seed(self) -> int:
+        """the seed of a Poisson schedule's gaps; drawn at random if None."""
+
+    @property
+    def size(self) -> int:
+        """the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
+        (RFC 8972 section 4.1).
+        """
+
+    @property
+    def fill(self) -> bytes | Literal["random"]:
+        """the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
+        to repeat.
+        """
+
+    @property
+    def ssid(self) -> int:
+        """the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
+        one.
+        """
+
+    @property
+    def timestamp_format(self) -> Literal["ntp", "ptp"]:
+        """the format of the packets' timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts
+        UTC here, not TAI. Replies may have either.
+        """
+
+    @property
+    def synchronized(self) -> bool:
+        """whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
+        and it narrows the bounds of one-way delays if the reflector claims it, too.
+        """
+
+    @property
+    def clock_error(self) -> float:
+        """the error of this host's clock that packets claim, in seconds."""
+
+    @property
+    def keep(self) -> int | Literal["all"]:
+        """the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
+        """
+
+    @property
+    def timestamps(self) -> Literal["user", "receive", "kernel"]:
+        """the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+        """
+
+    @property
+    def precise(self) -> bool:
+        """whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+        """
+
+    @property
+    def source(self) -> _Address | None:
+        """the address and port to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+        """
+
+    @property
+    def interface(self) -> str | None:
+        """the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
+        """
+
+    @property
+    def ttl(self) -> int | None:
+        """the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
+        with 255 that gives the number of hops.
+        """
+
+    @property
+    def dscp(self) -> int | None:
+        """the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+        """
+
+    @property
+    def dont_fragment(self) -> bool:
+        """whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
+        """
+
+    @property
+    def flows(self) -> int:
+        """the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+        """
+
+    @property
+    def family(self) -> Literal[4, 6] | None:
+        """the only address family to use, 4 or 6; None for any."""
+
+    @property
+    def resolve_every(self) -> float | None:
+        """the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+        """
+
+    @property
+    def wait_out(self) -> bool:
+        """whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
+        """
+
+    @property
+    def revisions(self) -> bool:
+        """whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
+        """
+
+    @property
+    def outage_after(self) -> int | None:
+        """the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
+        """
+
+    @property
+    def linger(self) -> float | None:
+        """the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+        """
+
+    @property
+    def server(self) -> _Address:
+        """The (address, port) of the server, the current one if its name has changed its
+        address.
+
+        Raises NotStartedError before the first start.
+        """
+
+    def report(self) -> PingReport:
+        """Returns the PingReport since the last start; consistent even while the client runs."""
+
+    def start(self) -> None:
+        """Starts the object on its own thread; does nothing if it is already running.
+
+        A start after a stop resets all counters.
+
+        Raises OSError if the system refuses the address and socket.gaierror if the host has
+        none; a HeartbeatClient looks names up while it runs instead.
+        """
+
+    def stop(self) -> None:
+        """Stops immediately and closes the socket; counters and results stay readable.
+
+        Any thread may call it, any number of times.
+        """
+
+    @property
+    def running(self) -> bool:
+        """Whether the object is running."""
+
+    @property
+    def address(self) -> _Address:
+        """The local (host, port) of the object's socket.
+
+        Raises NotStartedError before the first start.
+        """
+
+    @property
+    def events_dropped(self) -> int:
+        """The number of events dropped from the bounded queue before they were read."""
+
+    @property
+    def last_send_error(self) -> OSError | None:
+        """The OSError of the last datagram that this host could not send; None if none failed."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    async def __aenter__(self) -> Self:
+        """Starts the object; a name is resolved without blocking the event loop."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        """Stops the object without blocking the event loop."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _PingEvent: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[_PingEvent]:
+        """Waits for an event and returns a list of all pending ones, oldest first.
+
+        limit: the maximum length of the list, 1 to 2**32 - 1.
+        timeout: the time to wait for the first event, in seconds, 0 or more; None for no
+            limit.
+
+        The list is empty at the timeout, and at the end: the object has stopped and all
+        events were read. `events_dropped` counts the events that were dropped unread.
+
+        Raises NotStartedError before the first start and ValueError if an argument is out
+        of range.
+        """
+
+    def __aiter__(self) -> AsyncIterator[_PingEvent]: ...
+    def __class_getitem__(cls, event: Any) -> GenericAlias:
+        """Supports the event in brackets after the class in annotations."""
+
+    def _finish(self) -> PingReport:
+        """Waits for the last probe and returns the report."""
+
+    def _poll(self, waiter: _Waiter) -> _PingEvent | None:
+        """Returns the next event; if there is none yet, returns None and makes `waiter`
+        readable when there may be one.
+        """
+
+    def _record(self, lines: _Lines, limit: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for an event and adds a line for each pending one, at
+        most `limit`, to `lines`. Returns whether there may be more.
+        """
+
+    def _record_rest(self, lines: _Lines) -> None:
+        """Adds a line for each probe that is not decided to `lines`."""
+
+    def _record_all(self) -> None:
+        """Makes the next start report all events that lines need."""
+
+    @property
+    def _start_ns(self) -> int:
+        """The moment from which the times of lines count, in nanoseconds since the Unix epoch."""
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """The time since that moment, in nanoseconds."""
+
+    def _has_names(self) -> bool:
+        """Returns whether a start waits for the system's resolver."""
+
+    def _begin_stop(self) -> None:
+        """Makes the object stop; returns immediately."""
+
+    def _poll_end(self, waiter: _Waiter) -> bool:
+        """Returns whether the work has ended; if not, makes `waiter` readable when it may
+        have.
+        """
+
 def _fit(
     records: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]], simulations: int, seed: int
 ) -> dict[str, Any]:
     """Fits models to records without holes, each three arrays: send times in nanoseconds, whether the
     packet was lost, and its delay in nanoseconds, NaN if unknown.
+    """
+
+def stamp(
+    host: str,
+    port: int = 862,
+    *,
+    count: int | None = 10,
+    timeout: float = 1.0,
+    interval: float | None = None,
+    schedule: Literal["periodic", "poisson"] = "periodic",
+    duration: float | None = None,
+    seed: int | None = None,
+    size: int = 44,
+    fill: bytes | Literal["random"] = "random",
+    ssid: int | None = None,
+    timestamp_format: Literal["ntp", "ptp"] = "ntp",
+    synchronized: bool = False,
+    clock_error: float = 16.0,
+    keep: int | Literal["all"] = 10000,
+    timestamps: Literal["user", "receive", "kernel"] = "receive",
+    precise: bool = False,
+    source: tuple[str, int] | None = None,
+    interface: str | None = None,
+    ttl: int | None = 255,
+    dscp: int | None = None,
+    dont_fragment: bool = False,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
+    wait_out: bool = False,
+    outage_after: int | None = None,
+    revisions: bool = False,
+    linger: float | None = None,
+) -> PingReport:
+    """Sends test packets to a Session-Reflector of STAMP or TWAMP-Light and returns the PingReport.
+
+    Blocks until the last packet is decided and `linger` is over. Ctrl-C ends the call: the
+    `report` attribute of the KeyboardInterrupt has the results so far.
+
+    host: the reflector's address or name. If a name has addresses of both families, the IPv4
+        address is used, unless `family` is 6.
+    port: the reflector's port, 1 to 65535.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
+        (RFC 8972 section 4.1).
+    fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
+        to repeat.
+    ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
+        one.
+    timestamp_format: the format of the packets' timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts
+        UTC here, not TAI. Replies may have either.
+    synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
+        and it narrows the bounds of one-way delays if the reflector claims it, too.
+    clock_error: the error of this host's clock that packets claim, in seconds.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
+        with 255 that gives the number of hops.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+
+    Raises ValueError if an argument is out of range or if neither count nor duration limits the
+    session, OSError if the system refuses the address and socket.gaierror if the host has none.
+    """
+
+async def async_stamp(
+    host: str,
+    port: int = 862,
+    *,
+    count: int | None = 10,
+    timeout: float = 1.0,
+    interval: float | None = None,
+    schedule: Literal["periodic", "poisson"] = "periodic",
+    duration: float | None = None,
+    seed: int | None = None,
+    size: int = 44,
+    fill: bytes | Literal["random"] = "random",
+    ssid: int | None = None,
+    timestamp_format: Literal["ntp", "ptp"] = "ntp",
+    synchronized: bool = False,
+    clock_error: float = 16.0,
+    keep: int | Literal["all"] = 10000,
+    timestamps: Literal["user", "receive", "kernel"] = "receive",
+    precise: bool = False,
+    source: tuple[str, int] | None = None,
+    interface: str | None = None,
+    ttl: int | None = 255,
+    dscp: int | None = None,
+    dont_fragment: bool = False,
+    flows: int = 1,
+    family: Literal[4, 6] | None = None,
+    resolve_every: float | None = 60.0,
+    wait_out: bool = False,
+    outage_after: int | None = None,
+    revisions: bool = False,
+    linger: float | None = None,
+) -> PingReport:
+    """Sends test packets to a Session-Reflector through the running event loop and returns the
+    PingReport, like `stamp`.
+
+    host: the reflector's address or name. If a name has addresses of both families, the IPv4
+        address is used, unless `family` is 6.
+    port: the reflector's port, 1 to 65535.
+    count: the number of probes, 1 or more (default: 10, or None with a duration); None for no
+        limit: until `duration` or `stop` ends the session.
+    timeout: the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
+        if its probe is among the last 16384.
+    interval: the time between probes, in seconds; None for stop-and-wait: the next probe is sent when
+        the last was answered or timed out. With an interval, probes follow an absolute
+        schedule, answered or not; a missed slot is skipped and counted.
+    schedule: the schedule: "periodic", or "poisson" for random gaps with the interval as their mean
+        (RFC 2330 section 11.1.1).
+    duration: the time during which probes are sent, in seconds; None for no limit.
+    seed: the seed of a Poisson schedule's gaps; drawn at random if None.
+    size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
+        (RFC 8972 section 4.1).
+    fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
+        to repeat.
+    ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
+        one.
+    timestamp_format: the format of the packets' timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts
+        UTC here, not TAI. Replies may have either.
+    synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
+        and it narrows the bounds of one-way delays if the reflector claims it, too.
+    clock_error: the error of this host's clock that packets claim, in seconds.
+    keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
+        Functions that return a report keep all by default if there is a count. Flows share the
+        number.
+    timestamps: the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
+        platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
+    precise: whether to spin for the last 50 us before each slot and the first 50 us after each
+        probe, at the cost of a few per cent of a core (Linux). If False, the sleep before a
+        slot ends early by the median wakeup delay, at most 50 us, and only the rest is spun.
+    source: the address and port to send from; port 0 for any free port, "" for any address. The
+        address alone does not choose the interface. If this host loses the address, probes are
+        "send_failed" until it has it again.
+    interface: the name of the network interface or VRF to send and receive through (Linux); None for
+        the system's choice for each probe. If it is deleted, probes are "send_failed" until
+        there is one of that name again; without the right CAP_NET_RAW, until the next start.
+        Start raises OSError if there is none of that name or if the platform does not support
+        it.
+    ttl: the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
+        with 255 that gives the number of hops.
+    dscp: the differentiated services code point (RFC 2474), 0 to 63; None for the system's
+        default.
+    dont_fragment: whether to send each probe unfragmented or not at all (RFC 1191). A probe longer than
+        the known path MTU is "send_failed"; one that a router drops as too long is
+        "unreachable", and updates the path MTU. False leaves fragmentation to the system, which
+        fragments datagrams too long for its own link. If True, start raises OSError if the
+        platform does not support it (Linux does).
+    flows: the number of source ports of the session, 1 to 64 and at most `count`: routers choose
+        among equal-cost paths by port. The flows take turns, and each numbers its own probes
+        from 1; without an interval each flow waits for its own replies. If `source` has a port,
+        the flows use consecutive ports from it on.
+    family: the only address family to use, 4 or 6; None for any.
+    resolve_every: the time after which the server's name is looked up again, in seconds; None for only
+        while nothing answers: then after 1 s, 2 s and so on up to 60 s in any case. If the name
+        no longer has the address in use, probes go to its new one, of the same family.
+    wait_out: whether a probe keeps waiting for its timeout after an ICMP error. If False, the error
+        decides it, and without an interval the next probe leaves 0.1 s later.
+    outage_after: the number of consecutive probes of a flow without an answer in time that make an outage,
+        1 or more; None for 3, in the report only. With a number, iterating also yields
+        OutageStarted and OutageEnded.
+    revisions: whether iterating also yields Revised: a probe that was answered after its verdict, most
+        often one that counted as lost.
+    linger: the time to listen for late replies and duplicates after the last probe was decided, in
+        seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+
+    No Python thread waits, except while a name is resolved. Cancelling stops the packets. Raises
+    the same errors as `stamp`.
     """

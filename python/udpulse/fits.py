@@ -335,7 +335,7 @@ def rows_of(record: Record) -> tuple[Mapping[str, Any], list[str]]:
     elif hasattr(thing, "read"):
         thing = jsonlines.load(thing)
     if isinstance(thing, jsonlines.Run):
-        if thing.command not in ("ping", "echo"):
+        if thing.command not in ("ping", "stamp", "echo"):
             raise ValueError(
                 f"record must be a run of a ping or an EchoServer, not {thing.command}"
             )

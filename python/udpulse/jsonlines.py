@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from fractions import Fraction
 from functools import partial
-from typing import IO, Any, NoReturn, Protocol, TypeAlias
+from typing import IO, Any, NoReturn, TypeAlias
 
 from udpulse import events
 from udpulse._core import (
@@ -36,7 +36,7 @@ from udpulse._core import (
     Relay,
     Reply,
     StampReflector,
-    StepDone,
+    StampSender,
     Unheard,
     __version__,
     _Lines,
@@ -46,7 +46,7 @@ from udpulse._printable import joined
 __all__ = ["Result", "Run", "Running", "load", "read", "write"]
 
 Server: TypeAlias = EchoServer | Relay | StampReflector | HeartbeatServer
-Running: TypeAlias = PingClient[Any] | PingSweep | Server | HeartbeatClient
+Running: TypeAlias = PingClient[Any] | StampSender[Any] | PingSweep | Server | HeartbeatClient
 Result: TypeAlias = (
     PingReport
     | list[PingReport]
@@ -63,6 +63,7 @@ STATE = 1
 
 COMMANDS: dict[type, str] = {
     PingClient: "ping",
+    StampSender: "stamp",
     PingSweep: "sweep",
     EchoServer: "echo",
     Relay: "relay",
@@ -76,9 +77,6 @@ COMMANDS: dict[type, str] = {
 TOGETHER = 16384
 REST = 0.01
 
-# The time after which a wrong step is reported, in seconds.
-CONTROL_REST = 0.1
-
 NS = 1_000_000_000
 
 # The clock of all durations, as src/net/clock.rs reads it.
@@ -90,8 +88,8 @@ CLOCK = (
 def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = None) -> None:
     """Start a running object, write its output as lines of JSON until it ends, and stop it.
 
-    running: a PingClient, PingSweep, EchoServer, Relay, StampReflector, HeartbeatServer or
-        HeartbeatClient that does not run.
+    running: a PingClient, StampSender, PingSweep, EchoServer, Relay, StampReflector,
+        HeartbeatServer or HeartbeatClient that does not run.
     file: a text or binary file. If it has a descriptor, lines go to that.
     every: the time between `interval` lines, in seconds; None for none.
 
@@ -102,23 +100,6 @@ def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = 
     Raises ValueError if an argument is out of range, BrokenPipeError if the reader of the file has
     left, and the errors of `start`.
     """
-    write_controlled(running, file, every=every, control=None)
-
-
-class Control(Protocol):
-    """A control of a server while it runs."""
-
-    def start(self) -> None:
-        """Begin to take steps."""
-
-    def errors(self) -> Iterable[dict[str, Any]]:
-        """Return the members of a line for each step that was none, since the last call."""
-
-
-def write_controlled(
-    running: Running, file: IO[str] | IO[bytes], *, every: float | None, control: Control | None
-) -> None:
-    """Write as `write` does, and let `control` take steps meanwhile."""
     if running.running:
         raise ValueError("running must not run yet: write() starts it")
     if every is not None and not 0 < every < math.inf:
@@ -127,7 +108,7 @@ def write_controlled(
     running._record_all()
     interrupt = None
     with running:
-        recording = Recording(running, lines, every, control)
+        recording = Recording(running, lines, every)
         try:
             recording.begin()
             recording.follow()
@@ -142,12 +123,9 @@ def write_controlled(
 class Recording:
     """A running object and its lines."""
 
-    def __init__(
-        self, running: Running, lines: _Lines, every: float | None, control: Control | None
-    ) -> None:
+    def __init__(self, running: Running, lines: _Lines, every: float | None) -> None:
         """Begin without lines."""
         self.running = running
-        self.control = control
         self.lines = lines
         self.every_ns: int | None = None if every is None else max(round(every * NS), 1)
         self.interval: int = 0
@@ -159,15 +137,12 @@ class Recording:
         running = self.running
         self.put("start", first(running))
         self.lines.flush()
-        if self.control:
-            self.control.start()
 
     def follow(self) -> None:
         """Write lines until the object ends."""
         more = True
         while more:
             more = self.running._record(self.lines, TOGETHER, self.patience())
-            self.put_errors()
             if self.every_ns and self.running._elapsed_ns >= (self.interval + 1) * self.every_ns:
                 self.interval = self.running._elapsed_ns // self.every_ns
                 self.put_interval()
@@ -176,18 +151,16 @@ class Recording:
                 time.sleep(REST)
 
     def patience(self) -> float:
-        """Return the time until the next interval ends or errors are due, in seconds."""
-        patience = CONTROL_REST if self.control else math.inf
+        """Return the time until the next interval ends, in seconds."""
         if self.every_ns is None:
-            return patience
+            return math.inf
         due_ns = (self.interval + 1) * self.every_ns
-        return min(max(due_ns - self.running._elapsed_ns, 0) / NS, patience)
+        return max(due_ns - self.running._elapsed_ns, 0) / NS
 
     def end(self) -> None:
         """Write the lines that remain, and the last ones."""
         while self.running._record(self.lines, TOGETHER, 0):
             self.lines.flush()
-        self.put_errors()
         self.running._record_rest(self.lines)
         if self.every_ns:
             self.put_interval()
@@ -199,21 +172,16 @@ class Recording:
         line = {"event": event, **members}
         self.lines.put(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
 
-    def put_errors(self) -> None:
-        """Add a line for each step that was none."""
-        for error in self.control.errors() if self.control else ():
-            self.put("error", error)
-
     def counters(self) -> dict[str, int]:
         """Return the counters of a server or of a heartbeat client."""
-        if isinstance(self.running, PingClient | PingSweep):
+        if isinstance(self.running, PingClient | StampSender | PingSweep):
             return {}
         return self.running.counters.to_dict()
 
     def put_interval(self) -> None:
         """Add the line of an interval that ends now."""
         from_ns, self.from_ns = self.from_ns, self.running._elapsed_ns
-        if isinstance(self.running, PingClient | PingSweep):
+        if isinstance(self.running, PingClient | StampSender | PingSweep):
             self.lines.put_interval(from_ns, self.from_ns)
             return
         before, self.before = self.before, self.counters()
@@ -224,7 +192,7 @@ class Recording:
         """Add the last line, or that of each target."""
         running = self.running
         start_ns, dropped = running._start_ns, running.events_dropped
-        if isinstance(running, PingClient):
+        if isinstance(running, PingClient | StampSender):
             report = running.report()
             # Each probe has a line, so that the kept ones can be read from there.
             complete = self.lines.probes == report.sent and dropped == 0
@@ -336,7 +304,7 @@ def iso(ns: int) -> str:
 class Run:
     """A recorded run.
 
-    command: "ping", "sweep", "echo", "relay", "reflect", "watch" or "beat".
+    command: "ping", "stamp", "sweep", "echo", "relay", "reflect", "watch" or "beat".
     arguments: the options of the object that ran, as the `start` line has them.
     result: what `read` returns.
     ended_at: of a server or HeartbeatClient the end, in seconds since the Unix epoch; else None.
@@ -344,7 +312,6 @@ class Run:
     truth: of an EchoServer or Relay its truth at the end, as `to_dict` has it; else empty.
     peers: of a HeartbeatServer its clients at the end.
     missing: of a HeartbeatServer the clients of `expect` that it never heard.
-    steps: of an EchoServer or Relay the steps that it took.
     """
 
     command: str
@@ -355,7 +322,6 @@ class Run:
     truth: dict[str, Any] = field(default_factory=dict)
     peers: list[Peer] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    steps: list[StepDone] = field(default_factory=list)
 
 
 def read(file: IO[str] | IO[bytes]) -> Result:
@@ -363,10 +329,10 @@ def read(file: IO[str] | IO[bytes]) -> Result:
 
     file: a text or binary file.
 
-    Returns the PingReport of a PingClient or the list of those of a PingSweep, equal to the ones
-    that it returned after the run; of an EchoServer or Relay the list of Fates, of a StampReflector
-    that of Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of events, as iterating
-    yields them.
+    Returns the PingReport of a PingClient or StampSender or the list of those of a PingSweep, equal
+    to the ones that it returned after the run; of an EchoServer or Relay the list of Fates, of a
+    StampReflector that of Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of
+    events, as iterating yields them.
 
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
@@ -416,7 +382,6 @@ class Reader:
         self.keep: float = math.inf
         self.rows: defaultdict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
         self.events: list[Any] = []
-        self.steps: list[StepDone] = []
         self.summaries: list[dict[str, Any]] = []
 
     def add(self, line: Any) -> None:
@@ -433,11 +398,9 @@ class Reader:
         elif event == "summary":
             self.summaries.append(line)
         elif event in ("probe", "revised"):
-            if self.command == "ping":
+            if self.command in ("ping", "stamp"):
                 self.add_row(line)
-        elif event == "step":
-            self.steps.append(self.step(line))
-        elif event not in ("interval", "outage", "error"):
+        elif event not in ("interval", "outage"):
             self.events.append(self.restored(event, line))
 
     def begin(self, line: dict[str, Any]) -> None:
@@ -449,7 +412,7 @@ class Reader:
         self.start_ns = nanoseconds(line["started"])
         self.command = line["command"]
         self.arguments = line["arguments"]
-        if self.command == "ping" and line["arguments"]["keep"] != "all":
+        if self.command in ("ping", "stamp") and line["arguments"]["keep"] != "all":
             self.keep = line["arguments"]["keep"]
 
     def add_row(self, line: dict[str, Any]) -> None:
@@ -467,12 +430,6 @@ class Reader:
             newest = max(rows)
             for old in [seq for seq in rows if seq <= newest - self.keep]:
                 del rows[old]
-
-    def step(self, line: dict[str, Any]) -> StepDone:
-        """Return the step that a line describes."""
-        same = ("number", "index", "round", "action", "received", "clients")
-        fields = {name: line[name] for name in same}
-        return StepDone(time=self.moment(line["at_ns"]), **fields)
 
     def restored(self, event: str, line: dict[str, Any]) -> Any:
         """Return the value that a line describes."""
@@ -549,7 +506,7 @@ class Reader:
         if not self.summaries:
             raise ValueError("the run was cut off before its summary")
         of_run = partial(Run, self.command, self.arguments)
-        if self.command == "ping":
+        if self.command in ("ping", "stamp"):
             return of_run(self.report(self.summaries[0]))
         if self.command == "sweep":
             return of_run([self.report(summary) for summary in self.summaries])
@@ -562,7 +519,6 @@ class Reader:
             truth=summary.get("truth", {}),
             peers=[self.peer(members) for members in summary.get("peers", ())],
             missing=summary.get("missing", []),
-            steps=self.steps,
         )
 
     def peer(self, members: dict[str, Any]) -> Peer:

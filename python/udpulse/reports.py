@@ -2,6 +2,7 @@
 
 from udpulse._core import (
     AddressChange,
+    Direction,
     Distribution,
     EchoCounters,
     EchoTruth,
@@ -14,18 +15,20 @@ from udpulse._core import (
     PingCounters,
     Progress,
     Reflected,
+    ReflectorClock,
+    ReflectorTraits,
     RelayCounters,
     RelayTruth,
     Reply,
     Runs,
     StampReflectorCounters,
     StampSession,
-    StepDone,
     Table,
 )
 
 __all__ = [
     "AddressChange",
+    "Direction",
     "Distribution",
     "EchoCounters",
     "EchoTruth",
@@ -38,12 +41,13 @@ __all__ = [
     "PingCounters",
     "Progress",
     "Reflected",
+    "ReflectorClock",
+    "ReflectorTraits",
     "RelayCounters",
     "RelayTruth",
     "Reply",
     "Runs",
     "StampReflectorCounters",
     "StampSession",
-    "StepDone",
     "Table",
 ]

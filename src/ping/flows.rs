@@ -75,6 +75,11 @@ impl Flows {
         if let Some(most) = changes.max_by_key(|changes| changes.count) {
             total.path.changes = most.clone();
         }
+        let directions: Vec<_> =
+            reports.iter().map(|report| report.directions.as_deref()).collect();
+        if let Some(total) = &mut total.directions {
+            total.merge_clocks(&directions);
+        }
         total.wall_steps = reports.iter().map(|report| report.wall_steps).max().unwrap_or_default();
         let pauses = reports.iter().map(|report| &report.pauses);
         let most = pauses.max_by_key(|pauses| (pauses.count, pauses.total_ns));
@@ -197,7 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ping::Fill;
+    use crate::ping::{Fill, Protocol};
 
     const MS: i64 = 1_000_000;
 
@@ -215,6 +220,7 @@ mod tests {
             offset_ns: 0,
             timeout_ns: 10 * MS,
             wait_out: false,
+            protocol: Protocol::Echo,
             size: 0,
             fill: Fill::default(),
             keep: None,

@@ -1,5 +1,6 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each probe.
 
+mod directions;
 mod flows;
 mod message;
 mod outages;
@@ -12,8 +13,9 @@ mod session;
 mod steps;
 mod sweep;
 
+pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector};
 pub use flows::Flows;
-pub use message::{Fill, MIN_TOKEN_SIZE};
+pub use message::{Fill, MIN_TOKEN_SIZE, Protocol, Reflection};
 pub use outages::{Outage, Outages};
 pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
 pub use pauses::{Pause, Pauses};

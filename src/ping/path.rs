@@ -112,9 +112,7 @@ impl Path {
     /// Ends a snapshot: drops the state that only a running session needs.
     pub(super) fn end(&mut self) {
         self.changes.source = Source::Unknown;
-        for field in [&mut self.reply_ttl, &mut self.reply_tos].into_iter().flatten() {
-            field.last = None;
-        }
+        [&mut self.reply_ttl, &mut self.reply_tos].into_iter().flatten().for_each(HeaderField::end);
     }
 }
 
@@ -158,14 +156,27 @@ pub struct HeaderField {
 }
 
 impl HeaderField {
-    fn new(value: u8) -> Self {
+    pub(super) fn new(value: u8) -> Self {
         Self { min: value, max: value, changes: 0, last: None }
     }
 
-    fn add(&mut self, value: u8) {
+    pub(super) fn add(&mut self, value: u8) {
         (self.min, self.max) = (self.min.min(value), self.max.max(value));
         self.changes += u64::from(self.last.is_some_and(|last| last != value));
         self.last = Some(value);
+    }
+
+    /// Ends a snapshot: drops the last value.
+    pub(super) fn end(&mut self) {
+        self.last = None;
+    }
+
+    /// Adds the values of another session.
+    pub(super) fn merge(mine: &mut Option<Self>, theirs: Option<Self>) {
+        let Some(theirs) = theirs else { return };
+        let sum = mine.get_or_insert(Self { changes: 0, ..theirs });
+        (sum.min, sum.max) = (sum.min.min(theirs.min), sum.max.max(theirs.max));
+        sum.changes = sum.changes.saturating_add(theirs.changes);
     }
 }
 
@@ -252,14 +263,8 @@ impl AddAssign<&Self> for Path {
         add_all(&mut self.foreign_sources, &other.foreign_sources, MAX_SOURCES);
         add_all(&mut self.elsewhere, &other.elsewhere, MAX_SOURCES);
         self.mtu = self.mtu.into_iter().chain(other.mtu).min();
-        for (mine, theirs) in
-            [(&mut self.reply_ttl, other.reply_ttl), (&mut self.reply_tos, other.reply_tos)]
-        {
-            let Some(theirs) = theirs else { continue };
-            let sum = mine.get_or_insert(HeaderField { changes: 0, ..theirs });
-            (sum.min, sum.max) = (sum.min.min(theirs.min), sum.max.max(theirs.max));
-            sum.changes = sum.changes.saturating_add(theirs.changes);
-        }
+        HeaderField::merge(&mut self.reply_ttl, other.reply_ttl);
+        HeaderField::merge(&mut self.reply_tos, other.reply_tos);
         self.changes.count = self.changes.count.saturating_add(other.changes.count);
         self.changes.last.extend(&other.changes.last);
         self.changes.last.make_contiguous().sort_by_key(|change| change.at_ns);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
+use crate::ping::directions::Directions;
 use crate::ping::outages::{OUTAGE_AFTER, Outages};
 use crate::ping::path::Path;
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
@@ -179,6 +180,8 @@ pub struct Report {
     pub unresolved: Option<String>,
     /// What the session learned about its path.
     pub path: Path,
+    /// What a Session-Reflector's replies show; `None` for other servers.
+    pub directions: Option<Box<Directions>>,
     /// The kept probes.
     pub(super) log: ProbeLog,
 }
@@ -333,6 +336,8 @@ impl Packed for Report {
         self.address.pack(out);
         self.unresolved.pack(out);
         self.path.pack(out);
+        out.push(u8::from(self.directions.is_some()));
+        self.directions.iter().for_each(|directions| directions.pack(out));
         self.log.pack(out);
     }
 
@@ -364,6 +369,7 @@ impl Packed for Report {
             address: from.read()?,
             unresolved: from.read()?,
             path: from.read()?,
+            directions: from.read::<Option<Directions>>()?.map(Box::new),
             log: from.read()?,
         };
         let stamped = report.kernel_rtt.count();
@@ -404,6 +410,10 @@ impl AddAssign<&Self> for Report {
         self.unresolved =
             self.unresolved.take().filter(|mine| Some(mine) == other.unresolved.as_ref());
         self.path += &other.path;
+        match (&mut self.directions, &other.directions) {
+            (Some(mine), Some(theirs)) => **mine += theirs,
+            (mine, theirs) => *mine = mine.take().or_else(|| theirs.clone()),
+        }
         self.log.append(&other.log);
     }
 }

@@ -9,7 +9,9 @@ use slab::Slab;
 
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
-use crate::ping::{Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Report, Schedule, Session, Verdict};
+use crate::ping::{
+    Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Protocol, Report, Schedule, Session, Verdict,
+};
 use crate::time::NS_PER_SECOND;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit, canonical, on_ipv6};
 
@@ -315,6 +317,7 @@ impl Sweep {
             offset_ns: 0,
             timeout_ns: self.config.timeout_ns,
             wait_out: false,
+            protocol: Protocol::Echo,
             size: self.config.size.max(MIN_TOKEN_SIZE),
             fill: Fill::default(),
             keep: self.config.keep,

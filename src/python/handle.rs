@@ -276,11 +276,10 @@ impl<M: Observed> Handle<M> {
         }
     }
 
-    /// Waits until the system refuses datagrams for the worker, at most until a deadline in monotonic
-    /// nanoseconds.
-    pub(super) fn wait_refusing(&self, py: Python<'_>, deadline_ns: i64) -> PyResult<()> {
+    /// Waits until the system refuses datagrams for the worker.
+    pub(super) fn wait_refusing(&self, py: Python<'_>) -> PyResult<()> {
         let worker = self.started()?;
-        wait_until(py, deadline_ns, |slice| worker.wait_refusing(slice).then_some(())).map(drop)
+        wait(py, |slice| worker.wait_refusing(slice).then_some(()))
     }
 
     /// Waits until the worker has ended.

@@ -4,6 +4,7 @@
 
 mod args;
 
+mod directions;
 mod distribution;
 mod echo_server;
 mod error;
@@ -28,13 +29,15 @@ mod probe;
 mod relay;
 mod report_line;
 mod stamp_reflector;
+mod stamp_sender;
 mod table;
-mod timeline;
 mod value;
 mod wait;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::directions::{Direction, ReflectorClock, ReflectorTraits};
     #[pymodule_export]
     use super::distribution::{Distribution, Runs};
     #[pymodule_export]
@@ -82,9 +85,9 @@ mod _core {
     #[pymodule_export]
     use super::stamp_reflector::{Reflected, StampReflector, StampReflectorCounters, StampSession};
     #[pymodule_export]
-    use super::table::Table;
+    use super::stamp_sender::{StampSender, async_stamp, stamp};
     #[pymodule_export]
-    use super::timeline::{Step, StepDone};
+    use super::table::Table;
 
     #[pymodule_export]
     use super::value::restore;

@@ -205,23 +205,24 @@ macro_rules! options {
         )
     };
 
-    // The struct `Settings`.
+    // The struct `Settings`, which another module may use if it says `pub(super) settings`.
     (
-        @ settings;
+        @ $vis:vis settings;
         $(($positional:ident [$positional_kind:ty] $($_p:tt)*))*;
         $(($name:ident [$kind:ty] $($_n:tt)*))*
     ) => {
         /// The options as read.
-        struct Settings {
-            $($positional: $positional_kind,)*
-            $($name: $kind,)*
+        $vis struct Settings {
+            $($vis $positional: $positional_kind,)*
+            $($vis $name: $kind,)*
         }
     };
 
     // The constructor of a class and the attributes of its objects, stored in the field `settings`.
-    // The class needs a function `make` that creates an object from the settings.
+    // The class needs a function `make` that creates an object from the settings. They may be those
+    // of a class with more options, whose values follow.
     (
-        @ class $class:ident;
+        @ class $class:ident $(, $fixed:ident = $value:expr)*;
         $(($positional:ident $_pk:tt [$($positional_default:tt)?] $($doc:literal)+))*;
         $(($name:ident $_k:tt [$default:tt] $($docs:literal)+))*
     ) => {
@@ -244,6 +245,7 @@ macro_rules! options {
                 Self::make(Settings {
                     $($positional: $positional.read(py, stringify!($positional))?,)*
                     $($name: $name.read(py, stringify!($name))?,)*
+                    $($fixed: $value,)*
                 })
             }
 

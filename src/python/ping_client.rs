@@ -2,34 +2,33 @@
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::PyBytes;
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
-use crate::ping::{Config, Fill, Flows, Schedule};
+use crate::ping::{Config, Fill, Flows, Protocol, Schedule};
 use crate::python::args::{
     Argument, Count, Int, Interface, Keep, Patience, RemoteHost, RemotePort, Seconds, Seed, Source,
     Word, Words, integer, wrong_type, wrong_value,
 };
 use crate::python::handle::{Handle, asynchronous, running_object};
-use crate::python::options::options;
 use crate::python::outages::PingEvent;
 use crate::python::ping_report::PingReport;
 use crate::python::value::{Address, address};
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
-use crate::{Error, Result};
+use crate::wire::stamp::Format;
+use crate::{Error, Random, Result};
 
 /// Maximum number of decided probes that wait for an iterating reader.
 const UNREAD: usize = 65_536;
 
-macro_rules! ping_options {
-    ($($part:tt)*) => { options! { { $($part)* }
-        /// the server's address or name. If a name has addresses of both families, the IPv4 address
-        /// is used, unless `family` is 6.
-        host: RemoteHost,
-        /// the server's port, 1 to 65535.
-        port: RemotePort = 12000,
+/// The options of a session: its ends, those of its packets, and those of every session.
+macro_rules! session_options {
+    (
+        { $($part:tt)* } { $($ends:tt)* } { $($payload:tt)* } { $($ttl:tt)* }
+    ) => { $crate::python::options::options! { { $($part)* }
+        $($ends)*
         *,
         /// the number of probes, 1 or more (default: 10, or None with a duration); None for no
         /// limit: until `duration` or `stop` ends the session.
@@ -48,14 +47,10 @@ macro_rules! ping_options {
         duration: Option<Seconds> = None,
         /// the seed of a Poisson schedule's gaps; drawn at random if None.
         seed: Seed = None,
-        /// the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
-        /// is the bare message of the lab, to which a server may reply with other words.
-        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
-        /// the padding up to that size, after the token: bytes to repeat, or "random" for
-        /// pseudo-random bytes, others in each probe.
-        fill: Fill = b".",
+        $($payload)*
         /// the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
-        /// `ping()` and `async_ping()` with a count keep all by default. Flows share the number.
+        /// Functions that return a report keep all by default if there is a count. Flows share the
+        /// number.
         keep: Keep = 10000,
         /// the source of `kernel_rtt`: "receive" uses the kernel's receive timestamps if the
         /// platform has them (Linux), "kernel" also its transmit timestamps, "user" neither.
@@ -74,8 +69,7 @@ macro_rules! ping_options {
         /// Start raises OSError if there is none of that name or if the platform does not support
         /// it.
         interface: Option<Interface> = None,
-        /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
-        ttl: Option<Int<u32, 1, 255>> = None,
+        $($ttl)*
         /// the differentiated services code point (RFC 2474), 0 to 63; None for the system's
         /// default.
         dscp: Option<Int<u32, 0, 63>> = None,
@@ -112,11 +106,81 @@ macro_rules! ping_options {
     } };
 }
 
-ping_options!(settings);
+macro_rules! ping_options {
+    ($($part:tt)*) => { $crate::python::ping_client::session_options! { { $($part)* } {
+        /// the server's address or name. If a name has addresses of both families, the IPv4 address
+        /// is used, unless `family` is 6.
+        host: RemoteHost,
+        /// the server's port, 1 to 65535.
+        port: RemotePort = 12000,
+    } {
+        /// the length of a probe's payload in bytes, 0 to 65507. From 64 on it carries a token; 0
+        /// is the bare message of the lab, to which a server may reply with other words.
+        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 64,
+        /// the padding up to that size, after the token: bytes to repeat, or "random" for
+        /// pseudo-random bytes, others in each probe.
+        fill: Fill = b".",
+    } {
+        /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
+        ttl: Option<Int<u32, 1, 255>> = None,
+    } } };
+}
+
+macro_rules! stamp_options {
+    ($($part:tt)*) => { $crate::python::ping_client::session_options! { { $($part)* } {
+        /// the reflector's address or name. If a name has addresses of both families, the IPv4
+        /// address is used, unless `family` is 6.
+        host: RemoteHost,
+        /// the reflector's port, 1 to 65535.
+        port: RemotePort = 862,
+    } {
+        /// the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
+        /// (RFC 8972 section 4.1).
+        size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 44,
+        /// the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
+        /// to repeat.
+        fill: Fill = "random",
+        /// the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
+        /// one.
+        ssid: Ssid = None,
+        /// the format of the packets' timestamps, "ntp" (RFC 5905) or "ptp" (RFC 8186), which counts
+        /// UTC here, not TAI. Replies may have either.
+        timestamp_format: Word<Format> = "ntp",
+        /// whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
+        /// and it narrows the bounds of one-way delays if the reflector claims it, too.
+        synchronized: bool = False,
+        /// the error of this host's clock that packets claim, in seconds.
+        clock_error: Seconds = 16.0,
+    } {
+        /// the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
+        /// with 255 that gives the number of hops.
+        ttl: Option<Int<u32, 1, 255>> = 255,
+    } } };
+}
+pub(super) use {session_options, stamp_options};
+
+stamp_options!(pub(super) settings);
+
+/// A session identifier, drawn at random if it is not given.
+pub(super) struct Ssid(pub(super) u16);
+
+impl Argument for Ssid {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if given.is_none() {
+            let drawn = 1 + Random::new(None).below(0xffff);
+            return Ok(Self(u16::try_from(drawn).unwrap_or(1)));
+        }
+        Int::<u16, 0, 65_535>::read(name, given).map(|ssid| Self(ssid.0))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_bound_py_any(py)
+    }
+}
 
 /// Number of probes.
 #[derive(Clone, Copy)]
-enum ProbeCount {
+pub(super) enum ProbeCount {
     /// Not given: this number, or no limit if there is a duration.
     Default(u64),
     Limit(Option<u64>),
@@ -223,7 +287,7 @@ impl Settings {
     }
 
     /// Returns the configuration of the session.
-    fn session(&self) -> Result<Config> {
+    fn session(&self, protocol: Protocol) -> Result<Config> {
         Ok(Config {
             target: ([0, 0, 0, 0], 0).into(), // set after name resolution
             count: self.count(),
@@ -233,6 +297,7 @@ impl Settings {
             offset_ns: 0,
             timeout_ns: self.timeout.ns(),
             wait_out: self.wait_out,
+            protocol,
             size: self.size.0,
             fill: self.fill.clone(),
             keep: self.keep.rows(),
@@ -297,46 +362,66 @@ impl Settings {
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
-pub(super) struct PingClient {
-    settings: Settings,
-    endpoint: Endpoint,
-    config: Config,
-    handle: Handle<Flows>,
-}
+pub(super) struct PingClient(Client);
 
-ping_options!(class PingClient);
+ping_options!(
+    class PingClient,
+    ssid = Ssid(0),
+    timestamp_format = Word(Format::Ntp),
+    synchronized = false,
+    clock_error = Seconds(16.0)
+);
 running_object!(PingClient: PingEvent);
+session_object!(PingClient);
 
 impl PingClient {
-    fn make(mut settings: Settings) -> PyResult<Self> {
+    fn make(settings: Settings) -> PyResult<Self> {
+        Client::new("PingClient", Protocol::Echo, settings).map(Self)
+    }
+}
+
+/// A session that a Python object runs.
+pub(super) struct Client {
+    pub(super) settings: Settings,
+    pub(super) endpoint: Endpoint,
+    config: Config,
+    pub(super) handle: Handle<Flows>,
+}
+
+impl Client {
+    pub(super) fn new(
+        class: &'static str,
+        protocol: Protocol,
+        mut settings: Settings,
+    ) -> PyResult<Self> {
         settings.check_flows()?;
-        let config = settings.session()?;
+        let config = settings.session(protocol)?;
         settings.count = ProbeCount::Limit(config.count);
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
         let endpoint = Endpoint { family: settings.family, ..endpoint };
-        Ok(Self { settings, endpoint, config, handle: Handle::new("PingClient") })
+        Ok(Self { settings, endpoint, config, handle: Handle::new(class) })
     }
 
-    /// Creates a client for a call that only returns a report.
-    fn for_call(mut settings: Settings) -> PyResult<Self> {
-        if let (Keep::Default(_), Some(_)) = (settings.keep, settings.count()) {
-            settings.keep = Keep::All;
+    /// Prepares the client for a call that only returns a report.
+    pub(super) fn for_call(mut self) -> PyResult<Self> {
+        if let (Keep::Default(_), Some(_)) = (self.settings.keep, self.config.count) {
+            self.settings.keep = Keep::All;
+            self.config.keep = self.settings.keep.rows();
         }
-        let mut client = Self::make(settings)?;
-        if client.config.count.is_none() && client.config.duration_ns.is_none() {
+        if self.config.count.is_none() && self.config.duration_ns.is_none() {
             let allowed = "1 or more if no duration is given";
             return Err(Error::argument("count", "None", allowed).into());
         }
         // Nobody iterates over the probes.
-        client.config.events = 0;
-        Ok(client)
+        self.config.events = 0;
+        Ok(self)
     }
 
-    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         std::iter::once(&self.endpoint)
     }
 
-    fn run(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn run(&self, py: Python<'_>) -> PyResult<()> {
         let (socket, flows) = (self.settings.socket(), self.settings.flows.0);
         let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         self.handle.launch(py, self.endpoints(), |targets| {
@@ -346,21 +431,13 @@ impl PingClient {
             driver::ping::start(server, resolve_every_ns, &socket, config, flows)
         })
     }
-}
 
-#[pymethods]
-impl PingClient {
-    /// The (address, port) of the server, the current one if its name has changed its address.
-    ///
-    /// Raises NotStartedError before the first start.
-    #[getter]
-    fn server(&self, py: Python<'_>) -> PyResult<Address> {
+    pub(super) fn server(&self, py: Python<'_>) -> PyResult<Address> {
         let current = self.handle.look(py, |flows| flows.target());
         current.map_or_else(|| self.handle.peer(), |current| Ok(address(current)))
     }
 
-    /// Returns the PingReport since the last start; consistent even while the client runs.
-    fn report(&self, py: Python<'_>) -> PingReport {
+    pub(super) fn report(&self, py: Python<'_>) -> PingReport {
         let ended = !self.handle.is_running();
         let mut flows = self.handle.look(py, |flows| flows.reports(ended));
         let Endpoint { host, port, .. } = &self.endpoint;
@@ -371,28 +448,83 @@ impl PingClient {
     }
 
     /// Waits for the last probe and returns the report.
-    #[pyo3(name = "_finish")]
-    fn finish(&self, py: Python<'_>) -> PyResult<PingReport> {
+    pub(super) fn finish(&self, py: Python<'_>) -> PyResult<PingReport> {
         self.handle.join(py)?;
         Ok(self.report(py))
     }
 
-    /// Supports `PingClient[Probe]` in annotations.
-    #[classmethod]
-    fn __class_getitem__<'py>(
-        class: &Bound<'py, PyType>,
-        event: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        class.py().import("types")?.getattr("GenericAlias")?.call1((class, event))
+    /// Runs the session and returns the report.
+    pub(super) fn call(&self, py: Python<'_>) -> PyResult<PingReport> {
+        let finished = self.run(py).and_then(|()| self.finish(py));
+        finished.map_err(|error| {
+            self.handle.stop(py);
+            interrupted(py, error, "report", self.report(py))
+        })
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    /// Returns the `repr` with these changed options.
+    pub(super) fn describe(&self, py: Python<'_>, changed: &str) -> String {
         let counters = self.handle.look(py, |flows| flows.counters());
-        let (what, changed) = (self.handle.describe(None), self.changed(py)?);
+        let (what, endpoint) = (self.handle.describe(None), &self.endpoint);
         let (sent, answered) = (counters.sent, counters.answered);
-        Ok(format!("{what}, to={}{changed}, sent={sent}, answered={answered})", self.endpoint))
+        format!("{what}, to={endpoint}{changed}, sent={sent}, answered={answered})")
     }
 }
+
+/// Generates the methods of a class around a [`Client`].
+macro_rules! session_object {
+    ($class:ident) => {
+        impl std::ops::Deref for $class {
+            type Target = $crate::python::ping_client::Client;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        #[pyo3::pymethods]
+        impl $class {
+            /// The (address, port) of the server, the current one if its name has changed its
+            /// address.
+            ///
+            /// Raises NotStartedError before the first start.
+            #[getter]
+            fn server(
+                &self,
+                py: pyo3::Python<'_>,
+            ) -> pyo3::PyResult<$crate::python::value::Address> {
+                self.0.server(py)
+            }
+
+            /// Returns the PingReport since the last start; consistent even while the client runs.
+            fn report(&self, py: pyo3::Python<'_>) -> $crate::python::ping_report::PingReport {
+                self.0.report(py)
+            }
+
+            /// Waits for the last probe and returns the report.
+            fn _finish(
+                &self,
+                py: pyo3::Python<'_>,
+            ) -> pyo3::PyResult<$crate::python::ping_report::PingReport> {
+                self.0.finish(py)
+            }
+
+            /// Supports the event in brackets after the class in annotations.
+            #[classmethod]
+            fn __class_getitem__<'py>(
+                class: &pyo3::Bound<'py, pyo3::types::PyType>,
+                event: &pyo3::Bound<'py, pyo3::PyAny>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                class.py().import("types")?.getattr("GenericAlias")?.call1((class, event))
+            }
+
+            fn __repr__(&self, py: pyo3::Python<'_>) -> pyo3::PyResult<String> {
+                Ok(self.0.describe(py, &self.changed(py)?))
+            }
+        }
+    };
+}
+pub(super) use session_object;
 
 ping_options! {
     #[doc = ping_options!(signature ping)]
@@ -404,7 +536,9 @@ ping_options! {
     #[doc = ping_options!(docs)]
     /// Raises ValueError if an argument is out of range or if neither count nor duration limits the
     /// session, OSError if the system refuses the address and socket.gaierror if the host has none.
-    function ping = ping_blocking -> PyResult<PingReport>
+    function ping = ping_blocking -> PyResult<PingReport>,
+        ssid = Ssid(0), timestamp_format = Word(Format::Ntp), synchronized = false,
+        clock_error = Seconds(16.0)
 }
 
 ping_options! {
@@ -415,19 +549,16 @@ ping_options! {
     #[doc = ping_options!(docs)]
     /// No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
     /// the same errors as `ping`.
-    function async_ping = ping_async -> PyResult<Py<PyAny>>
+    function async_ping = ping_async -> PyResult<Py<PyAny>>,
+        ssid = Ssid(0), timestamp_format = Word(Format::Ntp), synchronized = false,
+        clock_error = Seconds(16.0)
 }
 
 fn ping_blocking(py: Python<'_>, settings: Settings) -> PyResult<PingReport> {
-    let client = PingClient::for_call(settings)?;
-    let finished = client.run(py).and_then(|()| client.finish(py));
-    finished.map_err(|error| {
-        client.handle.stop(py);
-        interrupted(py, error, "report", client.report(py))
-    })
+    PingClient::make(settings)?.0.for_call()?.call(py)
 }
 
 fn ping_async(py: Python<'_>, settings: Settings) -> PyResult<Py<PyAny>> {
-    let client = Bound::new(py, PingClient::for_call(settings)?)?;
-    Ok(asynchronous("finish", client.as_any())?.unbind())
+    let client = PingClient(PingClient::make(settings)?.0.for_call()?);
+    Ok(asynchronous("finish", Bound::new(py, client)?.as_any())?.unbind())
 }

@@ -11,8 +11,9 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
 use crate::error::reason;
 use crate::packed::{pack, unpack};
-use crate::ping::{Counters, Flows, Report, Row, Verdict, describe};
+use crate::ping::{Counters, Directions, Flows, Report, Row, Verdict, describe};
 use crate::python::args::{Int, items, wrong_type};
+use crate::python::directions::{Direction, Interval, ReflectorClock, ReflectorTraits};
 use crate::python::distribution::{Distribution, Runs};
 use crate::python::json::{Items, Members, Object};
 use crate::python::options::{Given, given};
@@ -123,6 +124,12 @@ impl PingReport {
         "reply_tos",
         "changes",
         "change_count",
+        "forward",
+        "reverse",
+        "unattributed",
+        "residence",
+        "reflector",
+        "clock",
         "hint",
         "flows",
     ];
@@ -594,6 +601,51 @@ impl PingReport {
         self.report.path.changes.count
     }
 
+    /// The Direction to a StampSender's reflector.
+    #[getter]
+    fn forward(&self) -> Direction {
+        let all = self.report.directions.as_deref();
+        all.map_or_else(Direction::nothing, |all| Direction::of(all, &all.forward))
+    }
+
+    /// The Direction back from a StampSender's reflector.
+    #[getter]
+    fn reverse(&self) -> Direction {
+        let all = self.report.directions.as_deref();
+        all.map_or_else(Direction::nothing, |all| Direction::of(all, &all.reverse))
+    }
+
+    /// The number of lost packets of a StampSender that are in neither direction's `lost`: those
+    /// before the first and after the last reply, around a restart of the reflector, and all if it is
+    /// stateless. None for an echo server. With a stateful reflector the losses of both directions
+    /// and these are all packets that left this host and had no reply.
+    #[getter]
+    fn unattributed(&self) -> Option<u64> {
+        self.report.directions.as_ref().map(|all| all.unattributed)
+    }
+
+    /// The time that a StampSender's packets spent in the reflector, T3 - T2, in seconds; empty for
+    /// an echo server. Round-trip times include it.
+    #[getter]
+    fn residence(&self) -> Distribution {
+        let residence = self.report.directions.as_ref().map(|all| all.residence.clone());
+        Distribution(residence.unwrap_or_default())
+    }
+
+    /// The habits of a StampSender's reflector, as its replies show them.
+    #[getter]
+    fn reflector(&self) -> ReflectorTraits {
+        let nothing = Directions::default();
+        ReflectorTraits::from(self.report.directions.as_deref().unwrap_or(&nothing))
+    }
+
+    /// The clock of a StampSender's reflector.
+    #[getter]
+    fn clock(&self) -> ReflectorClock {
+        let nothing = Directions::default();
+        ReflectorClock::from(self.report.directions.as_deref().unwrap_or(&nothing))
+    }
+
     /// The number of probes without a row in `columns()` (see `keep`).
     #[getter]
     fn rows_dropped(&self) -> u64 {
@@ -661,6 +713,16 @@ impl PingReport {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
                  answers in its own words never returns it: use a size of 0"
+                    .to_owned(),
+            );
+        }
+        if path.mtu.is_none()
+            && self.report.directions.is_some()
+            && counters_all_corrupt(&self.report.counters)
+        {
+            return Some(
+                "no reply repeats its packet's number, time and padding: the reflector speaks \
+                 another protocol"
                     .to_owned(),
             );
         }
@@ -813,6 +875,38 @@ pub(super) fn send_errors(report: &Report) -> BTreeMap<String, u64> {
     report.path.send_errors.iter().map(|(code, count)| (text(*code), *count)).collect()
 }
 
+fn counters_all_corrupt(counters: &Counters) -> bool {
+    counters.received > 0 && counters.corrupt + counters.foreign == counters.received
+}
+
+/// Returns the lines about the directions.
+fn direction_lines(all: &Directions) -> Vec<String> {
+    let ms = |time: f64| format!("{:.3}", time * 1e3);
+    let mut lines = Vec::new();
+    for (name, of) in [("to the reflector", &all.forward), ("back", &all.reverse)] {
+        let one = Direction::of(all, of);
+        let mut parts = Vec::new();
+        parts.extend(one.lost.map(|count| format!("{count} lost")));
+        for (count, what) in [(one.duplicates, "duplicate"), (one.reordered, "reordered")] {
+            let count = count.filter(|count| *count > 0);
+            parts.extend(count.map(|count| format!("{count} {what}")));
+        }
+        if let Some((low, high)) = one.delay.map(Interval::ends) {
+            parts.push(format!("median delay within {} to {} ms", ms(low), ms(high)));
+        }
+        parts.extend(one.pdv_p95.map(|time| format!("p95 of variation {} ms", ms(time))));
+        if !parts.is_empty() {
+            lines.push(format!("{name}: {}", parts.join(", ")));
+        }
+    }
+    if all.unattributed > 0 {
+        let why = Direction::of(all, &all.forward).unknown;
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        lines.push(format!("{} lost in an unknown direction{why}", all.unattributed));
+    }
+    lines
+}
+
 /// Returns a readable summary of a few lines.
 fn summary(report: &Report, hint: Option<&str>) -> String {
     let counters = &report.counters;
@@ -861,6 +955,7 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
     if !times.is_empty() {
         lines.push(format!("round trip in ms: {times}"));
     }
+    lines.extend(report.directions.iter().flat_map(|all| direction_lines(all)));
     for (count, name, total_ns) in [
         (report.outages.count, "outages", report.outages.total_ns),
         (report.pauses.count, "pauses of this program", report.pauses.total_ns),

@@ -2,6 +2,7 @@
 
 use crate::ping::{Change, Counters, HeaderField, Outage, Pause, Report, Verdict};
 use crate::python::args::Word;
+use crate::python::directions;
 use crate::python::json::{Items, Json, Members, Object};
 use crate::python::ping_report::{joined, send_errors, timestamps};
 use crate::stats::{Distribution, Runs};
@@ -16,6 +17,7 @@ pub(super) fn describe_report(report: &Report, start_ns: i64, line: &mut Object<
     add_times(report, line);
     add_events(report, start_ns, line);
     add_path(report, start_ns, line);
+    directions::describe(report.directions.as_deref(), line);
 }
 
 fn add_counts(report: &Report, line: &mut Object<'_>) {

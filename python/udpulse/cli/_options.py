@@ -27,7 +27,7 @@ TYPES: dict[str, tuple[Parse, str]] = {
     **dict.fromkeys(["grace", "max_grace", "clock_error", "idle"], (types.duration, "TIME")),
     **dict.fromkeys(["spread", "fail_chance", "duplication", "corruption"], (types.share, "SHARE")),
     **dict.fromkeys(
-        ["count", "size", "keep", "flows", "ttl", "dscp", "seed", "rounds", "outage_after"],
+        ["count", "size", "keep", "flows", "ttl", "dscp", "seed", "rounds", "outage_after", "ssid"],
         (types.whole, "N"),
     ),
     **dict.fromkeys(

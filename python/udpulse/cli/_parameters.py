@@ -1,6 +1,5 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
-import json
 import math
 import os
 import re
@@ -118,28 +117,6 @@ def or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: None if text == "none" else parse(text)
 
 
-def timeline(path: str) -> list[Any]:
-    """Read the steps of a file: a JSON list, or a JSON object per line."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if text.lstrip().startswith("["):
-        steps: list[Any] = parsed(text, path)
-        return steps
-    lines = enumerate(text.splitlines(), 1)
-    return [parsed(line, f"{path}, line {number}") for number, line in lines if line.strip()]
-
-
-def parsed(text: str, place: str) -> Any:
-    """Parse JSON; an error names the place."""
-    try:
-        return json.loads(text)
-    except (RecursionError, ValueError) as error:
-        raise click.BadParameter(f"{place}: {error}") from None
-
-
 def fill(text: str) -> bytes | str:
     """Parse the padding of probes: text, or "random"."""
     return text if text == "random" else os.fsencode(text)
@@ -242,6 +219,11 @@ def address_to_bind(text: str) -> tuple[str, int]:
 def reflector_to_bind(text: str) -> tuple[str, int]:
     """Parse the address that a reflector binds."""
     return address(text, STAMP_PORT, 0)
+
+
+def reflector_address(text: str) -> tuple[str, int]:
+    """Parse the address of a reflector."""
+    return address(text, STAMP_PORT, 1)
 
 
 def local_address(text: str) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
-from udpulse import VERDICTS, PingClient, PingReport, Probe
+from udpulse import VERDICTS, PingClient, PingReport, Probe, StampSender
 from udpulse._printable import joined, printable
 from udpulse.cli import _strip as strips
 from udpulse.cli._strip import STYLES, UNICODE, Glyphs, Scale, Strip
@@ -53,7 +53,7 @@ def cut(text: "Text", width: int, glyphs: Glyphs) -> "Text":
 class OneTarget:
     """The screen about one target."""
 
-    client: "PingClient[Any]"
+    client: "PingClient[Any] | StampSender[Any]"
     #: Returns advice about a report, in lines.
     advice: Callable[[PingReport], Iterable[str]]
     glyphs: Glyphs = UNICODE

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from udpulse import PingClient, PingReport, PingSweep, Probe
+from udpulse import PingClient, PingReport, PingSweep, Probe, StampSender
 from udpulse._printable import joined, printable
 from udpulse.cli._follow import follow
 from udpulse.cli._live import live, on_terminal
@@ -40,6 +40,28 @@ Examples:
 """
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def session_options(function: F) -> F:
+    """Add the options of the output of a session, and of its limits."""
+    for add in (
+        click.option(
+            "--csv",
+            metavar="FILE",
+            type=click.Path(dir_okay=False),
+            help="Write the kept probes, or a line per target of many, to a file at the end.",
+        ),
+        json_options,
+        limit_options,
+        click.option("-q", "--quiet", is_flag=True, help="Print only the summary."),
+        click.option("-6", "family", flag_value=6, type=int, help="Use IPv6 only."),
+        click.option("-4", "family", flag_value=4, type=int, help="Use IPv4 only."),
+    ):
+        function = add(function)
+    return function
+
+
 @click.command("ping", cls=Command, epilog=EPILOG)
 @click.argument("target", nargs=-1)
 @click.option(
@@ -49,19 +71,9 @@ Examples:
     type=click.File(encoding="utf-8-sig", errors="backslashreplace"),
     help="Read targets from a file, one per line; - for stdin.",
 )
-@click.option("-4", "family", flag_value=4, type=int, help="Use IPv4 only.")
-@click.option("-6", "family", flag_value=6, type=int, help="Use IPv6 only.")
 @click.option("--alive", "show_only", flag_value="alive", help="Print only targets that answer.")
 @click.option("--dead", "show_only", flag_value="dead", help="Print only those that do not.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
-@limit_options
-@json_options
-@click.option(
-    "--csv",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Write the kept probes, or a line per target of many, to a file at the end.",
-)
+@session_options
 @option(
     "count", None, "The number of probes: until Ctrl-C unless given, for many targets 3 per round."
 )
@@ -104,8 +116,7 @@ def command(
     style = Style(quiet, show_only, as_json, every)
     run: Callable[[], Outcome]
     if len(found) == 1 and show_only is None and not options.keys() & {"rounds", "rate"}:
-        defaults = {"count": None, "interval": 1.0, "revisions": True}
-        run = partial(ping_one, PingClient(*found[0], **{**defaults, **options}), style)
+        run = partial(ping_one, PingClient(*found[0], **{**DEFAULTS, **options}), style)
     elif wrong := options.keys() - inspect.signature(PingSweep).parameters:
         names = ", ".join(f"--{name}".replace("_", "-") for name in sorted(wrong))
         raise click.UsageError(f"{names}: only for one target")
@@ -115,12 +126,11 @@ def command(
             options.setdefault("keep", 0)
         run = partial(ping_many, PingSweep(found, **options), style)
 
-    def program() -> int:
-        if csv is not None:
-            reserve(csv)
-        return finish(run(), limits, csv)
+    return partial(program, run, limits, csv)
 
-    return program
+
+#: The options of a session that differ from the API's defaults.
+DEFAULTS: dict[str, Any] = {"count": None, "interval": 1.0, "revisions": True}
 
 
 @dataclass(frozen=True)
@@ -144,8 +154,20 @@ class Outcome:
 SCREEN = Screen()
 
 
-def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
-    """Show the probes of one target, and the summary."""
+def program(run: Callable[[], Outcome], limits: Limits, csv: str | None) -> int:
+    """Measure; write the file; return the exit code."""
+    if csv is not None:
+        reserve(csv)
+    return finish(run(), limits, csv)
+
+
+def ping_one(
+    client: PingClient[PingEvent] | StampSender[PingEvent], style: Style, server: str = "echo"
+) -> Outcome:
+    """Show the probes of one target, and the summary.
+
+    `server` is the subcommand that answers them.
+    """
 
     def show(events: list[PingEvent]) -> None:
         for event in events:
@@ -159,7 +181,7 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
     elif style.quiet:
         interrupted = follow(client, unseen, summary, events=False)
     elif on_terminal():
-        view = OneTarget(client, advice, glyphs(sys.stdout.encoding))
+        view = OneTarget(client, partial(advice, server=server), glyphs(sys.stdout.encoding))
         with live(view.render, view.final) as draw:
             interrupted = follow(client, lambda _: draw(), summary, events=False)
     else:
@@ -170,7 +192,7 @@ def ping_one(client: PingClient[PingEvent], style: Style) -> Outcome:
         for line in own_troubles(report):
             SCREEN.note(line)
     # The summary has the hint.
-    for line in advice(report) if style.as_json else silence(report):
+    for line in (advice if style.as_json else silence)(report, server):
         SCREEN.note(line)
     return Outcome([report], interrupted)
 
@@ -327,21 +349,22 @@ def reason(report: PingReport) -> str:
     return next(iter(report.send_errors), "")
 
 
-def advice(report: PingReport) -> Iterator[str]:
+def advice(report: PingReport, server: str = "echo") -> Iterator[str]:
     """Yield advice about a known cause of trouble, or else for the far end."""
     if report.hint:
         yield report.hint
-    yield from silence(report)
+    yield from silence(report, server)
 
 
-def silence(report: PingReport) -> Iterator[str]:
+def silence(report: PingReport, server: str = "echo") -> Iterator[str]:
     """Yield advice for the far end if nothing answers, for no known cause."""
     if report.hint:
         return
     if report.target and report.sent > report.pending and not answers(report):
-        yield f"Nothing answers at {target_name(report)}. To start an echo server there:"
+        what = "an echo server" if server == "echo" else "a reflector"
+        yield f"Nothing answers at {target_name(report)}. To start {what} there:"
         host = "[::]" if ":" in (report.address or report.target)[0] else "0.0.0.0"
-        yield f"  udpulse echo {host}:{report.target[1]}"
+        yield f"  udpulse {server} {host}:{report.target[1]}"
 
 
 def unseen(_: object) -> None:

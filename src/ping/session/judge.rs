@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::ping::Verdict;
-use crate::ping::message::{numbers_after, searched};
+use crate::ping::message::{Message, Packet, numbers_after, searched};
 use crate::ping::session::{Record, Session};
 use crate::wire;
 
@@ -56,25 +56,50 @@ impl Session {
     pub(super) fn judge(&mut self, from: SocketAddr, datagram: &[u8]) -> Match {
         let echoed = self.echoed(datagram);
         if !self.is_target(from) {
-            let is_reply =
-                matches!(echoed, Some(Match::Reply(_))) || self.message.is_ours(datagram);
+            let is_reply = matches!(echoed, Some(Match::Reply(_))) || self.is_ours(datagram);
             return if is_reply { Match::Elsewhere } else { Match::Foreign };
         }
         echoed.unwrap_or_else(|| match self.token() {
-            Some(_) if self.message.is_ours(datagram) => Match::Corrupt,
+            Some(_) if self.is_ours(datagram) => Match::Corrupt,
             Some(_) => Match::Foreign,
             None => self.judge_words(datagram),
         })
     }
 
+    /// Returns whether a datagram carries our token, or nearly.
+    fn is_ours(&self, datagram: &[u8]) -> bool {
+        matches!(&self.message, Message::Text(text) if text.is_ours(datagram))
+    }
+
+    /// Returns the match of a datagram as a reply of a Session-Reflector.
+    fn reflected(&mut self, datagram: &[u8]) -> Match {
+        let seq = Packet::answered(datagram, self.report.counters.sent);
+        let probe = seq.and_then(|seq| Some((seq, *self.remembered(seq)?)));
+        let (Some((seq, Record { at, verdict, .. })), Message::Packet(packet)) =
+            (probe, &mut self.message)
+        else {
+            return Match::Foreign;
+        };
+        match packet.read(datagram, seq, at.wall_ns) {
+            Some(_) if verdict == Verdict::SendFailed => Match::Foreign,
+            Some(_) => Match::Reply(seq),
+            None => Match::Corrupt,
+        }
+    }
+
     /// Returns the match of a datagram that repeats a probe, or names one that is forgotten.
     fn echoed(&mut self, datagram: &[u8]) -> Option<Match> {
+        if matches!(self.message, Message::Packet(_)) {
+            return Some(self.reflected(datagram));
+        }
         for (index, seq) in numbers_after(b"Ping ", datagram) {
             if (1..=self.forgotten()).contains(&seq) {
                 return Some(Match::Foreign);
             }
             let Some(&mut Record { at, verdict, .. }) = self.remembered(seq) else { continue };
-            if self.message.is_echo(datagram, index, seq, at.wall_ns) {
+            if let Message::Text(text) = &mut self.message
+                && text.is_echo(datagram, index, seq, at.wall_ns)
+            {
                 let left = verdict != Verdict::SendFailed;
                 return Some(if left { Match::Reply(seq) } else { Match::Foreign });
             }
@@ -116,9 +141,9 @@ impl Session {
         let recent = sent.saturating_sub(COMPARED) + 1..=sent;
         number.into_iter().chain(recent).any(|seq| {
             let Some(&mut Record { at, size, .. }) = self.remembered(seq) else { return false };
+            let Message::Text(text) = &mut self.message else { return false };
             datagram.len() == usize::from(size)
-                && (named && number == Some(seq)
-                    || self.message.is_nearly(datagram, seq, at.wall_ns))
+                && (named && number == Some(seq) || text.is_nearly(datagram, seq, at.wall_ns))
         })
     }
 

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
-use crate::ping::message::{Message, Token, is_start, quoted_number};
+use crate::ping::directions::Exchanges;
+use crate::ping::message::{Message, Token};
 use crate::ping::outages::{OUTAGE_AFTER, Outage};
 use crate::ping::path::Source;
 use crate::ping::probe_log::ProbeLog;
@@ -14,7 +15,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
-use crate::ping::{Counters, Fill, Report, Schedule};
+use crate::ping::{Counters, Fill, Protocol, Report, Schedule};
 use crate::wire::shown;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -49,7 +50,9 @@ pub struct Config {
     pub timeout_ns: i64,
     /// Whether to wait for the timeout after an ICMP error.
     pub wait_out: bool,
-    /// The payload of a probe in bytes; more if the lab's message is longer.
+    /// The messages.
+    pub protocol: Protocol,
+    /// The payload of a probe in bytes; more if the shortest message is longer.
     pub size: usize,
     /// The content of the padding up to that size.
     pub fill: Fill,
@@ -136,6 +139,8 @@ pub struct Probe {
 pub struct Session {
     config: Config,
     message: Message,
+    /// Of a session with a Session-Reflector.
+    exchanges: Option<Box<Exchanges>>,
     /// Complete except for values that other parts hold until a report is asked for.
     report: Report,
     slots: Option<Slots>,
@@ -217,7 +222,11 @@ impl Session {
     /// Creates a session whose token is made of `secret`, which nobody must be able to guess.
     pub(super) fn with_secret(config: Config, secret: u64) -> Self {
         Self {
-            message: Message::new(config.size, config.fill.clone(), secret),
+            exchanges: match config.protocol {
+                Protocol::Echo => None,
+                Protocol::Stamp { error, .. } => Some(Box::new(Exchanges::new(error))),
+            },
+            message: Message::new(config.protocol, config.size, config.fill.clone(), secret),
             report: Report { log: ProbeLog::new(config.keep), ..Report::default() },
             slots: None,
             started: None,
@@ -266,6 +275,7 @@ impl Session {
         report.pauses.shift(ahead_ns.unwrap_or_default());
         report.token = self.token().is_some();
         report.address = Some(self.target);
+        report.directions = self.exchanges.as_ref().map(|all| Box::new(all.directions()));
         // A reply may still revise them, so they are not accounted for.
         let rest = self.probes.iter().skip(self.first_undecided());
         for probe in rest.take_while(|probe| probe.verdict != Verdict::Pending) {
@@ -337,7 +347,7 @@ impl Session {
     }
 
     fn explain_silence(&mut self, datagram: &[u8], why: Verdict) {
-        if let Some(seq) = self.message.number_of(datagram)
+        if let Some(seq) = self.message.number_of(datagram, self.report.counters.sent)
             && let Some(probe) = self.remembered(seq)
         {
             probe.silence = why;
@@ -360,9 +370,10 @@ impl Session {
     /// Returns the number of the probe that an ICMP error quotes the start of. If it quotes too
     /// little to tell, that is the first pending probe without an error that fits.
     fn quoted(&mut self, quote: &[u8]) -> Option<u64> {
-        let Some(seq) = quoted_number(quote) else {
+        let Some(seq) = self.message.quoted_number(quote, self.report.counters.sent) else {
             let pending = self.pending().filter(|(_, probe)| probe.silence == Verdict::Lost);
-            return pending.map(|(seq, _)| seq).find(|seq| is_start(quote, *seq));
+            let mut numbers = pending.map(|(seq, _)| seq);
+            return numbers.find(|seq| self.message.is_start(quote, *seq));
         };
         let at = self.remembered(seq)?.at;
         self.message.is_quote(quote, seq, at.wall_ns).then_some(seq)
@@ -382,6 +393,7 @@ impl Session {
         let Some(probe) = self.remembered(seq) else { return };
         if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
             self.report.counters.duplicates += 1;
+            self.exchange(seq, kernel_ns.unwrap_or(at.mono_ns), datagram, false);
             return;
         }
         if seq <= settled {
@@ -399,6 +411,7 @@ impl Session {
         probe.guessed = guessed && pending;
         let verdict = if in_time { Verdict::Answered } else { Verdict::Late };
         self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns.map(|ns| (ns, read_ns - ns)));
+        self.exchange(seq, kernel_ns.unwrap_or(at.mono_ns), datagram, true);
         if pending {
             self.report.counters.guessed += u64::from(guessed);
             self.decide(seq, verdict, Some(datagram));
@@ -408,11 +421,34 @@ impl Session {
         self.expire(i64::MIN);
     }
 
+    /// Adds a reply of a Session-Reflector, which arrived at `arrived_ns`: the first to its probe or
+    /// a copy.
+    fn exchange(&mut self, seq: u64, arrived_ns: i64, datagram: &[u8], is_first: bool) {
+        let Some(&mut Record { at, departed_ns, size, .. }) = self.remembered(seq) else { return };
+        let started = self.started.unwrap_or(at);
+        let (Some(exchanges), Message::Packet(packet)) = (&mut self.exchanges, &mut self.message)
+        else {
+            return;
+        };
+        let Some(reflection) = packet.read(datagram, seq, at.wall_ns) else { return };
+        // On a wall clock that does not step.
+        let wall_ns = |mono_ns: i64| started.wall_ns + (mono_ns - started.mono_ns);
+        let sent_ns = departed_ns.filter(|ns| *ns >= at.mono_ns).unwrap_or(at.mono_ns);
+        if is_first {
+            exchanges.add(seq, size, (wall_ns(sent_ns), wall_ns(arrived_ns)), &reflection);
+        } else {
+            exchanges.copy(seq, &reflection);
+        }
+    }
+
     /// Sets the verdict of a pending probe and reports it.
     fn decide(&mut self, seq: u64, verdict: Verdict, reply: Option<&[u8]>) {
         let Some(probe) = self.remembered(seq) else { return };
         probe.verdict = verdict;
         let probe = *probe;
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.decide(seq, verdict);
+        }
         self.last_verdict = Some(verdict);
         self.report.counters.pending -= 1;
         *self.report.counters.of(verdict) += 1;
@@ -426,6 +462,9 @@ impl Session {
         let Some(probe) = self.remembered(seq) else { return };
         let before = std::mem::replace(&mut probe.verdict, verdict);
         let probe = *probe;
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.decide(seq, verdict);
+        }
         *self.report.counters.of(before) -= 1;
         *self.report.counters.of(verdict) += 1;
         if self.config.revisions {
@@ -475,6 +514,9 @@ impl Session {
     /// Settles the next probe.
     fn settle(&mut self, verdict: Verdict) {
         self.settled += 1;
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.settle();
+        }
         self.report.settled[verdict as usize] += 1;
     }
 
@@ -603,6 +645,9 @@ impl Session {
             silence: Verdict::Lost,
             guessed: false,
         });
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.push();
+        }
         self.report.counters.sent = seq;
         self.report.counters.pending += 1;
         self.closed = self.config.count.is_some_and(|count| seq >= count);
@@ -688,7 +733,7 @@ impl Machine for Session {
     }
 
     fn on_departed(&mut self, _: usize, datagram: &[u8], kernel_ns: i64) {
-        if let Some(seq) = self.message.number_of(datagram)
+        if let Some(seq) = self.message.number_of(datagram, self.report.counters.sent)
             && let Some(probe) = self.remembered(seq)
             && probe.rtt_ns.is_none()
         {
@@ -751,7 +796,9 @@ impl Machine for Session {
         _: SocketAddr,
         datagram: &mut Vec<u8>,
     ) -> bool {
-        let Some(seq) = self.message.number_of(datagram) else { return false };
+        let Some(seq) = self.message.number_of(datagram, self.report.counters.sent) else {
+            return false;
+        };
         let timeout_ns = self.config.timeout_ns;
         let Some(probe) = self.remembered(seq) else { return false };
         let in_time = now.mono_ns < probe.due_ns.saturating_add(timeout_ns);

@@ -27,6 +27,7 @@ fn config(count: u64) -> Config {
         offset_ns: 0,
         timeout_ns: 1000 * MS,
         wait_out: false,
+        protocol: Protocol::Echo,
         size: 0,
         fill: Fill::default(),
         keep: None,

@@ -1,10 +1,10 @@
-//! The text of a probe, and the likeness of a reply.
+//! The lab's message with a token, and the likeness of a reply.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::sync::LazyLock;
 
 use crate::Random;
+use crate::ping::message::Fill;
 use crate::wire::Template;
 
 /// The smallest payload that carries a token; it leaves room for the lab's message with any number.
@@ -19,7 +19,7 @@ const MAX_WORDS: usize = 4;
 /// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token follows. Padding
 /// up to the size comes last.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(in crate::ping) struct Text {
     secret: u64,
     token: Option<Token>,
     size: usize,
@@ -28,58 +28,21 @@ pub(super) struct Message {
     said: Vec<u8>,
 }
 
-/// The content of the padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// These bytes, over and over; at least one.
-    Pattern(Cow<'static, [u8]>),
-    /// Pseudo-random bytes, others in each probe.
-    Random,
-}
-
-impl Default for Fill {
-    fn default() -> Self {
-        Self::Pattern(Cow::Borrowed(b"."))
-    }
-}
-
-impl Fill {
-    /// Appends padding to `out` up to `size` bytes.
-    fn pad(&self, size: usize, random: impl FnOnce() -> Random, out: &mut Vec<u8>) {
-        let start = out.len();
-        match self {
-            Self::Random => {
-                out.resize(size, 0);
-                random().fill(&mut out[start..]);
-            }
-            // Doubles the padding until it is long enough.
-            Self::Pattern(pattern) => {
-                out.extend_from_slice(&pattern[..pattern.len().min(size - start)]);
-                while let done @ 1.. = out.len() - start
-                    && out.len() < size
-                {
-                    out.extend_from_within(start..start + done.min(size - out.len()));
-                }
-            }
-        }
-    }
-}
-
 /// The beginning of every message.
 static LAB: LazyLock<Template> = LazyLock::new(Template::ping);
 
 /// A random number in hexadecimal digits.
-pub(super) type Token = [u8; 16];
+pub(in crate::ping) type Token = [u8; 16];
 
 /// Returns the token of a reply if it is the fourth word, as in a probe.
-pub(super) fn token_of(reply: &[u8]) -> Option<Token> {
+pub(in crate::ping) fn token_of(reply: &[u8]) -> Option<Token> {
     let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
     beginning.splitn(5, |byte| *byte == b' ').nth(3)?.try_into().ok()
 }
 
 /// Returns the numbers after the first few occurrences of `word` in `text`, in any case, each with
 /// the index of the word.
-pub(super) fn numbers_after(
+pub(in crate::ping) fn numbers_after(
     word: &'static [u8],
     text: &[u8],
 ) -> impl Iterator<Item = (usize, u64)> {
@@ -101,7 +64,7 @@ pub(super) fn is_start(text: &[u8], seq: u64) -> bool {
 }
 
 /// Returns the part of a reply that is searched.
-pub(super) fn searched(reply: &[u8]) -> &[u8] {
+pub(in crate::ping) fn searched(reply: &[u8]) -> &[u8] {
     &reply[..reply.len().min(SEARCHED)]
 }
 
@@ -120,7 +83,7 @@ fn nearly_same(one: &[u8], other: &[u8]) -> bool {
         && one.iter().zip(other).filter(differ).count() <= (one.len() / 8).max(1)
 }
 
-impl Message {
+impl Text {
     /// Creates messages of `size` bytes, or more if the lab's message is longer. `secret` becomes
     /// the token.
     pub(super) fn new(size: usize, fill: Fill, secret: u64) -> Self {
@@ -159,7 +122,7 @@ impl Message {
     }
 
     /// Returns whether a reply carries our token, or nearly.
-    pub(super) fn is_ours(&self, reply: &[u8]) -> bool {
+    pub(in crate::ping) fn is_ours(&self, reply: &[u8]) -> bool {
         let Some(token) = &self.token else { return false };
         let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
         beginning.windows(token.len()).any(|window| nearly_same(window, token))
@@ -168,7 +131,13 @@ impl Message {
     /// Returns whether `reply` is the probe as sent or all in upper case. Without a token, a reply
     /// of another length may have the lab's message in any case at `index`: some servers put words
     /// of their own around it.
-    pub(super) fn is_echo(&mut self, reply: &[u8], index: usize, seq: u64, wall_ns: i64) -> bool {
+    pub(in crate::ping) fn is_echo(
+        &mut self,
+        reply: &[u8],
+        index: usize,
+        seq: u64,
+        wall_ns: i64,
+    ) -> bool {
         let mut said = std::mem::take(&mut self.said);
         self.write(seq, wall_ns, &mut said);
         let is_echo = if said.len() == reply.len() {
@@ -196,7 +165,7 @@ impl Message {
     }
 
     /// Returns whether `reply` has the length of the probe and differs from it in a few bytes.
-    pub(super) fn is_nearly(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
+    pub(in crate::ping) fn is_nearly(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
         let mut said = std::mem::take(&mut self.said);
         self.write(seq, wall_ns, &mut said);
         let is_nearly = nearly_same(&said, reply);
@@ -207,6 +176,8 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::wire::MAX_DATAGRAM;
     use proptest::prelude::*;
@@ -219,18 +190,18 @@ mod tests {
         [Fill::default(), pattern(b"abc"), pattern(&[7; 100]), Fill::Random]
     }
 
-    fn filled(size: usize, fill: Fill) -> (Message, Vec<u8>) {
-        let message = Message::new(size, fill, SECRET);
+    fn filled(size: usize, fill: Fill) -> (Text, Vec<u8>) {
+        let message = Text::new(size, fill, SECRET);
         let mut out = Vec::new();
         message.write(7, WALL_NS, &mut out);
         (message, out)
     }
 
-    fn message(size: usize) -> (Message, Vec<u8>) {
+    fn message(size: usize) -> (Text, Vec<u8>) {
         filled(size, Fill::default())
     }
 
-    fn is_echo(message: &mut Message, reply: &[u8]) -> bool {
+    fn is_echo(message: &mut Text, reply: &[u8]) -> bool {
         let mut numbers = numbers_after(b"Ping ", reply);
         numbers.any(|(index, seq)| message.is_echo(reply, index, seq, WALL_NS))
     }
@@ -257,7 +228,7 @@ mod tests {
         let padding = |size, fill| filled(size, fill).1.split_off(25);
         assert_eq!(padding(33, Fill::Pattern(b"abc".into())), b"abcabcab");
         assert_eq!(padding(27, Fill::Pattern(b"abc".into())), b"ab");
-        let random = Message::new(60, Fill::Random, SECRET);
+        let random = Text::new(60, Fill::Random, SECRET);
         let [mut one, mut other] = [Vec::new(), Vec::new()];
         random.write(1, WALL_NS, &mut one);
         random.write(2, WALL_NS, &mut other);
@@ -270,7 +241,7 @@ mod tests {
     fn a_forged_reply_lacks_the_token() {
         let (mut message, out) = message(64);
         assert!(!message.is_ours(&out[..24]) && message.is_ours(&out[..41]));
-        let mut other = Message::new(64, Fill::default(), 2);
+        let mut other = Text::new(64, Fill::default(), 2);
         assert!(!other.is_ours(&out) && !is_echo(&mut other, &out));
         assert_eq!((other.number_of(&out), message.number_of(&out)), (None, Some(7)));
         assert!(is_echo(&mut message, &out));
