@@ -16,6 +16,7 @@ use udpulse::echo::{Config as EchoConfig, Echo};
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::impair::{Link, Loss};
 use udpulse::ping::{Config, Fill, Protocol, Schedule, Session, Sweep, SweepConfig};
+use udpulse::stamp::{Reflector, ReflectorConfig};
 use udpulse::wire::Beat;
 use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target};
 
@@ -28,10 +29,11 @@ const SIZE: usize = 64;
 /// Handles this many datagrams, or only prepares for [`DATAGRAMS`].
 type Part = fn(u32);
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("echo", |count| echo(EchoConfig::default(), count)),
     ("echo with the lab's loss", |count| echo(lossy(0), count)),
     ("echo with loss and log", |count| echo(lossy(100_000), count)),
+    ("test packet of STAMP", reflect),
     ("beat of the lab", |count| beats(Beat::default(), count)),
     ("beat with an interval", |count| beats(declared(), count)),
     ("beat with a name and a boot", |count| beats(named(), count)),
@@ -97,6 +99,24 @@ fn echo(config: EchoConfig, count: u32) {
         echo.on_time(0, now, now.mono_ns);
     }
     black_box(answers);
+}
+
+/// Reflects test packets of 64 senders in turns.
+fn reflect(count: u32) {
+    let mut reflector = Reflector::new(ReflectorConfig::default(), ([127, 0, 0, 1], 862).into());
+    let mut memory = [0; 44 * BATCH];
+    let mut replies = 0;
+    for batch in 0..count as usize / BATCH {
+        let now = at(i64::try_from(batch).unwrap_or_default() * 1000);
+        let datagrams = (0..).zip(memory.chunks_exact_mut(44));
+        let arrivals = datagrams.map(|(from, datagram)| Arrival::new(now, client(from), datagram));
+        reflector.on_datagrams(0, arrivals, |_, _| {});
+        reflector.on_time(0, now, now.mono_ns);
+        while reflector.transmit(0).is_some() {
+            replies += 1;
+        }
+    }
+    black_box(replies);
 }
 
 fn declared() -> Beat<'static> {
