@@ -97,11 +97,16 @@ class Program:
     """A script of ours or `udpulse`, running; it is killed at the end of the block in any case.
 
     `inside` names the network namespace to run it in. With `terminal` it has a terminal, whose
-    keys are `type`.
+    keys are `type`, and with `stdin` a pipe to type into.
     """
 
     def __init__(
-        self, script: str, *args: str | float, inside: str | None = None, terminal: bool = False
+        self,
+        script: str,
+        *args: str | float,
+        inside: str | None = None,
+        terminal: bool = False,
+        stdin: bool = False,
     ) -> None:
         enter = [] if inside is None else ["ip", "netns", "exec", inside]
         path = [str(SCRIPTS / script)] if script.endswith(".py") else ["-m", script]
@@ -110,7 +115,7 @@ class Program:
             command = [sys.executable, "-c", ON_TERMINAL, *command]
         self._process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if terminal or stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -152,15 +157,19 @@ class Program:
         self._process.send_signal(number)
 
     def type(self, keys: str) -> None:
-        """Press keys at the terminal."""
+        """Press keys at the terminal, or write to stdin."""
         assert self._process.stdin is not None
         self._process.stdin.write(keys)
         self._process.stdin.flush()
 
-    def ended(self) -> Ended:
-        """Wait for the end."""
+    def end_input(self) -> None:
+        """Close stdin."""
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+    def ended(self) -> Ended:
+        """Wait for the end."""
+        self.end_input()
         screen, notes = self.screen.all(), self.notes.all()
         return Ended(self._process.wait(PATIENCE), screen, notes)
 

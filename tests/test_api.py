@@ -453,6 +453,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "max_size": "0 to 65507",
         "max_rate": "a number",
         "threads": "1 to 256",
+        "timeline": "steps, each a Step or a dict with its fields",
         "keep": "0 to 2**32 - 1 or 'all'",
     },
     StampReflector: {
@@ -532,7 +533,7 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     first = next(iter(inspect.signature(make).parameters))
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
     for wrong in (1j, [None]):
-        lists = ("pairs", "names of", "blocks of")
+        lists = ("pairs", "names of", "blocks of", "steps")
         shown = None if wrong == [None] and any(word in allowed for word in lists) else wrong
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})

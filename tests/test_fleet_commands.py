@@ -368,7 +368,7 @@ def test_a_fate_has_a_line() -> None:
     with EchoServer(port=0, loss=LossPattern([0, 1]), downlink=downlink, seed=1) as server:
         udpulse.ping(*server.address, count=2, timeout=0.2)
         fates: list[Fate] = [next(server), next(server)]
-    texts = [_fates.fate_line(fate).partition(" #")[2] for fate in fates]
+    texts = [_fates.path_line(fate).partition(" #")[2] for fate in fates]
     first = "1 64 B: downlink duplicated, corrupted; replied 2 times, first after "
     assert texts[0].startswith(first)
     assert texts[0].endswith(", 2 of them corrupted")

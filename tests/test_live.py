@@ -351,7 +351,7 @@ def test_ctrl_c_ends_a_start_that_waits(monkeypatch: pytest.MonkeyPatch) -> None
     starting: Any = Starting()
     with pytest.raises(KeyboardInterrupt):
         follow(starting, print, lambda: "")
-    monkeypatch.setattr("udpulse.jsonlines.write", start)
+    monkeypatch.setattr("udpulse.jsonlines.write_controlled", start)
     with pytest.raises(KeyboardInterrupt):
         record(EchoServer(port=0), None, lambda: "")
 

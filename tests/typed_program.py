@@ -318,6 +318,21 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
         outage.end()
 
 
+def use_steps(relay: udpulse.Relay | udpulse.EchoServer) -> None:
+    """The steps of a timeline."""
+    assert_type(relay.timeline, tuple[impair.Step, ...])
+    step = impair.Step("outage", at=1, duration=0.5, mode="hold", way="uplink")
+    show(step.action, step.at, step.at_packet, step.client, step.uplink, step.downlink)
+    show(step.duration, step.mode, step.way)
+    with relay:
+        assert_type(relay.add_step(step), int)
+        assert_type(relay.add_step({"action": "set", "uplink": {"loss": 0.1}}), int)
+    for done in relay.steps():
+        assert_type(done, reports.StepDone)
+        assert_type(done.clients, int | None)
+        show(done.number, done.index, done.round, done.action, done.time, done.received)
+
+
 def use_relay() -> None:
     """A relay's settings, counters and truth."""
     relay = udpulse.Relay(
@@ -331,8 +346,10 @@ def use_relay() -> None:
         idle=None,
         max_clients=2,
         ttl=255,
+        timeline=[impair.Step("loop", at_packet=9)],
         keep="all",
     )
+    use_steps(relay)
     show(relay.host, relay.port, relay.listen, relay.uplink, relay.downlink, relay.per_client)
     show(relay.seed, relay.idle, relay.max_clients, relay.ttl, relay.keep)
     with relay:

@@ -74,6 +74,8 @@ __all__ = [
     "StampReflectorCounters",
     "StampSender",
     "StampSession",
+    "Step",
+    "StepDone",
     "Stopped",
     "Suspect",
     "Table",
@@ -185,6 +187,8 @@ class EchoServer:
     max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         of at most one second's worth; the server drops the rest. None for no limit.
     threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
+    timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
 
@@ -216,6 +220,7 @@ class EchoServer:
         max_size: int = 65507,
         max_rate: float | None = None,
         threads: int = 1,
+        timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
@@ -293,6 +298,25 @@ class EchoServer:
         """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
         """
+
+    @property
+    def timeline(self) -> tuple[Step, ...]:
+        """the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken.
+        """
+
+    def add_step(self, step: Step | dict[str, Any]) -> int:
+        """Adds a step to those of the timeline. Returns its index, as `steps` has it.
+
+        step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
+            it has none, it is taken now. It may not be a "loop".
+
+        Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
+        before the first start.
+        """
+
+    def steps(self) -> list[StepDone]:
+        """Returns the last 1000 steps that were taken, oldest first, each a StepDone."""
 
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
@@ -544,6 +568,8 @@ class Relay:
     max_clients: the most sessions, 1 to 60000: another client ends the longest idle one.
     ttl: the TTL or hop limit of all packets, 1 to 255; None for one less than they came with
         (Linux; elsewhere the system's).
+    timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
 
@@ -570,6 +596,7 @@ class Relay:
         idle: float | None = 120.0,
         max_clients: int = 16384,
         ttl: int | None = None,
+        timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
@@ -667,6 +694,25 @@ class Relay:
         """the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
         """
+
+    @property
+    def timeline(self) -> tuple[Step, ...]:
+        """the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken.
+        """
+
+    def add_step(self, step: Step | dict[str, Any]) -> int:
+        """Adds a step to those of the timeline. Returns its index, as `steps` has it.
+
+        step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
+            it has none, it is taken now. It may not be a "loop".
+
+        Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
+        before the first start.
+        """
+
+    def steps(self) -> list[StepDone]:
+        """Returns the last 1000 steps that were taken, oldest first, each a StepDone."""
 
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
@@ -1798,6 +1844,146 @@ class Link:
     @property
     def reordering(self) -> Reordering | None:
         """The deliberate reordering; None for none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Step:
+    """A step of a timeline of an EchoServer or a Relay: a change and its moment.
+
+    action: "set" replaces links; "outage" starts an outage; "rebind" replaces ports at the
+        upstream (Relay); "loop", the last step, begins the timeline again.
+    at: when, in seconds from 0 to 9.2e9 since the start; of a timeline that began again, since
+        then.
+    at_packet: before the decision about which packet, counted from 1 over all that come: the same
+        packets meet the same changes, however fast they come. Without `at` and `at_packet` the
+        step is taken at the start or, added later, now.
+    client: the (host, port), the host an IP address, whose links "set" and whose port "rebind"
+        replaces; None for all.
+    uplink, downlink: the Link that "set" sets in each direction; None leaves it as it is.
+    duration: the length of the "outage", in seconds, above 0; None until another replaces it.
+    mode: the effect of the "outage", as of the method `outage`: "drop", "hold" or "refuse"; None
+        for "drop".
+    way: the links of the "outage": "uplink", "downlink" or "both"; None for "both".
+
+    Raises ValueError if an argument is out of range, missing or not for the action.
+    """
+
+    __match_args__: Final = (
+        "action",
+        "at",
+        "at_packet",
+        "client",
+        "uplink",
+        "downlink",
+        "duration",
+        "mode",
+        "way",
+    )
+
+    def __new__(
+        cls,
+        action: Literal["set", "outage", "rebind", "loop"],
+        *,
+        at: float | None = None,
+        at_packet: int | None = None,
+        client: _Address | None = None,
+        uplink: Link | None = None,
+        downlink: Link | None = None,
+        duration: float | None = None,
+        mode: Literal["drop", "hold", "refuse"] | None = None,
+        way: Literal["uplink", "downlink", "both"] | None = None,
+    ) -> Self: ...
+    @property
+    def action(self) -> Literal["set", "outage", "rebind", "loop"]:
+        """The change: "set", "outage", "rebind" or "loop"."""
+
+    @property
+    def at(self) -> float | None:
+        """When, in seconds since the start."""
+
+    @property
+    def at_packet(self) -> int | None:
+        """Before which packet, from 1."""
+
+    @property
+    def client(self) -> _Address | None:
+        """The (host, port) of the client; None for all."""
+
+    @property
+    def uplink(self) -> Link | None:
+        """The link to the server; None leaves it as it is."""
+
+    @property
+    def downlink(self) -> Link | None:
+        """The link back; None leaves it as it is."""
+
+    @property
+    def duration(self) -> float | None:
+        """The length of the outage, in seconds."""
+
+    @property
+    def mode(self) -> Literal["drop", "hold", "refuse"] | None:
+        """The effect of the outage; None for "drop"."""
+
+    @property
+    def way(self) -> Literal["uplink", "downlink", "both"] | None:
+        """The links of the outage; None for "both"."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class StepDone:
+    """A step that an EchoServer or a Relay took."""
+
+    __match_args__: Final = ("number", "index", "round", "action", "time", "received", "clients")
+
+    def __new__(
+        cls,
+        *,
+        number: int,
+        index: int,
+        round: int = 0,
+        action: Literal["set", "outage", "rebind", "loop"],
+        time: float,
+        received: int,
+        clients: int | None = None,
+    ) -> Self: ...
+    @property
+    def number(self) -> int:
+        """Its number among all steps taken, from 1."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the timeline, from 0; steps that were added follow in order of addition."""
+
+    @property
+    def round(self) -> int:
+        """How often the timeline had begun again."""
+
+    @property
+    def action(self) -> Literal["set", "outage", "rebind", "loop"]:
+        """The change: "set", "outage", "rebind" or "loop"."""
+
+    @property
+    def time(self) -> float:
+        """The moment from which the change holds, in seconds since the Unix epoch."""
+
+    @property
+    def received(self) -> int:
+        """The number of packets that came before."""
+
+    @property
+    def clients(self) -> int | None:
+        """The number of clients present that it changed; None for an outage and a loop."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""

@@ -1,4 +1,4 @@
-"""Impairments: a `Link` and its models of loss, delay, rate and reordering; `presets` of paths."""
+"""Impairments: a `Link` and its models, each `Step` of a timeline, and `presets` of paths."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from udpulse._core import (
     Quantiles,
     RateLimit,
     Reordering,
+    Step,
     TimedGilbertElliott,
     TraceRate,
     Uniform,
@@ -39,6 +40,7 @@ __all__ = [
     "Rate",
     "RateLimit",
     "Reordering",
+    "Step",
     "TimedGilbertElliott",
     "TraceRate",
     "Uniform",

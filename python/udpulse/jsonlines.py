@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from fractions import Fraction
 from functools import partial
-from typing import IO, Any, NoReturn, TypeAlias
+from typing import IO, Any, NoReturn, Protocol, TypeAlias
 
 from udpulse import events
 from udpulse._core import (
@@ -37,6 +37,7 @@ from udpulse._core import (
     Reply,
     StampReflector,
     StampSender,
+    StepDone,
     Unheard,
     __version__,
     _Lines,
@@ -77,6 +78,9 @@ COMMANDS: dict[type, str] = {
 TOGETHER = 16384
 REST = 0.01
 
+# The time after which a wrong step is reported, in seconds.
+CONTROL_REST = 0.1
+
 NS = 1_000_000_000
 
 # The clock of all durations, as src/net/clock.rs reads it.
@@ -100,6 +104,23 @@ def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = 
     Raises ValueError if an argument is out of range, BrokenPipeError if the reader of the file has
     left, and the errors of `start`.
     """
+    write_controlled(running, file, every=every, control=None)
+
+
+class Control(Protocol):
+    """A control of a server while it runs."""
+
+    def start(self) -> None:
+        """Begin to take steps."""
+
+    def errors(self) -> Iterable[dict[str, Any]]:
+        """Return the members of a line for each step that was none, since the last call."""
+
+
+def write_controlled(
+    running: Running, file: IO[str] | IO[bytes], *, every: float | None, control: Control | None
+) -> None:
+    """Write as `write` does, and let `control` take steps meanwhile."""
     if running.running:
         raise ValueError("running must not run yet: write() starts it")
     if every is not None and not 0 < every < math.inf:
@@ -108,7 +129,7 @@ def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = 
     running._record_all()
     interrupt = None
     with running:
-        recording = Recording(running, lines, every)
+        recording = Recording(running, lines, every, control)
         try:
             recording.begin()
             recording.follow()
@@ -123,9 +144,12 @@ def write(running: Running, file: IO[str] | IO[bytes], *, every: float | None = 
 class Recording:
     """A running object and its lines."""
 
-    def __init__(self, running: Running, lines: _Lines, every: float | None) -> None:
+    def __init__(
+        self, running: Running, lines: _Lines, every: float | None, control: Control | None
+    ) -> None:
         """Begin without lines."""
         self.running = running
+        self.control = control
         self.lines = lines
         self.every_ns: int | None = None if every is None else max(round(every * NS), 1)
         self.interval: int = 0
@@ -137,12 +161,15 @@ class Recording:
         running = self.running
         self.put("start", first(running))
         self.lines.flush()
+        if self.control:
+            self.control.start()
 
     def follow(self) -> None:
         """Write lines until the object ends."""
         more = True
         while more:
             more = self.running._record(self.lines, TOGETHER, self.patience())
+            self.put_errors()
             if self.every_ns and self.running._elapsed_ns >= (self.interval + 1) * self.every_ns:
                 self.interval = self.running._elapsed_ns // self.every_ns
                 self.put_interval()
@@ -151,16 +178,18 @@ class Recording:
                 time.sleep(REST)
 
     def patience(self) -> float:
-        """Return the time until the next interval ends, in seconds."""
+        """Return the time until the next interval ends or errors are due, in seconds."""
+        patience = CONTROL_REST if self.control else math.inf
         if self.every_ns is None:
-            return math.inf
+            return patience
         due_ns = (self.interval + 1) * self.every_ns
-        return max(due_ns - self.running._elapsed_ns, 0) / NS
+        return min(max(due_ns - self.running._elapsed_ns, 0) / NS, patience)
 
     def end(self) -> None:
         """Write the lines that remain, and the last ones."""
         while self.running._record(self.lines, TOGETHER, 0):
             self.lines.flush()
+        self.put_errors()
         self.running._record_rest(self.lines)
         if self.every_ns:
             self.put_interval()
@@ -171,6 +200,11 @@ class Recording:
         """Add a line."""
         line = {"event": event, **members}
         self.lines.put(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
+
+    def put_errors(self) -> None:
+        """Add a line for each step that was none."""
+        for error in self.control.errors() if self.control else ():
+            self.put("error", error)
 
     def counters(self) -> dict[str, int]:
         """Return the counters of a server or of a heartbeat client."""
@@ -312,6 +346,7 @@ class Run:
     truth: of an EchoServer or Relay its truth at the end, as `to_dict` has it; else empty.
     peers: of a HeartbeatServer its clients at the end.
     missing: of a HeartbeatServer the clients of `expect` that it never heard.
+    steps: of an EchoServer or Relay the steps that it took.
     """
 
     command: str
@@ -322,6 +357,7 @@ class Run:
     truth: dict[str, Any] = field(default_factory=dict)
     peers: list[Peer] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    steps: list[StepDone] = field(default_factory=list)
 
 
 def read(file: IO[str] | IO[bytes]) -> Result:
@@ -382,6 +418,7 @@ class Reader:
         self.keep: float = math.inf
         self.rows: defaultdict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
         self.events: list[Any] = []
+        self.steps: list[StepDone] = []
         self.summaries: list[dict[str, Any]] = []
 
     def add(self, line: Any) -> None:
@@ -400,7 +437,9 @@ class Reader:
         elif event in ("probe", "revised"):
             if self.command in ("ping", "stamp"):
                 self.add_row(line)
-        elif event not in ("interval", "outage"):
+        elif event == "step":
+            self.steps.append(self.step(line))
+        elif event not in ("interval", "outage", "error"):
             self.events.append(self.restored(event, line))
 
     def begin(self, line: dict[str, Any]) -> None:
@@ -430,6 +469,12 @@ class Reader:
             newest = max(rows)
             for old in [seq for seq in rows if seq <= newest - self.keep]:
                 del rows[old]
+
+    def step(self, line: dict[str, Any]) -> StepDone:
+        """Return the step that a line describes."""
+        same = ("number", "index", "round", "action", "received", "clients")
+        fields = {name: line[name] for name in same}
+        return StepDone(time=self.moment(line["at_ns"]), **fields)
 
     def restored(self, event: str, line: dict[str, Any]) -> Any:
         """Return the value that a line describes."""
@@ -519,6 +564,7 @@ class Reader:
             truth=summary.get("truth", {}),
             peers=[self.peer(members) for members in summary.get("peers", ())],
             missing=summary.get("missing", []),
+            steps=self.steps,
         )
 
     def peer(self, members: dict[str, Any]) -> Peer:

@@ -6,12 +6,12 @@ A failing test's report tells what each server of its fixtures did, and how to m
 import inspect
 import time
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 import pytest
 
 from udpulse._core import EchoServer, Relay
-from udpulse.impair import Link
+from udpulse.impair import Link, Step
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -41,6 +41,7 @@ class EchoOptions(TypedDict, total=False):
     max_size: int
     max_rate: float | None
     threads: int
+    timeline: "Iterable[Step | dict[str, Any]]"
     keep: int | Literal["all"]
 
 
@@ -55,6 +56,7 @@ class RelayOptions(TypedDict, total=False):
     idle: float | None
     max_clients: int
     ttl: int | None
+    timeline: "Iterable[Step | dict[str, Any]]"
     keep: int | Literal["all"]
 
 
@@ -187,8 +189,9 @@ def _told(server: EchoServer | Relay, since: float) -> Iterator[str]:
     if fates:
         first = fates[0].received_at
         yield "seconds since the first packet:"
-        for fate in fates[-SHOWN:]:
-            yield f"{fate.received_at - first:12.6f} {_fates.fate_text(fate)}"
+        steps = [step for step in server.steps() if step.time >= since]
+        for event in _fates.in_order(fates[-SHOWN:], steps):
+            yield f"{_fates.moment(event) - first:12.6f} {_fates.path_text(event)}"
 
 
 def _call(server: EchoServer | Relay) -> str:

@@ -23,6 +23,7 @@ from udpulse._core import (
     Runs,
     StampReflectorCounters,
     StampSession,
+    StepDone,
     Table,
 )
 
@@ -49,5 +50,6 @@ __all__ = [
     "Runs",
     "StampReflectorCounters",
     "StampSession",
+    "StepDone",
     "Table",
 ]

@@ -1,6 +1,7 @@
 //! Starts relays.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::driver::worker::Shared;
 use crate::driver::{Names, Worker};
@@ -66,17 +67,25 @@ fn run(shared: &Shared<Relay>, exchange: Exchange) {
         let refuses = relay.refuses(now);
         let has_news = relay.unread().take_news();
         drop(relay);
-        if has_news {
-            shared.wake();
-        }
         if refuses != shared.is_refusing() {
             sender.exchange.refuse(refuses);
             shared.set_refusing(refuses);
         }
-        sender.send(&mut forwards);
-        for change in changes {
-            sender.apply(change);
+        if has_news {
+            shared.wake();
         }
+        let mut sent = 0;
+        for change in &changes {
+            if let Change::Rebind { after, .. } = *change {
+                sender.send(&mut forwards, sent..after);
+                sent = after;
+                sender.apply(*change);
+            }
+        }
+        let count = forwards.list.len();
+        sender.send(&mut forwards, sent..count);
+        let closes = |change: &Change| matches!(change, Change::Close(_));
+        changes.into_iter().filter(closes).for_each(|change| sender.apply(change));
     }
     let drops = sender.exchange.close_all();
     shared.lock().add_receive_drops(drops);
@@ -89,9 +98,10 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends datagrams; those of one socket in order.
-    fn send(&mut self, forwards: &mut Forwards) {
+    /// Sends some of the datagrams; those of one socket in order.
+    fn send(&mut self, forwards: &mut Forwards, some: Range<usize>) {
         let Forwards { list, memory } = forwards;
+        let list = &mut list[some];
         // Stable, so that datagrams of one session stay in order and leave together.
         list.sort_by_key(|forward| forward.to.is_none().then_some(forward.session));
         for run in list.chunk_by(|one, next| end(one) == end(next) && one.headers == next.headers) {
@@ -136,7 +146,7 @@ impl Sender<'_> {
     fn apply(&mut self, change: Change) {
         let drops = match change {
             Change::Close(line) => self.exchange.close(line),
-            Change::Rebind(line) => self.exchange.rebind(line),
+            Change::Rebind { session, .. } => self.exchange.rebind(session),
         };
         self.add_drops(drops);
     }

@@ -6,7 +6,8 @@ use crate::echo::roster::Roster;
 use crate::echo::truth::Truth;
 use crate::impair::{Corruption, Link};
 use crate::path::{
-    Counters, Damage, Fate, OutageMode, Outcome, Packet, PathConfig, Paths, Queued, Route,
+    Changeable, Counters, Damage, Done, Event, Fate, Outcome, Packet, PathConfig, Paths, Queued,
+    Route, Timeline,
 };
 use crate::wire::{MAX_DATAGRAM, shown};
 use crate::{Arrival, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything};
@@ -43,6 +44,8 @@ pub struct Config {
     pub delay_line: usize,
     /// How many of the last fates to keep.
     pub keep: usize,
+    /// Changes of its paths.
+    pub timeline: Timeline,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             limiter: None,
             delay_line: 64 << 20,
             keep: 0,
+            timeline: Timeline::default(),
         }
     }
 }
@@ -89,9 +93,12 @@ impl Echo {
     /// packets of a client must come to the same thread.
     #[must_use]
     pub fn shared(config: Config, threads: usize) -> Self {
-        let Config { uplink, downlink, seed, delay_line, keep, .. } = config;
-        let plain = uplink == Link::default() && downlink == Link::default() && keep == 0;
-        let path_config = PathConfig { uplink, downlink, seed, delay_line, keep };
+        let Config { uplink, downlink, seed, delay_line, keep, timeline, .. } = config;
+        let plain = uplink == Link::default()
+            && downlink == Link::default()
+            && keep == 0
+            && timeline.steps.is_empty();
+        let path_config = PathConfig { uplink, downlink, seed, delay_line, keep, timeline };
         let mut paths = Paths::new(path_config, &vec![Route::Both; threads]);
         Self {
             transform: config.transform,
@@ -132,9 +139,13 @@ impl Echo {
     }
 
     /// Returns the completed fates that are kept, oldest first.
-    #[must_use]
-    pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
-        self.paths.fates().iter()
+    pub fn fates(&self) -> impl Iterator<Item = &Fate> {
+        self.paths.fates()
+    }
+
+    /// Returns the last steps that were done, oldest first.
+    pub fn steps(&self) -> impl Iterator<Item = &Done> {
+        self.paths.steps()
     }
 
     /// Returns the link, [`UPLINK`](crate::path::UPLINK) or [`DOWNLINK`](crate::path::DOWNLINK), of
@@ -144,49 +155,14 @@ impl Echo {
         self.paths.link(way)
     }
 
-    /// Sets a link of one client or, if `None`, of all that have none of their own. Returns whether
-    /// the table has a place for the client.
-    ///
-    /// Packets inside keep their delay; those in the queue of a rate limit leave at the new rate,
-    /// from its head.
-    pub fn set_link(
-        &mut self,
-        way: usize,
-        link: Link,
-        client: Option<SocketAddr>,
-        now: Stamp,
-    ) -> bool {
-        let roster = self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
-        let path = client.map(|client| roster.own_path_of(client, &mut self.paths));
-        if path != Some(None) {
-            self.paths.set_link(way, link, path.flatten(), now);
-        }
-        path != Some(None)
-    }
-
-    /// Starts an outage of the uplink, of the downlink or of both, which ends at `end_ns` unless it
-    /// is ended before. It replaces one that has not ended. Returns its number.
-    pub fn start_outage(
-        &mut self,
-        ways: [bool; 2],
-        mode: OutageMode,
-        now: Stamp,
-        end_ns: i64,
-    ) -> u64 {
-        self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
-        self.paths.start_outage(ways, mode, now, end_ns)
-    }
-
-    /// Ends an outage, if it has not ended.
-    pub fn end_outage(&mut self, number: u64, now: Stamp) {
-        self.paths.end_outage(number, now);
-    }
-
     /// Decides about a packet. Returns the length of an immediate answer, written over the packet;
     /// delayed and duplicate answers are queued.
     fn decide(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         let (at, from, size) = (arrival.at(), arrival.from, arrival.datagram.len());
         let transform = self.transform;
+        if self.paths.is_step_due(at, true) {
+            self.take_steps(at, true);
+        }
         if let Some(outcome) = self.objection(arrival) {
             let answer = || transform.shown(arrival.datagram);
             self.paths.refuse(at, from, Route::Both, size, outcome, answer);
@@ -265,8 +241,32 @@ impl Transform {
     }
 }
 
+impl Changeable for Echo {
+    fn paths(&mut self) -> &mut Paths {
+        // Paths that change differ between clients.
+        self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
+        &mut self.paths
+    }
+
+    fn set_link(
+        &mut self,
+        way: usize,
+        link: &Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> usize {
+        let roster = self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
+        match client.map(|client| roster.own_path_of(client, &mut self.paths)) {
+            Some(None) => 0,
+            Some(path) => self.paths.set_link(way, link.clone(), path, now),
+            // That of clients beyond the full table is among them.
+            None => self.paths.set_link(way, link.clone(), None, now).saturating_sub(1),
+        }
+    }
+}
+
 impl Machine for Echo {
-    type Event = Fate;
+    type Event = Event;
 
     fn on_datagram(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
         self.decide(thread, arrival)
@@ -274,10 +274,15 @@ impl Machine for Echo {
 
     fn on_time(&mut self, _: usize, now: Stamp, _heard_ns: i64) {
         self.now = now;
+        if self.paths.is_step_due(now, false) {
+            self.take_steps(now, false);
+        }
     }
 
     fn deadline(&self, thread: usize) -> Option<i64> {
-        let ends = [self.paths.next_ns(thread), self.paths.refusal_end(self.now.mono_ns)];
+        // One thread does the steps.
+        let step_ns = self.paths.step_ns().filter(|_| thread == 0);
+        let ends = [self.paths.next_ns(thread), self.paths.refusal_end(self.now.mono_ns), step_ns];
         ends.into_iter().flatten().min()
     }
 
@@ -299,7 +304,7 @@ impl Machine for Echo {
         self.receive_drops[thread] = total;
     }
 
-    fn events(&mut self) -> &mut Events<Fate> {
-        self.paths.fates_mut()
+    fn events(&mut self) -> &mut Events<Event> {
+        self.paths.log()
     }
 }

@@ -8,16 +8,27 @@ mod delay_line;
 mod fate;
 mod outage;
 mod paths;
+mod timeline;
 
 pub(crate) use delay_line::Queued;
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 pub use outage::OutageMode;
 pub(crate) use paths::{Packet, PathConfig, Paths};
+pub use timeline::{Action, Changeable, Done, Kind, MAX_DONE, MAX_STEPS, Step, Timeline, When};
 
 /// The numbers of the links.
 pub const UPLINK: usize = 0;
 /// See [`UPLINK`].
 pub const DOWNLINK: usize = 1;
+
+/// An event of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The fate of a packet is complete.
+    Fate(Fate),
+    /// A step was done.
+    Step(Done),
+}
 
 /// The links that a packet passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

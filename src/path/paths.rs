@@ -12,7 +12,8 @@ use crate::path::decision::{Decision, Plan};
 use crate::path::delay_line::{self, DelayLine, Entry, Queued};
 use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 use crate::path::outage::{Outage, OutageMode};
-use crate::path::{DOWNLINK, Route, UPLINK};
+use crate::path::timeline::{Agenda, Done, Due, MAX_DONE, Step, Timeline};
+use crate::path::{Action, DOWNLINK, Event, Route, UPLINK};
 use crate::{Events, Headers, Local, Random, Stamp};
 
 /// How many of the last fates a refusal may be about.
@@ -29,6 +30,7 @@ pub(crate) struct PathConfig {
     pub(crate) delay_line: usize,
     /// How many of the last fates to keep.
     pub(crate) keep: usize,
+    pub(crate) timeline: Timeline,
 }
 
 /// A packet that enters the path of its client.
@@ -98,7 +100,7 @@ fn queues<'a>(
 
 /// The paths of all clients.
 #[derive(Debug)]
-pub(crate) struct Paths {
+pub struct Paths {
     clients: Clients,
     counters: Counters,
     impairments: [LinkCounters; 2],
@@ -118,14 +120,19 @@ pub(crate) struct Paths {
     outages: [Option<Outage>; 2],
     /// The number of outages so far.
     broken: u64,
-    fates: Events<Fate>,
+    agenda: Agenda,
+    /// Whether fates are kept, and whether steps are logged among them.
+    keeps: bool,
+    logs_steps: bool,
+    log: Events<Event>,
 }
 
 impl Paths {
     /// Creates paths with a delay line for each of `routes`, which share its capacity. All packets
     /// of a client on one route must be in the same line.
     pub(crate) fn new(config: PathConfig, routes: &[Route]) -> Self {
-        let PathConfig { uplink, downlink, seed, delay_line, keep } = config;
+        let PathConfig { uplink, downlink, seed, delay_line, keep, timeline } = config;
+        let Timeline { steps, start_ns, logged } = timeline;
         let seed = seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
         let capacity = delay_line / routes.len();
         Self {
@@ -141,7 +148,10 @@ impl Paths {
             waiting: Slab::new(),
             outages: [None; 2],
             broken: 0,
-            fates: Events::log(keep),
+            agenda: Agenda::new(steps, start_ns),
+            keeps: keep > 0,
+            logs_steps: logged,
+            log: Events::log(if logged { keep.max(MAX_DONE) } else { keep }),
         }
     }
 
@@ -168,14 +178,21 @@ impl Paths {
     /// Sets a link of the client with the path `path`, or of all that have none of their own.
     ///
     /// Packets inside keep their delay; those in the queue of a rate limit leave at the new rate,
-    /// from its head.
-    pub(crate) fn set_link(&mut self, way: usize, link: Link, path: Option<u32>, now: Stamp) {
+    /// from its head. Returns the number of clients whose link it is.
+    pub(crate) fn set_link(
+        &mut self,
+        way: usize,
+        link: Link,
+        path: Option<u32>,
+        now: Stamp,
+    ) -> usize {
         let (link, is_own) = (Arc::new(link), path.is_some());
         let Self { clients, lines, waiting, .. } = self;
         if path.is_none() {
             clients.set_link(way, &link);
         }
         let changed = path.map_or_else(|| clients.with_shared(way), |path| vec![path]);
+        let count = changed.len();
         delay_line::change(lines, |entries| {
             let mut queues = queues(entries, waiting, clients, way, now.mono_ns);
             for path in changed {
@@ -188,6 +205,7 @@ impl Paths {
                 }
             }
         });
+        count
     }
 
     /// Starts an outage of these links, which ends at `end_ns` unless it is ended before. It
@@ -262,13 +280,57 @@ impl Paths {
         self.lines.iter().map(DelayLine::len).sum::<usize>() as u64
     }
 
-    /// Returns the log of completed fates.
-    pub(crate) fn fates(&self) -> &Events<Fate> {
-        &self.fates
+    /// Returns the completed fates that are kept, oldest first.
+    pub(crate) fn fates(&self) -> impl Iterator<Item = &Fate> {
+        self.log.iter().filter_map(|event| match event {
+            Event::Fate(fate) => Some(fate),
+            Event::Step(_) => None,
+        })
     }
 
-    pub(crate) fn fates_mut(&mut self) -> &mut Events<Fate> {
-        &mut self.fates
+    pub(crate) fn log(&mut self) -> &mut Events<Event> {
+        &mut self.log
+    }
+
+    /// Adds a step. Returns its index; `None` if too many wait.
+    pub(crate) fn add_step(&mut self, step: Step, now: Stamp) -> Option<usize> {
+        self.agenda.add(step, now.mono_ns, self.counters.received)
+    }
+
+    /// Returns whether a step is due at `at`; if a packet `arrives`, also before its decision.
+    pub(crate) fn is_step_due(&self, at: Stamp, arrives: bool) -> bool {
+        self.agenda.is_due(at.mono_ns, self.counters.received + u64::from(arrives))
+    }
+
+    /// Returns when the next step is due by time.
+    pub(crate) fn step_ns(&self) -> Option<i64> {
+        self.agenda.next_ns()
+    }
+
+    /// Removes the next step that is due at `at`, for the owner to do and to
+    /// [`finish`](Self::finish_step); if a packet `arrives`, also one before its decision.
+    pub(crate) fn next_step(&mut self, at: Stamp, arrives: bool) -> Option<Due> {
+        loop {
+            let due = self.agenda.next(at, self.counters.received, arrives)?;
+            if !matches!(due.action, Action::Loop) {
+                return Some(due);
+            }
+            self.finish_step(&due, None);
+            self.agenda.begin_again(&due, at.mono_ns);
+        }
+    }
+
+    /// Records a step that was done; it changed `clients`.
+    pub(crate) fn finish_step(&mut self, due: &Due, clients: Option<usize>) {
+        let done = self.agenda.record(due, clients);
+        if self.logs_steps {
+            self.log.push(Event::Step(done));
+        }
+    }
+
+    /// Returns the last steps that were done, oldest first.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Done> {
+        self.agenda.done()
     }
 
     /// Counts a packet that takes no path and is answered immediately.
@@ -290,8 +352,8 @@ impl Paths {
     ) {
         self.counters.received += 1;
         self.counters.dropped += 1;
-        if self.fates.wanted() {
-            self.fates.push(Fate {
+        if self.keeps {
+            self.log.push(Event::Fate(Fate {
                 at,
                 client,
                 route,
@@ -303,7 +365,7 @@ impl Paths {
                 downlink: Flags::default(),
                 first: None,
                 others: Vec::new(),
-            });
+            }));
         }
     }
 
@@ -344,7 +406,7 @@ impl Paths {
         for (counters, flags) in self.impairments.iter_mut().zip(decision.flags) {
             counters.count(flags);
         }
-        if self.fates.wanted() {
+        if self.keeps {
             fate.answer = answer(payload);
         }
         match decision.copies() {
@@ -453,7 +515,11 @@ impl Paths {
                 && (fate.route, fate.outcome) == (Route::Up, Outcome::Relayed)
                 && fate.answer.iter().zip(quoted).all(|(ours, theirs)| ours == theirs)
         };
-        if let Some(fate) = self.fates.recent_mut(RECENT).find(fits) {
+        let mut recent = self.log.recent_mut(RECENT).filter_map(|event| match event {
+            Event::Fate(fate) => Some(fate),
+            Event::Step(_) => None,
+        });
+        if let Some(fate) = recent.find(fits) {
             fate.outcome = Outcome::Refused;
         }
     }
@@ -489,7 +555,9 @@ impl Paths {
 
     fn complete(&mut self, fate: Fate) {
         self.counters.dropped += u64::from(fate.dropped());
-        self.fates.push(fate);
+        if self.keeps {
+            self.log.push(Event::Fate(fate));
+        }
     }
 
     /// Queues the copies of a packet, if there is room.

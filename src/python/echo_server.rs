@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 use crate::driver;
 use crate::echo::{self, Echo, Transform};
 use crate::impair;
-use crate::net::Endpoint;
+use crate::net::{Endpoint, now};
 use crate::path::{self, OutageMode};
 use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::fates::{Columns, Fate, Rows};
@@ -15,6 +15,7 @@ use crate::python::link::{DelayArg, LossArg};
 use crate::python::options::{Given, given, options};
 use crate::python::paths::{Live, changeable, check_refusal};
 use crate::python::table::{Table, arrow_stream};
+use crate::python::timeline::{PathEvent, Step, Timeline};
 use crate::python::value::{Address, value};
 use crate::wire::MAX_DATAGRAM;
 use crate::{Error, Limiter, Result, seconds};
@@ -125,6 +126,9 @@ macro_rules! echo_options {
         max_rate: Option<f64> = None,
         /// the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
         threads: Int<usize, 1, 256> = 1,
+        /// the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        /// as JSON has them. `steps` returns those that were taken.
+        timeline: Timeline = (),
         /// the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         /// reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
@@ -182,7 +186,7 @@ pub(super) struct EchoServer {
 }
 
 echo_options!(class EchoServer);
-running_object!(EchoServer: Fate);
+running_object!(EchoServer: PathEvent);
 changeable!(EchoServer);
 arrow_stream!(EchoServer);
 
@@ -199,7 +203,9 @@ impl EchoServer {
             ..echo::Config::default()
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
-        Ok(Self { settings, endpoint, config, handle: Handle::new("EchoServer") })
+        let server = Self { settings, endpoint, config, handle: Handle::new("EchoServer") };
+        Python::attach(|py| server.settings.timeline.check(py, |step| server.check_step(step)))?;
+        Ok(server)
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
@@ -213,7 +219,9 @@ impl EchoServer {
             config.uplink = link.model()?;
         }
         config.downlink = self.settings.downlink.model()?;
+        config.timeline = self.settings.timeline.model(0, self.handle.is_recorded())?;
         self.handle.launch(py, self.endpoints(), |addresses| {
+            config.timeline.start_ns = now().mono_ns;
             driver::echo::start(addresses[0], threads, config)
         })
     }
@@ -224,6 +232,14 @@ impl EchoServer {
             return Err(Error::argument("mode", "'refuse'", "another word with several threads"));
         }
         check_refusal(mode, ways)
+    }
+
+    /// Refuses a step that it cannot take.
+    fn check_step(&self, step: &Step) -> Result<()> {
+        if step.rebinds() {
+            return Err(Error::argument("action", "'rebind'", "'set', 'outage' or 'loop'"));
+        }
+        step.outage().map_or(Ok(()), |(mode, ways)| self.check_outage(mode, ways))
     }
 
     fn rows(&self, py: Python<'_>) -> Table {

@@ -276,10 +276,11 @@ impl<M: Observed> Handle<M> {
         }
     }
 
-    /// Waits until the system refuses datagrams for the worker.
-    pub(super) fn wait_refusing(&self, py: Python<'_>) -> PyResult<()> {
+    /// Waits until the system refuses datagrams for the worker, at most until a deadline in monotonic
+    /// nanoseconds.
+    pub(super) fn wait_refusing(&self, py: Python<'_>, deadline_ns: i64) -> PyResult<()> {
         let worker = self.started()?;
-        wait(py, |slice| worker.wait_refusing(slice).then_some(()))
+        wait_until(py, deadline_ns, |slice| worker.wait_refusing(slice).then_some(())).map(drop)
     }
 
     /// Waits until the worker has ended.

@@ -262,8 +262,8 @@ impl Recorded for Sweep {
 }
 
 impl Recorded for Echo {
-    fn write(fate: path::Fate, start: Stamp, lines: &mut Pending) {
-        write_fate(&fate, start, lines);
+    fn write(event: path::Event, start: Stamp, lines: &mut Pending) {
+        write_path(&event, start, lines);
     }
 }
 
@@ -287,8 +287,26 @@ impl Recorded for Reflector {
 }
 
 impl Recorded for Relay {
-    fn write(fate: path::Fate, start: Stamp, lines: &mut Pending) {
-        write_fate(&fate, start, lines);
+    fn write(event: path::Event, start: Stamp, lines: &mut Pending) {
+        write_path(&event, start, lines);
+    }
+}
+
+fn write_path(event: &path::Event, start: Stamp, lines: &mut Pending) {
+    match event {
+        path::Event::Fate(fate) => write_fate(fate, start, lines),
+        path::Event::Step(done) => {
+            let path::Done { number, index, round, kind, at, received, clients } = *done;
+            lines.line("step", |line| {
+                line.add("number", number)
+                    .add("index", index)
+                    .add("round", round)
+                    .add("action", word(kind))
+                    .add("at_ns", at.wall_ns.saturating_sub(start.wall_ns))
+                    .add("received", received)
+                    .add("clients", clients);
+            });
+        }
     }
 }
 

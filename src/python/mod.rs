@@ -31,6 +31,7 @@ mod report_line;
 mod stamp_reflector;
 mod stamp_sender;
 mod table;
+mod timeline;
 mod value;
 mod wait;
 
@@ -88,6 +89,8 @@ mod _core {
     use super::stamp_sender::{StampSender, async_stamp, stamp};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::timeline::{Step, StepDone};
 
     #[pymodule_export]
     use super::value::restore;

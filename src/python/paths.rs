@@ -7,51 +7,13 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::echo::Echo;
 use crate::impair;
 use crate::net::Endpoint;
-use crate::path::{OutageMode, Route};
+use crate::path::{Changeable, OutageMode, Route};
 use crate::python::args::{Argument, Int, RemotePort, Words, pair, wrong_value};
 use crate::python::handle::Handle;
 use crate::python::link::Link;
-use crate::relay::Relay;
-use crate::{Error, Observed, Result, Stamp};
-
-/// A machine with paths.
-pub(super) trait Paths: Observed {
-    /// Sets a link of one client or of all. Returns whether there is a place for the client.
-    fn set_link(
-        &mut self,
-        way: usize,
-        link: &impair::Link,
-        client: Option<SocketAddr>,
-        now: Stamp,
-    ) -> bool;
-}
-
-impl Paths for Echo {
-    fn set_link(
-        &mut self,
-        way: usize,
-        link: &impair::Link,
-        client: Option<SocketAddr>,
-        now: Stamp,
-    ) -> bool {
-        Self::set_link(self, way, link.clone(), client, now)
-    }
-}
-
-impl Paths for Relay {
-    fn set_link(
-        &mut self,
-        way: usize,
-        link: &impair::Link,
-        client: Option<SocketAddr>,
-        now: Stamp,
-    ) -> bool {
-        Self::set_link(self, way, link, client, now)
-    }
-}
+use crate::{Error, Observed, Result};
 
 /// A link that can be replaced.
 pub(super) struct Live(Mutex<Option<Link>>);
@@ -104,6 +66,7 @@ impl Words for OutageMode {
 }
 
 /// The address of a client.
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Client(pub(super) SocketAddr);
 
 impl Argument for Client {
@@ -120,22 +83,22 @@ impl Argument for Client {
 }
 
 /// Sets the links that are given, of one client or of all.
-pub(super) fn set_links<M: Paths>(
+pub(super) fn set_links<M: Observed + Changeable>(
     py: Python<'_>,
     handle: &Handle<M>,
     client: Option<&Client>,
     links: [Option<impair::Link>; 2],
 ) -> PyResult<()> {
     let address = client.map(|client| client.0);
-    let has_place = handle.look(py, |machine| {
+    let is_unknown = handle.look(py, |machine| {
         let now = crate::net::now();
         let mut set = |(way, link): (usize, Option<_>)| {
-            link.is_none_or(|link| machine.set_link(way, &link, address, now))
+            link.is_none_or(|link| machine.set_link(way, &link, address, now) > 0)
         };
-        Some(links.into_iter().enumerate().all(&mut set))
+        address.is_some() & !links.into_iter().enumerate().all(&mut set)
     });
     handle.prompt();
-    if has_place == Some(false) {
+    if is_unknown {
         return Err(PyValueError::new_err(
             "client must be one with a session (Relay) or one of the first 16384 (EchoServer)",
         ));
@@ -282,22 +245,58 @@ macro_rules! changeable {
                     way.read(py, "way")?;
                 this.check_outage(mode, ways)?;
                 this.handle.address()?;
-                let number = this.handle.look(py, |machine| {
+                let (number, end_ns) = this.handle.look(py, |machine| {
                     let now = crate::net::now();
                     let end_ns = duration
                         .map_or(i64::MAX, |duration| now.mono_ns.saturating_add(duration.ns()));
-                    machine.start_outage(ways, mode, now, end_ns)
+                    let number =
+                        crate::path::Changeable::start_outage(machine, ways, mode, now, end_ns);
+                    (number, end_ns)
                 });
                 this.handle.prompt();
                 if mode == crate::path::OutageMode::Refuse {
-                    this.handle.wait_refusing(py)?;
+                    // A short one may be over before the system refuses anything.
+                    this.handle.wait_refusing(py, end_ns)?;
                 }
                 Ok(crate::python::paths::LinkOutage::new(slf.clone().into_any().unbind(), number))
             }
 
             fn _end_outage(&self, py: pyo3::Python<'_>, number: u64) {
-                self.handle.look(py, |machine| machine.end_outage(number, crate::net::now()));
+                self.handle.look(py, |machine| {
+                    crate::path::Changeable::end_outage(machine, number, crate::net::now());
+                });
                 self.handle.prompt();
+            }
+
+            /// Adds a step to those of the timeline. Returns its index, as `steps` has it.
+            ///
+            /// step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
+            ///     it has none, it is taken now. It may not be a "loop".
+            ///
+            /// Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
+            /// before the first start.
+            fn add_step(
+                &self,
+                py: pyo3::Python<'_>,
+                step: &pyo3::Bound<'_, pyo3::PyAny>,
+            ) -> pyo3::PyResult<usize> {
+                let step = crate::python::timeline::added(step)?;
+                self.check_step(&step)?;
+                let model = step.model()?;
+                self.handle.address()?;
+                let index = self.handle.look(py, |machine| {
+                    crate::path::Changeable::add_step(machine, model, crate::net::now())
+                });
+                self.handle.prompt();
+                index.ok_or_else(|| {
+                    let text = "step must wait until fewer than 1000 others wait";
+                    pyo3::exceptions::PyValueError::new_err(text)
+                })
+            }
+
+            /// Returns the last 1000 steps that were taken, oldest first, each a StepDone.
+            fn steps(&self, py: pyo3::Python<'_>) -> Vec<crate::python::timeline::StepDone> {
+                self.handle.look(py, |machine| machine.steps().map(Into::into).collect())
             }
         }
 

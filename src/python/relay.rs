@@ -5,8 +5,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::driver;
 use crate::impair;
-use crate::net::Endpoint;
-use crate::path::{self, OutageMode};
+use crate::net::{Endpoint, now};
+use crate::path::{self, Changeable, OutageMode};
 use crate::python::args::{
     Argument, Int, Keep, LocalHost, LocalPort, RemoteHost, RemotePort, Seconds, Seed, Word, items,
     pair, wrong_type,
@@ -18,6 +18,7 @@ use crate::python::link::Link;
 use crate::python::options::{Given, given, options};
 use crate::python::paths::{Client, Live, changeable, check_refusal};
 use crate::python::table::{Table, arrow_stream};
+use crate::python::timeline::{PathEvent, Step, Timeline};
 use crate::python::value::{Address, address, value};
 use crate::relay::{self, Relay as Machine};
 use crate::{Result, seconds};
@@ -107,6 +108,9 @@ macro_rules! relay_options {
         /// the TTL or hop limit of all packets, 1 to 255; None for one less than they came with
         /// (Linux; elsewhere the system's).
         ttl: Option<Int<u8, 1, 255>> = None,
+        /// the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        /// as JSON has them. `steps` returns those that were taken.
+        timeline: Timeline = (),
         /// the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         /// reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
@@ -172,7 +176,7 @@ pub(super) struct Relay {
 }
 
 relay_options!(class Relay);
-running_object!(Relay: Fate);
+running_object!(Relay: PathEvent);
 changeable!(Relay);
 arrow_stream!(Relay);
 
@@ -182,6 +186,7 @@ impl Relay {
         let upstream = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
         let relay = Self { settings, endpoints: [listen, upstream], handle: Handle::new("Relay") };
         relay.config()?;
+        Python::attach(|py| relay.settings.timeline.check(py, |step| relay.check_step(step)))?;
         Ok(relay)
     }
 
@@ -203,6 +208,7 @@ impl Relay {
             max_clients: settings.max_clients.0,
             ttl: settings.ttl.as_ref().map(|ttl| ttl.0),
             keep: settings.keep.rows().unwrap_or(usize::MAX),
+            timeline: settings.timeline.model(0, self.handle.is_recorded())?,
             ..relay::Config::default()
         })
     }
@@ -212,8 +218,9 @@ impl Relay {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let config = self.config()?;
+        let mut config = self.config()?;
         self.handle.launch(py, self.endpoints(), |addresses| {
+            config.timeline.start_ns = now().mono_ns;
             driver::relay::start(addresses[0], addresses[1], config)
         })
     }
@@ -222,6 +229,11 @@ impl Relay {
     #[expect(clippy::unused_self, reason = "an echo server needs itself")]
     fn check_outage(&self, mode: OutageMode, ways: [bool; 2]) -> Result<()> {
         check_refusal(mode, ways)
+    }
+
+    /// Refuses a step that it cannot take.
+    fn check_step(&self, step: &Step) -> Result<()> {
+        step.outage().map_or(Ok(()), |(mode, ways)| self.check_outage(mode, ways))
     }
 
     fn rows(&self, py: Python<'_>) -> Table {

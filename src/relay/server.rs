@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use crate::impair::{Corruption, Link};
 use crate::path::{
-    Counters, Damage, Fate, LinkCounters, OutageMode, Outcome, Packet, PathConfig, Paths, Queued,
-    Route,
+    Changeable, Counters, Damage, Done, Event, Fate, LinkCounters, Outcome, Packet, PathConfig,
+    Paths, Queued, Route, Timeline,
 };
 use crate::relay::forwards::Forwards;
 use crate::relay::sessions::Sessions;
@@ -38,6 +38,8 @@ pub struct Config {
     pub delay_line: usize,
     /// How many of the last fates to keep.
     pub keep: usize,
+    /// Changes of its paths.
+    pub timeline: Timeline,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Default for Config {
             ttl: None,
             delay_line: 64 << 20,
             keep: 0,
+            timeline: Timeline::default(),
         }
     }
 }
@@ -93,7 +96,12 @@ pub enum Change {
     /// The session has ended.
     Close(u32),
     /// The session goes on with another port.
-    Rebind(u32),
+    Rebind {
+        /// The number of the session.
+        session: u32,
+        /// How many of the datagrams to pass on leave before.
+        after: usize,
+    },
 }
 
 /// The relay as a state machine.
@@ -117,8 +125,8 @@ impl Relay {
     /// Creates a relay.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let Config { uplink, downlink, seed, delay_line, keep, .. } = config;
-        let paths = PathConfig { uplink, downlink, seed, delay_line, keep };
+        let Config { uplink, downlink, seed, delay_line, keep, timeline, .. } = config;
+        let paths = PathConfig { uplink, downlink, seed, delay_line, keep, timeline };
         Self {
             paths: Paths::new(paths, &[Route::Up, Route::Down]),
             sessions: Sessions::default(),
@@ -159,15 +167,22 @@ impl Relay {
     }
 
     /// Returns the completed fates that are kept, oldest first.
-    #[must_use]
-    pub fn fates(&self) -> impl ExactSizeIterator<Item = &Fate> {
-        self.paths.fates().iter()
+    pub fn fates(&self) -> impl Iterator<Item = &Fate> {
+        self.paths.fates()
+    }
+
+    /// Returns the last steps that were done, oldest first.
+    pub fn steps(&self) -> impl Iterator<Item = &Done> {
+        self.paths.steps()
     }
 
     /// Handles a datagram of a client.
     pub fn on_client(&mut self, arrival: &mut Arrival<'_>) {
         let key = (arrival.from, arrival.to);
         let at_ns = arrival.at().mono_ns;
+        if self.paths.is_step_due(arrival.at(), true) {
+            self.take_steps(arrival.at(), true);
+        }
         let session = match self.sessions.find(key) {
             Some(session) => {
                 self.sessions.touch(session, at_ns);
@@ -181,6 +196,12 @@ impl Relay {
     /// Handles a datagram of the upstream for a session.
     pub fn on_upstream(&mut self, session: u32, arrival: &mut Arrival<'_>) {
         let session = session as usize;
+        if self.sessions.get(session).is_none() {
+            return;
+        }
+        if self.paths.is_step_due(arrival.at(), true) {
+            self.take_steps(arrival.at(), true);
+        }
         self.sessions.touch(session, arrival.at().mono_ns);
         self.carry(session, DOWN, arrival);
     }
@@ -220,6 +241,9 @@ impl Relay {
     /// Performs the work that is due at `now`.
     pub fn on_time(&mut self, now: Stamp) {
         self.now = now;
+        if self.paths.is_step_due(now, false) {
+            self.take_steps(now, false);
+        }
         for line in [UP, DOWN] {
             while let Some(queued) = self.paths.depart(line, now) {
                 let Queued { to, from, headers, payload, session, .. } = queued;
@@ -243,7 +267,8 @@ impl Relay {
         let ends_ns = idle.map(|(idle_ns, (_, active_ns))| active_ns.saturating_add(idle_ns));
         let refusal_ns = self.paths.refusal_end(self.now.mono_ns);
         let lines = [UP, DOWN].map(|line| self.paths.next_ns(line));
-        lines.into_iter().chain([ends_ns, refusal_ns]).flatten().min()
+        let step_ns = self.paths.step_ns();
+        lines.into_iter().chain([ends_ns, refusal_ns, step_ns]).flatten().min()
     }
 
     /// Exchanges an empty list for the datagrams to pass on.
@@ -251,7 +276,8 @@ impl Relay {
         mem::swap(&mut self.forwards, forwards);
     }
 
-    /// Returns the changes of sockets, for after the datagrams to pass on have left.
+    /// Returns the changes of sockets in order; sockets are closed after the datagrams to pass on
+    /// have left.
     pub fn take_changes(&mut self) -> Vec<Change> {
         for change in &self.changes {
             if let Change::Close(session) = change {
@@ -265,53 +291,6 @@ impl Relay {
     #[must_use]
     pub fn refuses(&self, now: Stamp) -> bool {
         self.paths.refuses(now.mono_ns)
-    }
-
-    /// Sets a link of one client or, if `None`, of all that have none of their own. Returns whether
-    /// the client has a session.
-    pub fn set_link(
-        &mut self,
-        way: usize,
-        link: &Link,
-        client: Option<SocketAddr>,
-        now: Stamp,
-    ) -> bool {
-        let Some(client) = client else {
-            self.paths.set_link(way, link.clone(), None, now);
-            return true;
-        };
-        let sessions: Vec<_> = self.sessions.of(Some(client)).collect();
-        for session in &sessions {
-            if let Some(session) = self.sessions.get(*session) {
-                self.paths.set_link(way, link.clone(), Some(session.path), now);
-            }
-        }
-        !sessions.is_empty()
-    }
-
-    /// Starts an outage of the uplink, of the downlink or of both, which ends at `end_ns` unless it
-    /// is ended before. It replaces one that has not ended. Returns its number.
-    pub fn start_outage(
-        &mut self,
-        ways: [bool; 2],
-        mode: OutageMode,
-        now: Stamp,
-        end_ns: i64,
-    ) -> u64 {
-        self.paths.start_outage(ways, mode, now, end_ns)
-    }
-
-    /// Ends an outage, if it has not ended.
-    pub fn end_outage(&mut self, number: u64, now: Stamp) {
-        self.paths.end_outage(number, now);
-    }
-
-    /// Replaces the port at the upstream of one client or, if `None`, of all. Returns how many.
-    pub fn rebind(&mut self, client: Option<SocketAddr>) -> usize {
-        let before = self.changes.len();
-        let rebound = self.sessions.of(client).map(|session| Change::Rebind(number(session)));
-        self.changes.extend(rebound);
-        self.changes.len() - before
     }
 
     /// Returns the clients with sessions, the longest idle first.
@@ -380,11 +359,45 @@ impl Relay {
     }
 }
 
-impl Observed for Relay {
-    type Event = Fate;
+impl Changeable for Relay {
+    fn paths(&mut self) -> &mut Paths {
+        &mut self.paths
+    }
 
-    fn unread(&mut self) -> &mut Events<Fate> {
-        self.paths.fates_mut()
+    fn set_link(
+        &mut self,
+        way: usize,
+        link: &Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> usize {
+        let Some(client) = client else {
+            return self.paths.set_link(way, link.clone(), None, now);
+        };
+        let sessions: Vec<_> = self.sessions.of(Some(client)).collect();
+        for session in &sessions {
+            if let Some(session) = self.sessions.get(*session) {
+                self.paths.set_link(way, link.clone(), Some(session.path), now);
+            }
+        }
+        sessions.len()
+    }
+
+    fn rebind(&mut self, client: Option<SocketAddr>) -> usize {
+        let before = self.changes.len();
+        let after = self.forwards.list.len();
+        let sessions = self.sessions.of(client).map(number);
+        let rebound = sessions.map(|session| Change::Rebind { session, after });
+        self.changes.extend(rebound);
+        self.changes.len() - before
+    }
+}
+
+impl Observed for Relay {
+    type Event = Event;
+
+    fn unread(&mut self) -> &mut Events<Event> {
+        self.paths.log()
     }
 
     fn count_drops(&mut self, _: usize, total: u64) {

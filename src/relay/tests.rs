@@ -6,8 +6,10 @@ use proptest::prelude::*;
 
 use crate::impair::{Corruption, Delay, Link, Loss, Rate, Reordering};
 use crate::machine::by_hand::port_unreachable;
-use crate::path::{Counters, Fate, OutageMode, Outcome, Route, UPLINK};
-use crate::relay::{Change, Config, Forwards, Relay};
+use crate::path::{
+    Action, Changeable, Counters, Fate, OutageMode, Outcome, Route, Step, Timeline, UPLINK, When,
+};
+use crate::relay::{Change, Config, Forwards, Relay, Truth};
 use crate::{Arrival, Headers, Local, Stamp};
 
 const MS: i64 = 1_000_000;
@@ -155,9 +157,9 @@ fn clients_have_links_in_order_of_appearance_or_by_address() {
         leave(relay, 0).len() == 1
     };
     assert_eq!([5, 6, 7].map(|port| passes(&mut relay, port)), [true, false, true]);
-    assert!(relay.set_link(UPLINK, &lost, Some(client(7)), stamp(0)));
-    assert!(!relay.set_link(UPLINK, &lost, Some(client(8)), stamp(0)));
-    assert!(relay.set_link(UPLINK, &Link::default(), None, stamp(0)));
+    assert_eq!(relay.set_link(UPLINK, &lost, Some(client(7)), stamp(0)), 1);
+    assert_eq!(relay.set_link(UPLINK, &lost, Some(client(8)), stamp(0)), 0);
+    assert_eq!(relay.set_link(UPLINK, &Link::default(), None, stamp(0)), 0);
     assert_eq!([5, 6, 7, 8].map(|port| passes(&mut relay, port)), [true, false, false, true]);
 }
 
@@ -178,7 +180,7 @@ fn each_way_has_outages_of_its_own() {
     assert!(relay.refuses(stamp(19)) && !relay.refuses(stamp(20)));
     assert_eq!(relay.deadline(), Some(20));
     assert_eq!((relay.rebind(None), relay.rebind(Some(client(2)))), (1, 0));
-    assert_eq!(relay.take_changes(), [Change::Rebind(0)]);
+    assert_eq!(relay.take_changes(), [Change::Rebind { session: 0, after: 0 }]);
 }
 
 fn rough() -> Link {
@@ -194,19 +196,38 @@ fn rough() -> Link {
     }
 }
 
+type Left = Vec<(u32, bool, Vec<u8>)>;
+
 /// Drives a relay through packets, each a gap in time, a client and whether the upstream sends it.
 /// Returns what leaves, and the fates.
-fn drive(packets: &[(i64, u16, bool)], batch: usize) -> (Vec<(u32, bool, Vec<u8>)>, Relay) {
+fn drive(packets: &[(i64, u16, bool)], batch: usize) -> (Left, Relay) {
+    drive_through(packets, batch, Vec::new(), |_, _, _| ())
+}
+
+/// Drives a relay with a timeline; calls `before` with the time and the number of a packet before it
+/// arrives, and with the time before other work.
+fn drive_through(
+    packets: &[(i64, u16, bool)],
+    batch: usize,
+    steps: Vec<Step>,
+    mut before: impl FnMut(&mut Relay, i64, Option<u64>),
+) -> (Left, Relay) {
     let (uplink, downlink) = (rough(), rough());
     let keep = packets.len() + 3;
-    let config = Config { uplink, downlink, seed: Some(9), keep, ..Config::default() };
+    let timeline = Timeline { steps, ..Timeline::default() };
+    let config = Config { uplink, downlink, seed: Some(9), keep, timeline, ..Config::default() };
     let (mut relay, mut out, mut at_ns) = (Relay::new(config), Vec::new(), 0);
+    let mut number = 0;
     for port in 0..3 {
+        number += 1;
+        before(&mut relay, 0, Some(number));
         arrive(&mut relay, 0, Ok(port), b"first");
     }
     for batch in packets.chunks(batch) {
         for (gap_ns, port, is_up) in batch {
             at_ns += gap_ns;
+            number += 1;
+            before(&mut relay, at_ns, Some(number));
             let mut datagram = at_ns.to_be_bytes().to_vec();
             datagram.resize(usize::from(at_ns.to_le_bytes()[0]), 0);
             arrive(
@@ -216,14 +237,148 @@ fn drive(packets: &[(i64, u16, bool)], batch: usize) -> (Vec<(u32, bool, Vec<u8>
                 &datagram,
             );
         }
+        before(&mut relay, at_ns, None);
         out.extend(leave(&mut relay, at_ns));
     }
-    out.extend(leave(&mut relay, i64::MAX / 2));
+    before(&mut relay, END_NS, None);
+    out.extend(leave(&mut relay, END_NS));
     (out, relay)
+}
+
+/// A time after all packets.
+const END_NS: i64 = i64::MAX / 4;
+
+/// Returns any change of a relay with the clients 0 to 2.
+fn any_action() -> impl Strategy<Value = Action> {
+    let links = prop::sample::select(vec![
+        Link::default(),
+        rough(),
+        Link { loss: Loss::Bernoulli(0.5), ..rough() },
+        Link { rate: Some(Rate::new(2_000_000, 9_000).unwrap()), ..rough() },
+        delayed(1.5),
+    ]);
+    let clients = prop::option::of((0..4_u16).prop_map(client));
+    let set = ([prop::option::of(links.clone()), prop::option::of(links)], clients.clone());
+    let ways = prop::sample::select(vec![[true, true], [true, false], [false, true]]);
+    let modes = prop::sample::select(vec![OutageMode::Drop, OutageMode::Hold, OutageMode::Refuse]);
+    let outage = (ways, modes, prop::option::weighted(0.8, 0..3_000_000_i64));
+    prop_oneof![
+        set.prop_map(|(links, client)| Action::Set { links: links.into(), client }),
+        outage.prop_map(|(ways, mode, duration_ns)| Action::Outage { ways, mode, duration_ns }),
+        clients.prop_map(|client| Action::Rebind { client }),
+    ]
+}
+
+/// Makes a change by hand.
+fn change(relay: &mut Relay, action: &Action, now: Stamp) {
+    match action {
+        Action::Set { links, client } => {
+            for (way, link) in links.iter().enumerate() {
+                if let Some(link) = link {
+                    relay.set_link(way, link, *client, now);
+                }
+            }
+        }
+        Action::Outage { ways, mode, duration_ns } => {
+            let end_ns = duration_ns.map_or(i64::MAX, |ns| now.mono_ns + ns);
+            relay.start_outage(*ways, *mode, now, end_ns);
+        }
+        Action::Rebind { client } => drop(relay.rebind(*client)),
+        Action::Loop => {}
+    }
+}
+
+/// Returns all that a relay knows.
+fn account(relay: &mut Relay) -> (Vec<Fate>, Counters, Truth, Vec<String>) {
+    let fates = relay.fates().cloned().collect();
+    // Sessions that change together do so in any order.
+    let mut changes: Vec<_> =
+        relay.take_changes().iter().map(|change| format!("{change:?}")).collect();
+    changes.sort_unstable();
+    (fates, relay.counters(), relay.truth(), changes)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_timeline_does_what_changes_by_hand_do(
+        packets in prop::collection::vec((0..400_000_i64, 0..3_u16, any::<bool>()), 1..200),
+        batch in 1..20_usize,
+        timed in prop::collection::vec((0..20_000_000_i64, any_action()), 0..6),
+        counted in prop::collection::vec((1..200_u64, any_action()), 0..6),
+        period in prop::option::of(2..90_u64),
+    ) {
+        let of_time = |(ns, action): &(i64, Action)| {
+            Step { when: When::Time(*ns), action: action.clone() }
+        };
+        let of_packet = |(packet, action): &(u64, Action)| {
+            Step { when: When::Packet(*packet), action: action.clone() }
+        };
+        let mut counted = counted;
+        let mut steps: Vec<_> = timed.iter().filter(|_| period.is_none()).map(of_time).collect();
+        if let Some(period) = period {
+            counted.retain(|(packet, _)| *packet < period);
+            let when = When::Packet(period);
+            steps.push(Step { when, action: Action::Loop });
+        }
+        steps.extend(counted.iter().map(of_packet));
+        let (mut times, mut next) = (timed, 0);
+        times.sort_by_key(|(ns, _)| *ns);
+        times.retain(|_| period.is_none());
+        let (out, mut relay) = drive_through(&packets, batch, steps, |_, _, _| ());
+        let mut done = 0;
+        let (by_hand, mut expected) = drive_through(&packets, batch, vec![], |relay, at_ns, packet| {
+            while let Some((ns, action)) = times.get(next).filter(|(ns, _)| *ns <= at_ns) {
+                change(relay, action, stamp(*ns));
+                next += 1;
+                done += 1;
+            }
+            if let Some(packet) = packet {
+                // The first of a round ends the one before.
+                let length = period.map_or(u64::MAX, |period| period - 1);
+                done += u64::from(packet > length && (packet - 1) % length == 0);
+                let place = (packet - 1) % length + 1;
+                for (_, action) in counted.iter().filter(|(packet, _)| *packet == place) {
+                    change(relay, action, stamp(at_ns));
+                    done += 1;
+                }
+            }
+        });
+        prop_assert_eq!(out, by_hand);
+        prop_assert_eq!(account(&mut relay), account(&mut expected));
+        prop_assert_eq!(relay.steps().last().map_or(0, |step| step.number), done);
+    }
+
+    #[test]
+    fn steps_that_change_nothing_leave_all_as_it_is(
+        packets in prop::collection::vec((0..400_000_i64, 0..3_u16, any::<bool>()), 1..200),
+        batch in 1..20_usize,
+        moments in prop::collection::vec((any::<bool>(), 1..20_000_000_u32, 0..4_u8), 1..9),
+    ) {
+        let steps = moments.iter().map(|(is_time, moment, kind)| {
+            let action = match kind {
+                0 => Action::Set { links: [Some(rough()), Some(rough())].into(), client: None },
+                1 => Action::Set { links: [Some(rough()), None].into(), client: Some(client(1)) },
+                2 => Action::Outage {
+                    ways: [true, true],
+                    mode: OutageMode::Refuse,
+                    duration_ns: Some(0),
+                },
+                _ => Action::Loop,
+            };
+            let when = if *is_time {
+                When::Time((*moment).into())
+            } else {
+                When::Packet((moment % 200).into())
+            };
+            Step { when, action }
+        });
+        let (out, mut relay) = drive_through(&packets, batch, steps.collect(), |_, _, _| ());
+        let (expected, mut without) = drive(&packets, batch);
+        prop_assert_eq!(out, expected);
+        prop_assert_eq!(account(&mut relay), account(&mut without));
+    }
 
     #[test]
     fn the_log_matches_the_output(
@@ -236,7 +391,7 @@ proptest! {
         prop_assert_eq!(received, packets.len() as u64 + 3);
         prop_assert_eq!((received, truth.pending), (replied + dropped, 0));
         prop_assert_eq!(truth.sent, out.len() as u64);
-        prop_assert_eq!(relay.fates().len() as u64, received);
+        prop_assert_eq!(relay.fates().count() as u64, received);
         // The copies of all fates, in order of sending, are the output.
         let mut copies: Vec<_> = relay
             .fates()

@@ -1,13 +1,15 @@
 """The texts and the live screen about the packets of an echo server or a relay."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from udpulse import EchoServer, Fate, Relay
 from udpulse._printable import joined
 from udpulse.cli._live import Meter
 from udpulse.cli._text import clock, counted, milliseconds, notes
+from udpulse.reports import StepDone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,9 +36,31 @@ TROUBLES = {
 }
 
 
-def fate_line(fate: Fate) -> str:
-    """Return the line about a packet, with its time."""
-    return f"{clock(fate.received_at)} {fate_text(fate)}"
+def path_line(event: Fate | StepDone) -> str:
+    """Return the line about a packet or a step that was taken, with its time."""
+    return f"{clock(moment(event))} {path_text(event)}"
+
+
+def path_text(event: Fate | StepDone) -> str:
+    """Return the text about a packet or a step that was taken."""
+    return step_text(event) if isinstance(event, StepDone) else fate_text(event)
+
+
+def moment(event: Fate | StepDone) -> float:
+    """Return when a packet came or a step was taken."""
+    return event.time if isinstance(event, StepDone) else event.received_at
+
+
+def in_order(fates: Iterable[Fate], steps: Iterable[StepDone]) -> Iterator[Fate | StepDone]:
+    """Return each step before the first packet that came after it."""
+    return merge(steps, fates, key=moment)
+
+
+def step_text(step: StepDone) -> str:
+    """Return the text about a step that was taken."""
+    which = f"step {step.index}" + (f" of round {step.round}" if step.round else "")
+    whose = "" if step.clients is None else f" of {counted(step.clients, 'client')}"
+    return f"{which}: {step.action}{whose} after {counted(step.received, 'packet')}"
 
 
 def fate_text(fate: Fate) -> str:

@@ -1,5 +1,6 @@
 """Parameter types: their errors show the value given and the values allowed."""
 
+import json
 import math
 import os
 import re
@@ -115,6 +116,28 @@ def whole(text: str) -> int | str:
 def or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Make a type that also takes the word "none", Python's None."""
     return lambda text: None if text == "none" else parse(text)
+
+
+def timeline(path: str) -> list[Any]:
+    """Read the steps of a file: a JSON list, or a JSON object per line."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if text.lstrip().startswith("["):
+        steps: list[Any] = parsed(text, path)
+        return steps
+    lines = enumerate(text.splitlines(), 1)
+    return [parsed(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def parsed(text: str, place: str) -> Any:
+    """Parse JSON; an error names the place."""
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise click.BadParameter(f"{place}: {error}") from None
 
 
 def fill(text: str) -> bytes | str:

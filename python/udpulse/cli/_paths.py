@@ -1,16 +1,18 @@
 """The options and the run of a server that impairs packets on purpose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from udpulse import EchoServer, Relay
-from udpulse.cli._fates import TROUBLES, Rates, fate_line, summary
-from udpulse.cli._options import options_of
+from udpulse.cli import _parameters as types
+from udpulse.cli._control import Control
+from udpulse.cli._fates import TROUBLES, Rates, path_line, summary
+from udpulse.cli._options import ApiOption, options_of
 from udpulse.cli._record import json_options, record, reserve
-from udpulse.cli._run import Program
+from udpulse.cli._run import Program, Screen
 from udpulse.cli._serve import serve
 from udpulse.cli._text import notes
 from udpulse.impair import Link, RateLimit
@@ -18,6 +20,11 @@ from udpulse.impair import Link, RateLimit
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODELS = """
+\b
+Each line of stdin is a step of the timeline, too, unless stdin is a terminal:
+  {"action": "set", "uplink": {"loss": 0.3}}
+  {"action": "outage", "duration": 2, "mode": "hold"}
+
 \b
 Models, as in udpulse.impair:
   --uplink-loss GilbertElliott:p=1%,r=30%
@@ -29,6 +36,14 @@ Models, as in udpulse.impair:
 def link_options(function: F) -> F:
     """Add the options of Link for each way, such as --uplink-loss."""
     return options_of(Link, prefix="uplink_")(options_of(Link, prefix="downlink_")(function))
+
+
+def timeline_option(function: F) -> F:
+    """Add --timeline."""
+    text = "Take the steps in a file: a JSON list, or a JSON object per line."
+    return click.option(
+        "--timeline", cls=ApiOption, metavar="FILE", type=types.timeline, help=text
+    )(function)
 
 
 def output_options(function: F) -> F:
@@ -60,19 +75,31 @@ def program(
     if not (verbose or as_json or csv):
         rest.setdefault("keep", 0)
     server = make(**rest)
+    control = Control(server)
+
+    def lines() -> Iterator[str]:
+        for note in control.notes():
+            Screen().note(note)
+        # With `verbose` they are among the events.
+        if not verbose:
+            yield from map(path_line, control.steps())
 
     def run() -> int:
         if csv is not None:
             reserve(csv)
         if as_json:
-            record(server, every, partial(summary, server))
+            record(server, every, partial(summary, server), control)
         else:
+            if verbose:
+                server._record_all()
             serve(
                 server,
-                line=fate_line if verbose else None,
+                line=path_line if verbose else None,
                 render=Rates(server).render,
                 summary=partial(summary, server),
                 troubles=lambda: notes(server.truth.to_dict(), TROUBLES, "packet"),
+                begun=control.start,
+                lines=lines,
             )
         if csv is not None:
             server.table().write_csv(csv)

@@ -12,7 +12,7 @@ from udpulse.cli._follow import Signals
 from udpulse.cli._run import Screen
 
 if TYPE_CHECKING:
-    from udpulse.jsonlines import Running
+    from udpulse.jsonlines import Control, Running
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,10 +40,16 @@ def only_with_json(ctx: click.Context, _: click.Parameter, every: float | None) 
     return every
 
 
-def record(running: "Running", every: float | None, summary: Callable[[], str]) -> bool:
+def record(
+    running: "Running",
+    every: float | None,
+    summary: Callable[[], str],
+    control: "Control | None" = None,
+) -> bool:
     """Write events as lines of JSON until the object ends; return whether it was ended.
 
     The first Ctrl-C and SIGTERM end it, the second aborts. SIGQUIT prints the `summary` so far.
+    `control` starts with it.
     """
     # Screens do without it.
     from udpulse import jsonlines
@@ -52,7 +58,7 @@ def record(running: "Running", every: float | None, summary: Callable[[], str]) 
         raise OSError(errno.EBADF, "stdout is closed")
     with Interrupts(summary) as signals:
         try:
-            jsonlines.write(running, sys.stdout, every=every)
+            jsonlines.write_controlled(running, sys.stdout, every=every, control=control)
         except KeyboardInterrupt:
             if signals.aborted or not running._start_ns:
                 raise

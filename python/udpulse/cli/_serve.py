@@ -1,7 +1,7 @@
 """The run of a server that answers or carries packets."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
 from udpulse.cli._follow import Running, follow
@@ -19,6 +19,10 @@ class Server(Running[T], Bound, Protocol[T]):
     def events_dropped(self) -> int: ...
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 def serve(
     server: Server[T],
     *,
@@ -26,22 +30,30 @@ def serve(
     render: Render,
     summary: Callable[[], str],
     troubles: Callable[[], Iterable[str]],
+    begun: Callable[[], object] = nothing,
+    lines: Callable[[], Iterable[str]] = lambda: (),
 ) -> None:
     """Serve until Ctrl-C: with the `line` of each packet or, without one, counters on a terminal.
 
-    At the end `summary` is shown, and `troubles` are noted.
+    `begun` is called at the start, and what `lines` returns is shown every now and then. At the end
+    `summary` is shown, and `troubles` are noted.
     """
-    screen, title = Screen(), partial(listening, server)
-    if line is not None:
+    screen = Screen()
+    verbose = line is not None
 
-        def show(packets: list[T]) -> None:
-            if packets:
-                screen.show("\n".join(map(line, packets)))
+    def title() -> str:
+        begun()
+        return listening(server)
 
-        follow(server, show, summary, title=title)
-    else:
-        with live(render) as draw:
-            follow(server, lambda _: draw(), summary, title=title, events=False)
+    def show(packets: list[T]) -> None:
+        if text := [*lines(), *map(line, packets)] if line else [*lines()]:
+            screen.show("\n".join(text))
+        draw()
+
+    screens = nullcontext(nothing) if verbose else live(render)
+    with screens as draw:
+        follow(server, show, summary, title=title, events=verbose)
+        show([])
     screen.show(summary())
     for note in troubles():
         screen.note(note)

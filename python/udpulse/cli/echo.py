@@ -8,7 +8,7 @@ import click
 from udpulse import EchoServer
 from udpulse.cli import _parameters as types
 from udpulse.cli._options import options_of
-from udpulse.cli._paths import MODELS, link_options, output_options, program
+from udpulse.cli._paths import MODELS, link_options, output_options, program, timeline_option
 from udpulse.cli._run import Command, Program
 
 EPILOG = f"""\b
@@ -22,7 +22,8 @@ Examples:
 @click.command("echo", cls=Command, epilog=EPILOG)
 @click.argument("address", type=types.address_to_bind, default="127.0.0.1")
 @output_options
-@options_of(EchoServer, without=["uplink", "downlink"])
+@options_of(EchoServer, without=["uplink", "downlink", "timeline"])
+@timeline_option
 @link_options
 def command(
     address: tuple[str, int],

@@ -9,7 +9,7 @@ from udpulse import Beat, Fate, PingReport
 from udpulse._printable import joined
 from udpulse.cli import _fates, _fleet, _reflected
 from udpulse.cli._beats import spaced
-from udpulse.cli._fates import fate_line
+from udpulse.cli._fates import path_line
 from udpulse.cli._fleet import event_line
 from udpulse.cli._ping_screens import own_troubles, target_name, totals
 from udpulse.cli._reflected import reflected_line
@@ -19,7 +19,7 @@ from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.cli.ping import Outcome, finish, row
 from udpulse.events import ClientEvent, Event, Unheard
 from udpulse.jsonlines import Run, load
-from udpulse.reports import Reflected
+from udpulse.reports import Reflected, StepDone
 
 EPILOG = """\b
 Examples:
@@ -67,7 +67,8 @@ def show(run: Run, screen: Screen, limits: Limits) -> int:
             screen.show(row(report, width))
         screen.show(totals(reports))
         return finish(Outcome(reports, interrupted=False), limits, None)
-    for item in run.result:
+    fates = [item for item in run.result if isinstance(item, Fate)]
+    for item in _fates.in_order(fates, run.steps) if run.steps else run.result:
         if not isinstance(item, PingReport):
             screen.show(line(item))
     for text in summary(run):
@@ -85,11 +86,11 @@ def summary(run: Run) -> Iterator[str]:
         yield from _fleet.summary_lines(run.peers, run.missing)
 
 
-def line(item: Fate | Reflected | Event | ClientEvent) -> str:
+def line(item: Fate | StepDone | Reflected | Event | ClientEvent) -> str:
     """Return the line about a packet, a client or a beat."""
     match item:
-        case Fate():
-            return fate_line(item)
+        case Fate() | StepDone():
+            return path_line(item)
         case Reflected():
             return reflected_line(item)
         case Beat(seq=seq, outcome=outcome, time=time):

@@ -8,7 +8,7 @@ import click
 from udpulse import Relay
 from udpulse.cli import _parameters as types
 from udpulse.cli._options import options_of
-from udpulse.cli._paths import MODELS, link_options, output_options, program
+from udpulse.cli._paths import MODELS, link_options, output_options, program, timeline_option
 from udpulse.cli._run import Command, Program
 
 EPILOG = f"""\b
@@ -22,7 +22,8 @@ Examples:
 @click.argument("listen", type=types.address_to_bind)
 @click.argument("upstream", type=types.remote_address)
 @output_options
-@options_of(Relay, without=["uplink", "downlink", "listen", "per_client"])
+@options_of(Relay, without=["uplink", "downlink", "listen", "per_client", "timeline"])
+@timeline_option
 @link_options
 def command(
     listen: tuple[str, int],
