@@ -1865,7 +1865,8 @@ class Step:
     client: the (host, port), the host an IP address, whose links "set" and whose port "rebind"
         replaces; None for all.
     uplink, downlink: the Link that "set" sets in each direction; None leaves it as it is.
-    duration: the length of the "outage", in seconds, above 0; None until another replaces it.
+    duration: the length of the "outage", in seconds from 0 to 9.2e9; None until another replaces
+        it. One of 0 only ends the one before.
     mode: the effect of the "outage", as of the method `outage`: "drop", "hold" or "refuse"; None
         for "drop".
     way: the links of the "outage": "uplink", "downlink" or "both"; None for "both".

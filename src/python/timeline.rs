@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::path::{self, Action, Done, Kind, MAX_STEPS, OutageMode, When};
 use crate::python::args::{
-    Argument, Count, Int, Seconds, Word, Words, items, number_within, wrong_type, wrong_value,
+    Argument, Count, Int, Word, Words, items, number_within, wrong_type, wrong_value,
 };
 use crate::python::fates::Fate;
 use crate::python::link::Link;
@@ -35,7 +35,8 @@ value! {
     /// client: the (host, port), the host an IP address, whose links "set" and whose port "rebind"
     ///     replaces; None for all.
     /// uplink, downlink: the Link that "set" sets in each direction; None leaves it as it is.
-    /// duration: the length of the "outage", in seconds, above 0; None until another replaces it.
+    /// duration: the length of the "outage", in seconds from 0 to 9.2e9; None until another replaces
+    ///     it. One of 0 only ends the one before.
     /// mode: the effect of the "outage", as of the method `outage`: "drop", "hold" or "refuse"; None
     ///     for "drop".
     /// way: the links of the "outage": "uplink", "downlink" or "both"; None for "both".
@@ -56,7 +57,7 @@ value! {
         /// The link back; None leaves it as it is.
         downlink: Option<Link> = None,
         /// The length of the outage, in seconds.
-        duration: Option<Seconds> = None,
+        duration: Option<Moment> = None,
         /// The effect of the outage; None for "drop".
         mode: Option<Word<OutageMode>> = None,
         /// The links of the outage; None for "both".
@@ -181,7 +182,7 @@ impl Step {
             Kind::Outage => Action::Outage {
                 ways: self.ways(),
                 mode: self.outage_mode(),
-                duration_ns: self.duration.map(Seconds::ns),
+                duration_ns: self.duration.map(Moment::ns),
             },
             Kind::Rebind => Action::Rebind { client },
             Kind::Loop => Action::Loop,
@@ -208,7 +209,7 @@ impl Step {
     }
 }
 
-/// A moment, in seconds since a start.
+/// A time of 0 or more seconds.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Moment(f64);
 
