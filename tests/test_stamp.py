@@ -1,6 +1,7 @@
 """The reflector of STAMP and TWAMP-Light, against senders made of plain sockets."""
 
 import io
+import math
 import os
 import random
 import signal
@@ -39,6 +40,26 @@ class Reply(NamedTuple):
     sender_time: int
     sender_error: int
     ttl: int
+
+
+def test_records_are_columns(sender: socket.socket) -> None:
+    with StampReflector(port=0) as reflector:
+        for seq, size in ((5, 44), (6, 20)):
+            sender.sendto(request(seq, ssid=7)[:size], reflector.address)
+            next(reflector)
+        columns = reflector.columns()
+        file = io.StringIO()
+        reflector.table().write_csv(file)
+        records = reflector.reflected()
+    assert columns["outcome"].tolist() == ["replied", "short"]
+    assert columns["client"].tolist() == [f"127.0.0.1:{peers.port_of(sender)}"] * 2
+    assert columns["size"].tolist() == [44, 20]
+    for name in ("ssid", "seq", "reflector_seq"):
+        values = columns[name].tolist()
+        assert values[0] == getattr(records[0], name)
+        assert math.isnan(values[1])
+    assert columns["sent_at_ns"][0] >= columns["received_at_ns"][0]
+    assert file.getvalue().splitlines()[0].startswith("client,received_at,sent_at,outcome,size")
 
 
 def request(seq: int, ssid: int = 0, tail: bytes = b"") -> bytes:

@@ -584,6 +584,9 @@ def use_reflector() -> None:
             show(one.reflector_seq, one.ttl, one.tos, one.sent_at)
             break
         assert_type(reflector.reflected(), list[reports.Reflected])
+        assert_type(reflector.columns(), dict[str, NDArray[Any]])
+        assert_type(reflector.table(), reports.Table)
+        show(reflector.__arrow_c_stream__())
         for session in reflector.sessions():
             assert_type(session, reports.StampSession)
             show(session.client, session.ssid, session.received, session.replied)

@@ -6231,6 +6231,26 @@ class StampReflector:
     def reflected(self) -> list[Reflected]:
         """Returns the kept records, oldest first."""
 
+    def columns(self) -> _Columns:
+        """Returns the kept records as a dict of read-only NumPy arrays of shape (n,), oldest first.
+
+        client, outcome: object (str; a client as "host:port").
+        received_at_ns: int64, nanoseconds since `started_at`.
+        size: uint64.
+        ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
+        """
+
+    def table(self) -> Table:
+        """Returns the kept records as a Table, for polars, pandas and others, or for CSV: the rows and
+        columns of `columns()`. `outcome` is a dictionary of strings, times are timestamp[ns, UTC];
+        null stands for NaN.
+        """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Returns `table()` as an Arrow stream, so that polars and others take the object
+        itself.
+        """
+
     def sessions(self) -> list[StampSession]:
         """Returns the sessions that were heard in the last 300 seconds, in no particular order."""
 

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyPermissionError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::driver;
 use crate::net::{Endpoint, now};
@@ -11,8 +11,9 @@ use crate::python::args::{
 };
 use crate::python::handle::{Handle, running_object};
 use crate::python::options::options;
+use crate::python::table::{Table, arrow_stream, times, words};
 use crate::python::value::{Address, address, value};
-use crate::stamp::{self, Outcome, Reflector, ReflectorConfig};
+use crate::stamp::{self, Numbers, Outcome, Reflector, ReflectorConfig};
 use crate::wire::stamp::Format;
 use crate::{Limiter, Machine, Prefix, seconds};
 
@@ -260,6 +261,7 @@ pub(super) struct StampReflector {
 
 reflector_options!(class StampReflector);
 running_object!(StampReflector: Reflected);
+arrow_stream!(StampReflector);
 
 impl StampReflector {
     fn make(settings: Settings) -> PyResult<Self> {
@@ -277,6 +279,36 @@ impl StampReflector {
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
         Ok(Self { settings, endpoint, config, handle: Handle::new("StampReflector") })
+    }
+
+    fn rows(&self, py: Python<'_>) -> Table {
+        let (records, started_ns): (Vec<_>, _) =
+            self.handle.look_since(py, |reflector| reflector.records().copied().collect());
+        let mut table = Table::new(records.len(), started_ns);
+        let numbers = |of: fn(Numbers) -> u32| {
+            records.iter().map(|record| record.numbers.map(of)).collect::<Vec<_>>()
+        };
+        let octets = |of: fn(&stamp::Reflected) -> Option<u8>| {
+            records.iter().map(|record| of(record).map(u32::from)).collect::<Vec<_>>()
+        };
+        let clients = records.iter().map(|record| record.client.to_string());
+        table.add("client", clients.collect::<Vec<_>>());
+        table.add(
+            "received_at",
+            times(records.iter().map(|record| record.at.wall_ns).collect::<Vec<_>>()),
+        );
+        table.add_optional(
+            "sent_at",
+            times(records.iter().map(|record| record.sent_ns).collect::<Vec<_>>()),
+        );
+        table.add("outcome", words(records.iter().map(|record| record.outcome)));
+        table.add("size", records.iter().map(|record| record.size as u64).collect::<Vec<_>>());
+        table.add_optional("ssid", numbers(|numbers| numbers.ssid.into()));
+        table.add_optional("seq", numbers(|numbers| numbers.seq));
+        table.add_optional("reflector_seq", numbers(|numbers| numbers.reflector_seq));
+        table.add_optional("ttl", octets(|record| record.ttl));
+        table.add_optional("tos", octets(|record| record.tos));
+        table
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
@@ -325,6 +357,24 @@ impl StampReflector {
         let records: Vec<_> =
             self.handle.look(py, |reflector| reflector.records().copied().collect());
         records.into_iter().map(Reflected::from).collect()
+    }
+
+    /// Returns the kept records as a dict of read-only NumPy arrays of shape (n,), oldest first.
+    ///
+    /// client, outcome: object (str; a client as "host:port").
+    /// received_at_ns: int64, nanoseconds since `started_at`.
+    /// size: uint64.
+    /// ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.rows(py).into_numpy(py)
+    }
+
+    /// Returns the kept records as a Table, for polars, pandas and others, or for CSV: the rows and
+    /// columns of `columns()`. `outcome` is a dictionary of strings, times are timestamp[ns, UTC];
+    /// null stands for NaN.
+    #[pyo3(signature = (), text_signature = "($self)")]
+    fn table(&self, py: Python<'_>) -> Table {
+        self.rows(py)
     }
 
     /// Returns the sessions that were heard in the last 300 seconds, in no particular order.
