@@ -16,7 +16,7 @@ from programs import run
 
 import udpulse
 from udpulse import Fate, PingReport, Relay, StampReflector, StampSender, jsonlines, reports
-from udpulse.cli import main
+from udpulse.cli import _ping_screens, main
 from udpulse.impair import Link, Uniform
 
 linux = pytest.mark.skipif(peers.PORTABLE, reason="only Linux reports the headers of packets")
@@ -108,6 +108,9 @@ def test_a_whole_session() -> None:
     assert low <= 0 <= high, "it is the same clock"
     assert report.clock.steps == 0
     assert "to the reflector: 0 lost, median delay within" in str(report)
+    lines = _ping_screens.directions(report)
+    assert lines[0].startswith("forward  0 lost, 0 reordered, delay 0.")
+    assert lines[1].startswith("reverse  0 lost, 0 reordered, delay 0.")
 
 
 @linux
@@ -124,6 +127,7 @@ def test_the_directions_of_an_echo_server_are_unknown() -> None:
     assert report.forward == report.reverse
     assert (report.forward.lost, report.unattributed) == (None, None)
     assert report.forward.unknown == "an echo server does not tell directions apart"
+    assert _ping_screens.directions(report) == []
     assert report.reflector == reports.ReflectorTraits()
     assert report.clock == reports.ReflectorClock()
 
@@ -225,29 +229,30 @@ def test_bounds_contain_the_truth_on_an_asymmetric_path() -> None:
     assert low <= 0 <= high
 
 
-@pytest.mark.parametrize(
-    ("habits", "quirks"),
-    [
-        ({}, ()),
-        ({"swapped": True}, ("t1_t3_swapped",)),
-        ({"first": 1}, ()),
-        ({"first": 35}, ()),
-        ({"first": 2**32 - 3}, ()),
-        ({"size": lambda _: 38, "ssid": False}, ("short_reply", "ssid_zeroed")),
-        ({"size": lambda _: 41}, ("short_reply",)),
-        ({"size": lambda size: size + 20}, ("long_reply",)),
-        ({"stamp": ptp, "error": 0x4001}, ()),
-        ({"stamp": ptp}, ("z_mismatch",)),
-        ({"error": 0x4001}, ("z_mismatch",)),
-        ({"stamp": ptp, "error": 0x4001, "ahead": 37}, ("tai",)),
-        ({"error": 0}, ("invalid_error_estimate",)),
-        ({"ahead": 3600}, ()),
-        ({"ahead": -3600}, ()),
-    ],
-    ids=str,
-)
+#: Habits of reflectors, and the quirks that a report names.
+HABITS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "none": ({}, ()),
+    "T1 and T3 swapped": ({"swapped": True}, ("t1_t3_swapped",)),
+    "counts from 1": ({"first": 1}, ()),
+    "counts from 35": ({"first": 35}, ()),
+    "count wraps": ({"first": 2**32 - 3}, ()),
+    "38 bytes": ({"size": lambda _: 38, "ssid": False}, ("short_reply", "ssid_zeroed")),
+    "41 bytes": ({"size": lambda _: 41}, ("short_reply",)),
+    "20 bytes more": ({"size": lambda size: size + 20}, ("long_reply",)),
+    "PTP": ({"stamp": ptp, "error": 0x4001}, ()),
+    "PTP called NTP": ({"stamp": ptp}, ("z_mismatch",)),
+    "NTP called PTP": ({"error": 0x4001}, ("z_mismatch",)),
+    "TAI": ({"stamp": ptp, "error": 0x4001, "ahead": 37}, ("tai",)),
+    "no error estimate": ({"error": 0}, ("invalid_error_estimate",)),
+    "an hour ahead": ({"ahead": 3600}, ()),
+    "an hour behind": ({"ahead": -3600}, ()),
+}
+
+
+@pytest.mark.parametrize("name", HABITS)
 @pytest.mark.parametrize("size", [44, 100])
-def test_odd_reflectors_are_understood(habits: Any, quirks: tuple[str, ...], size: int) -> None:
+def test_odd_reflectors_are_understood(name: str, size: int) -> None:
+    habits, quirks = HABITS[name]
     report = measured(Odd(**habits), size=size)
     assert (report.answered, report.corrupt, report.foreign) == (6, 0, 0)
     assert report.reflector.mode == "stateful"

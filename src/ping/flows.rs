@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::ping::{Config, Counters, Event, Probe, Report, Schedule, Session, Verdict};
+use crate::ping::{Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Verdict};
 use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
@@ -25,15 +25,16 @@ impl Flows {
         Self { target, sessions, events: Events::new(config.events), start }
     }
 
-    /// Returns the report of each flow; `ended` if the session was stopped.
+    /// Returns a snapshot of each flow; `ended` if the session was stopped.
     #[must_use]
-    pub fn reports(&self, ended: bool) -> Vec<Report> {
+    pub fn snapshots(&self, ended: bool) -> Vec<Snapshot> {
         let unresolved = self.target.unresolved().map(str::to_owned);
-        let report = |(flow, session): (u8, &Session)| Report {
-            unresolved: unresolved.clone(),
-            ..session.flow_report(flow, ended)
+        let snapshot = |(flow, session): (u8, &Session)| {
+            let mut snapshot = session.snapshot(flow, ended);
+            snapshot.report.unresolved.clone_from(&unresolved);
+            snapshot
         };
-        (0..).zip(&self.sessions).map(report).collect()
+        (0..).zip(&self.sessions).map(snapshot).collect()
     }
 
     /// Returns when the session started.
@@ -235,6 +236,11 @@ mod tests {
         Flows::new(config.target.into(), config, flows, start)
     }
 
+    fn total(flows: &Flows) -> Report {
+        let reports = flows.snapshots(false).into_iter().map(Report::from);
+        Flows::total(&reports.collect::<Vec<_>>())
+    }
+
     #[test]
     fn the_slots_of_a_grid_take_turns() {
         let every = Schedule::Periodic { interval_ns: MS };
@@ -249,7 +255,7 @@ mod tests {
         let expected: Vec<_> = (5..13).zip([0, 1, 2].into_iter().cycle()).collect();
         assert_eq!(turns, expected);
         assert!((0..3).all(|flow| flows.is_done(flow)));
-        assert_eq!(Flows::total(&flows.reports(false)).counters.lost, 8);
+        assert_eq!(total(&flows).counters.lost, 8);
     }
 
     #[test]
@@ -268,7 +274,7 @@ mod tests {
             let stepped = Stamp { mono_ns: ms * MS, wall_ns: ms.min(1) * 1000 * MS };
             (0..2).for_each(|flow| flows.on_time(flow, stepped, ms * MS));
         }
-        assert_eq!(Flows::total(&flows.reports(false)).wall_steps.count, 1);
+        assert_eq!(total(&flows).wall_steps.count, 1);
     }
 
     proptest! {

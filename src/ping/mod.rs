@@ -22,6 +22,6 @@ pub use pauses::{Pause, Pauses};
 pub use probe_log::{Columns, Row};
 pub use report::{Counters, Report};
 pub use schedule::Schedule;
-pub use session::{Config, Event, Probe, Session, Verdict};
+pub use session::{Config, Event, Probe, Session, Snapshot, Verdict};
 pub use steps::WallSteps;
 pub use sweep::{Sweep, SweepConfig, SweepEvent};

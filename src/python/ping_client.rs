@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
-use crate::ping::{Config, Fill, Flows, Protocol, Schedule};
+use crate::ping::{Config, Fill, Flows, Protocol, Report, Schedule};
 use crate::python::args::{
     Argument, Count, Int, Interface, Keep, Patience, RemoteHost, RemotePort, Seconds, Seed, Source,
     Word, Words, integer, wrong_type, wrong_value,
@@ -439,7 +439,8 @@ impl Client {
 
     pub(super) fn report(&self, py: Python<'_>) -> PingReport {
         let ended = !self.handle.is_running();
-        let mut flows = self.handle.look(py, |flows| flows.reports(ended));
+        let flows = self.handle.look(py, |flows| flows.snapshots(ended));
+        let mut flows: Vec<_> = py.detach(|| flows.into_iter().map(Report::from).collect());
         let Endpoint { host, port, .. } = &self.endpoint;
         for flow in &mut flows {
             flow.target = Some((host.clone(), *port));

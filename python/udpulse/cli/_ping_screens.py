@@ -67,6 +67,7 @@ class OneTarget:
         self.strip.add(columns, report.rows_dropped)
         below = [
             *figures(report, recent(columns), width),
+            *map(line, directions(report)),
             *(line((text, "yellow")) for text in [*own_troubles(report), *self.advice(report)]),
             *self.progress(report, width),
         ]
@@ -162,6 +163,17 @@ def figures(report: PingReport, last: PingReport, width: int) -> list["Text"]:
         values = [getattr(of.rtt, time) for time in times]
         cells = "".join(f"{'-' if value is None else short(value):>8}" for value in values)
         lines.append(line(f"{name:{len(label)}}{loss(of):>7}{interval(of):>13}{cells}"))
+    return lines
+
+
+def directions(report: PingReport) -> list[str]:
+    """Return a line about each direction, if the server tells them apart."""
+    lines = []
+    for name, one in (("forward", report.forward), ("reverse", report.reverse)):
+        if one.duplicates is not None:
+            lost = "-" if one.lost is None else str(one.lost)
+            delay = "-" if one.delay is None else "-".join(short(time) for time in one.delay)
+            lines.append(f"{name:8} {lost} lost, {one.reordered} reordered, delay {delay} ms")
     return lines
 
 

@@ -212,7 +212,7 @@ struct Border {
 }
 
 /// The exchanges of a session: analysed in blocks, so that their number is bounded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {
     slots: VecDeque<Slot>,
     /// The number of the probe before the first slot.

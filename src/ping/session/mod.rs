@@ -173,6 +173,21 @@ pub struct Session {
     numbers: Numbers,
 }
 
+/// A consistent view of a session. The analysis of the directions, which takes milliseconds, is left
+/// to its conversion to a report, so that it does not hold up the session.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) report: Report,
+    exchanges: Option<Box<Exchanges>>,
+}
+
+impl From<Snapshot> for Report {
+    fn from(Snapshot { report, exchanges }: Snapshot) -> Self {
+        let directions = exchanges.map(|exchanges| Box::new(exchanges.directions()));
+        Self { directions, ..report }
+    }
+}
+
 /// A remembered probe.
 #[derive(Clone, Copy, Debug)]
 struct Record {
@@ -252,11 +267,16 @@ impl Session {
     /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.flow_report(0, false)
+        self.snapshot(0, false).into()
     }
 
-    /// Returns the report so far, as that of one of several flows; `ended` if the session was
-    /// stopped.
+    /// Returns a snapshot, as that of one of several flows; `ended` if the session was stopped.
+    pub(super) fn snapshot(&self, flow: u8, ended: bool) -> Snapshot {
+        Snapshot { report: self.flow_report(flow, ended), exchanges: self.exchanges.clone() }
+    }
+
+    /// Returns the report so far without directions, as that of one of several flows; `ended` if the
+    /// session was stopped.
     pub(super) fn flow_report(&self, flow: u8, ended: bool) -> Report {
         self.completed(self.report.clone(), flow, ended)
     }
@@ -275,7 +295,6 @@ impl Session {
         report.pauses.shift(ahead_ns.unwrap_or_default());
         report.token = self.token().is_some();
         report.address = Some(self.target);
-        report.directions = self.exchanges.as_ref().map(|all| Box::new(all.directions()));
         // A reply may still revise them, so they are not accounted for.
         let rest = self.probes.iter().skip(self.first_undecided());
         for probe in rest.take_while(|probe| probe.verdict != Verdict::Pending) {
