@@ -2,11 +2,12 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,11 @@ def test_json_describes_every_model() -> None:
         ({"action": "set", "uplink": 5}, "uplink must be a Link, not 5"),
         ({"action": "set", "uplink": {"delay": {"low": 1}}}, "uplink: delay: type must be Expon"),
         ({"action": "set", "uplink": {"delay": {"type": "x"}}}, "uplink: delay: type must be Exp"),
+        ({"action": "set", "uplink": {"type": "Step"}}, "uplink: type must be Link, not 'Step'"),
+        (
+            {"action": "set", "uplink": {"delay": {"type": "Normal", "mean": {}, "deviation": 1}}},
+            "uplink: delay: mean: it must be a plain value, not {}",
+        ),
         ({"action": "set", "uplink": {"type": "Normal"}}, "uplink: type must be Link, not 'Norm"),
         ({"action": "set", "uplink": {}, "client": "x"}, "client must be a (host, port)"),
         ({"action": "set", 5: 1}, "its keys must be str, not 5"),
@@ -296,6 +302,36 @@ def test_a_wrong_step_is_named(step: Any, text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         EchoServer(timeline=[first, step])
     assert str(caught.value).startswith(f"timeline[1]: {text}")
+
+
+def test_any_dict_is_a_step_or_refused() -> None:
+    choose = random.Random(7)
+    words = ["type", "action", "at", "at_packet", "client", "uplink", "downlink", "duration"]
+    words += ["mode", "way", "loss", "delay", "rate", "mean", "lost", "hex", "range", "set"]
+    words += ["outage", "loop", "Link", "Normal", "LossPattern", "127.0.0.1:9", "\ud800", ""]
+    numbers = [None, True, 0, 1, -1, 2**64, 1e300, float("nan"), 0.5]
+
+    def value(depth: int) -> Any:
+        kind = choose.randrange(4 if depth else 2)
+        if kind == 2:
+            return [value(depth - 1) for _ in range(choose.randrange(3))]
+        if kind == 3:
+            return {choose.choice(words): value(depth - 1) for _ in range(choose.randrange(4))}
+        return choose.choice(words if kind else numbers)
+
+    with EchoServer(port=0) as server:
+        taken = 0
+        for _ in range(20_000):
+            step = {"action": choose.choice(["set", "outage"]), choose.choice(words): value(4)}
+            with suppress(ValueError):
+                server.add_step(step)
+                taken += 1
+        assert 0 < len(server.steps()) <= taken
+        deep: dict[str, Any] = {}
+        for _ in range(100_000):
+            deep = {"uplink": deep}
+        with pytest.raises(ValueError, match="uplink: uplink: uplink: it must be a plain value"):
+            server.add_step({"action": "set", "uplink": deep})
 
 
 def test_wrong_timelines() -> None:

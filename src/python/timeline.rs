@@ -3,7 +3,7 @@
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyRange, PyString, PyTuple, PyType};
 
 use crate::path::{self, Action, Done, Kind, MAX_STEPS, OutageMode, When};
 use crate::python::args::{
@@ -204,7 +204,7 @@ impl Step {
             let words = "'set', 'outage', 'rebind' or 'loop'";
             return Err(Error::argument("action", "missing", words).into());
         }
-        let built = built("Step", dict)?;
+        let built = built("Step", dict, 0).map_err(|error| under(dict.py(), "", error))?;
         Ok(built.cast_into::<Self>()?.get().clone())
     }
 }
@@ -229,25 +229,21 @@ impl Argument for Moment {
     }
 }
 
-/// The models that a JSON object can describe by its `type`.
-const MODELS: [&str; 12] = [
-    "Exponential",
-    "GilbertElliott",
-    "Link",
-    "LossPattern",
-    "Normal",
-    "Pareto",
-    "Quantiles",
-    "RateLimit",
-    "Reordering",
-    "TimedGilbertElliott",
-    "TraceRate",
-    "Uniform",
-];
+/// Returns the names of the models that a JSON object can describe by its `type`.
+fn models(py: Python<'_>) -> PyResult<Vec<String>> {
+    let impair = py.import("udpulse.impair")?;
+    let names: Vec<String> = impair.getattr("__all__")?.extract()?;
+    let is_model = |name: &String| {
+        let is_class =
+            || impair.getattr(name.as_str()).is_ok_and(|it| it.is_instance_of::<PyType>());
+        name.starts_with(char::is_uppercase) && name != "Step" && name != "LinkOutage" && is_class()
+    };
+    Ok(names.into_iter().filter(is_model).collect())
+}
 
 /// Builds the value that a dict, as from JSON, describes: one of `class` or, if that is empty, of the
-/// class under the key `type`.
-fn built<'py>(class: &str, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+/// class under the key `type`. It is within `level` others.
+fn built<'py>(class: &str, dict: &Bound<'py, PyDict>, level: u8) -> PyResult<Bound<'py, PyAny>> {
     let (py, fields) = (dict.py(), PyDict::new(dict.py()));
     let mut class = class.to_owned();
     for (key, value) in dict {
@@ -255,31 +251,53 @@ fn built<'py>(class: &str, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyA
             return Err(wrong_type("its keys", &key, "str"));
         };
         if name == "type" {
-            let is_one = |kind: &String| MODELS.contains(&&**kind) && class.is_empty();
-            let kind = value.extract::<String>().ok();
-            class = kind.filter(|kind| *kind == class || is_one(kind)).ok_or_else(|| {
-                let allowed = if class.is_empty() { MODELS.join(", ") } else { class.clone() };
-                wrong_value("type", &value, &allowed)
-            })?;
+            let known = if class.is_empty() { models(py)? } else { vec![class] };
+            let kind = value.extract::<String>().ok().filter(|kind| known.contains(kind));
+            class = kind.ok_or_else(|| wrong_value("type", &value, &known.join(", ")))?;
             continue;
         }
-        let inner = match (value.cast::<PyDict>(), &*name) {
-            (Ok(dict), "uplink" | "downlink") => {
-                built("Link", dict).map_err(|e| under(py, &name, e))?
-            }
-            (Ok(dict), _) => built("", dict).map_err(|error| under(py, &name, error))?,
-            (Err(_), "client") => pair(value)?,
-            (Err(_), _) => value,
+        let inner = match &*name {
+            "client" => pair(value)?,
+            "uplink" | "downlink" => converted("Link", value, &name, level)?,
+            "rules" => converted("Rule", value, &name, level)?,
+            _ => converted("", value, &name, level)?,
         };
         fields.set_item(name, inner)?;
     }
     if class.is_empty() {
-        return Err(Error::argument("type", "missing", MODELS.join(", ")).into());
+        return Err(Error::argument("type", "missing", models(py)?.join(", ")).into());
     }
-    // Not `udpulse.impair`, which may be half imported.
-    let class = py.import("udpulse._core")?.getattr(class)?;
-    let value = class.call((), Some(&fields));
+    let value = py.import("udpulse._core")?.getattr(class)?.call((), Some(&fields));
     value.map_err(|error| under(py, "", error))
+}
+
+/// Converts a value as JSON has it: dicts become values, also in lists, or bytes, or ranges.
+fn converted<'py>(
+    class: &str,
+    given: Bound<'py, PyAny>,
+    place: &str,
+    level: u8,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = given.py();
+    if let Ok(list) = given.cast::<PyList>()
+        && list.iter().any(|item| item.is_instance_of::<PyDict>())
+    {
+        let items = list.iter().enumerate();
+        let items =
+            items.map(|(index, item)| converted(class, item, &format!("{place}[{index}]"), level));
+        return Ok(PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)?.into_any());
+    }
+    let Ok(dict) = given.cast::<PyDict>() else { return Ok(given) };
+    let value = match (dict.len(), dict.get_item("hex")?, dict.get_item("range")?) {
+        (1, Some(digits), _) => py.get_type::<PyBytes>().call_method1("fromhex", (digits,)),
+        (1, _, Some(ends)) => {
+            ends.extract::<(i64, i64, i64)>().and_then(|ends| py.get_type::<PyRange>().call1(ends))
+        }
+        // A step has links, and a link has models.
+        _ if level == 2 => Err(wrong_type("it", &given, "a plain value")),
+        _ => built(class, dict, level + 1),
+    };
+    value.map_err(|error| under(py, place, error))
 }
 
 /// Turns "host:port" into a pair, as lines of JSON have it.
