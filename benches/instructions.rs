@@ -194,6 +194,7 @@ fn probes(count: u32) {
         revisions: false,
         linger_ns: None,
         events: 0,
+        capture: false,
     });
     let mut reply = Vec::new();
     for probe in 0..i64::from(count) {

@@ -18,6 +18,7 @@
 //! ```
 
 mod address;
+mod captured;
 pub mod driver;
 pub mod echo;
 mod error;
@@ -43,6 +44,7 @@ mod python;
 
 pub use address::{Prefix, on_ipv6};
 pub(crate) use address::{answers_anything, canonical};
+pub use captured::{Captured, Point};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use limiter::Limiter;

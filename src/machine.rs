@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::{Events, Stamp};
+use crate::{Captured, Events, Stamp};
 
 /// A state machine that readers observe while it works.
 pub trait Observed: Send + 'static {
@@ -125,6 +125,11 @@ pub trait Machine: Send + 'static {
     /// Returns whether the machine has finished with a socket.
     fn is_done(&self, _socket: usize) -> bool {
         false
+    }
+
+    /// Returns the packets that were captured, if there is a capture; the caller removes them.
+    fn captured(&mut self, _socket: usize) -> Option<&mut Vec<Captured>> {
+        None
     }
 
     /// Returns the queue of unread events.

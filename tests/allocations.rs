@@ -51,7 +51,7 @@ fn exchange(clients: &[UdpSocket], window: usize) -> io::Result<()> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let server = start("127.0.0.1:0".parse()?, 1, Config::default())?;
+    let server = start("127.0.0.1:0".parse()?, 1, Config::default(), None)?;
     let client = |_| {
         let client = UdpSocket::bind("127.0.0.1:0")?;
         client.connect(server.address())?;

@@ -399,6 +399,12 @@ def test_a_bad_argument_is_a_value_error_that_names_it(
         make(**({"host": "127.0.0.1"} if needs_host else {}) | arguments)
 
 
+CAPTURE = {
+    "capture": "a path",
+    "capture_snaplen": "48 to 65575",
+    "capture_limit": "1 to 2**64 - 1",
+}
+
 PING = {
     "host": "an address or a name",
     "port": "1 to 65535",
@@ -425,6 +431,7 @@ PING = {
     "outage_after": "1 to 2**64 - 1",
     "revisions": "True or False",
     "linger": "0 or more seconds",
+    **CAPTURE,
 }
 SWEEP = {
     "targets": "(host, port) pairs",
@@ -455,6 +462,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "threads": "1 to 256",
         "timeline": "steps, each a Step or a dict with its fields",
         "keep": "0 to 2**32 - 1 or 'all'",
+        **CAPTURE,
     },
     StampReflector: {
         "host": "an address or a name",

@@ -1,7 +1,10 @@
 """The pytest plugin, in a pytest of its own."""
 
 import inspect
+import re
+from pathlib import Path
 
+import pcapng
 import pytest
 
 from udpulse import EchoServer, Relay
@@ -27,6 +30,7 @@ def test_a_failure_shows_the_truth(pytester: pytest.Pytester) -> None:
         [
             "*echo_server 1*",
             "EchoServer('127.0.0.1', 0, loss=1.0, seed=1)",
+            "capture: *echo_server_1.pcapng",
             "2 packets: 0 replied, 2 dropped",
             "uplink: 2 lost",
             "seconds since the first packet:",
@@ -134,6 +138,7 @@ def test_a_failure_shows_a_relay(pytester: pytest.Pytester) -> None:
         [
             "*udp_relay 2*",
             "Relay('127.0.0.1', *, downlink=Link(loss=LossPattern(lost=(False, True))), seed=1)",
+            "capture: *udp_relay_1.pcapng",
             "4 packets: 3 relayed, 1 dropped",
             "downlink: 1 lost",
             "seconds since the first packet:",
@@ -143,3 +148,61 @@ def test_a_failure_shows_a_relay(pytester: pytest.Pytester) -> None:
             "    0.?????? 127.0.0.1:* #2 64 B downlink: lost; dropped",
         ]
     )
+
+
+def captures(result: pytest.RunResult) -> list[Path]:
+    """Return the captures that a report names."""
+    return [
+        Path(path) for path in re.findall(r"^capture: (.+)$", result.stdout.str(), re.MULTILINE)
+    ]
+
+
+def test_the_capture_of_a_failed_test_stays(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        import udpulse
+
+        @pytest.fixture(scope="module")
+        def server(module_echo_server):
+            return module_echo_server()
+
+        def test_passes(echo_server, server):
+            udpulse.ping(*echo_server().address, count=1)
+
+        def test_fails(echo_server, server):
+            udpulse.ping(*echo_server().address, count=2)
+            udpulse.ping(*server.address, count=3)
+            assert False
+
+        def test_passes_again(server):
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--basetemp=base")
+    result.assert_outcomes(passed=2, failed=1)
+    of_module, of_test = captures(result)
+    assert [len(pcapng.read(path).at("in")) for path in (of_module, of_test)] == [3, 2]
+    assert {*(pytester.path / "base").rglob("*.pcapng")} == {of_module, of_test}
+    # The directory of the test that passed is gone.
+    assert len([*(pytester.path / "base").glob("captures*")]) == 2
+
+
+def test_nothing_stays_if_all_tests_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import udpulse
+
+        def test_passes(echo_server, udp_relay):
+            server = echo_server()
+            relay = udp_relay(*server.address, capture=None)
+            assert relay.capture is None
+            assert udpulse.ping(*relay.address, count=1).answered == 1
+            own = echo_server(capture="own.pcapng")
+            udpulse.ping(*own.address, count=1)
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--basetemp=base")
+    result.assert_outcomes(passed=1)
+    assert [*pytester.path.rglob("*.pcapng")] == [pytester.path / "own.pcapng"]
+    assert not [*(pytester.path / "base").glob("captures*")]

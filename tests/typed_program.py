@@ -107,6 +107,9 @@ def use_ping(address: Address) -> None:
         resolve_every=60.0,
         wait_out=False,
         linger=0.0,
+        capture=None,
+        capture_snaplen=96,
+        capture_limit=1 << 20,
     )
     with client as same:
         assert_type(same, udpulse.PingClient)
@@ -286,6 +289,8 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     show(server.host, server.port, server.loss, server.uplink, server.downlink, server.seed)
     show(server.transform, server.max_size, server.max_rate, server.threads, server.delay)
     show(server.keep, server.rows_dropped, server.events_dropped)
+    show(server.capture, server.capture_snaplen, server.capture_limit, server.capture_dropped)
+    assert_type(server.capture_error, OSError | None)
     counters = server.counters
     assert_type(counters, reports.EchoCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)

@@ -191,6 +191,12 @@ class EchoServer:
         as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
+    capture: the path of a pcapng file for the packets at each point of the path, each with its
+        verdict as a comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     The two links are in series: a packet enters the downlink when it leaves the uplink, and a
     packet held on one link delays nothing on the other. All random choices are made in order of
@@ -222,7 +228,38 @@ class EchoServer:
         threads: int = 1,
         timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> Self: ...
+    @property
+    def capture(self) -> str | None:
+        """the path of a pcapng file for the packets at each point of the path, each with its
+        verdict as a comment; None for no capture. A start replaces the file.
+        """
+
+    @property
+    def capture_snaplen(self) -> int | None:
+        """the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+        """
+
+    @property
+    def capture_limit(self) -> int:
+        """the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
+        """
+
+    @property
+    def capture_dropped(self) -> int:
+        """The number of packets that are missing in the file of the capture: it is full, or
+        could not be written in time.
+        """
+
+    @property
+    def capture_error(self) -> OSError | None:
+        """The OSError that ended the capture; None if it could be written."""
+
     @property
     def host(self) -> str:
         """the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
@@ -572,6 +609,12 @@ class Relay:
         as JSON has them. `steps` returns those that were taken.
     keep: the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         reads each once and removes none. With 0 there is nothing to iterate over.
+    capture: the path of a pcapng file for the packets at each point of the path, each with its
+        verdict as a comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     Each client gets a path of its own, and a socket of its own towards the upstream. The type of
     service with its ECN bits is passed on (Linux), and the TTL lowered by one, so that a ring of
@@ -598,7 +641,38 @@ class Relay:
         ttl: int | None = None,
         timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> Self: ...
+    @property
+    def capture(self) -> str | None:
+        """the path of a pcapng file for the packets at each point of the path, each with its
+        verdict as a comment; None for no capture. A start replaces the file.
+        """
+
+    @property
+    def capture_snaplen(self) -> int | None:
+        """the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+        """
+
+    @property
+    def capture_limit(self) -> int:
+        """the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
+        """
+
+    @property
+    def capture_dropped(self) -> int:
+        """The number of packets that are missing in the file of the capture: it is full, or
+        could not be written in time.
+        """
+
+    @property
+    def capture_error(self) -> OSError | None:
+        """The OSError that ended the capture; None if it could be written."""
+
     @property
     def listen(self) -> tuple[str, int]:
         """the (host, port) for clients; "" for all interfaces (IPv4), "::" for all (IPv6), and port
@@ -2254,6 +2328,12 @@ class PingClient(Generic[_PingEvent]):
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
     bytes on a random token follows, known only to this session. A reply is accepted if it is the
@@ -2307,6 +2387,9 @@ class PingClient(Generic[_PingEvent]):
         outage_after: None = None,
         revisions: Literal[False] = False,
         linger: float | None = None,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> PingClient[Probe]: ...
     @overload
     def __new__(
@@ -2337,7 +2420,38 @@ class PingClient(Generic[_PingEvent]):
         outage_after: int | None = None,
         revisions: bool = False,
         linger: float | None = None,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> PingClient[Probe | Revised | OutageStarted | OutageEnded]: ...
+    @property
+    def capture(self) -> str | None:
+        """the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+        """
+
+    @property
+    def capture_snaplen(self) -> int | None:
+        """the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+        """
+
+    @property
+    def capture_limit(self) -> int:
+        """the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
+        """
+
+    @property
+    def capture_dropped(self) -> int:
+        """The number of packets that are missing in the file of the capture: it is full, or
+        could not be written in time.
+        """
+
+    @property
+    def capture_error(self) -> OSError | None:
+        """The OSError that ended the capture; None if it could be written."""
+
     @property
     def host(self) -> str:
         """the server's address or name. If a name has addresses of both families, the IPv4 address
@@ -3560,6 +3674,9 @@ async def async_ping(
     outage_after: int | None = None,
     revisions: bool = False,
     linger: float | None = None,
+    capture: str | PathLike[str] | None = None,
+    capture_snaplen: int | None = None,
+    capture_limit: int = 1073741824,
 ) -> PingReport:
     """Pings a UDP echo server through the running event loop and returns the PingReport, like
     `ping`.
@@ -3623,6 +3740,12 @@ async def async_ping(
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     No Python thread waits, except while a name is resolved. Cancelling stops the probes. Raises
     the same errors as `ping`.
@@ -3693,6 +3816,9 @@ def ping(
     outage_after: int | None = None,
     revisions: bool = False,
     linger: float | None = None,
+    capture: str | PathLike[str] | None = None,
+    capture_snaplen: int | None = None,
+    capture_limit: int = 1073741824,
 ) -> PingReport:
     """Pings a UDP echo server and returns the PingReport.
 
@@ -3758,6 +3884,12 @@ def ping(
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     Raises ValueError if an argument is out of range or if neither count nor duration limits the
     session, OSError if the system refuses the address and socket.gaierror if the host has none.
@@ -6663,6 +6795,12 @@ class StampSender(Generic[_PingEvent]):
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     A reply is accepted if it repeats the packet's number and time, the padding and the session
     identifier, which may be 0. Another reply with the packet's number is corrupt. A packet without a
@@ -6711,6 +6849,9 @@ class StampSender(Generic[_PingEvent]):
         outage_after: None = None,
         revisions: Literal[False] = False,
         linger: float | None = None,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> StampSender[Probe]: ...
     @overload
     def __new__(
@@ -6745,7 +6886,38 @@ class StampSender(Generic[_PingEvent]):
         outage_after: int | None = None,
         revisions: bool = False,
         linger: float | None = None,
+        capture: str | PathLike[str] | None = None,
+        capture_snaplen: int | None = None,
+        capture_limit: int = 1073741824,
     ) -> StampSender[Probe | Revised | OutageStarted | OutageEnded]: ...
+    @property
+    def capture(self) -> str | None:
+        """the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+        """
+
+    @property
+    def capture_snaplen(self) -> int | None:
+        """the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+        """
+
+    @property
+    def capture_limit(self) -> int:
+        """the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
+        """
+
+    @property
+    def capture_dropped(self) -> int:
+        """The number of packets that are missing in the file of the capture: it is full, or
+        could not be written in time.
+        """
+
+    @property
+    def capture_error(self) -> OSError | None:
+        """The OSError that ended the capture; None if it could be written."""
+
     @property
     def host(self) -> str:
         """the reflector's address or name. If a name has addresses of both families, the IPv4
@@ -7085,6 +7257,9 @@ def stamp(
     outage_after: int | None = None,
     revisions: bool = False,
     linger: float | None = None,
+    capture: str | PathLike[str] | None = None,
+    capture_snaplen: int | None = None,
+    capture_limit: int = 1073741824,
 ) -> PingReport:
     """Sends test packets to a Session-Reflector of STAMP or TWAMP-Light and returns the PingReport.
 
@@ -7158,6 +7333,12 @@ def stamp(
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     Raises ValueError if an argument is out of range or if neither count nor duration limits the
     session, OSError if the system refuses the address and socket.gaierror if the host has none.
@@ -7194,6 +7375,9 @@ async def async_stamp(
     outage_after: int | None = None,
     revisions: bool = False,
     linger: float | None = None,
+    capture: str | PathLike[str] | None = None,
+    capture_snaplen: int | None = None,
+    capture_limit: int = 1073741824,
 ) -> PingReport:
     """Sends test packets to a Session-Reflector through the running event loop and returns the
     PingReport, like `stamp`.
@@ -7265,6 +7449,12 @@ async def async_stamp(
         often one that counted as lost.
     linger: the time to listen for late replies and duplicates after the last probe was decided, in
         seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
+    capture: the path of a pcapng file for the probes and their replies, each with its verdict as a
+        comment; None for no capture. A start replaces the file.
+    capture_snaplen: the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        for all.
+    capture_limit: the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        `capture_dropped`.
 
     No Python thread waits, except while a name is resolved. Cancelling stops the packets. Raises
     the same errors as `stamp`.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 
 use crate::driver::backlog::{Backlog, Waiting};
+use crate::driver::capture::Tap;
 use crate::driver::worker::Shared;
 use crate::machine::Transmit;
 use crate::net::{Batch, MAX_BATCH, Outbox, Port, Servers, Unsent, Wake, now};
@@ -16,12 +17,13 @@ const ROW: usize = 1024;
 /// Serves the machine's socket number `socket` through `port` until it is done or interrupted.
 ///
 /// The machine is locked to handle arrivals and to collect datagrams, never during a system call.
-/// If `answers`, datagrams from this process's servers are marked.
+/// If `answers`, datagrams from this process's servers are marked. `tap` captures packets.
 pub(super) fn run<M: Machine, P: Port>(
     shared: &Shared<M>,
     socket: usize,
     mut port: P,
     answers: bool,
+    mut tap: Option<Tap>,
 ) {
     let (mut batch, mut replies) = (Batch::default(), port.outbox());
     let mut servers = Servers::default();
@@ -72,6 +74,9 @@ pub(super) fn run<M: Machine, P: Port>(
         machine.on_time(socket, now, heard_ns);
         let lookups = machine.lookups(now);
         own.collect(&mut *machine, socket);
+        if let Some(tap) = &mut tap {
+            tap.collect(&mut *machine, socket);
+        }
         deadline = if own.is_full() { Some(i64::MIN) } else { machine.deadline(socket) };
         let (done, patience) = (machine.is_done(socket), machine.patience());
         let refuses = machine.refuses(socket, now);
@@ -91,6 +96,9 @@ pub(super) fn run<M: Machine, P: Port>(
         sender.send(&mut port, &mut replies, batch.memory());
         let gathers = P::STAMPS && (own.count > 0 || wake == Wake::Datagrams);
         sender.send(&mut port, &mut own.outbox, &own.memory);
+        if let Some(tap) = &mut tap {
+            tap.pass();
+        }
         if done {
             break;
         }
@@ -309,7 +317,7 @@ mod tests {
         let machine = Numbers { next: 0, to_send, datagram: [0], failed, events };
         let (shared, mut sent) =
             (Shared::new(machine, Names::default(), vec![DropGauge::default()]), Vec::new());
-        run(&shared, 0, Flooded { rounds: 0, period: 4, sent: &mut sent }, false);
+        run(&shared, 0, Flooded { rounds: 0, period: 4, sent: &mut sent }, false, None);
         assert_eq!(sent, (0..28).collect::<Vec<_>>());
         assert_eq!(shared.lock().failed, [28, 29]);
     }

@@ -20,7 +20,7 @@ pub fn start(address: SocketAddr, config: ServerConfig) -> Result<Worker<Server>
     let interrupter = socket.interrupter();
     let registered = config.reply.then(|| Registered::new(address));
     let run = move |shared: &Shared<Server>| {
-        run(shared, 0, socket, registered.is_some());
+        run(shared, 0, socket, registered.is_some(), None);
         drop(registered);
     };
     Worker::spawn(Server::new(config), Names::default(), (address, address), [(interrupter, run)])

@@ -1,33 +1,45 @@
 //! Starts relays.
 
-use std::net::SocketAddr;
+use std::mem;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::driver::capture::Writer;
 use crate::driver::worker::Shared;
-use crate::driver::{Names, Worker};
+use crate::driver::{CaptureConfig, Names, Worker};
 use crate::net::{Batch, End, Exchange, Wake, now};
+use crate::path::ONE_WAY;
 use crate::relay::{Change, Config, Forward, Forwards, Relay};
-use crate::{Observed, Result};
+use crate::{Captured, Observed, Result};
 
 /// Starts a relay on `address` whose upstream is `upstream`.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if the system refuses the address or a thread.
-pub fn start(address: SocketAddr, upstream: SocketAddr, config: Config) -> Result<Worker<Relay>> {
+/// [`Error::Io`](crate::Error::Io) if the system refuses the address, the file of a capture or a thread.
+pub fn start(
+    address: SocketAddr,
+    upstream: SocketAddr,
+    config: Config,
+    capture: Option<&CaptureConfig>,
+) -> Result<Worker<Relay>> {
     let exchange = Exchange::bind(address, upstream)?;
     Exchange::permit(config.max_clients);
     let (ends, interrupter) = ((exchange.local_address(), upstream), exchange.interrupter());
     let waker = exchange.waker();
-    let run = move |shared: &Shared<Relay>| run(shared, exchange);
-    let worker = Worker::spawn(Relay::new(config), Names::default(), ends, [(interrupter, run)])?;
+    let writer = capture.map(|capture| Writer::start(capture, &ONE_WAY)).transpose()?;
+    let tap = writer.clone().map(|writer| Tap { writer, upstream, captured: Vec::new() });
+    let run = move |shared: &Shared<Relay>| run(shared, exchange, tap);
+    let relay = Relay::new(Config { capture: writer.is_some(), ..config });
+    let worker = Worker::spawn(relay, Names::default(), ends, [(interrupter, run)])?;
     worker.set_waker(waker);
-    Ok(worker)
+    Ok(worker.with_capture(writer))
 }
 
 /// Serves the relay until it is interrupted.
 ///
 /// It is locked to handle arrivals and to collect datagrams, never during a system call.
-fn run(shared: &Shared<Relay>, exchange: Exchange) {
+fn run(shared: &Shared<Relay>, exchange: Exchange, mut tap: Option<Tap>) {
     let (mut batch, mut ready, mut forwards) = (Batch::default(), Vec::new(), Forwards::default());
     let has_addresses = exchange.local_address().ip().is_unspecified();
     let mut sender = Sender { shared, exchange };
@@ -62,6 +74,9 @@ fn run(shared: &Shared<Relay>, exchange: Exchange) {
         relay.on_time(now);
         forwards.clear();
         relay.take(&mut forwards);
+        if let Some((tap, captured)) = tap.as_mut().zip(relay.captured()) {
+            mem::swap(captured, &mut tap.captured);
+        }
         let changes = relay.take_changes();
         deadline = relay.deadline();
         let refuses = relay.refuses(now);
@@ -78,17 +93,51 @@ fn run(shared: &Shared<Relay>, exchange: Exchange) {
         for change in &changes {
             if let Change::Rebind { after, .. } = *change {
                 sender.send(&mut forwards, sent..after);
+                if let Some(tap) = &mut tap {
+                    tap.pass(&sender.exchange, after - sent);
+                }
                 sent = after;
                 sender.apply(*change);
             }
         }
         let count = forwards.list.len();
         sender.send(&mut forwards, sent..count);
+        // All sessions have sockets now, and those that end have them still.
+        if let Some(tap) = &mut tap {
+            tap.pass(&sender.exchange, usize::MAX);
+        }
         let closes = |change: &Change| matches!(change, Change::Close(_));
         changes.into_iter().filter(closes).for_each(|change| sender.apply(change));
     }
     let drops = sender.exchange.close_all();
     shared.lock().add_receive_drops(drops);
+}
+
+/// The capture of the relay's packets.
+struct Tap {
+    writer: Arc<Writer>,
+    upstream: SocketAddr,
+    captured: Vec<Captured>,
+}
+
+impl Tap {
+    /// Passes the collected packets on, up to the one after the first `sent` that have left.
+    fn pass(&mut self, exchange: &Exchange, sent: usize) {
+        let left = |one: &Captured| ONE_WAY[one.point].outbound;
+        let mut places = self.captured.iter().enumerate().filter(|(_, one)| left(one));
+        let end = places.nth(sent).map_or(self.captured.len(), |(index, _)| index);
+        let rest = self.captured.split_off(end);
+        let listener = exchange.local_address();
+        self.writer.add(&mut self.captured, |one| {
+            let Some(client) = one.remote else {
+                let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+                return (exchange.line_address(one.session).unwrap_or(unknown), self.upstream);
+            };
+            let ip = one.local.map_or(listener.ip(), |local| local.ip);
+            (SocketAddr::new(ip, listener.port()), client)
+        });
+        self.captured = rest;
+    }
 }
 
 /// A sender that never blocks: a full send buffer loses datagrams, as a router's queue does.

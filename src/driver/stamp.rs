@@ -20,5 +20,7 @@ pub fn start(
 ) -> Result<Worker<Reflector>> {
     // No offload: packets that arrive in one piece would share one timestamp.
     let options = Options { kernel_stamps: true, reflects: true, ..Options::default() };
-    serve(address, threads, options, |local, threads| Reflector::shared(config, local, threads))
+    serve(address, threads, options, None, |local, threads| {
+        Reflector::shared(config, local, threads)
+    })
 }

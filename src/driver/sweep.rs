@@ -67,7 +67,7 @@ pub fn start(
     let address = sockets[0].local_address();
     let runs = sockets.into_iter().enumerate().map(|(index, socket)| {
         let interrupter = socket.interrupter();
-        (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false))
+        (interrupter, move |shared: &Shared<Sweep>| run(shared, index, socket, false, None))
     });
     Worker::spawn(Sweep::new(config, groups), names, (address, address), runs)
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::driver::capture::{Capture, Writer};
 use crate::driver::event_loop::run;
 use crate::driver::lookup::{Names, look_up};
 use crate::net::{DropGauge, Interrupter, Notifier, Socket, Waker, now};
@@ -24,6 +25,7 @@ pub struct Worker<M: Observed> {
     /// The process of the threads; a forked child has none.
     process: u32,
     started: Stamp,
+    capture: Option<Arc<Capture>>,
 }
 
 /// The result of a wait for an event.
@@ -73,7 +75,7 @@ impl<M: Machine> Worker<M> {
     pub fn start(socket: Socket, peer: SocketAddr, machine: M, names: Names) -> Result<Self> {
         let ends = (socket.local_address(), peer);
         let (interrupter, waker) = (socket.interrupter(), socket.waker());
-        let run = move |shared: &Shared<M>| run(shared, 0, socket, false);
+        let run = move |shared: &Shared<M>| run(shared, 0, socket, false, None);
         let worker = Self::spawn(machine, names, ends, [(interrupter, run)])?;
         worker.set_waker(waker);
         // A lookup may have ended before.
@@ -110,7 +112,8 @@ impl<M: Observed> Worker<M> {
         // If a thread cannot be started, dropping the worker stops the others.
         let (threads, process) = (Mutex::default(), process::id());
         let started = now();
-        let worker = Self { shared, threads, address, peer, process, started };
+        let capture = None;
+        let worker = Self { shared, threads, address, peer, process, started, capture };
         for (interrupter, run) in runs {
             let shared = Arc::clone(&ours);
             let thread = thread::Builder::new()
@@ -120,6 +123,17 @@ impl<M: Observed> Worker<M> {
             worker.threads().push((interrupter, thread));
         }
         Ok(worker)
+    }
+
+    /// Sets the capture of the machine's packets.
+    pub(super) fn with_capture(mut self, writer: Option<Arc<Writer>>) -> Self {
+        self.capture = writer.map(|writer| writer.capture());
+        self
+    }
+
+    /// Returns the capture of the machine's packets, if there is one; a forked child has none.
+    pub fn capture(&self) -> Option<&Capture> {
+        self.capture.as_deref().filter(|_| !self.is_elsewhere())
     }
 
     /// Returns when the threads were started.

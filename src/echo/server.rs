@@ -10,7 +10,9 @@ use crate::path::{
     Route, Timeline,
 };
 use crate::wire::{MAX_DATAGRAM, shown};
-use crate::{Arrival, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything};
+use crate::{
+    Arrival, Captured, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything,
+};
 
 /// The most clients with their own links.
 pub const MAX_CLIENTS: usize = 1 << 14;
@@ -46,6 +48,8 @@ pub struct Config {
     pub keep: usize,
     /// Changes of its paths.
     pub timeline: Timeline,
+    /// Whether to capture packets at the points [`ROUND_TRIP`](crate::path::ROUND_TRIP).
+    pub capture: bool,
 }
 
 impl Default for Config {
@@ -60,6 +64,7 @@ impl Default for Config {
             delay_line: 64 << 20,
             keep: 0,
             timeline: Timeline::default(),
+            capture: false,
         }
     }
 }
@@ -71,7 +76,7 @@ pub struct Echo {
     max_size: usize,
     limiter: Option<Limiter>,
     paths: Paths,
-    /// `None` if clients do not differ: no impairments and no kept fates.
+    /// `None` if clients do not differ: no impairments, no kept fates and no capture.
     roster: Option<Roster>,
     unanswerable: u64,
     limited: u64,
@@ -93,12 +98,14 @@ impl Echo {
     /// packets of a client must come to the same thread.
     #[must_use]
     pub fn shared(config: Config, threads: usize) -> Self {
-        let Config { uplink, downlink, seed, delay_line, keep, timeline, .. } = config;
+        let Config { uplink, downlink, seed, delay_line, keep, timeline, capture, .. } = config;
         let plain = uplink == Link::default()
             && downlink == Link::default()
             && keep == 0
-            && timeline.steps.is_empty();
-        let path_config = PathConfig { uplink, downlink, seed, delay_line, keep, timeline };
+            && timeline.steps.is_empty()
+            && !capture;
+        let path_config =
+            PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture };
         let mut paths = Paths::new(path_config, &vec![Route::Both; threads]);
         Self {
             transform: config.transform,
@@ -158,42 +165,43 @@ impl Echo {
     /// Decides about a packet. Returns the length of an immediate answer, written over the packet;
     /// delayed and duplicate answers are queued.
     fn decide(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
-        let (at, from, size) = (arrival.at(), arrival.from, arrival.datagram.len());
+        let (at, from, length) =
+            (arrival.at(), arrival.from, arrival.datagram.len().min(self.max_size));
         let transform = self.transform;
         if self.paths.is_step_due(at, true) {
             self.take_steps(at, true);
         }
-        if let Some(outcome) = self.objection(arrival) {
-            let answer = || transform.shown(arrival.datagram);
-            self.paths.refuse(at, from, Route::Both, size, outcome, answer);
-            return None;
-        }
-        let payload = &mut arrival.datagram[..size.min(self.max_size)];
-        let length = payload.len();
-        let Some(roster) = &mut self.roster else {
-            transform.apply(payload);
-            self.paths.bypass();
-            return Some(length);
+        let objection = self.objection(arrival);
+        let path = match &mut self.roster {
+            Some(roster) if objection.is_none() => roster.path_of(from, &mut self.paths),
+            None if objection.is_none() => {
+                transform.apply(&mut arrival.datagram[..length]);
+                self.paths.bypass();
+                return Some(length);
+            }
+            // It enters none.
+            _ => 0,
         };
-        let path = roster.path_of(from, &mut self.paths);
-        let (read_ns, headers) = (arrival.read.wall_ns, Headers::default());
         let mut packet = Packet {
             at,
-            read_ns,
+            read_ns: arrival.read.wall_ns,
             client: from,
             path,
             session: 0,
-            from: arrival.to,
-            headers,
-            size,
-            payload,
+            local: arrival.to,
+            received: Headers { ttl: arrival.ttl, tos: arrival.tos },
+            headers: Headers::default(),
+            payload: arrival.datagram,
+            length,
         };
-        let leaves = self.paths.enter(
-            thread,
-            &mut packet,
-            |payload| transform.shown(payload),
-            |payload, flipped| transform.answer(payload, flipped),
-        );
+        let shown = |payload: &[u8]| transform.shown(payload);
+        if let Some(outcome) = objection {
+            self.paths.refuse(thread, &packet, outcome, shown);
+            return None;
+        }
+        let leaves = self.paths.enter(thread, &mut packet, shown, |payload, flipped| {
+            transform.answer(payload, flipped)
+        });
         leaves.then_some(length)
     }
 
@@ -302,6 +310,10 @@ impl Machine for Echo {
 
     fn on_receive_drops(&mut self, thread: usize, total: u64) {
         self.receive_drops[thread] = total;
+    }
+
+    fn captured(&mut self, _: usize) -> Option<&mut Vec<Captured>> {
+        self.paths.captured()
     }
 
     fn events(&mut self) -> &mut Events<Event> {

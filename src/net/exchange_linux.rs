@@ -85,6 +85,12 @@ impl Exchange {
         self.listener.local_address()
     }
 
+    /// Returns the local address of a connected socket, if it is open.
+    #[must_use]
+    pub fn line_address(&self, line: u32) -> Option<SocketAddr> {
+        self.lines.get(line as usize)?.as_ref().map(BatchSocket::local_address)
+    }
+
     /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {

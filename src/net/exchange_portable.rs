@@ -80,6 +80,12 @@ impl Exchange {
         self.local
     }
 
+    /// Returns the local address of a connected socket, if it is open.
+    #[must_use]
+    pub fn line_address(&self, line: u32) -> Option<SocketAddr> {
+        self.lines.get(&line)?.udp.local_addr().ok()
+    }
+
     /// Returns a handle that ends its waits from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {

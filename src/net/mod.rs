@@ -55,6 +55,6 @@ pub use outbox::Outbox;
 pub use port::{Port, Unsent};
 pub use probe::{ProbeOptions, Timestamps};
 pub use probe_socket::ProbeSocket;
-pub use resolve::{Endpoint, Family, destination, resolve, resolve_all};
+pub use resolve::{Endpoint, Family, destination, resolve, resolve_all, source};
 pub use servers::{Registered, Servers};
 pub use socket::{Interrupter, Socket, Waker};

@@ -1,7 +1,7 @@
 //! Resolution of host names.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use dns_lookup::{AddrFamily, AddrInfoHints, getaddrinfo};
 
@@ -162,6 +162,15 @@ pub fn destination(target: SocketAddr) -> SocketAddr {
         _ => return target,
     };
     SocketAddr::new(ip, target.port())
+}
+
+/// Returns the address from which this host sends to `target`; an unspecified one if there is none.
+#[must_use]
+pub fn source(target: SocketAddr) -> IpAddr {
+    let any = Family::from(target).unspecified();
+    // A connection sends nothing.
+    let connected = UdpSocket::bind((any, 0)).and_then(|udp| udp.connect(target).map(|()| udp));
+    connected.and_then(|udp| udp.local_addr()).map_or(any, |local| local.ip())
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub(super) struct Entry {
 /// A packet that leaves later.
 #[derive(Debug)]
 pub(crate) struct Queued {
+    /// The client.
     pub(crate) to: SocketAddr,
+    /// The address of this host that the client knows, if there are several.
     pub(crate) from: Option<Local>,
     pub(crate) headers: Headers,
     pub(crate) payload: Box<[u8]>,

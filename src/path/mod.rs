@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+mod capture;
 mod clients;
 mod decision;
 mod delay_line;
@@ -10,6 +11,7 @@ mod outage;
 mod paths;
 mod timeline;
 
+pub use capture::{ONE_WAY, ROUND_TRIP};
 pub(crate) use delay_line::Queued;
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 pub use outage::OutageMode;

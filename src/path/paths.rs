@@ -7,14 +7,15 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::impair::{CopyPlan, Flags, Link, Passage};
+use crate::path::capture::{self, Place};
 use crate::path::clients::Clients;
 use crate::path::decision::{Decision, Plan};
 use crate::path::delay_line::{self, DelayLine, Entry, Queued};
 use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 use crate::path::outage::{Outage, OutageMode};
 use crate::path::timeline::{Agenda, Done, Due, MAX_DONE, Step, Timeline};
-use crate::path::{Action, DOWNLINK, Event, Route, UPLINK};
-use crate::{Events, Headers, Local, Random, Stamp};
+use crate::path::{Action, DOWNLINK, Event, Route};
+use crate::{Captured, Events, Headers, Local, Random, Stamp};
 
 /// How many of the last fates a refusal may be about.
 const RECENT: usize = 1024;
@@ -31,6 +32,8 @@ pub(crate) struct PathConfig {
     /// How many of the last fates to keep.
     pub(crate) keep: usize,
     pub(crate) timeline: Timeline,
+    /// Whether to capture packets.
+    pub(crate) capture: bool,
 }
 
 /// A packet that enters the path of its client.
@@ -45,13 +48,67 @@ pub(crate) struct Packet<'a> {
     pub(crate) path: u32,
     /// The number of the client's session, for the owner of the paths.
     pub(crate) session: u32,
-    /// The source of the datagrams that leave.
-    pub(crate) from: Option<Local>,
-    /// Their headers.
+    /// The address of this host that the client knows, if there are several.
+    pub(crate) local: Option<Local>,
+    /// The headers with which it came.
+    pub(crate) received: Headers,
+    /// The headers of the datagrams that leave.
     pub(crate) headers: Headers,
-    /// The length as received.
-    pub(crate) size: usize,
+    /// The payload as received.
     pub(crate) payload: &'a mut [u8],
+    /// How many bytes of it enter.
+    pub(crate) length: usize,
+}
+
+impl Packet<'_> {
+    /// Returns the fate of the packet, which is lost so far.
+    fn fate(&self, route: Route, number: u64) -> Fate {
+        Fate {
+            at: self.at,
+            client: self.client,
+            route,
+            answer: Box::default(),
+            size: self.payload.len(),
+            number,
+            outcome: Outcome::Lost,
+            uplink: Flags::default(),
+            downlink: Flags::default(),
+            first: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// Returns the packet at a point of its route.
+    fn captured(&self, route: Route, place: Place, at_ns: i64, comment: String) -> Captured {
+        let &Self { client, local, session, received, headers, ref payload, length, .. } = self;
+        let is_in = place == Place::Start;
+        Captured {
+            point: route.point(place),
+            at_ns: Some(at_ns),
+            remote: (!route.meets_upstream(place)).then_some(client),
+            local,
+            session,
+            headers: if is_in { received } else { headers },
+            payload: payload[..if is_in { payload.len() } else { length }].into(),
+            comment,
+        }
+    }
+}
+
+impl Queued {
+    /// Returns the copy at a point of its route.
+    fn captured(&self, route: Route, place: Place, at_ns: i64, comment: String) -> Captured {
+        Captured {
+            point: route.point(place),
+            at_ns: Some(at_ns),
+            remote: (!route.meets_upstream(place)).then_some(self.to),
+            local: self.from,
+            session: self.session,
+            headers: self.headers,
+            payload: self.payload.clone(),
+            comment,
+        }
+    }
 }
 
 /// A fate with copies still to leave.
@@ -125,13 +182,15 @@ pub struct Paths {
     keeps: bool,
     logs_steps: bool,
     log: Events<Event>,
+    /// Packets at points; `None` if there is no capture.
+    captured: Option<Vec<Captured>>,
 }
 
 impl Paths {
     /// Creates paths with a delay line for each of `routes`, which share its capacity. All packets
     /// of a client on one route must be in the same line.
     pub(crate) fn new(config: PathConfig, routes: &[Route]) -> Self {
-        let PathConfig { uplink, downlink, seed, delay_line, keep, timeline } = config;
+        let PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture } = config;
         let Timeline { steps, start_ns, logged } = timeline;
         let seed = seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
         let capacity = delay_line / routes.len();
@@ -152,6 +211,7 @@ impl Paths {
             keeps: keep > 0,
             logs_steps: logged,
             log: Events::log(if logged { keep.max(MAX_DONE) } else { keep }),
+            captured: capture.then(Vec::new),
         }
     }
 
@@ -333,6 +393,11 @@ impl Paths {
         self.agenda.done()
     }
 
+    /// Returns the packets that were captured, if there is a capture.
+    pub(crate) fn captured(&mut self) -> Option<&mut Vec<Captured>> {
+        self.captured.as_mut()
+    }
+
     /// Counts a packet that takes no path and is answered immediately.
     pub(crate) fn bypass(&mut self) {
         self.counters.received += 1;
@@ -343,30 +408,18 @@ impl Paths {
     /// Records a packet that is dropped before it enters a path; `answer` is that of its fate.
     pub(crate) fn refuse(
         &mut self,
-        at: Stamp,
-        client: SocketAddr,
-        route: Route,
-        size: usize,
+        line: usize,
+        packet: &Packet<'_>,
         outcome: Outcome,
-        answer: impl FnOnce() -> Box<[u8]>,
+        answer: impl FnOnce(&[u8]) -> Box<[u8]>,
     ) {
         self.counters.received += 1;
-        self.counters.dropped += 1;
+        let mut fate = Fate { outcome, ..packet.fate(self.routes[line], 0) };
+        self.capture_arrival(packet, &fate, true);
         if self.keeps {
-            self.log.push(Event::Fate(Fate {
-                at,
-                client,
-                route,
-                answer: answer(),
-                size,
-                number: 0,
-                outcome,
-                uplink: Flags::default(),
-                downlink: Flags::default(),
-                first: None,
-                others: Vec::new(),
-            }));
+            fate.answer = answer(packet.payload);
         }
+        self.complete(fate);
     }
 
     /// Decides about a packet. Returns whether it leaves immediately, changed in place; delayed and
@@ -382,35 +435,25 @@ impl Paths {
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) -> bool {
         self.counters.received += 1;
-        let Packet { at, path, ref payload, .. } = *packet;
+        let Packet { at, path, length, .. } = *packet;
         let (route, client) = (self.routes[line], self.clients.at(path));
         let way = &mut client.ways[route.first()];
         way.packets += 1;
         let number = way.packets;
         let is_out =
             |way: usize, ns| self.outages[way].as_ref().is_some_and(|outage| outage.drops(ns));
-        let decision = Decision::new(client, route, at.mono_ns, payload.len(), is_out);
-        let mut fate = Fate {
-            at,
-            client: packet.client,
-            route,
-            answer: Box::default(),
-            size: packet.size,
-            number,
-            outcome: Outcome::Lost,
-            uplink: decision.flags[UPLINK],
-            downlink: decision.flags[DOWNLINK],
-            first: None,
-            others: Vec::new(),
-        };
+        let decision = Decision::new(client, route, at.mono_ns, length, is_out);
+        let mut fate = packet.fate(route, number);
+        [fate.uplink, fate.downlink] = decision.flags;
         for (counters, flags) in self.impairments.iter_mut().zip(decision.flags) {
             counters.count(flags);
         }
         if self.keeps {
-            fate.answer = answer(payload);
+            fate.answer = answer(&packet.payload[..length]);
         }
         match decision.copies() {
             [] => {
+                self.capture_arrival(packet, &fate, true);
                 self.complete(fate);
                 false
             }
@@ -421,9 +464,15 @@ impl Paths {
                     && self.next_ns(line).is_none_or(|ns| ns > copy.passage.out_ns)
                     && self.held_until(line, at.mono_ns).is_none() =>
             {
-                let damage = change(packet.payload, copy.flipped);
-                fate.first = Some(self.reply(damage, at.wall_ns.max(packet.read_ns)));
+                self.capture_arrival(packet, &fate, false);
+                let damage = change(&mut packet.payload[..length], copy.flipped);
+                let sent_ns = at.wall_ns.max(packet.read_ns);
+                fate.first = Some(self.reply(damage, sent_ns));
                 fate.outcome = route.outcome();
+                if let Some(captured) = &mut self.captured {
+                    let comment = capture::on_departure(&fate);
+                    captured.push(packet.captured(route, Place::End, sent_ns, comment));
+                }
                 self.counters.replied += 1;
                 self.complete(fate);
                 true
@@ -455,12 +504,17 @@ impl Paths {
                     waiting.fate.outcome = Outcome::Expired;
                 }
                 self.expired += 1;
+                if let Some(captured) = &mut self.captured {
+                    let Fate { route, number, .. } = waiting.fate;
+                    let comment = capture::on_end(number, Outcome::Expired);
+                    captured.push(queued.captured(route, Place::Within, now.wall_ns, comment));
+                }
                 self.finish_copy(queued.fate);
                 continue;
             }
             if let Some(copy) = queued.ahead.take() {
                 let at_ns = queued.passage.out_ns;
-                match self.enter_downlink(at_ns, &queued, &copy) {
+                match self.enter_downlink(at_ns, now.wall_ns, &queued, &copy) {
                     None => {
                         self.finish_copy(queued.fate);
                         continue;
@@ -481,6 +535,10 @@ impl Paths {
                 self.counters.replied += 1;
             } else {
                 fate.others.push(reply);
+            }
+            if let Some(captured) = &mut self.captured {
+                let comment = capture::on_departure(fate);
+                captured.push(queued.captured(fate.route, Place::End, now.wall_ns, comment));
             }
             self.finish_copy(queued.fate);
             return Some(queued);
@@ -506,7 +564,7 @@ impl Paths {
 
     /// Handles a refusal of a packet that left `client`'s uplink and began with `quoted`: revises its
     /// fate, the newest that fits, if it is kept.
-    pub(crate) fn on_refused(&mut self, client: SocketAddr, quoted: &[u8]) {
+    pub(crate) fn on_refused(&mut self, client: SocketAddr, local: Option<Local>, quoted: &[u8]) {
         let packets = self.counters.replied.min(1);
         self.counters.replied -= packets;
         self.counters.dropped += packets;
@@ -519,7 +577,21 @@ impl Paths {
             Event::Fate(fate) => Some(fate),
             Event::Step(_) => None,
         });
-        if let Some(fate) = recent.find(fits) {
+        let fate = recent.find(fits);
+        if let Some(captured) = &mut self.captured {
+            let number = fate.as_ref().map_or(0, |fate| fate.number);
+            captured.push(Captured {
+                point: Route::Up.point(Place::Within),
+                at_ns: None,
+                remote: Some(client),
+                local,
+                session: 0,
+                headers: Headers::default(),
+                payload: quoted.into(),
+                comment: capture::on_end(number, Outcome::Refused),
+            });
+        }
+        if let Some(fate) = fate {
             fate.outcome = Outcome::Refused;
         }
     }
@@ -531,8 +603,23 @@ impl Paths {
         Reply { number: self.left, sent_ns, damage }
     }
 
-    /// Decides about the downlink of a copy that left the uplink at `at_ns`.
-    fn enter_downlink(&mut self, at_ns: i64, queued: &Queued, copy: &CopyPlan) -> Option<Passage> {
+    /// Captures a packet that came in, with the decision about it.
+    fn capture_arrival(&mut self, packet: &Packet<'_>, fate: &Fate, is_dropped: bool) {
+        if let Some(captured) = &mut self.captured {
+            let comment = capture::on_arrival(fate, is_dropped);
+            captured.push(packet.captured(fate.route, Place::Start, fate.at.wall_ns, comment));
+        }
+    }
+
+    /// Decides about the downlink of a copy that left the uplink at `at_ns` and is seen at
+    /// `now_ns` (wall clock).
+    fn enter_downlink(
+        &mut self,
+        at_ns: i64,
+        now_ns: i64,
+        queued: &Queued,
+        copy: &CopyPlan,
+    ) -> Option<Passage> {
         let waiting = self.waiting.get_mut(queued.fate)?;
         let way = &mut self.clients.at(waiting.path).ways[DOWNLINK];
         let broken = self.outages[DOWNLINK].as_ref().is_some_and(|outage| outage.drops(at_ns));
@@ -540,6 +627,13 @@ impl Paths {
         let passage = way.carry(at_ns, queued.payload.len(), copy, &mut flags, broken);
         self.impairments[DOWNLINK].count(flags.without(waiting.fate.downlink));
         waiting.fate.downlink.add(flags);
+        if passage.is_none()
+            && let Some(captured) = &mut self.captured
+        {
+            let Fate { route, number, .. } = waiting.fate;
+            let comment = capture::on_drop(number, flags);
+            captured.push(queued.captured(route, Place::Within, now_ns, comment));
+        }
         passage
     }
 
@@ -569,23 +663,25 @@ impl Paths {
         copies: &[Plan],
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) {
-        let &Packet { client: to, from, headers, path, session, ref payload, .. } = packet;
+        let &Packet { client: to, local: from, headers, path, session, length, .. } = packet;
+        let payload = &packet.payload[..length];
         let (index, mut outstanding) = (self.waiting.vacant_key(), 0);
         let serial = self.clients.at(path).serial;
         let line = &mut self.lines[line];
         for copy in copies {
-            if !line.has_room(payload.len()) {
+            if !line.has_room(length) {
                 self.delay_line_full += 1;
                 fate.outcome = Outcome::DelayLineFull;
                 continue;
             }
-            let mut payload: Box<[u8]> = payload[..].into();
+            let mut payload: Box<[u8]> = payload.into();
             let damage = change(&mut payload, copy.flipped);
             let Plan { passage, ahead, .. } = *copy;
             let fate = index;
             line.push(Queued { to, from, headers, payload, session, fate, damage, ahead, passage });
             outstanding += 1;
         }
+        self.capture_arrival(packet, &fate, outstanding == 0);
         if outstanding == 0 {
             self.complete(fate);
         } else {

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::ping::{Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Verdict};
-use crate::{Arrival, Events, Icmp, Machine, Stamp, Target, Transmit};
+use crate::{Arrival, Captured, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
 #[derive(Debug)]
@@ -161,6 +161,10 @@ impl Machine for Flows {
         self.sessions[flow].on_receive_drops(0, total);
     }
 
+    fn captured(&mut self, flow: usize) -> Option<&mut Vec<Captured>> {
+        self.sessions[flow].captured(0)
+    }
+
     fn is_done(&self, flow: usize) -> bool {
         self.sessions[flow].is_done(0)
     }
@@ -229,6 +233,7 @@ mod tests {
             revisions: false,
             linger_ns: Some(0),
             events: 9,
+            capture: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The ping client: sends numbered probes, matches replies and accounts for each probe.
 
+mod capture;
 mod directions;
 mod flows;
 mod message;
@@ -13,6 +14,7 @@ mod session;
 mod steps;
 mod sweep;
 
+pub use capture::POINTS;
 pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector};
 pub use flows::Flows;
 pub use message::{Fill, MIN_TOKEN_SIZE, Protocol, Reflection};

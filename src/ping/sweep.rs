@@ -325,6 +325,7 @@ impl Sweep {
             revisions: self.config.probes,
             linger_ns: Some(0),
             events: if self.config.probes { UNREAD } else { 0 },
+            capture: false,
         };
         let last = self.latest[target];
         let round = self.rounds.insert(Round { target, number, finished: false });

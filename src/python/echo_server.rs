@@ -8,7 +8,8 @@ use crate::echo::{self, Echo, Transform};
 use crate::impair;
 use crate::net::{Endpoint, now};
 use crate::path::{self, OutageMode};
-use crate::python::args::{Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
+use crate::python::args::{Count, Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
+use crate::python::capture::{self, File, Snaplen, captured};
 use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
 use crate::python::link::{DelayArg, LossArg};
@@ -132,6 +133,15 @@ macro_rules! echo_options {
         /// the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         /// reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
+        /// the path of a pcapng file for the packets at each point of the path, each with its
+        /// verdict as a comment; None for no capture. A start replaces the file.
+        capture: Option<File> = None,
+        /// the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        /// for all.
+        capture_snaplen: Option<Snaplen> = None,
+        /// the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        /// `capture_dropped`.
+        capture_limit: Count = 1073741824,
     } };
 }
 
@@ -188,6 +198,7 @@ pub(super) struct EchoServer {
 echo_options!(class EchoServer);
 running_object!(EchoServer: PathEvent);
 changeable!(EchoServer);
+captured!(EchoServer);
 arrow_stream!(EchoServer);
 
 impl EchoServer {
@@ -213,7 +224,8 @@ impl EchoServer {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let threads = self.settings.threads.0;
+        let Settings { threads, capture, capture_snaplen, capture_limit, .. } = &self.settings;
+        let capture = capture::config(capture.as_ref(), *capture_snaplen, *capture_limit);
         let mut config = self.config.clone();
         if let Some(link) = self.settings.uplink.get() {
             config.uplink = link.model()?;
@@ -222,7 +234,7 @@ impl EchoServer {
         config.timeline = self.settings.timeline.model(0, self.handle.is_recorded())?;
         self.handle.launch(py, self.endpoints(), |addresses| {
             config.timeline.start_ns = now().mono_ns;
-            driver::echo::start(addresses[0], threads, config)
+            driver::echo::start(addresses[0], threads.0, config, capture.as_ref())
         })
     }
 

@@ -1,10 +1,13 @@
 //! Conversion of the crate's errors to Python exceptions.
 
+use std::io;
+
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::import_exception;
 use pyo3::prelude::*;
 
 use crate::Error;
+use crate::error::reason;
 
 import_exception!(socket, gaierror);
 import_exception!(udpulse._errors, NotStartedError);
@@ -30,6 +33,11 @@ impl From<Error> for PyErr {
             Error::Resolve { code, .. } => gaierror::new_err((code, text)),
         }
     }
+}
+
+/// Returns the exception for an error of the system.
+pub(super) fn system(error: &io::Error) -> PyErr {
+    PyOSError::new_err((error.raw_os_error(), reason(error)))
 }
 
 /// Returns the exception for a failure of the engine itself.

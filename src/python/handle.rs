@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use pyo3::exceptions::{PyOSError, PyStopAsyncIteration};
+use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use crate::driver::{Next, Worker};
-use crate::error::reason;
+use crate::driver::{Capture, Next, Worker};
 use crate::net::{Endpoint, Notifier, Receiver};
-use crate::python::error::{failed, not_started};
+use crate::python::error::{failed, not_started, system};
 use crate::python::jsonlines::{Lines, Recorded};
 use crate::python::value::{self, Address};
 use crate::python::wait::{resolve_each, wait, wait_until};
@@ -154,8 +153,12 @@ impl<M: Observed> Handle<M> {
 
     /// Returns the error of the last datagram that this host could not send.
     pub(super) fn send_error(&self) -> Option<PyErr> {
-        let error = self.worker()?.send_error()?;
-        Some(PyOSError::new_err((error.raw_os_error(), reason(&error))))
+        self.worker()?.send_error().map(|error| system(&error))
+    }
+
+    /// Returns the result of `look` on the worker's capture, if it has one.
+    pub(super) fn capture<R>(&self, look: impl FnOnce(&Capture) -> R) -> Option<R> {
+        self.worker()?.capture().map(look)
     }
 
     /// Returns the result of `look` on the machine; the default before the first start, and in a

@@ -3,7 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "docstrings are read in Python's help, without markup")]
 
 mod args;
-
+mod capture;
 mod directions;
 mod distribution;
 mod echo_server;

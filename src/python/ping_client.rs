@@ -11,6 +11,7 @@ use crate::python::args::{
     Argument, Count, Int, Interface, Keep, Patience, RemoteHost, RemotePort, Seconds, Seed, Source,
     Word, Words, integer, wrong_type, wrong_value,
 };
+use crate::python::capture::{self, File, Snaplen};
 use crate::python::handle::{Handle, asynchronous, running_object};
 use crate::python::outages::PingEvent;
 use crate::python::ping_report::PingReport;
@@ -103,6 +104,15 @@ macro_rules! session_options {
         /// the time to listen for late replies and duplicates after the last probe was decided, in
         /// seconds, 0 or more; None for one timeout if a probe is lost. `stop` ends it at any time.
         linger: Option<Patience> = None,
+        /// the path of a pcapng file for the probes and their replies, each with its verdict as a
+        /// comment; None for no capture. A start replaces the file.
+        capture: Option<File> = None,
+        /// the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        /// for all.
+        capture_snaplen: Option<Snaplen> = None,
+        /// the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        /// `capture_dropped`.
+        capture_limit: Count = 1073741824,
     } };
 }
 
@@ -305,6 +315,7 @@ impl Settings {
             revisions: self.revisions,
             linger_ns: self.linger.map(Patience::ns),
             events: UNREAD,
+            capture: false, // set by the driver
         })
     }
 
@@ -423,12 +434,15 @@ impl Client {
 
     pub(super) fn run(&self, py: Python<'_>) -> PyResult<()> {
         let (socket, flows) = (self.settings.socket(), self.settings.flows.0);
-        let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
+        let Settings { resolve_every, capture, capture_snaplen, capture_limit, .. } =
+            &self.settings;
+        let resolve_every_ns = resolve_every.map(Seconds::ns);
+        let capture = capture::config(capture.as_ref(), *capture_snaplen, *capture_limit);
         self.handle.launch(py, self.endpoints(), |targets| {
             let server = (&self.endpoint, targets[0]);
             let mut config = self.config.clone();
             config.revisions |= self.handle.is_recorded();
-            driver::ping::start(server, resolve_every_ns, &socket, config, flows)
+            driver::ping::start(server, resolve_every_ns, &socket, config, flows, capture.as_ref())
         })
     }
 
@@ -482,6 +496,8 @@ macro_rules! session_object {
                 &self.0
             }
         }
+
+        $crate::python::capture::captured!($class);
 
         #[pyo3::pymethods]
         impl $class {

@@ -8,9 +8,10 @@ use crate::impair;
 use crate::net::{Endpoint, now};
 use crate::path::{self, Changeable, OutageMode};
 use crate::python::args::{
-    Argument, Int, Keep, LocalHost, LocalPort, RemoteHost, RemotePort, Seconds, Seed, Word, items,
-    pair, wrong_type,
+    Argument, Count, Int, Keep, LocalHost, LocalPort, RemoteHost, RemotePort, Seconds, Seed, Word,
+    items, pair, wrong_type,
 };
+use crate::python::capture::{self, File, Snaplen, captured};
 use crate::python::echo_server::LinkCounters;
 use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
@@ -114,6 +115,15 @@ macro_rules! relay_options {
         /// the number of last fates to keep, or "all". `fates` and `columns` return them; iterating
         /// reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
+        /// the path of a pcapng file for the packets at each point of the path, each with its
+        /// verdict as a comment; None for no capture. A start replaces the file.
+        capture: Option<File> = None,
+        /// the most bytes that the capture keeps of a packet, with its headers, 48 to 65575; None
+        /// for all.
+        capture_snaplen: Option<Snaplen> = None,
+        /// the most bytes of the file, 1 or more. The packets that do not fit are counted as
+        /// `capture_dropped`.
+        capture_limit: Count = 1073741824,
     } };
 }
 
@@ -178,6 +188,7 @@ pub(super) struct Relay {
 relay_options!(class Relay);
 running_object!(Relay: PathEvent);
 changeable!(Relay);
+captured!(Relay);
 arrow_stream!(Relay);
 
 impl Relay {
@@ -218,10 +229,12 @@ impl Relay {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let Settings { capture, capture_snaplen, capture_limit, .. } = &self.settings;
+        let capture = capture::config(capture.as_ref(), *capture_snaplen, *capture_limit);
         let mut config = self.config()?;
         self.handle.launch(py, self.endpoints(), |addresses| {
             config.timeline.start_ns = now().mono_ns;
-            driver::relay::start(addresses[0], addresses[1], config)
+            driver::relay::start(addresses[0], addresses[1], config, capture.as_ref())
         })
     }
 

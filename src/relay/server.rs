@@ -11,7 +11,7 @@ use crate::path::{
 use crate::relay::forwards::Forwards;
 use crate::relay::sessions::Sessions;
 use crate::wire::shown;
-use crate::{Arrival, Events, Headers, Icmp, Observed, Stamp};
+use crate::{Arrival, Captured, Events, Headers, Icmp, Observed, Stamp};
 
 /// The delay lines of the two routes.
 const UP: usize = 0;
@@ -40,6 +40,8 @@ pub struct Config {
     pub keep: usize,
     /// Changes of its paths.
     pub timeline: Timeline,
+    /// Whether to capture packets at the points [`ONE_WAY`](crate::path::ONE_WAY).
+    pub capture: bool,
 }
 
 impl Default for Config {
@@ -55,6 +57,7 @@ impl Default for Config {
             delay_line: 64 << 20,
             keep: 0,
             timeline: Timeline::default(),
+            capture: false,
         }
     }
 }
@@ -125,8 +128,8 @@ impl Relay {
     /// Creates a relay.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let Config { uplink, downlink, seed, delay_line, keep, timeline, .. } = config;
-        let paths = PathConfig { uplink, downlink, seed, delay_line, keep, timeline };
+        let Config { uplink, downlink, seed, delay_line, keep, timeline, capture, .. } = config;
+        let paths = PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture };
         Self {
             paths: Paths::new(paths, &[Route::Up, Route::Down]),
             sessions: Sessions::default(),
@@ -213,7 +216,8 @@ impl Relay {
         }
         if let Some(session) = self.sessions.get(session as usize) {
             self.truth.refused += 1;
-            self.paths.on_refused(session.key.0, error.datagram);
+            let (client, local) = session.key;
+            self.paths.on_refused(client, local, error.datagram);
         }
     }
 
@@ -247,7 +251,7 @@ impl Relay {
         for line in [UP, DOWN] {
             while let Some(queued) = self.paths.depart(line, now) {
                 let Queued { to, from, headers, payload, session, .. } = queued;
-                let to = (line == DOWN).then_some(to);
+                let (to, from) = if line == DOWN { (Some(to), from) } else { (None, None) };
                 self.forwards.push(session, to, from, headers, &payload);
             }
         }
@@ -274,6 +278,11 @@ impl Relay {
     /// Exchanges an empty list for the datagrams to pass on.
     pub fn take(&mut self, forwards: &mut Forwards) {
         mem::swap(&mut self.forwards, forwards);
+    }
+
+    /// Returns the packets that were captured, if there is a capture.
+    pub fn captured(&mut self) -> Option<&mut Vec<Captured>> {
+        self.paths.captured()
     }
 
     /// Returns the changes of sockets in order; sockets are closed after the datagrams to pass on
@@ -329,31 +338,26 @@ impl Relay {
     fn carry(&mut self, session: usize, line: usize, arrival: &mut Arrival<'_>) {
         let Some(found) = self.sessions.get(session) else { return };
         let ((client, local), path) = (found.key, found.path);
-        let at = arrival.at();
-        let route = if line == UP { Route::Up } else { Route::Down };
-        // A packet without hops is dropped, as by a router, so that a ring of relays ends.
-        if arrival.ttl.is_some_and(|ttl| ttl <= 1) {
-            let (size, datagram) = (arrival.datagram.len(), &*arrival.datagram);
-            self.truth.hops += 1;
-            self.paths.refuse(at, client, route, size, Outcome::Hops, || shown(datagram));
-            return;
-        }
-        let headers =
-            Headers { ttl: self.ttl.or(arrival.ttl.map(|ttl| ttl - 1)), tos: arrival.tos };
-        let from = local.filter(|_| line == DOWN);
+        let ttl = self.ttl.or(arrival.ttl.map(|ttl| ttl.saturating_sub(1)));
+        let headers = Headers { ttl, tos: arrival.tos };
         let mut packet = Packet {
-            at,
+            at: arrival.at(),
             read_ns: arrival.read.wall_ns,
             client,
             path,
             session: number(session),
-            from,
+            local,
+            received: Headers { ttl: arrival.ttl, tos: arrival.tos },
             headers,
-            size: arrival.datagram.len(),
+            length: arrival.datagram.len(),
             payload: arrival.datagram,
         };
-        if self.paths.enter(line, &mut packet, shown, damage) {
-            let to = (line == DOWN).then_some(client);
+        // A packet without hops is dropped, as by a router, so that a ring of relays ends.
+        if arrival.ttl.is_some_and(|ttl| ttl <= 1) {
+            self.truth.hops += 1;
+            self.paths.refuse(line, &packet, Outcome::Hops, shown);
+        } else if self.paths.enter(line, &mut packet, shown, damage) {
+            let (to, from) = if line == DOWN { (Some(client), local) } else { (None, None) };
             self.forwards.push(number(session), to, from, headers, packet.payload);
         }
     }

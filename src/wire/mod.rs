@@ -2,11 +2,13 @@
 //!
 //! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds the
 //! sequence number and the time in a message of any lab program. A [`beat`] may carry more. Test
-//! packets of STAMP are binary: [`stamp`].
+//! packets of STAMP are binary: [`stamp`]. Captures are files: [`pcapng`].
 
 pub mod beat;
 mod civil;
+mod ip;
 mod payload;
+pub mod pcapng;
 pub mod stamp;
 mod template;
 mod text;

@@ -41,6 +41,8 @@ TYPES: dict[str, tuple[Parse, str]] = {
             "max_burst",
             "unheard_after",
             "fail_at",
+            "capture_snaplen",
+            "capture_limit",
         ],
         (types.whole, "N"),
     ),
@@ -55,6 +57,7 @@ TYPES: dict[str, tuple[Parse, str]] = {
     "source": (types.local_address, "ADDRESS"),
     "also": (types.remote_address, "HOST[:PORT]"),
     "allow": (str, "PREFIX"),
+    "capture": (str, "FILE"),
 }
 
 #: The values of options that are one of a few words.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::Outgoing;
+use crate::ping::capture::{self, IN, OUT, UNANSWERED};
 use crate::ping::directions::Exchanges;
 use crate::ping::message::{Message, Token};
 use crate::ping::outages::{OUTAGE_AFTER, Outage};
@@ -17,7 +18,7 @@ use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
 use crate::ping::{Counters, Fill, Protocol, Report, Schedule};
 use crate::wire::shown;
-use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Transmit};
+use crate::{Arrival, Captured, Events, Headers, Icmp, Machine, Random, Stamp, Transmit};
 
 /// How many recent probes a reply can match; more if more are pending.
 const REMEMBERED: usize = 16_384;
@@ -67,6 +68,8 @@ pub struct Config {
     pub linger_ns: Option<i64>,
     /// How many events to keep for a reader.
     pub events: usize,
+    /// Whether to capture packets at the points [`POINTS`](crate::ping::POINTS).
+    pub capture: bool,
 }
 
 /// An event for a reader.
@@ -159,6 +162,8 @@ pub struct Session {
     done: bool,
     outgoing: Outgoing,
     events: Events<Event>,
+    /// Packets at points; `None` if there is no capture.
+    captured: Option<Vec<Captured>>,
     target: SocketAddr,
     /// The target before its name had another address: replies may still come from there.
     former: Option<SocketAddr>,
@@ -253,6 +258,7 @@ impl Session {
             done: false,
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
+            captured: config.capture.then(Vec::new),
             target: config.target,
             former: None,
             last_verdict: None,
@@ -405,19 +411,19 @@ impl Session {
         kernel_ns: Option<i64>,
         datagram: &[u8],
         guessed: bool,
-    ) {
+    ) -> Received {
         let settled = self.settled;
         let paused = kernel_ns.is_some_and(|ns| self.report.pauses.observe(ns, at.mono_ns));
         let in_time = seq > self.decided;
-        let Some(probe) = self.remembered(seq) else { return };
+        let Some(probe) = self.remembered(seq) else { return Received::Foreign };
         if matches!(probe.verdict, Verdict::Answered | Verdict::Late) {
             self.report.counters.duplicates += 1;
             self.exchange(seq, kernel_ns.unwrap_or(at.mono_ns), datagram, false);
-            return;
+            return Received::Duplicate;
         }
         if seq <= settled {
             self.report.counters.foreign += 1;
-            return;
+            return Received::Foreign;
         }
         let pending = probe.verdict == Verdict::Pending;
         let since_ns = |ns: i64| ns - probe.at.mono_ns;
@@ -438,6 +444,7 @@ impl Session {
             self.revise(seq, verdict, datagram);
         }
         self.expire(i64::MIN);
+        Received::Reply(verdict, rtt_ns)
     }
 
     /// Adds a reply of a Session-Reflector, which arrived at `arrived_ns`: the first to its probe or
@@ -473,6 +480,12 @@ impl Session {
         *self.report.counters.of(verdict) += 1;
         if self.events.wanted() {
             self.events.push(Event::Probe(probe.probe(seq, reply)));
+        }
+        if let (Some(captured), None) = (&mut self.captured, reply) {
+            let comment = capture::on_reply(seq, capture::name(verdict), None, false);
+            let mut payload = Vec::new();
+            self.message.write(seq, probe.at.wall_ns, &mut payload);
+            captured.push(sent(UNANSWERED, None, self.target, &payload, comment));
         }
     }
 
@@ -682,9 +695,66 @@ impl Session {
         }
     }
 
+    /// Captures a datagram that came in.
+    fn capture_arrival(&mut self, arrival: &Arrival<'_>, comment: impl FnOnce() -> String) {
+        if let Some(captured) = &mut self.captured {
+            captured.push(Captured {
+                point: IN,
+                at_ns: Some(arrival.at().wall_ns),
+                remote: Some(arrival.from),
+                local: arrival.to,
+                session: 0,
+                headers: Headers { ttl: arrival.ttl, tos: arrival.tos },
+                payload: (*arrival.datagram).into(),
+                comment: comment(),
+            });
+        }
+    }
+
     /// Returns when sending ends.
     fn end_ns(&self) -> Option<i64> {
         Some(self.started?.mono_ns.saturating_add(self.config.duration_ns?))
+    }
+}
+
+/// The verdict on a received datagram that names a probe.
+enum Received {
+    /// The first reply: the verdict on the probe, and its round-trip time.
+    Reply(Verdict, i64),
+    Duplicate,
+    Foreign,
+}
+
+impl Received {
+    /// Returns the comment of a capture.
+    fn comment(&self, seq: u64, guessed: bool) -> String {
+        match self {
+            Self::Reply(verdict, rtt_ns) => {
+                capture::on_reply(seq, capture::name(*verdict), Some(*rtt_ns), guessed)
+            }
+            Self::Duplicate => capture::on_reply(seq, "duplicate", None, guessed),
+            Self::Foreign => "foreign".to_owned(),
+        }
+    }
+}
+
+/// Returns a probe at a point.
+fn sent(
+    point: usize,
+    at_ns: Option<i64>,
+    to: SocketAddr,
+    payload: &[u8],
+    comment: String,
+) -> Captured {
+    Captured {
+        point,
+        at_ns,
+        remote: Some(to),
+        local: None,
+        session: 0,
+        headers: Headers::default(),
+        payload: payload.into(),
+        comment,
     }
 }
 
@@ -713,12 +783,18 @@ impl Machine for Session {
                 if let Some(local) = arrival.to {
                     self.report.path.changes.set_source(read, Some(local.ip.to_canonical()));
                 }
-                self.reply(seq, read, kernel_ns, datagram, found == Match::Guess(seq));
+                let guessed = found == Match::Guess(seq);
+                let received = self.reply(seq, read, kernel_ns, datagram, guessed);
+                self.capture_arrival(arrival, || received.comment(seq, guessed));
             }
-            Match::Corrupt => self.report.counters.corrupt += 1,
+            Match::Corrupt => {
+                self.report.counters.corrupt += 1;
+                self.capture_arrival(arrival, || "corrupt".to_owned());
+            }
             Match::Foreign | Match::Elsewhere => {
                 self.report.counters.foreign += 1;
                 self.report.path.add_foreign(from, found == Match::Elsewhere);
+                self.capture_arrival(arrival, || "foreign".to_owned());
             }
         }
         None
@@ -801,7 +877,17 @@ impl Machine for Session {
     }
 
     fn transmit(&mut self, _: usize) -> Option<Transmit<'_>> {
-        self.outgoing.take()
+        let transmit = self.outgoing.take()?;
+        if let Some(captured) = &mut self.captured {
+            let Transmit { to, datagram, .. } = transmit;
+            let comment = capture::on_probe(self.report.counters.sent);
+            captured.push(sent(OUT, Some(self.now.wall_ns), to, datagram, comment));
+        }
+        Some(transmit)
+    }
+
+    fn captured(&mut self, _: usize) -> Option<&mut Vec<Captured>> {
+        self.captured.as_mut()
     }
 
     fn on_blocked(&mut self, _: usize, datagram: &[u8]) {
@@ -812,7 +898,7 @@ impl Machine for Session {
         &mut self,
         _: usize,
         now: Stamp,
-        _: SocketAddr,
+        to: SocketAddr,
         datagram: &mut Vec<u8>,
     ) -> bool {
         let Some(seq) = self.message.number_of(datagram, self.report.counters.sent) else {
@@ -826,6 +912,10 @@ impl Machine for Session {
         }
         (probe.at, probe.silence) = (now, Verdict::Lost);
         self.message.write(seq, now.wall_ns, datagram);
+        if let Some(captured) = &mut self.captured {
+            let comment = capture::on_probe(seq);
+            captured.push(sent(OUT, Some(now.wall_ns), to, datagram, comment));
+        }
         true
     }
 

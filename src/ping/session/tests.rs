@@ -35,6 +35,7 @@ fn config(count: u64) -> Config {
         revisions: false,
         linger_ns: Some(0),
         events: 9,
+        capture: false,
     }
 }
 
