@@ -3,15 +3,16 @@
 import io
 import json
 import pickle
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import udpulse
-from udpulse import EchoServer, PingReport, Probe, fits, impair, jsonlines
+from udpulse import EchoServer, PingReport, Probe, Relay, fits, impair, jsonlines
 from udpulse.cli import main
 from udpulse.impair import GilbertElliott, Link, Quantiles
 
@@ -203,8 +204,79 @@ class TestRecords:
                 for _ in client:
                     pass
             fit = udpulse.fit(client.report())
+            few = EchoServer(port=0, keep=2)
+            with few:
+                udpulse.ping(*few.address, count=5)
+        assert "3 older packets were not kept" in udpulse.fit(few).warnings
         assert fit.loss.packets == 3
         assert "only the last 3 of 5 probes were kept" in fit.warnings
+
+
+class TestWays:
+    UPLINK = Link(loss=GilbertElliott(0.1, 0.5))
+    DOWNLINK = Link(loss=impair.LossPattern([False] * 9 + [True]), delay=0.001)
+
+    def test_each_way_of_a_relay_has_a_fit(self, tmp_path: Path) -> None:
+        file = io.StringIO()
+        with EchoServer(port=0) as server:
+            relay = Relay(
+                *server.address,
+                uplink=self.UPLINK,
+                downlink=self.DOWNLINK,
+                seed=1,
+                keep="all",
+            )
+
+            def probe() -> None:
+                while not relay.running:
+                    pass
+                udpulse.ping(*relay.address, count=300, interval=0.001, timeout=0.2)
+                relay.stop()
+
+            prober = threading.Thread(target=probe)
+            prober.start()
+            jsonlines.write(relay, file)
+            prober.join()
+        truth = relay.truth
+        records = (relay, relay.columns(), relay.fates(), io.StringIO(file.getvalue()))
+        for record in records:
+            for way, counters in (("uplink", truth.uplink), ("downlink", truth.downlink)):
+                if isinstance(record, io.StringIO):
+                    record.seek(0)
+                fit = udpulse.fit(record, way=way)  # type: ignore[arg-type]
+                assert fit.loss.lost == counters.lost > 0
+                assert not any("left out" in warning for warning in fit.warnings)
+        assert udpulse.fit(relay, way="uplink").loss.packets == 300
+        delay = udpulse.fit(relay, way="downlink").delay
+        assert delay is not None
+        assert delay.table[0] >= 0.001 - 1e-4
+        with pytest.raises(ValueError, match="way must be 'uplink' or 'downlink'"):
+            udpulse.fit(relay)
+        up = {name: column[relay.columns()["way"] == 0] for name, column in relay.columns().items()}
+        assert udpulse.fit(up) == udpulse.fit(relay, way="uplink")
+
+    def test_an_echo_server_tells_losses_apart_but_no_delays(self) -> None:
+        with EchoServer(
+            port=0, uplink=self.UPLINK, downlink=self.DOWNLINK, seed=1, keep="all"
+        ) as server:
+            udpulse.ping(*server.address, count=300, interval=0.001, timeout=0.2)
+            while server.truth.pending:
+                pass
+            truth = server.truth
+            both, up, down = (udpulse.fit(server, way=way) for way in get_args(fits.Way))
+        assert (up.loss.packets, up.loss.lost) == (300, truth.uplink.lost)
+        assert (down.loss.packets, down.loss.lost) == (300 - up.loss.lost, truth.downlink.lost)
+        assert both.loss.lost == up.loss.lost + down.loss.lost
+        assert (up.delay, down.delay) == (None, None)
+        assert both.delay is not None
+
+    def test_probes_take_both_ways(self) -> None:
+        with pytest.raises(ValueError, match="way must be 'both' for probes"):
+            udpulse.fit(BURSTS, way="uplink")
+        with pytest.raises(
+            ValueError, match="way must be 'both', 'uplink' or 'downlink', not 'up'"
+        ):
+            udpulse.fit(BURSTS, way="up")  # type: ignore[arg-type]
 
 
 SILENT = columns(np.zeros(500, np.bool_))
@@ -265,7 +337,7 @@ class TestDoubts:
     def test_bad_options_are_named(self) -> None:
         for name, bad in (("simulations", -1), ("simulations", 10_001), ("seed", -1)):
             with pytest.raises(ValueError, match=f"^{name} must be 0 to"):
-                udpulse.fit(SILENT, **{name: bad})
+                udpulse.fit(SILENT, **{name: bad})  # type: ignore[arg-type]
             with pytest.raises(TypeError, match=f"^{name} must be 0 to"):
                 udpulse.fit(SILENT, **{name: 0.5})  # type: ignore[arg-type]
 
@@ -298,27 +370,32 @@ class TestValue:
         assert lone.plot().texts[0].get_text() == "nothing to compare"
 
 
-def test_a_replay_over_a_live_link_is_fitted_to_the_same() -> None:
+def test_a_replay_through_a_relay_is_fitted_to_the_same() -> None:
+    """Simulate, fit, replay, measure and fit again."""
     # Packets of the record are 40 times as far apart as those of the replay.
     record = columns(losses(20_000, 0.02, 0.4))
     record["rtt_ns"] = record["rtt_ns"] / 10
+    record["sent_at_ns"] = record["sent_at_ns"] // 20
     truth = udpulse.fit(record)
     loss = truth.link.loss
     assert isinstance(loss, impair.TimedGilbertElliott)
-    fast = impair.TimedGilbertElliott(good=loss.good / 20, bad=loss.bad / 20)
-    link = Link(loss=fast, delay=truth.link.delay, keep_order=True)
-    with EchoServer(port=0, uplink=link, seed=5, keep="all") as server:
-        udpulse.ping(*server.address, count=6000, interval=0.0005, timeout=1)
-        again = udpulse.fit(server.fates())
+    with (
+        EchoServer(port=0) as server,
+        Relay(*server.address, uplink=truth.link, seed=5, keep="all") as relay,
+    ):
+        report = udpulse.ping(*relay.address, count=6000, interval=0.0005, timeout=1)
+        of_fates, of_report = udpulse.fit(relay, way="uplink"), udpulse.fit(report)
+        assert of_fates.loss.lost == relay.truth.uplink.lost
+    assert truth.delay is not None
     # The times of arrival differ from run to run, and so do the losses: 80 bursts determine each
     # mean within 12 %, so that a factor of 2 is out of reach of chance.
-    assert again.loss.timed is not None
-    assert fast.good / 2 < again.loss.timed.good.value < fast.good * 2
-    assert fast.bad / 2 < again.loss.timed.bad.value < fast.bad * 2
-    assert again.delay is not None
-    assert truth.delay is not None
-    # A packet leaves when it is due or later.
-    assert again.delay.table[0] >= truth.delay.table[0] - 1e-4
+    for again in (of_fates, of_report):
+        assert again.loss.timed is not None
+        assert loss.good / 2 < again.loss.timed.good.value < loss.good * 2
+        assert loss.bad / 2 < again.loss.timed.bad.value < loss.bad * 2
+        assert again.delay is not None
+        # A packet leaves when it is due or later.
+        assert again.delay.table[0] >= truth.delay.table[0] - 1e-4
 
 
 class TestCommand:
@@ -357,6 +434,31 @@ class TestCommand:
             jsonlines.write(udpulse.PingSweep([server.address], timeout=0.5), lines)
         assert main(["fit", str(file)]) == 2
         error = capsys.readouterr().err
-        assert "record must be a run of a ping or an EchoServer, not sweep" in error
+        assert "record must be a run of a ping, an EchoServer or a Relay, not sweep" in error
         assert main(["fit", str(file), "-o", "fit.txt"]) == 2
         assert "--output must end in .svg, .png or .html" in capsys.readouterr().err
+
+
+def test_the_likelihood_is_that_of_a_peer() -> None:
+    """Baum-Welch in hmmlearn finds the same four parameters and no greater likelihood."""
+    hmm = pytest.importorskip("hmmlearn.hmm", reason="needs hmmlearn")
+    lost = losses(10_000, 0.005, 0.05, 0.5) | (np.random.default_rng(4).random(10_000) < 0.005)
+    fit = udpulse.fit(columns(lost), simulations=0)
+    assert fit.loss.model == "gilbert4"
+    of = fit.loss.per_packet
+    assert of is not None
+    peer = hmm.CategoricalHMM(2, n_iter=500, tol=1e-7, params="te", init_params="")
+    peer.startprob_ = np.array([10 / 11, 1 / 11])
+    peer.transmat_ = np.array([[0.99, 0.01], [0.1, 0.9]])
+    peer.emissionprob_ = np.array([[0.99, 0.01], [0.4, 0.6]])
+    symbols = lost.astype(int)[:, None]
+    peer.fit(symbols)
+    for found, expected in (
+        (of.p, peer.transmat_[0, 1]),
+        (of.r, peer.transmat_[1, 0]),
+        (of.good_loss, peer.emissionprob_[0, 1]),
+        (of.bad_loss, peer.emissionprob_[1, 1]),
+    ):
+        assert found.value == pytest.approx(expected, rel=0.02)
+    likelihood = (4 * np.log(len(lost)) - fit.loss.bic["gilbert4"]) / 2
+    assert likelihood > peer.score(symbols) - 0.05

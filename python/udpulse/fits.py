@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 from udpulse._core import (
     VERDICTS,
+    EchoServer,
     Fate,
     GilbertElliott,
     Link,
     PingReport,
     Quantiles,
+    Relay,
     TimedGilbertElliott,
     _fit,
 )
@@ -38,10 +40,11 @@ __all__ = [
 ]
 
 Model: TypeAlias = Literal["none", "bernoulli", "gilbert", "gilbert3", "gilbert4"]
+Way: TypeAlias = Literal["both", "uplink", "downlink"]
 
 
 class Columns(Protocol):
-    """An object with rows, such as a PingReport or an EchoServer."""
+    """An object with rows, such as a PingReport, an EchoServer or a Relay."""
 
     def columns(self) -> Mapping[str, Any]:
         """Return the rows as arrays."""
@@ -59,6 +62,10 @@ DOUBT = 0.01
 
 LOST = VERDICTS.index("lost")
 ARRIVED = (VERDICTS.index("answered"), VERDICTS.index("late"))
+
+# The numbers of a Relay's ways in columns; another one for packets that take both.
+WAYS = {"uplink": 0, "downlink": 1}
+BOTH = 2
 
 # Flags of a link that lose a packet: lost, queue_full, outage and too_big.
 DROPS = 1 | 16 | 32 | 64
@@ -112,18 +119,25 @@ class TimedLoss:
     bad: the mean duration of the bad state, in seconds.
     good_loss: the probability of loss in the good state.
     bad_loss: the probability of loss in the bad state.
+    bad_delay: how much longer a packet takes that passes in the bad state, in seconds; None if none
+        passes or delays are not known.
     """
 
     good: Estimate
     bad: Estimate
     good_loss: Estimate
     bad_loss: Estimate
+    bad_delay: Estimate | None = None
 
     @property
     def model(self) -> TimedGilbertElliott:
-        """The model with these values."""
+        """The model with these values; without a `bad_delay` that chance explains."""
         losses = {"bad_loss": self.bad_loss.value, "good_loss": self.good_loss.value}
-        return TimedGilbertElliott(good=self.good.value, bad=self.bad.value, **losses)
+        more = self.bad_delay
+        bad_delay = 0.0 if more is None or more.interval[0] <= 0 else more.value
+        return TimedGilbertElliott(
+            good=self.good.value, bad=self.bad.value, bad_delay=bad_delay, **losses
+        )
 
 
 @dataclass(frozen=True)
@@ -196,7 +210,7 @@ class LossFit:
 
 @dataclass(frozen=True)
 class DelayFit:
-    """The distribution of delays.
+    """The distribution of delays, without the `bad_delay` of packets that took it.
 
     table: up to 1024 quantiles in seconds, at equally spaced probabilities from the minimum to the
         maximum.
@@ -289,24 +303,28 @@ class Fit:
         return "\n".join(lines(self))
 
 
-def fit(record: Record, *, simulations: int = 99, seed: int = 0) -> Fit:
+def fit(record: Record, *, way: Way = "both", simulations: int = 99, seed: int = 0) -> Fit:
     """Fit models of loss and delay to a record of packets.
 
-    record: a PingReport or an EchoServer, with their kept rows; a dict of arrays as their
+    record: a PingReport, an EchoServer or a Relay, with their kept rows; a dict of arrays as their
         `columns()`; Fates; or the path, the file or the Run of a run recorded with
         `udpulse.jsonlines`, of one target. A dict needs `sent_at_ns` and `verdict` or `lost` (true
         for a lost packet), and may have `rtt_ns`, `kernel_rtt_ns`, `seq` and `flow`.
+    way: the link to fit, "uplink" or "downlink", if the record is of an EchoServer or a Relay;
+        "both" for both in series, or for the only one that a Relay's packets took.
     simulations: how often the model is simulated for its goodness of fit, 0 to 10,000.
     seed: the seed of the simulations, 0 to 2**64 - 1.
 
     Lost probes are lost packets and late ones are slow packets. Probes that met an error are left
     out. Flows and clients are records of their own, and a hole ends a record. Delays are those of
-    the kernel if all have one. Fates of an EchoServer give the time that it held packets back.
+    the kernel if all have one. Fates give the time that packets spent inside, which an EchoServer
+    knows only of both links together.
 
     The likelihood of each model is maximized, and BIC chooses. The state follows time, so that the
     result is the same at every packet rate. Few losses prove nothing: `warnings` says so.
 
-    Raises ValueError if there is no packet to fit, a column is missing, packets are not in order of
+    Raises ValueError if there is no packet to fit, the record does not tell the ways apart or has
+    both ways of a Relay and `way` is "both", a column is missing, packets are not in order of
     sending or an argument is out of range, and OSError if a file cannot be read.
     """
     if isinstance(simulations, bool) or not isinstance(simulations, int):
@@ -317,8 +335,10 @@ def fit(record: Record, *, simulations: int = 99, seed: int = 0) -> Fit:
         raise TypeError(f"seed must be 0 to 2**64 - 1, not {seed!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be 0 to 2**64 - 1, not {seed}")
+    if way not in get_args(Way):
+        raise ValueError(f"way must be 'both', 'uplink' or 'downlink', not {way!r}")
     found, warnings = rows_of(record)
-    parts, left_out = records(found)
+    parts, left_out = records(found, way)
     if not parts:
         raise ValueError("record must have a packet that arrived or was lost; it has none")
     return described(_fit(parts, simulations, seed), warnings, left_out)
@@ -335,15 +355,17 @@ def rows_of(record: Record) -> tuple[Mapping[str, Any], list[str]]:
     elif hasattr(thing, "read"):
         thing = jsonlines.load(thing)
     if isinstance(thing, jsonlines.Run):
-        if thing.command not in ("ping", "stamp", "echo"):
+        if thing.command not in ("ping", "stamp", "echo", "relay"):
             raise ValueError(
-                f"record must be a run of a ping or an EchoServer, not {thing.command}"
+                f"record must be a run of a ping, an EchoServer or a Relay, not {thing.command}"
             )
         thing = thing.result
     warnings = []
     if isinstance(thing, PingReport) and thing.rows_dropped:
         kept = thing.sent - thing.rows_dropped
         warnings.append(f"only the last {kept:,} of {thing.sent:,} probes were kept")
+    if isinstance(thing, EchoServer | Relay) and thing.rows_dropped:
+        warnings.append(f"{thing.rows_dropped:,} older packets were not kept")
     if isinstance(thing, Mapping):
         return thing, warnings
     # A table of pandas has an attribute of that name.
@@ -354,8 +376,8 @@ def rows_of(record: Record) -> tuple[Mapping[str, Any], list[str]]:
         if all(isinstance(fate, Fate) for fate in fates):
             return fate_columns(fates), warnings
     raise TypeError(
-        "record must be a PingReport, an EchoServer, a dict of columns, Fates or a recorded run of "
-        f"one target, not {type(thing).__name__}"
+        "record must be a PingReport, an EchoServer, a Relay, a dict of columns, Fates or a "
+        f"recorded run of one target, not {type(thing).__name__}"
     )
 
 
@@ -374,6 +396,7 @@ def fate_columns(fates: list[Fate]) -> dict[str, Any]:
     return {
         "client": np.array([clients[fate.client] for fate in fates]),
         "number": np.array([fate.number for fate in fates]),
+        "way": np.array([WAYS.get(fate.way, BOTH) for fate in fates]),
         "received_at_ns": np.array([round((fate.received_at - start) * 1e9) for fate in fates]),
         "sent_at_ns": np.array([(at - start) * 1e9 for at in sent], dtype=float),
         "uplink": np.array([bits(fate.uplink) for fate in fates]),
@@ -397,17 +420,17 @@ def column(columns: Mapping[str, Any], name: str, kind: type) -> NDArray[Any]:
     return array
 
 
-def records(columns: Mapping[str, Any]) -> tuple[list[Any], int]:
+def records(columns: Mapping[str, Any], way: Way = "both") -> tuple[list[Any], int]:
     """Return the arrays of each record without holes, and the number of packets left out."""
     import numpy as np
 
     if "received_at_ns" in columns:
-        sent, lost, delay, group, number, kept = packets_of_fates(columns)
+        sent, lost, delay, group, number, kept = packets_of_fates(columns, way)
+    elif way != "both":
+        raise ValueError(f"way must be 'both' for probes, which take both ways, not {way!r}")
     else:
         sent, lost, delay, group, number, kept = packets_of_probes(columns)
-    lengths = {len(array) for array in (sent, lost, delay, group, number, kept)}
-    if len(lengths) > 1:
-        raise ValueError(f"columns must have one length, not {sorted(lengths)}")
+    check_lengths(sent, lost, delay, group, number, kept)
     order = (
         np.lexsort((number, group)) if "received_at_ns" in columns else group.argsort(kind="stable")
     )
@@ -424,6 +447,13 @@ def records(columns: Mapping[str, Any]) -> tuple[list[Any], int]:
     ends = zip([0, *holes], [*holes, len(sent)], strict=True)
     parts = [(sent[a:b], lost[a:b], delay[a:b]) for a, b in ends if b > a]
     return parts, int((~kept).sum())
+
+
+def check_lengths(*arrays: NDArray[Any]) -> None:
+    """Raise ValueError unless all arrays have one length."""
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        raise ValueError(f"columns must have one length, not {sorted(lengths)}")
 
 
 def packets_of_probes(columns: Mapping[str, Any]) -> tuple[NDArray[Any], ...]:
@@ -453,20 +483,42 @@ def packets_of_probes(columns: Mapping[str, Any]) -> tuple[NDArray[Any], ...]:
     return sent, lost, delay, flow, seq, kept
 
 
-def packets_of_fates(columns: Mapping[str, Any]) -> tuple[NDArray[Any], ...]:
+def packets_of_fates(columns: Mapping[str, Any], way: Way) -> tuple[NDArray[Any], ...]:
     """Return receive times, losses, delays, clients, numbers and which count."""
     import numpy as np
 
     received = column(columns, "received_at_ns", np.int64)
-    passed = column(columns, "replies", np.int64) > 0
-    flags = column(columns, "uplink", np.int64) | column(columns, "downlink", np.int64)
     number = column(columns, "number", np.int64)
-    # A full delay line or a limit is not the link's.
-    kept = (number > 0) & (passed | (flags & DROPS > 0))
-    # The clock may be read after a packet has left.
-    delay = np.maximum(column(columns, "sent_at_ns", np.float64) - received, 0.0)
     client = column(columns, "client", np.int64)
-    return received, ~passed, np.where(passed, delay, np.nan), client, number, kept
+    passed = column(columns, "replies", np.int64) > 0
+    dropped = {name: column(columns, name, np.int64) & DROPS > 0 for name in WAYS}
+    sent = column(columns, "sent_at_ns", np.float64)
+    took = column(columns, "way", np.int64) if "way" in columns else np.full(len(number), BOTH)
+    check_lengths(received, number, client, passed, *dropped.values(), sent, took)
+    # The clock may be read after a packet has left.
+    delay = np.maximum(sent - received, 0.0)
+    asked = (way == "both") | (took == BOTH) | (took == WAYS.get(way))
+    if len(np.unique(took[asked])) > 1:
+        raise ValueError(
+            "way must be 'uplink' or 'downlink' for the packets of a Relay, not 'both'"
+        )
+    # A full delay line, a limit or the end of a session is not the link's.
+    kept = (number > 0) & (passed | dropped["uplink"] | dropped["downlink"])
+    lost = ~passed
+    if way != "both" and (took[asked] == BOTH).any():
+        # Two links in series, whose delays are not told apart.
+        delay = np.full(len(number), np.nan)
+        arrived = passed | dropped["downlink"]
+        if way == "uplink":
+            lost = ~arrived
+        else:
+            asked = asked & (arrived | ~dropped["uplink"])
+            # Packets that the uplink lost make no holes.
+            order = np.lexsort((number, client))
+            number = number.copy()
+            number[order[asked[order]]] = np.arange(asked.sum()) + 1
+    arrays = (received, lost, np.where(lost, np.nan, delay), client, number, kept)
+    return tuple(array[asked] for array in arrays)
 
 
 def described(found: dict[str, Any], warnings: list[str], left_out: int) -> Fit:
@@ -477,6 +529,10 @@ def described(found: dict[str, Any], warnings: list[str], left_out: int) -> Fit:
         value, low, high = triple
         return Estimate(value, (low, high))
 
+    def seconds(triple: tuple[float, float, float]) -> Estimate:
+        value, low, high = (ns / 1e9 for ns in triple)
+        return Estimate(value, (low, high))
+
     model = found["model"]
     bad_loss, good_loss = map(estimate, found["losses"])
     per_packet = timed = check = delay = None
@@ -485,16 +541,16 @@ def described(found: dict[str, Any], warnings: list[str], left_out: int) -> Fit:
         per_packet = PacketLoss(p=p, r=r, good_loss=good_loss, bad_loss=bad_loss)
     if found["durations"] is not None:
         good, bad = map(estimate, found["durations"])
-        timed = TimedLoss(good=good, bad=bad, good_loss=good_loss, bad_loss=bad_loss)
+        more = None if found["bad_delay"] is None else seconds(found["bad_delay"])
+        timed = TimedLoss(good, bad, good_loss, bad_loss, more)
     if found["check"] is not None:
         p_value, stationary, curves = found["check"]
         check = Check(p_value, stationary, *map(curve, curves))
     if found["delay"] is not None:
         table, count, correlation, median, reordered = found["delay"]
-        value, low, high = (ns / 1e9 for ns in median)
         delay = DelayFit(
             table=tuple(ns / 1e9 for ns in table),
-            median=Estimate(value, (low, high)),
+            median=seconds(median),
             correlation=None if correlation is None else estimate(correlation),
             spacing=found["spacing"],
             count=count,
@@ -564,7 +620,9 @@ def lines(fit: Fit) -> Iterable[str]:
     yield f"loss: {loss.model}, {share} %"
     if loss.timed:
         yield f"  good for {loss.timed.good} s, loses {loss.timed.good_loss}"
-        yield f"  bad for {loss.timed.bad} s, loses {loss.timed.bad_loss}"
+        more = loss.timed.bad_delay
+        longer = f", takes {more} s longer" if more is not None and more.interval[0] > 0 else ""
+        yield f"  bad for {loss.timed.bad} s, loses {loss.timed.bad_loss}{longer}"
     if loss.per_packet and loss.timed:
         p, r = loss.per_packet.p, loss.per_packet.r
         yield f"  per packet, each {loss.spacing:.4g} s: p {p}, r {r}"

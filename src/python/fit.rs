@@ -48,12 +48,13 @@ pub(super) fn fit<'py>(
         rows.map(packet).collect::<Vec<_>>()
     };
     let records: Vec<_> = records.iter().map(packets).collect();
-    let (trace, loss, check, delay) = py.detach(|| {
-        let trace = Trace::new(records);
+    let (trace, loss, check, bad_delay, delay) = py.detach(|| {
+        let mut trace = Trace::new(records);
         let loss = fit_loss(&trace);
         let check = (simulations > 0).then(|| loss.check(&trace, simulations, seed));
+        let bad_delay = loss.take_bad_delay(&mut trace);
         let delay = fit_delay(&trace);
-        (trace, loss, check, delay)
+        (trace, loss, check, bad_delay, delay)
     });
     let dict = PyDict::new(py);
     dict.set_item("packets", trace.packets)?;
@@ -66,6 +67,7 @@ pub(super) fn fit<'py>(
     dict.set_item("loss", triple(loss.loss))?;
     dict.set_item("losses", loss.losses.map(triple))?;
     dict.set_item("changes", loss.changes.map(triple))?;
+    dict.set_item("bad_delay", bad_delay.map(triple))?;
     dict.set_item("durations", loss.durations.map(|pair| pair.map(triple)))?;
     let bic = PyDict::new(py);
     for (model, value) in &loss.bic {

@@ -2,23 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 import click
 
 from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli.read import recorded
-from udpulse.fits import fit
+from udpulse.fits import Way, fit
 
 EPILOG = """\b
 Examples:
   udpulse ping 192.0.2.7 -c 10000 -i 10ms --keep all --json > run.jsonl
   udpulse fit run.jsonl -o fit.svg
+  udpulse fit relay.jsonl --way uplink
 """
 
 
 @click.command("fit", cls=Command, epilog=EPILOG)
 @click.argument("file", type=click.File("rb"))
+@click.option(
+    "--way",
+    type=click.Choice(get_args(Way)),
+    default="both",
+    help="The link to fit of an echo server or a relay. [default: both]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one object of JSON instead.")
 @click.option(
     "-o",
@@ -27,11 +34,12 @@ Examples:
     type=click.Path(path_type=Path),
     help="A picture of the goodness of fit; its name ends in .svg, .png or .html.",
 )
-def command(file: IO[bytes], as_json: bool, output: Path | None) -> Program:
+def command(file: IO[bytes], way: Way, as_json: bool, output: Path | None) -> Program:
     """Fit a link to a run that was recorded with --json.
 
-    FILE is the recorded run of a ping or an echo server; - is stdin. Shows the model of loss, the
-    delays, what the record cannot tell, the link as Python has it and the nearest command of netem.
+    FILE is the recorded run of a ping, an echo server or a relay; - is stdin. Shows the model of
+    loss, the delays, what the record cannot tell, the link as Python has it and the nearest command
+    of netem.
     """
     run = recorded(file)
     if output is not None and output.suffix.lower() not in (".svg", ".png", ".html"):
@@ -39,7 +47,7 @@ def command(file: IO[bytes], as_json: bool, output: Path | None) -> Program:
 
     def show() -> int:
         try:
-            fitted = fit(run)
+            fitted = fit(run, way=way)
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{file.name}: {error}") from None
         if output is not None:

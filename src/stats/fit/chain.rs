@@ -109,6 +109,46 @@ impl Chain {
         log
     }
 
+    /// Returns the probability of the bad state at each packet, given all outcomes.
+    pub(super) fn bad_states(&self, trace: &Trace) -> Vec<f64> {
+        trace.segments.iter().flat_map(|segment| self.of_segment(segment)).collect()
+    }
+
+    /// Returns the probability of the bad state at each packet (forward-backward algorithm).
+    fn of_segment(&self, segment: &Segment) -> Vec<f64> {
+        let (packets, steps) = (&segment.packets, segment.steps().collect::<Vec<_>>());
+        let weigh = |state: [f64; 2], lost| {
+            let [good, bad] = self.emission(lost);
+            let mut state = [state[0] * good, state[1] * bad];
+            normalize(&mut state);
+            state
+        };
+        let bad = self.bad_share();
+        let mut state = [1.0 - bad, bad];
+        let mut forward = Vec::with_capacity(packets.len());
+        for (index, packet) in packets.iter().enumerate() {
+            if index > 0 {
+                state = times(state, &self.transition(steps[index - 1]));
+            }
+            state = weigh(state, packet.lost);
+            forward.push(state);
+        }
+        // The probability of all later outcomes, by the state of a packet.
+        let mut later = [1.0, 1.0];
+        let mut states = vec![0.0; packets.len()];
+        for index in (0..packets.len()).rev() {
+            let mut both = [forward[index][0] * later[0], forward[index][1] * later[1]];
+            normalize(&mut both);
+            states[index] = both[1];
+            if index > 0 {
+                let [good, bad] = weigh(later, packets[index].lost);
+                let [[stays, worsens], [recovers, lasts]] = self.transition(steps[index - 1]);
+                later = [stays * good + worsens * bad, recovers * good + lasts * bad];
+            }
+        }
+        states
+    }
+
     /// Draws outcomes for the packets of a trace, as runs of each segment.
     pub(super) fn simulate(&self, trace: &Trace, random: &mut Random) -> Vec<Vec<Run>> {
         let (p, r) = self.changes(trace.spacing);
@@ -236,6 +276,37 @@ mod tests {
             let quick = chain.log_likelihood(&trace);
             let slow = chain.log_likelihood(&Trace { regular: false, ..trace });
             prop_assert!((quick - slow).abs() < 1e-7 * slow.abs().max(1.0), "{quick} {slow}");
+        }
+    }
+
+    #[test]
+    fn the_states_of_packets_follow_from_the_probabilities_of_their_outcomes() {
+        let chain = Chain::of_packets(0.1, 0.3, 0.8, 0.05, 0.01);
+        let losses = [false, true, true, false, true, false, false];
+        let found = chain.bad_states(&Trace::new(vec![every(10_000_000, losses)]));
+        // All sequences of states, each with its probability.
+        let (p, r, share) = (0.1, 0.3, 0.25);
+        let mut sums = [0.0; 7];
+        let mut total = 0.0;
+        for number in 0..128_u32 {
+            let bad = |index: usize| number >> index & 1 == 1;
+            let mut probability = if bad(0) { share } else { 1.0 - share };
+            for (index, lost) in losses.into_iter().enumerate() {
+                if index > 0 {
+                    let change = if bad(index - 1) { r } else { p };
+                    let changes = bad(index - 1) != bad(index);
+                    probability *= if changes { change } else { 1.0 - change };
+                }
+                let loss = if bad(index) { 0.8 } else { 0.05 };
+                probability *= if lost { loss } else { 1.0 - loss };
+            }
+            total += probability;
+            sums.iter_mut().enumerate().for_each(|(index, sum)| {
+                *sum += if bad(index) { probability } else { 0.0 };
+            });
+        }
+        for (found, sum) in found.into_iter().zip(sums) {
+            assert!((found - sum / total).abs() < 1e-9, "{found} for {}", sum / total);
         }
     }
 

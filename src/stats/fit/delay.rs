@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use crate::stats::fit::loss::Estimate;
-use crate::stats::fit::trace::{Packet, Trace};
+use crate::stats::fit::trace::Trace;
 use crate::stats::loss::Z;
 
 /// The greatest number of quantiles.
@@ -42,8 +42,13 @@ pub fn fit_delay(trace: &Trace) -> Option<DelayFit> {
     let quantile = |share: f64| at(&sorted, share.clamp(0.0, 1.0) * float(last));
     let median =
         Estimate { value: quantile(0.5), interval: (quantile(0.5 - reach), quantile(0.5 + reach)) };
-    let reordered = trace.segments.iter().any(|segment| overtakes(&segment.packets));
-    Some(DelayFit { table, count: sorted.len() as u64, correlation, median, reordered })
+    Some(DelayFit {
+        table,
+        count: sorted.len() as u64,
+        correlation,
+        median,
+        reordered: trace.reordered,
+    })
 }
 
 /// Returns the correlation of a Gaussian process from that of its ranks (Pearson 1907).
@@ -63,18 +68,6 @@ fn at(sorted: &[f64], place: f64) -> f64 {
     let index = (place as usize).min(last);
     let (low, high) = (sorted[index], sorted[(index + 1).min(last)]);
     low + (high - low) * (place - place.floor()).clamp(0.0, 1.0)
-}
-
-fn overtakes(packets: &[Packet]) -> bool {
-    let mut latest = f64::NEG_INFINITY;
-    packets.iter().any(|packet| {
-        let Some(delay_ns) = packet.delay_ns else { return false };
-        #[expect(clippy::cast_precision_loss, reason = "times since the start")]
-        let arrived = (packet.sent_ns - packets[0].sent_ns) as f64 + delay_ns;
-        let overtakes = arrived < latest;
-        latest = latest.max(arrived);
-        overtakes
-    })
 }
 
 /// Returns Spearman's correlation of neighbours.
@@ -121,6 +114,7 @@ mod tests {
     use super::*;
     use crate::Random;
     use crate::impair::{Delay, Link, LinkState, Loss, Quantiles};
+    use crate::stats::fit::trace::Packet;
     use proptest::prelude::*;
 
     /// Returns a trace of packets 10 ms apart over a link with correlated uniform delays.

@@ -1,6 +1,7 @@
 //! The choice among models of loss, and their parameters with intervals.
 
 use crate::Random;
+use crate::stats::fit::bad_delay;
 use crate::stats::fit::chain::Chain;
 use crate::stats::fit::check::Check;
 use crate::stats::fit::optimum::{MOST, Optimum, Point, maximum};
@@ -66,6 +67,8 @@ pub struct LossFit {
     /// a simpler one is absent.
     pub bic: Vec<(Model, f64)>,
     chain: Chain,
+    /// The maximum of its likelihood, if it has states.
+    hidden: Option<Hidden>,
 }
 
 /// Fits a model to a trace with at least one packet.
@@ -87,6 +90,7 @@ pub fn fit_loss(trace: &Trace) -> LossFit {
         durations: None,
         bic: Vec::new(),
         chain: Chain { worsens: 1.0, recovers: 1.0, bad_loss: share, good_loss: share },
+        hidden: None,
     };
     let entropy = |p: f64| if p > 0.0 { p * p.ln() } else { 0.0 };
     let mut least = -2.0 * n * (entropy(share) + entropy(1.0 - share)) + n.ln();
@@ -119,6 +123,26 @@ pub fn fit_loss(trace: &Trace) -> LossFit {
 }
 
 impl LossFit {
+    /// Returns how much more the packets take that pass in the bad state, in nanoseconds, and removes
+    /// that from their delays if chance does not explain it. `None` if none pass, or if too few
+    /// delays are known.
+    pub fn take_bad_delay(&self, trace: &mut Trace) -> Option<Estimate> {
+        let hidden = self.hidden.as_ref().filter(|hidden| hidden.model >= Model::Gilbert3)?;
+        let (value, variance) = bad_delay::estimate(&self.chain, trace);
+        // Nobody knows the chain either.
+        let slope = |at: &Point| bad_delay::slope(&chain(hidden.model, at), trace);
+        let of_chain = hidden.optimum.variance(hidden.model as usize, slope)?;
+        let reach = Z * (variance + of_chain).sqrt();
+        let estimate = Estimate { value, interval: (value - reach, value + reach) };
+        if !(value + reach).is_finite() {
+            return None;
+        }
+        if estimate.interval.0 > 0.0 {
+            bad_delay::remove(value, &self.chain, trace);
+        }
+        Some(estimate)
+    }
+
     /// Compares the model with the trace that it was fitted to, by `runs` simulations.
     #[must_use]
     pub fn check(&self, trace: &Trace, runs: usize, seed: u64) -> Check {
@@ -128,6 +152,7 @@ impl LossFit {
 
 /// A maximum of the likelihood of a model with states. The variables are the logarithms of the
 /// rates and the log-odds of the losses.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Hidden {
     model: Model,
     optimum: Optimum,
@@ -250,6 +275,7 @@ impl Hidden {
 
     fn describe(&self, spacing: f64, fit: &mut LossFit) {
         fit.model = self.model;
+        fit.hidden = Some(*self);
         fit.chain = self.chain();
         fit.loss = self.share(Chain::loss);
         if self.model >= Model::Gilbert3 {

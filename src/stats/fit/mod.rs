@@ -1,5 +1,6 @@
 //! Models of loss and delay, fitted to a record of packets.
 
+mod bad_delay;
 mod chain;
 mod check;
 mod delay;

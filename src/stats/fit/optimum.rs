@@ -16,7 +16,7 @@ const STEP: f64 = 1e-3;
 const LIMIT: f64 = 25.0;
 
 /// A maximum.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Optimum {
     pub(super) at: Point,
     pub(super) value: f64,

@@ -49,6 +49,19 @@ impl Segment {
     }
 }
 
+/// Returns whether a packet overtakes another.
+fn overtakes(packets: &[Packet]) -> bool {
+    let mut latest = f64::NEG_INFINITY;
+    packets.iter().any(|packet| {
+        let Some(delay_ns) = packet.delay_ns else { return false };
+        #[expect(clippy::cast_precision_loss, reason = "times since the start")]
+        let arrived = (packet.sent_ns - packets[0].sent_ns) as f64 + delay_ns;
+        let overtakes = arrived < latest;
+        latest = latest.max(arrived);
+        overtakes
+    })
+}
+
 /// Returns a count as a number to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 packets")]
 pub(super) fn float(count: u64) -> f64 {
@@ -76,6 +89,8 @@ pub struct Trace {
     pub lost: u64,
     /// The number of runs of losses.
     pub bursts: u64,
+    /// Whether a packet overtook another.
+    pub reordered: bool,
 }
 
 impl Trace {
@@ -109,6 +124,7 @@ impl Trace {
             packets: 0,
             lost: 0,
             bursts: 0,
+            reordered: false,
         };
         if regular {
             trace.holes = steps.len() as u64 - near;
@@ -120,6 +136,7 @@ impl Trace {
                 trace.segments = trace.segments.into_iter().flat_map(split).collect();
             }
         }
+        trace.reordered = trace.segments.iter().any(|segment| overtakes(&segment.packets));
         for segment in &trace.segments {
             trace.packets += segment.packets.len() as u64;
             for run in segment.runs.iter().filter(|run| run.lost) {
