@@ -202,6 +202,7 @@ def test_an_echo_server_captures_both_ends_of_the_path(file: Path) -> None:
         assert {**capture.points}.keys() == {"in", "out", "dropped"}
         check_way(server, capture, ("in", "out"))
         assert len(capture.at("in")) == report.sent
+        assert {packet.ttl for packet in capture.at("out")} == {64 if PORTABLE else 200}
         assert capture.counts["dropped"] == (0, 0)
 
 
@@ -300,6 +301,17 @@ class TestPing:
             ping(*server.address, count=1, timeout=0.2, capture=file)
         capture = pcapng.read(file)
         assert [packet.comment for packet in capture.at("in")] in (["corrupt"], ["foreign"])
+
+    def test_packets_of_stamp_are_probes(self, file: Path) -> None:
+        with udpulse.StampReflector(port=0) as reflector:
+            udpulse.stamp(*reflector.address, count=2, capture=file)
+        capture = pcapng.read(file)
+        assert [packet.comment for packet in capture.at("out")] == ["#1", "#2"]
+        assert [packet.comment.split()[:2] for packet in capture.at("in")] == [
+            ["#1", "answered"],
+            ["#2", "answered"],
+        ]
+        assert {packet.length for packet in capture.packets} == {44}
 
     def test_a_refused_probe_is_unanswered(self, file: Path) -> None:
         with udp() as placeholder:

@@ -35,7 +35,8 @@ pub(super) fn serve<M: Machine>(
     let registered = Arc::new(Registered::new(address));
     let runs = sockets.into_iter().enumerate().map(|(thread, socket)| {
         let registered = Arc::clone(&registered);
-        let tap = writer.as_ref().map(|writer| Tap::new(writer, address, Headers::default()));
+        let headers = Headers { ttl: BatchSocket::ANSWER_TTL, tos: None };
+        let tap = writer.as_ref().map(|writer| Tap::new(writer, address, headers));
         let interrupter = socket.interrupter();
         let run = move |shared: &Shared<M>| {
             run(shared, thread, socket, true, tap);

@@ -85,6 +85,9 @@ impl BatchSocket {
     /// Whether several sockets can share an address.
     pub const CAN_SHARE: bool = true;
 
+    /// The TTL of answers, if it is known.
+    pub const ANSWER_TTL: Option<u8> = Some(ANSWER_HOPS);
+
     /// Binds `address`; port 0 is any free one.
     ///
     /// # Errors

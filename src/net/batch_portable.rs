@@ -13,6 +13,9 @@ impl BatchSocket {
     /// Whether several sockets can share an address.
     pub const CAN_SHARE: bool = false;
 
+    /// The TTL of answers, if it is known.
+    pub const ANSWER_TTL: Option<u8> = None;
+
     /// Binds `address`; port 0 is any free one.
     ///
     /// # Errors
