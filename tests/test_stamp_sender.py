@@ -376,7 +376,19 @@ def test_the_command() -> None:
     assert any(line.startswith("to the reflector: 0 lost") for line in ended.screen)
 
 
+@linux
+def test_a_closed_port_refuses() -> None:
+    with peers.open_socket() as closed:
+        port = peers.port_of(closed)
+    report = udpulse.stamp("127.0.0.1", port, count=3, size=100)
+    assert (report.refused, report.lost) == (3, 0)
+    assert report.forward.unknown == "no reply came"
+    assert report.unattributed == 3
+
+
 def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with peers.Server() as server:
         assert main(["stamp", f"127.0.0.1:{server.port}", "-c", "1", "-t", "50ms"]) == 1
-    assert f"udpulse reflect 0.0.0.0:{server.port}" in capsys.readouterr().err
+    notes = capsys.readouterr().err
+    assert f"udpulse reflect 0.0.0.0:{server.port}" in notes
+    assert "only addresses and ports that they were told of" in notes

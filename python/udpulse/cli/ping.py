@@ -356,13 +356,20 @@ def advice(report: PingReport, server: str = "echo") -> Iterator[str]:
     yield from silence(report, server)
 
 
+#: What to do if nothing answers, by the subcommand that would.
+ADVICE = {
+    "echo": "To start an echo server there:",
+    "reflect": "Many reflectors answer only addresses and ports that they were told of (--source). "
+    "To start one there:",
+}
+
+
 def silence(report: PingReport, server: str = "echo") -> Iterator[str]:
     """Yield advice for the far end if nothing answers, for no known cause."""
     if report.hint:
         return
     if report.target and report.sent > report.pending and not answers(report):
-        what = "an echo server" if server == "echo" else "a reflector"
-        yield f"Nothing answers at {target_name(report)}. To start {what} there:"
+        yield f"Nothing answers at {target_name(report)}. {ADVICE[server]}"
         host = "[::]" if ":" in (report.address or report.target)[0] else "0.0.0.0"
         yield f"  udpulse {server} {host}:{report.target[1]}"
 
