@@ -67,14 +67,21 @@ impl Hull {
 
     /// Returns the value at a time, rounded up. Outside the points it is the nearest one plus what
     /// clocks may have drifted apart.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the rise between two points is exact to less than a nanosecond"
+    )]
     fn at(&self, time: i64) -> Option<i64> {
         let after = self.0.partition_point(|point| point.0 < time);
         let edge = (self.0.get(after.wrapping_sub(1)), self.0.get(after));
         match edge {
             (Some((x0, y0)), Some((x1, y1))) => {
-                let (rise, run) = (wide(*y1) - wide(*y0), wide(*x1) - wide(*x0));
-                let up = -(-rise * (wide(time) - wide(*x0))).div_euclid(run);
-                i64::try_from(wide(*y0) + up).ok()
+                let (rise, run) = (y1.saturating_sub(*y0), x1.saturating_sub(*x0));
+                let share = time.saturating_sub(*x0) as f64 / run as f64;
+                // The last digits of a float are not worth a nanosecond.
+                let up = (rise as f64 * share - 1e-3).ceil() as i64;
+                Some(y0.saturating_add(up))
             }
             (Some((x, y)), None) | (None, Some((x, y))) => {
                 let drift = time.abs_diff(*x).div_ceil(1_000_000 / MAX_SKEW_PPM);

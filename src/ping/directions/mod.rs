@@ -9,8 +9,9 @@ use crate::ping::{Reflection, Verdict};
 use crate::stats::{Claim, Clock, Distribution, Exchange, Reordering, Step, Variation, steps};
 use crate::wire::stamp::{ErrorEstimate, Format};
 
-/// The settled probes that are analysed together, at the least.
-const BLOCK: usize = 8192;
+/// The settled probes that are analysed together, at the least. More would hold up a session for more
+/// than a few milliseconds.
+const BLOCK: usize = 2048;
 
 /// The most copies of packets that are remembered to tell copies of replies from them.
 const MAX_COPIES: usize = 4096;
