@@ -182,7 +182,9 @@ class TestRecords:
         without = {name: column for name, column in record.items() if name != "seq"}
         noticed = udpulse.fit(without)
         assert noticed.loss.per_packet == fit.loss.per_packet
-        assert any("1 holes" in warning for warning in noticed.warnings)
+        for told in (fit, noticed):
+            assert "the record has 1 holes, across which no state is followed" in told.warnings
+        assert not any("holes" in warning for warning in udpulse.fit(BURSTS).warnings)
 
     def test_a_late_probe_is_slow_and_an_error_is_left_out(self) -> None:
         probes = [

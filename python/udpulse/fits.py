@@ -338,10 +338,10 @@ def fit(record: Record, *, way: Way = "both", simulations: int = 99, seed: int =
     if way not in get_args(Way):
         raise ValueError(f"way must be 'both', 'uplink' or 'downlink', not {way!r}")
     found, warnings = rows_of(record)
-    parts, left_out = records(found, way)
+    parts, left_out, gaps = records(found, way)
     if not parts:
         raise ValueError("record must have a packet that arrived or was lost; it has none")
-    return described(_fit(parts, simulations, seed), warnings, left_out)
+    return described(_fit(parts, simulations, seed), warnings, left_out, gaps)
 
 
 def rows_of(record: Record) -> tuple[Mapping[str, Any], list[str]]:
@@ -420,8 +420,11 @@ def column(columns: Mapping[str, Any], name: str, kind: type) -> NDArray[Any]:
     return array
 
 
-def records(columns: Mapping[str, Any], way: Way = "both") -> tuple[list[Any], int]:
-    """Return the arrays of each record without holes, and the number of packets left out."""
+def records(columns: Mapping[str, Any], way: Way = "both") -> tuple[list[Any], int, int]:
+    """Return the arrays of each record without holes, and how many packets are left out or missing.
+
+    Packets missing in a row count once.
+    """
     import numpy as np
 
     if "received_at_ns" in columns:
@@ -434,6 +437,8 @@ def records(columns: Mapping[str, Any], way: Way = "both") -> tuple[list[Any], i
     order = (
         np.lexsort((number, group)) if "received_at_ns" in columns else group.argsort(kind="stable")
     )
+    numbered = order[kept[order] | (number[order] > 0)]
+    gaps = (np.diff(group[numbered]) == 0) & (np.diff(number[numbered]) != 1)
     order = order[kept[order]]
     sent, lost, delay = sent[order], lost[order], delay[order]
     group, number = group[order], number[order]
@@ -446,7 +451,7 @@ def records(columns: Mapping[str, Any], way: Way = "both") -> tuple[list[Any], i
     holes = np.flatnonzero(~same | (np.diff(number) != 1)) + 1
     ends = zip([0, *holes], [*holes, len(sent)], strict=True)
     parts = [(sent[a:b], lost[a:b], delay[a:b]) for a, b in ends if b > a]
-    return parts, int((~kept).sum())
+    return parts, int((~kept).sum()), int(gaps.sum())
 
 
 def check_lengths(*arrays: NDArray[Any]) -> None:
@@ -521,7 +526,7 @@ def packets_of_fates(columns: Mapping[str, Any], way: Way) -> tuple[NDArray[Any]
     return tuple(array[asked] for array in arrays)
 
 
-def described(found: dict[str, Any], warnings: list[str], left_out: int) -> Fit:
+def described(found: dict[str, Any], warnings: list[str], left_out: int, gaps: int) -> Fit:
     """Return the fit of numbers."""
 
     def estimate(triple: tuple[float, float, float] | None) -> Estimate:
@@ -568,7 +573,7 @@ def described(found: dict[str, Any], warnings: list[str], left_out: int) -> Fit:
         bic=found["bic"],
         check=check,
     )
-    holes, regular = found["holes"], found["regular"]
+    holes, regular = gaps + found["holes"], found["regular"]
     return Fit(loss, delay, (*warnings, *doubts(loss, delay, holes, left_out, regular)))
 
 
