@@ -261,6 +261,9 @@ def test_a_port_in_use_is_a_local_failure(capsys: pytest.CaptureFixture[str]) ->
         (["ping", "h", "--json", "--every", "0"], "--every: '0' is not a time above 0"),
         (["echo", "--loss", "GilbertElliott"], "--loss: 'GilbertElliott': missing 1 required"),
         (["echo", "--loss", "LossPattern:a=1"], "'LossPattern:a=1': LossPattern has no a"),
+        (["echo", "--uplink-rules", "drop:nth=0"], "'drop:nth=0': nth must be a number from 1,"),
+        (["echo", "--uplink-rules", "lose"], "'lose': action must be 'drop', 'delay',"),
+        (["echo", "--uplink-rules", "drop:value=x"], "'drop:value=x': non-hexadecimal number"),
         (["plot"], "FILE is missing; --help shows the usage"),
     ],
 )

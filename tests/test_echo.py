@@ -25,6 +25,7 @@ from udpulse.impair import (
     Pareto,
     RateLimit,
     Reordering,
+    Rule,
     Uniform,
 )
 
@@ -424,6 +425,27 @@ def test_a_client_gets_links_of_its_own(client: socket.socket) -> None:
             server.set_links(("localhost", 5000))
     with pytest.raises(NotStartedError):
         EchoServer(port=0).set_links(("127.0.0.1", 5000))
+
+
+def test_a_rule_of_the_downlink_sees_the_answer(client: socket.socket) -> None:
+    uplink = Link(rules=[Rule("drop", value=b"b", nth=1), Rule("corrupt", value=b"x", bit=0)])
+    downlink = Link(rules=[Rule("drop", value=b"B", nth=2), Rule("drop", value=b"Y")])
+    with EchoServer(port=0, transform="upper", uplink=uplink, downlink=downlink) as server:
+        client.connect(server.address)
+        # The first of b is lost on the way in; x comes out of the uplink as y.
+        for datagram in (b"b1", b"b2", b"b3", b"b4", b"x", b"end"):
+            client.send(datagram)
+        assert [client.recv(9) for _ in range(3)] == [b"B2", b"B4", b"END"]
+        fates = server.fates()[:5]
+        assert [(fate.uplink_rule, fate.downlink_rule) for fate in fates] == [
+            (0, None),
+            (None, None),
+            (None, 0),
+            (None, None),
+            (1, 1),
+        ]
+        assert [fate.outcome for fate in fates] == ["lost", "replied", "lost", "replied", "lost"]
+        assert (fates[4].uplink, fates[4].downlink) == (("corrupted",), ("lost",))
 
 
 def test_nothing_sent_during_an_outage_arrives(client: socket.socket) -> None:

@@ -393,7 +393,9 @@ def test_echo_shows_counters_on_a_terminal() -> None:
 @unix
 def test_a_relay_says_what_happened_to_each_packet() -> None:
     with EchoServer(port=0) as server:
-        words = [f"127.0.0.1:{server.address[1]}", "-v", "--uplink-loss", "LossPattern:0,1"]
+        rules = ["drop:nth=2-3,value=50696e67", "delay:min_size=9000,delay=1ms"]
+        words = [f"127.0.0.1:{server.address[1]}", "-v"]
+        words += [word for rule in rules for word in ("--uplink-rules", rule)]
         with Program("udpulse", "relay", "127.0.0.1:0", *words) as relay:
             udpulse.ping("127.0.0.1", relay.listening(), count=2, timeout=0.5)
             relay.send(signal.SIGTERM)
@@ -402,7 +404,7 @@ def test_a_relay_says_what_happened_to_each_packet() -> None:
     texts = [line.partition("#")[2] for line in ended.screen[:3]]
     assert texts[0].startswith("1 64 B uplink: relayed after ")
     assert texts[1].startswith("1 64 B downlink: relayed after ")
-    assert texts[2] == "2 64 B uplink: lost; dropped"
+    assert texts[2] == "2 64 B uplink: lost (rule 0); dropped"
     assert ended.screen[3:] == ["3 packets: 2 relayed, 1 dropped", "uplink: 1 lost"]
 
 

@@ -215,7 +215,8 @@ def test_a_sweep_that_is_stopped_is_read_back(silent: peers.Address) -> None:
 
 
 def test_fates_are_read_back() -> None:
-    uplink = Link(loss=0.2, duplication=0.3, corruption=0.3, delay=0.001)
+    rules = [impair.Rule("drop", nth=3), impair.Rule("duplicate", nth=range(5, 99))]
+    uplink = Link(rules=rules, loss=0.2, duplication=0.3, corruption=0.3, delay=0.001)
     server = EchoServer(port=0, uplink=uplink, downlink=Link(loss=0.2, corruption=0.2), seed=2**63)
     with recorded(server, every=0.05) as lines:
         for payload in HOSTILE:
@@ -267,12 +268,15 @@ def value(argument: Any) -> Any:
         return argument
     if "hex" in argument:
         return bytes.fromhex(argument["hex"])
+    if "range" in argument:
+        return range(*argument["range"])
     fields = {name: value(field) for name, field in argument.items() if name != "type"}
     return getattr(impair, argument["type"])(**fields)
 
 
 def test_the_first_line_is_enough_to_repeat_the_run(silent: peers.Address) -> None:
     link = Link(
+        rules=[impair.Rule("drop", value=b"\xff", nth=nth) for nth in (range(2, 9), [1, 2])],
         loss=impair.GilbertElliott(0.1, 0.2),
         delay=impair.Normal(0.1, 0.01),
         rate=impair.RateLimit(1000.0, queue=5),

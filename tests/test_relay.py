@@ -21,6 +21,7 @@ from udpulse.impair import (
     LossPattern,
     RateLimit,
     Reordering,
+    Rule,
     Uniform,
 )
 
@@ -263,6 +264,63 @@ def test_links_of_clients(upstream: socket.socket) -> None:
         assert upstream.recv(9) == b"x"
         assert [fate.outcome for fate in outcomes(relay, 4)][1:] == ["relayed", "relayed", "lost"]
         assert upstream.recv(9) == b"x"
+
+
+def test_rules_pick_packets_by_bytes_size_and_number(upstream: socket.socket) -> None:
+    rules = [Rule("drop", offset=1, value=b"\x02", nth=2), Rule("duplicate", min_size=100)]
+    with (
+        Relay(*upstream.getsockname(), uplink=Link(rules=rules), keep=9) as relay,
+        ExitStack() as stack,
+    ):
+        long = b"\x04\x02" + bytes(98)
+        # Matches are counted for each client.
+        for client in (stack.enter_context(udp()) for _ in range(2)):
+            client.connect(relay.address)
+            for datagram in (b"\x01\x02", b"\x02\x01", b"\x03\x02", long):
+                client.send(datagram)
+            assert [upstream.recv(999) for _ in range(4)] == [b"\x01\x02", b"\x02\x01", long, long]
+        fates = outcomes(relay, 8)
+        assert [fate.uplink_rule for fate in fates] == [None, None, 0, 1] * 2
+        assert {(fate.answer, fate.outcome) for fate in fates if fate.uplink_rule == 0} == {
+            (b"\x03\x02", "lost")
+        }
+        assert [fate.downlink_rule for fate in fates] == [None] * 8
+        assert (relay.truth.uplink.lost, relay.truth.uplink.duplicated) == (2, 2)
+        index = relay.columns()["uplink_rule"]
+        assert index[2:4].tolist() == [0, 1]
+        # Other rules begin to count; the same ones go on.
+        relay.uplink = Link(rules=rules, mtu=1500)
+        client.send(b"\x05\x02")
+        assert upstream.recv(9) == b"\x05\x02"
+        relay.uplink = Link(rules=rules[:1])
+        client.send(b"\x06\x02")
+        client.send(b"\x07\x02")
+        client.send(b"end")
+        assert [upstream.recv(9) for _ in range(2)] == [b"\x06\x02", b"end"]
+
+
+def test_each_action_of_a_rule_is_in_the_fate(
+    client: socket.socket, upstream: socket.socket
+) -> None:
+    rules = [
+        Rule("drop", value=b"1"),
+        Rule("delay", value=b"2", delay=0.01),
+        Rule("duplicate", value=b"3"),
+        Rule("corrupt", value=b"4", bit=8),
+    ]
+    with Relay(*upstream.getsockname(), downlink=Link(rules=rules)) as relay:
+        client.connect(relay.address)
+        source = pass_up(client, upstream, b"x")
+        got = []
+        for datagram, copies in ((b"1-", 0), (b"2-", 1), (b"3-", 2), (b"4-", 1), (b"5-", 1)):
+            upstream.sendto(datagram, source)
+            got += [client.recv(9) for _ in range(copies)]
+        assert got == [b"2-", b"3-", b"3-", b"4,", b"5-"]
+        fates = outcomes(relay, 6)[1:]
+        expected = [("lost",), ("held",), ("duplicated",), ("corrupted",), ()]
+        assert [fate.downlink for fate in fates] == expected
+        assert [fate.downlink_rule for fate in fates] == [0, 1, 2, 3, None]
+        assert fates[3].copies[0].downlink_bit == 8
 
 
 def test_outages(client: socket.socket, upstream: socket.socket) -> None:

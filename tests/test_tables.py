@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from udpulse import VERDICTS, EchoServer, HeartbeatServer, PingReport, Probe, events, ping
-from udpulse.impair import Link
+from udpulse.impair import Link, Rule
 from udpulse.reports import Table
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -171,7 +171,8 @@ def as_float(value: Any) -> Any:
 @pytest.fixture(scope="module")
 def echo() -> EchoServer:
     """A stopped server with fates and replies of all kinds."""
-    rough = Link(loss=0.2, duplication=0.3, corruption=0.3)
+    rules = [Rule("drop", nth=3), Rule("duplicate", nth=range(5, 9))]
+    rough = Link(rules=rules, loss=0.2, duplication=0.3, corruption=0.3)
     with EchoServer(port=0, uplink=rough, downlink=rough, seed=1) as server:
         ping(*server.address, count=60, interval=0.001, timeout=0.5)
     return server
@@ -217,6 +218,7 @@ def test_fates_equal_the_columns(echo: EchoServer) -> None:
     columns, arrow = plain(echo.columns()), read(echo)
     assert list(arrow) == [name.removesuffix("_ns") for name in columns]
     assert None in arrow["sent_at"]
+    assert {None, 0, 1} == set(arrow["uplink_rule"])
     start = arrow["received_at"][0] - columns["received_at_ns"][0]
     assert start / 1e9 == pytest.approx(echo.started_at, abs=1e-6)
     for name in ("received_at", "sent_at"):

@@ -23,6 +23,7 @@ from udpulse.impair import (
     LossPattern,
     Normal,
     RateLimit,
+    Rule,
     Step,
     TimedGilbertElliott,
 )
@@ -249,6 +250,10 @@ def test_json_describes_every_model() -> None:
     step = Step(
         "set",
         uplink=Link(
+            rules=[
+                Rule("drop", offset=1, value=b"\xff", nth=range(2, 9)),
+                Rule("duplicate", nth=[1, 3]),
+            ],
             loss=TimedGilbertElliott(good=1, bad=0.1),
             rate=RateLimit(1000),
             delay=Normal(0.01, 0.002),
@@ -282,7 +287,7 @@ def test_json_describes_every_model() -> None:
         ({"action": "loop"}, "at must be given, or at_packet, with 'loop'"),
         ({"action": "loop", "at": 0}, "at must be at least 0.001 with 'loop', not 0"),
         ({"action": "loop", "at_packet": 1}, "at_packet must be at least 2 with 'loop', not 1"),
-        ({"action": "set", "uplink": {"los": 1}}, "uplink: Link has no los: it has loss, "),
+        ({"action": "set", "uplink": {"los": 1}}, "uplink: Link has no los: it has rules, "),
         ({"action": "set", "uplink": {"loss": 2}}, "uplink: loss must be a probability"),
         ({"action": "set", "uplink": 5}, "uplink must be a Link, not 5"),
         ({"action": "set", "uplink": {"delay": {"low": 1}}}, "uplink: delay: type must be Expon"),

@@ -31,6 +31,7 @@ REPORT = PingReport.from_probes(
 )
 
 LINK = Link(
+    rules=[impair.Rule("drop", offset=1, value=b"\x02", mask=b"\x0f", nth=range(1, 9, 2))],
     loss=impair.GilbertElliott(0.1, 0.5),
     duplication=0.1,
     rate=impair.RateLimit(1e6),
@@ -48,6 +49,7 @@ FATE = Fate(
     outcome="replied",
     answer=b"PING 1",
     uplink=["duplicated", "corrupted"],
+    uplink_rule=1,
     copies=[REPLY, Reply(number=2, sent_at=1000.2)],
 )
 
@@ -94,6 +96,9 @@ VALUES: list[Any] = [
     LINK.rate,
     LINK.delay,
     LINK.reordering,
+    LINK.rules[0],
+    impair.Rule("delay", delay=0.1, min_size=9, max_size=9, nth=[4, 2]),
+    impair.Rule("corrupt", bit=9, nth=3),
     impair.LossPattern([1, 0, True]),
     impair.GilbertElliott.timed(good=1, bad=0.125, bad_delay=0.1),
     impair.Quantiles([0.01, 0.02], correlation=0.5, spacing=0.1),
@@ -202,7 +207,8 @@ class TestWhatAllHave:
     def test_its_dict_holds_plain_values(self, value: Any) -> None:
         names = type(value).__match_args__ if hasattr(type(value), "__match_args__") else ()
         assert set(names) <= set(value.to_dict())
-        json.dumps(value.to_dict(), default=lambda thing: {bytes: repr}[type(thing)](thing))
+        others: dict[type, Any] = {bytes: repr, range: repr}
+        json.dumps(value.to_dict(), default=lambda thing: others[type(thing)](thing))
 
     def test_its_text_is_one_line(self, value: Any) -> None:
         assert "\n" not in repr(value)
@@ -472,13 +478,64 @@ NO_MODELS: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str
     (Link, (), {"rate": 1e6}, TypeError, "rate must be a RateLimit or a TraceRate, not 1000000.0"),
     (Link, (), {"delay": True}, TypeError, "delay must be a number of seconds .*, not True"),
     (Link, (), {"jitter": 0.1}, TypeError, r"Link has no jitter: delay=Normal\(mean, deviation\)"),
-    (Link, (), {"los": 0.1}, TypeError, "Link has no los: it has loss, max_burst, "),
+    (Link, (), {"los": 0.1}, TypeError, "Link has no los: it has rules, loss, max_burst, "),
     (Link, (), {"keep_order": 1}, TypeError, "keep_order must be True or False, not 1"),
     (impair.RateLimit, (1.5,), {}, ValueError, "bits_per_second must be a whole .*, not 1.5"),
     (impair.RateLimit, (True,), {}, TypeError, "bits_per_second must be a whole .*, not True"),
     (impair.LossPattern, ([0, 2],), {}, ValueError, "lost must be truth values, not 2"),
     (impair.LossPattern, ("01",), {}, TypeError, "lost must be truth values, not '01'"),
     (impair.LossPattern, (range(10**12),), {}, ValueError, "lost must be truth values, not 2"),
+    (Link, (), {"rules": "x"}, TypeError, "rules must be a Rule, not 'x'"),
+    (Link, (), {"rules": [impair.Rule("drop")] * 65}, ValueError, "rules must be at most 64 Rules"),
+    (impair.Rule, ("lose",), {}, ValueError, "action must be 'drop', 'delay', 'duplicate' or "),
+    (impair.Rule, ("drop",), {"value": b""}, ValueError, "value must be 1 to 65527 bytes long"),
+    (impair.Rule, ("drop",), {"value": "a"}, TypeError, "value must be bytes, not 'a'"),
+    (
+        impair.Rule,
+        ("drop",),
+        {"value": b"ab", "mask": b"a"},
+        ValueError,
+        r"mask must be as long as value \(2 bytes\), not 1",
+    ),
+    (
+        impair.Rule,
+        ("drop",),
+        {"value": b"\x10", "mask": b"\x0f"},
+        ValueError,
+        "value must be 0 where mask is: within 0x0f in byte 0, not 0x10",
+    ),
+    (impair.Rule, ("drop",), {"mask": b"a"}, ValueError, "mask must be None without a value, not"),
+    (impair.Rule, ("drop",), {"offset": 1}, ValueError, "offset must be 0 without a value, not 1"),
+    (
+        impair.Rule,
+        ("drop",),
+        {"offset": 65526, "value": b"ab"},
+        ValueError,
+        "offset must be 0 to 65525, so that value ends within max_size, not 65526",
+    ),
+    (impair.Rule, ("drop",), {"offset": 65527}, ValueError, "offset must be 0 to 65526, not 65527"),
+    (
+        impair.Rule,
+        ("drop",),
+        {"min_size": 9, "max_size": 8},
+        ValueError,
+        r"max_size must be at least min_size \(9\), not 8",
+    ),
+    (impair.Rule, ("drop",), {"nth": 0}, ValueError, "nth must be a number from 1, .*, not 0"),
+    (impair.Rule, ("drop",), {"nth": []}, ValueError, r"nth must be .*, not \[\]"),
+    (impair.Rule, ("drop",), {"nth": range(3, 3)}, ValueError, r"nth must be .*range\(3, 3\)"),
+    (impair.Rule, ("drop",), {"nth": range(9, 3, -1)}, ValueError, "nth must be .*, not range"),
+    (impair.Rule, ("drop",), {"nth": [1, True]}, TypeError, "nth must be .*, not True"),
+    (impair.Rule, ("delay",), {}, ValueError, "delay must be a number of seconds with action="),
+    (impair.Rule, ("drop",), {"delay": 1}, ValueError, "delay must be None without action='delay'"),
+    (impair.Rule, ("drop",), {"bit": 1}, ValueError, "bit must be None without action='corrupt'"),
+    (
+        impair.Rule,
+        ("corrupt",),
+        {"bit": 64, "max_size": 8},
+        ValueError,
+        "bit must be a bit of the first 8 bytes, which max_size allows, not 64",
+    ),
     (impair.Normal, ("a", 1), {}, TypeError, "mean must be a number of seconds .*, not 'a'"),
 ]
 
@@ -502,6 +559,9 @@ class TestModels:
         assert impair.RateLimit(1e6).bits_per_second == 1_000_000
         assert impair.GilbertElliott(0.25).r == 0.75
         assert impair.LossPattern([0, 1, True]).lost == (False, True, True)
+        assert LINK.rules[0].nth == range(1, 9, 2)
+        numbers = [impair.Rule("drop", nth=nth).nth for nth in (None, 3, [3], {5, 3})]
+        assert numbers == [None, 3, 3, (3, 5)]
 
     def test_a_link_that_travelled_does_the_same(self) -> None:
         def outcomes(link: Link) -> list[str]:

@@ -42,6 +42,13 @@ def models() -> Iterable[impair.Link]:
             rate=impair.RateLimit(10_000_000, queue=65_536),
             reordering=impair.Reordering(0.1, 0.001),
         )
+    yield impair.Link(
+        rules=[
+            impair.Rule("drop", offset=13, value=b"\x02", mask=b"\xff", nth=2),
+            impair.Rule("delay", delay=0.1, min_size=1200, nth=range(1, 4)),
+            impair.Rule("corrupt", bit=7, max_size=100, nth=[1, 3]),
+        ]
+    )
     trace: impair.Rate = impair.TraceRate([1, 2], quantum=1500, queue=9000)
     yield impair.Link(rate=trace)
     yield impair.presets.CABLE.uplink
@@ -51,6 +58,10 @@ def models() -> Iterable[impair.Link]:
 def show_parameters(link: impair.Link) -> None:
     """Parameters of a link."""
     show(link.duplication, link.corruption, link.keep_order, link.to_dict())
+    for rule in link.rules:
+        show(rule.action, rule.offset, rule.value, rule.mask, rule.min_size, rule.max_size)
+        assert_type(rule.nth, int | tuple[int, ...] | range | None)
+        show(rule.delay, rule.bit)
     if link.reordering is not None:
         show(link.reordering.p, link.reordering.delay)
     match link.rate:
@@ -307,6 +318,8 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     for fate in fates:
         show(fate.received_at, fate.client, fate.dropped, fate.answer, fate.size, fate.number)
         show(fate.outcome, fate.uplink, fate.downlink, fate.replies, fate.corrupted, fate.sent_at)
+        assert_type(fate.uplink_rule, int | None)
+        show(fate.downlink_rule)
         for copy in fate.copies:
             assert_type(copy, reports.Reply)
             show(copy.number, copy.sent_at, copy.uplink_bit, copy.downlink_bit, copy.corrupted)

@@ -68,6 +68,7 @@ __all__ = [
     "Reply",
     "Restarted",
     "Revised",
+    "Rule",
     "Runs",
     "Stalled",
     "StampReflector",
@@ -442,6 +443,8 @@ class EchoServer:
             outcome: object, "replied", "lost", "unanswerable", "limited" or "delay_line_full".
             uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
                 2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
+            uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
+                direction; NaN if none did.
             replies: uint8, the number of replies sent.
             corrupted: uint8, the number of replies that differ from the unimpaired answer.
 
@@ -1154,7 +1157,8 @@ class Fate:
 
     uplink and downlink name its impairments on the way in and on the way back, any of "lost",
     "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
-    "outage" (it entered during one) and "too_big" (for the MTU).
+    "outage" (it entered during one) and "too_big" (for the MTU). If a Rule of the link did it,
+    uplink_rule or downlink_rule is the rule's index.
     """
 
     __match_args__: Final = (
@@ -1168,6 +1172,8 @@ class Fate:
         "size",
         "uplink",
         "downlink",
+        "uplink_rule",
+        "downlink_rule",
         "copies",
         "replies",
         "corrupted",
@@ -1187,6 +1193,8 @@ class Fate:
         size: int | None = None,
         uplink: Iterable[str] = (),
         downlink: Iterable[str] = (),
+        uplink_rule: int | None = None,
+        downlink_rule: int | None = None,
         copies: Iterable[Reply] = (),
         replies: int | None = None,
         corrupted: int | None = None,
@@ -1241,6 +1249,14 @@ class Fate:
     @property
     def downlink(self) -> tuple[str, ...]:
         """Its impairments on the way back, of any of its copies."""
+
+    @property
+    def uplink_rule(self) -> int | None:
+        """The index of the Rule among the uplink's that acted on it; None if none did."""
+
+    @property
+    def downlink_rule(self) -> int | None:
+        """The index of the Rule among the downlink's."""
 
     @property
     def copies(self) -> tuple[Reply, ...]:
@@ -1830,15 +1846,108 @@ _Outcome: TypeAlias = Literal[
     "hops",
 ]
 _Way: TypeAlias = Literal["both", "uplink", "downlink"]
+_Action: TypeAlias = Literal["drop", "delay", "duplicate", "corrupt"]
 _Loss: TypeAlias = float | Literal["lab"] | GilbertElliott | TimedGilbertElliott | LossPattern
 _Delay: TypeAlias = float | Uniform | Normal | Exponential | Pareto | Quantiles
 _Rate: TypeAlias = RateLimit | TraceRate
+
+@final
+class Rule:
+    """A rule about single packets, such as the second one of a kind.
+
+    action: "drop" loses the packet (`lost` in its Fate); "delay" holds it back (`held`);
+        "duplicate" lets it arrive twice (`duplicated`), with the same random choices for both; and
+        "corrupt" flips a bit (`corrupted`).
+    offset: the place of value in the payload, 0 to 65526.
+    value: the bytes that the payload has there; None for any payload.
+    mask: as many bytes, whose bits say which bits of the payload are compared; None for all.
+    min_size: the length of the shortest payload that matches, 0 to 65527; None for 0.
+    max_size: that of the longest, at least min_size; None for 65527.
+    nth: the matches on which the rule acts: a number from 1, a range, or at most 65536 numbers;
+        None for all. They are counted for each client and link from its start.
+    delay: the time for "delay", in seconds from 0 to 3600.
+    bit: the bit for "corrupt", counted from the lowest bit of the first byte; a payload without it
+        does not match. None for the first.
+
+    On an EchoServer's downlink the payload is the answer.
+
+    Raises ValueError if an argument is out of range, or if no packet can match.
+    """
+
+    __match_args__: Final = (
+        "action",
+        "offset",
+        "value",
+        "mask",
+        "min_size",
+        "max_size",
+        "nth",
+        "delay",
+        "bit",
+    )
+
+    def __new__(
+        cls,
+        action: _Action,
+        *,
+        offset: int = 0,
+        value: bytes | None = None,
+        mask: bytes | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        nth: int | range | Iterable[int] | None = None,
+        delay: float | None = None,
+        bit: int | None = None,
+    ) -> Self: ...
+    @property
+    def action(self) -> _Action:
+        """The effect: "drop", "delay", "duplicate" or "corrupt"."""
+
+    @property
+    def offset(self) -> int:
+        """The place of value in the payload."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes of the payload there; None for any."""
+
+    @property
+    def mask(self) -> bytes | None:
+        """The bits that are compared; None for all."""
+
+    @property
+    def min_size(self) -> int | None:
+        """The length of the shortest payload; None for any."""
+
+    @property
+    def max_size(self) -> int | None:
+        """The length of the longest payload; None for any."""
+
+    @property
+    def nth(self) -> int | tuple[int, ...] | range | None:
+        """The numbers of the matches on which it acts: a number, a tuple or a range; None for all."""
+
+    @property
+    def delay(self) -> float | None:
+        """The delay, in seconds; None for other actions."""
+
+    @property
+    def bit(self) -> int | None:
+        """The bit to flip; None for the first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class Link:
     """One link of a path. Its impairments apply in the order of the list; random choices are drawn
     packet by packet, and rate and order are decided when a packet enters the link.
 
+    rules: at most 64 Rules about single packets. Each counts all packets that match it; the first
+        one that is due acts. Other packets meet the random choices that they meet without rules.
     loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
         4, 36.36 %); a GilbertElliott; a TimedGilbertElliott; or a LossPattern.
     max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
@@ -1859,6 +1968,7 @@ class Link:
     """
 
     __match_args__: Final = (
+        "rules",
         "loss",
         "max_burst",
         "duplication",
@@ -1873,6 +1983,7 @@ class Link:
     def __new__(
         cls,
         *,
+        rules: Iterable[Rule] = (),
         loss: _Loss = 0.0,
         max_burst: int | None = None,
         duplication: float = 0.0,
@@ -1883,6 +1994,10 @@ class Link:
         keep_order: bool = False,
         reordering: Reordering | None = None,
     ) -> Self: ...
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules about single packets."""
+
     @property
     def loss(self) -> _Loss:
         """The model of loss."""

@@ -1,4 +1,4 @@
-"""Impairments: a `Link` and its models, each `Step` of a timeline, and `presets` of paths."""
+"""Impairments: a `Link`, its models and `Rule`s, a timeline's `Step`s, `presets` of paths."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from udpulse._core import (
     Quantiles,
     RateLimit,
     Reordering,
+    Rule,
     Step,
     TimedGilbertElliott,
     TraceRate,
@@ -40,6 +41,7 @@ __all__ = [
     "Rate",
     "RateLimit",
     "Reordering",
+    "Rule",
     "Step",
     "TimedGilbertElliott",
     "TraceRate",

@@ -281,6 +281,8 @@ def argument(name: str, value: Any) -> Any:
         return None if value is None else str(value)
     if isinstance(value, bytes):
         return {"hex": value.hex()}
+    if isinstance(value, range):
+        return {"range": [value.start, value.stop, value.step]}
     if isinstance(value, tuple | list):
         return [argument("", item) for item in value]
     if hasattr(value, "to_dict"):
@@ -499,6 +501,8 @@ class Reader:
                 size=line["size"],
                 uplink=line["uplink"],
                 downlink=line["downlink"],
+                uplink_rule=line["uplink_rule"],
+                downlink_rule=line["downlink_rule"],
                 copies=copies,
             )
         if event == "reflected":

@@ -2,6 +2,7 @@
 
 use crate::Random;
 use crate::impair::rate::HEADERS;
+use crate::impair::rule::{Matches, Rule};
 use crate::impair::trace_rate::TraceState;
 use crate::impair::{Corruption, Delay, DelayState, Loss, LossState, Rate, Reordering, TraceRate};
 
@@ -12,6 +13,8 @@ use crate::impair::{Corruption, Delay, DelayState, Loss, LossState, Rate, Reorde
 /// when a packet enters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
+    /// Rules about single packets, at most [`Rule::MAX`]: the first that is due acts.
+    pub rules: Vec<Rule>,
     /// Packet loss.
     pub loss: Loss,
     /// The most losses in a row; the next packet passes.
@@ -35,8 +38,9 @@ pub struct Link {
 }
 
 /// The running state of one client's [`Link`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LinkState {
+    matches: Matches,
     loss: LossState,
     /// The number of losses in a row.
     burst: u32,
@@ -51,6 +55,7 @@ pub struct LinkState {
 impl Default for LinkState {
     fn default() -> Self {
         Self {
+            matches: Matches::default(),
             loss: LossState::default(),
             burst: 0,
             delay: DelayState::default(),
@@ -116,6 +121,8 @@ pub struct LinkDraw {
     pub copies: [Option<CopyPlan>; 2],
     /// Whether the packet is lost or duplicated.
     pub flags: Flags,
+    /// The index of the rule that acted on it.
+    pub rule: Option<u8>,
 }
 
 /// The random decisions for one copy of a packet.
@@ -124,7 +131,7 @@ pub struct CopyPlan {
     /// The bit to flip.
     pub flipped: Option<u32>,
     delay_ns: i64,
-    held_ns: Option<i64>,
+    pub(super) held_ns: Option<i64>,
 }
 
 /// The passage of a copy through one link.
@@ -141,11 +148,29 @@ pub struct Passage {
 }
 
 impl Link {
-    /// Draws the random decisions for a packet of `length` bytes that comes to the path at `at_ns`.
+    /// Makes the decisions for a packet that comes to the path at `at_ns`: random ones and those of
+    /// rules, which leave the random ones for all other packets as they are.
     ///
     /// They depend on earlier packets, and only those of models in time on when they came; on when
     /// any of them enters the link they never depend.
     pub fn draw(
+        &self,
+        state: &mut LinkState,
+        at_ns: i64,
+        payload: &[u8],
+        random: &mut Random,
+    ) -> LinkDraw {
+        let mut drawn = self.draw_randomly(state, at_ns, payload.len(), random);
+        if !self.rules.is_empty()
+            && let Some(index) = state.matches.hit(&self.rules, payload)
+            && self.rules[index].apply(&mut drawn)
+        {
+            drawn.rule = u8::try_from(index).ok();
+        }
+        drawn
+    }
+
+    fn draw_randomly(
         &self,
         state: &mut LinkState,
         at_ns: i64,
@@ -225,6 +250,9 @@ impl Link {
         last_ns: i64,
         queue: impl Iterator<Item = &'a mut Passage>,
     ) {
+        if self.rules != old.rules {
+            state.matches = Matches::default();
+        }
         if self.loss != old.loss {
             state.loss = LossState::default();
         }
@@ -264,6 +292,7 @@ impl Link {
             || self.delay != Delay::None
             || self.loss.delays()
             || self.reordering != Reordering::default()
+            || self.rules.iter().any(Rule::delays)
     }
 
     /// Returns whether departure times depend on earlier packets.
@@ -277,6 +306,8 @@ impl Link {
 mod tests {
     use super::*;
     use crate::impair::confidence::assert_share;
+    use crate::impair::{Action, Bytes, Nth};
+    use proptest::prelude::*;
 
     const N: u32 = 20_000;
 
@@ -285,7 +316,8 @@ mod tests {
     fn arrivals(link: Link) -> Vec<(Vec<i64>, Flags)> {
         let (mut state, mut random) = (LinkState::default(), Random::new(Some(5)));
         let mut pass = |at_ns| {
-            let LinkDraw { copies, mut flags } = link.draw(&mut state, at_ns, 100, &mut random);
+            let drawn = link.draw(&mut state, at_ns, &[0; 100], &mut random);
+            let LinkDraw { copies, mut flags, .. } = drawn;
             let copies = copies.iter().flatten();
             let carry = |copy| link.carry(&mut state, at_ns, 100, copy, &mut flags);
             let out = copies.filter_map(carry).map(|passage| passage.out_ns).collect();
@@ -330,6 +362,91 @@ mod tests {
         assert_eq!(longest, Some(2));
         let all = Link { loss: Loss::Bernoulli(1.0), max_burst: Some(0), ..Link::default() };
         assert!(arrivals(all).iter().all(|(out, _)| out.len() == 1));
+    }
+
+    /// Returns a link with a rule that acts on every second packet that starts with 1.
+    fn ruled(action: Action) -> Link {
+        let bytes = Bytes { offset: 0, mask: [255].into(), value: [1].into() };
+        let nth = Nth::Range(2, u64::MAX, 2);
+        let rules = vec![Rule::new(action, Some(bytes), 0..=9, nth).unwrap()];
+        Link { rules, ..Link::default() }
+    }
+
+    #[test]
+    fn a_rule_acts_as_the_models_do() {
+        let second = |action| {
+            let (link, mut state, mut random) =
+                (ruled(action), LinkState::default(), Random::new(Some(1)));
+            let mut draw = || link.draw(&mut state, 0, &[1, 0], &mut random);
+            let copies = [Some(CopyPlan::default()), None];
+            assert_eq!(draw(), LinkDraw { copies, ..LinkDraw::default() });
+            let drawn = draw();
+            assert_eq!(drawn.rule, Some(0));
+            let mut flags = drawn.flags;
+            let carry = |copy| link.carry(&mut state, 5, 2, copy, &mut flags);
+            let passages = drawn.copies.iter().flatten().filter_map(carry);
+            let out: Vec<_> = passages.map(|passage| passage.out_ns).collect();
+            (out, flags, drawn.copies[0].and_then(|copy| copy.flipped))
+        };
+        assert_eq!(second(Action::Drop), (vec![], Flags::LOST, None));
+        assert_eq!(second(Action::Delay(7)), (vec![12], Flags::HELD, None));
+        assert_eq!(second(Action::Duplicate), (vec![5, 5], Flags::DUPLICATED, None));
+        assert_eq!(second(Action::Corrupt(9)), (vec![5], Flags::CORRUPTED, Some(9)));
+        assert!(ruled(Action::Delay(7)).takes_time() && !ruled(Action::Drop).takes_time());
+    }
+
+    #[test]
+    fn other_rules_begin_to_count_again() {
+        let (old, mut state, mut random) =
+            (ruled(Action::Drop), LinkState::default(), Random::new(Some(1)));
+        let mut acts = |link: &Link, former: &Link| {
+            link.replace(former, &mut state, 0, i64::MIN, std::iter::empty());
+            link.draw(&mut state, 0, &[1], &mut random).rule.is_some()
+        };
+        assert!(!acts(&old, &old));
+        let slower = Link { delay: Delay::Fixed(1.0), ..old.clone() };
+        assert!(acts(&slower, &old));
+        assert!(!acts(&slower, &slower));
+        assert!(!acts(&ruled(Action::Duplicate), &slower));
+    }
+
+    proptest! {
+        #[test]
+        fn rules_leave_the_chances_of_other_packets_as_they_are(
+            seed: u64,
+            (loss, duplication, corruption, held) in (0.0..0.9, 0.0..0.9, 0.0..0.9, 0.0..0.9),
+            packets in prop::collection::vec(0..3_u8, 1..200),
+            action in prop_oneof![
+                Just(Action::Drop), Just(Action::Delay(9)), Just(Action::Duplicate),
+                Just(Action::Corrupt(0)),
+            ],
+        ) {
+            let without = Link {
+                loss: Loss::Bernoulli(loss),
+                max_burst: Some(3),
+                duplication,
+                corruption: Corruption::new(corruption).unwrap(),
+                delay: Delay::Exponential(1e6),
+                reordering: Reordering::new(held, 50).unwrap(),
+                ..Link::default()
+            };
+            let with = Link { rules: ruled(action).rules, ..without.clone() };
+            let draws = |link: &Link| {
+                let (mut state, mut random) = (LinkState::default(), Random::new(Some(seed)));
+                packets.iter().map(|first| link.draw(&mut state, 0, &[*first], &mut random))
+                    .collect::<Vec<_>>()
+            };
+            let mut ones = 0;
+            for ((first, ruled), free) in packets.iter().zip(draws(&with)).zip(draws(&without)) {
+                ones += u32::from(*first == 1);
+                let is_due = *first == 1 && ones % 2 == 0;
+                let acts = is_due && (action == Action::Drop || free.copies[0].is_some());
+                prop_assert_eq!(ruled.rule, acts.then_some(0));
+                if !acts {
+                    prop_assert_eq!(ruled, free);
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod pattern;
 mod quantiles;
 mod rate;
 mod reordering;
+mod rule;
 mod timed;
 mod trace_rate;
 
@@ -23,6 +24,7 @@ pub use pattern::Pattern;
 pub use quantiles::{DelayState, Quantiles};
 pub use rate::Rate;
 pub use reordering::Reordering;
+pub use rule::{Action, Bytes, Nth, Rule};
 pub use timed::TimedGilbertElliott;
 pub use trace_rate::TraceRate;
 

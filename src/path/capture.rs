@@ -67,9 +67,13 @@ pub(super) fn on_arrival(fate: &Fate, is_dropped: bool) -> String {
         add(&mut comment, outcome(fate.outcome));
     }
     let mut separator = ":";
-    for (way, flags) in [("uplink", fate.uplink), ("downlink", fate.downlink)] {
+    let ways = [("uplink", fate.uplink), ("downlink", fate.downlink)];
+    for ((way, flags), rule) in ways.into_iter().zip(fate.rules) {
         if flags != Flags::default() {
             let _ = write!(comment, "{separator} {way} {}", names(flags));
+            if let Some(rule) = rule {
+                let _ = write!(comment, " (rule {rule})");
+            }
             separator = ";";
         }
     }

@@ -59,9 +59,14 @@ impl Way {
         self.is_own |= is_own;
     }
 
-    /// Draws the random decisions for a packet of `length` bytes that comes at `at_ns`.
-    pub(super) fn draw(&mut self, at_ns: i64, length: usize) -> LinkDraw {
-        self.link.draw(&mut self.state, at_ns, length, &mut self.random)
+    /// Returns whether decisions depend on the bytes of packets.
+    pub(super) fn has_rules(&self) -> bool {
+        !self.link.rules.is_empty()
+    }
+
+    /// Makes the decisions for a packet that comes at `at_ns`: [`Link::draw`].
+    pub(super) fn draw(&mut self, at_ns: i64, payload: &[u8]) -> LinkDraw {
+        self.link.draw(&mut self.state, at_ns, payload, &mut self.random)
     }
 
     /// Passes a copy that enters at `at_ns`: [`Link::carry`]. During an outage it is `broken`.

@@ -19,24 +19,32 @@ pub(super) struct Decision {
     count: usize,
     /// Its impairments on the uplink and on the downlink.
     pub(super) flags: [Flags; 2],
+    /// The rules that acted on it there.
+    pub(super) rules: [Option<u8>; 2],
 }
 
 impl Decision {
-    /// Draws all random decisions about a packet of `length` bytes that arrives at `at_ns`. If the
-    /// uplink takes time, the passage of the downlink is decided later.
+    /// Makes all decisions about a packet that arrives at `at_ns`. If the uplink takes time, the
+    /// passage of the downlink is decided later. `answer` returns the packet that enters the downlink
+    /// if the uplink flips a bit.
     pub(super) fn new(
         client: &mut Client,
         route: Route,
         at_ns: i64,
-        length: usize,
+        payload: &[u8],
+        answer: impl Fn(Option<u32>) -> Vec<u8>,
         is_out: impl Fn(usize, i64) -> bool,
     ) -> Self {
-        let mut decision =
-            Self { copies: Default::default(), count: 0, flags: [Flags::default(); 2] };
+        let mut decision = Self {
+            copies: Default::default(),
+            count: 0,
+            flags: [Flags::default(); 2],
+            rules: [None; 2],
+        };
         match route {
-            Route::Both => decision.round_trip(client, at_ns, length, is_out),
-            Route::Up => decision.one_way(client, UPLINK, at_ns, length, is_out),
-            Route::Down => decision.one_way(client, DOWNLINK, at_ns, length, is_out),
+            Route::Both => decision.round_trip(client, at_ns, payload, answer, is_out),
+            Route::Up => decision.one_way(client, UPLINK, at_ns, payload, is_out),
+            Route::Down => decision.one_way(client, DOWNLINK, at_ns, payload, is_out),
         }
         decision
     }
@@ -46,16 +54,18 @@ impl Decision {
         client: &mut Client,
         number: usize,
         at_ns: i64,
-        length: usize,
+        payload: &[u8],
         is_out: impl Fn(usize, i64) -> bool,
     ) {
         let (way, flags) = (&mut client.ways[number], &mut self.flags[number]);
-        let drawn = way.draw(at_ns, length);
+        let drawn = way.draw(at_ns, payload);
         flags.add(drawn.flags);
+        self.rules[number] = drawn.rule;
         for copy in drawn.copies.iter().flatten() {
             let mut plan = Plan::default();
             plan.flipped[number] = copy.flipped;
-            if let Some(passage) = way.carry(at_ns, length, copy, flags, is_out(number, at_ns)) {
+            let broken = is_out(number, at_ns);
+            if let Some(passage) = way.carry(at_ns, payload.len(), copy, flags, broken) {
                 self.copies[self.count] = Plan { passage, ..plan };
                 self.count += 1;
             }
@@ -66,23 +76,27 @@ impl Decision {
         &mut self,
         client: &mut Client,
         at_ns: i64,
-        length: usize,
+        payload: &[u8],
+        answer: impl Fn(Option<u32>) -> Vec<u8>,
         is_out: impl Fn(usize, i64) -> bool,
     ) {
-        let in_series = client.in_series();
+        let (in_series, length) = (client.in_series(), payload.len());
         let [uplink, downlink] = &mut client.ways;
         let [up_flags, down_flags] = &mut self.flags;
-        let up = uplink.draw(at_ns, length);
+        let up = uplink.draw(at_ns, payload);
         up_flags.add(up.flags);
+        let mut down_rule = None;
         for copy in up.copies.iter().flatten() {
             // Draw even if the uplink's queue turns out full: that depends on time, and draws must
             // not.
-            let down = downlink.draw(at_ns, length);
+            let changed = downlink.has_rules().then(|| answer(copy.flipped));
+            let down = downlink.draw(at_ns, changed.as_deref().unwrap_or(payload));
             let broken = is_out(UPLINK, at_ns);
             let Some(passage) = uplink.carry(at_ns, length, copy, up_flags, broken) else {
                 continue;
             };
             down_flags.add(down.flags);
+            down_rule = down_rule.or(down.rule);
             for back in down.copies.iter().flatten() {
                 let flipped = [copy.flipped, back.flipped];
                 let plan = if in_series {
@@ -98,6 +112,7 @@ impl Decision {
                 }
             }
         }
+        self.rules = [up.rule, down_rule];
     }
 
     pub(super) fn copies(&self) -> &[Plan] {

@@ -99,6 +99,8 @@ pub struct Fate {
     pub uplink: Flags,
     /// Impairments on the downlink, of any of its copies.
     pub downlink: Flags,
+    /// The indexes of the rules that acted on it, on the uplink and on the downlink.
+    pub rules: [Option<u8>; 2],
     /// The first reply.
     pub first: Option<Reply>,
     /// The other replies in order of sending.

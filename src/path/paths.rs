@@ -73,6 +73,7 @@ impl Packet<'_> {
             outcome: Outcome::Lost,
             uplink: Flags::default(),
             downlink: Flags::default(),
+            rules: [None; 2],
             first: None,
             others: Vec::new(),
         }
@@ -442,9 +443,16 @@ impl Paths {
         let number = way.packets;
         let is_out =
             |way: usize, ns| self.outages[way].as_ref().is_some_and(|outage| outage.drops(ns));
-        let decision = Decision::new(client, route, at.mono_ns, length, is_out);
+        let payload: &[u8] = &packet.payload[..length];
+        let answer_to = |flipped| {
+            let mut answer = payload.to_vec();
+            change(&mut answer, [flipped, None]);
+            answer
+        };
+        let decision = Decision::new(client, route, at.mono_ns, payload, answer_to, is_out);
         let mut fate = packet.fate(route, number);
         [fate.uplink, fate.downlink] = decision.flags;
+        fate.rules = decision.rules;
         for (counters, flags) in self.impairments.iter_mut().zip(decision.flags) {
             counters.count(flags);
         }

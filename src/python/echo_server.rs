@@ -318,6 +318,8 @@ impl EchoServer {
     ///     outcome: object, "replied", "lost", "unanswerable", "limited" or "delay_line_full".
     ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
     ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
+    ///     uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
+    ///         direction; NaN if none did.
     ///     replies: uint8, the number of replies sent.
     ///     corrupted: uint8, the number of replies that differ from the unimpaired answer.
     ///

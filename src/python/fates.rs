@@ -17,7 +17,8 @@ value! {
     ///
     /// uplink and downlink name its impairments on the way in and on the way back, any of "lost",
     /// "duplicated", "corrupted", "held" (back, so that others overtake it), "queue_full",
-    /// "outage" (it entered during one) and "too_big" (for the MTU).
+    /// "outage" (it entered during one) and "too_big" (for the MTU). If a Rule of the link did it,
+    /// uplink_rule or downlink_rule is the rule's index.
     Fate in "udpulse" {
         *,
         /// The receive time, in seconds since the Unix epoch, by the kernel's timestamp if there is
@@ -46,6 +47,10 @@ value! {
         uplink: Flags = (),
         /// Its impairments on the way back, of any of its copies.
         downlink: Flags = (),
+        /// The index of the Rule among the uplink's that acted on it; None if none did.
+        uplink_rule: Option<u32> = None,
+        /// The index of the Rule among the downlink's.
+        downlink_rule: Option<u32> = None,
         /// The replies in order of sending.
         copies: Vec<Reply> = (),
         /// The number of replies sent.
@@ -93,6 +98,7 @@ impl From<path::Fate> for Fate {
 impl From<&path::Fate> for Fate {
     fn from(fate: &path::Fate) -> Self {
         let copies: Vec<_> = fate.replies().map(Reply::from).collect();
+        let [uplink_rule, downlink_rule] = fate.rules.map(|rule| rule.map(u32::from));
         Self {
             received_at: seconds(fate.at.wall_ns),
             client: address(fate.client),
@@ -104,6 +110,8 @@ impl From<&path::Fate> for Fate {
             size: fate.size,
             uplink: fate.uplink,
             downlink: fate.downlink,
+            uplink_rule,
+            downlink_rule,
             replies: copies.len(),
             corrupted: copies.iter().filter(|reply| reply.corrupted).count(),
             sent_at: copies.first().map(|reply| reply.sent_at),
@@ -135,6 +143,7 @@ pub(super) struct Columns {
     outcome: Vec<Outcome>,
     uplink: Vec<u8>,
     downlink: Vec<u8>,
+    rules: [Vec<Option<u32>>; 2],
     replies: Vec<u8>,
     corrupted: Vec<u8>,
     copies: Vec<(u32, path::Reply)>,
@@ -162,6 +171,9 @@ impl Columns {
             columns.outcome.push(fate.outcome);
             columns.uplink.push(fate.uplink.0);
             columns.downlink.push(fate.downlink.0);
+            for (column, rule) in columns.rules.iter_mut().zip(fate.rules) {
+                column.push(rule.map(u32::from));
+            }
             let (mut replies, mut corrupted) = (0, 0);
             for reply in fate.replies() {
                 replies += 1;
@@ -202,6 +214,9 @@ impl Columns {
             table.add("outcome", words(self.outcome.into_iter()));
             table.add("uplink", self.uplink);
             table.add("downlink", self.downlink);
+            let [uplink_rule, downlink_rule] = self.rules;
+            table.add_optional("uplink_rule", uplink_rule);
+            table.add_optional("downlink_rule", downlink_rule);
             table.add("replies", self.replies);
             table.add("corrupted", self.corrupted);
             return table;

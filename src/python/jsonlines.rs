@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 use crate::echo::Echo;
 use crate::heartbeat::{self, Change, ClientEvent, Server};
 use crate::impair::Flags;
-use crate::path;
+use crate::path::{self, DOWNLINK, UPLINK};
 use crate::ping::{self, Event, Flows, MIN_TOKEN_SIZE, Sweep, SweepEvent, Verdict};
 use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
@@ -335,6 +335,8 @@ fn write_fate(fate: &path::Fate, start: Stamp, lines: &mut Pending) {
             .add_bytes("answer", Some(&fate.answer))
             .add("uplink", words(fate.uplink))
             .add("downlink", words(fate.downlink))
+            .add("uplink_rule", fate.rules[UPLINK])
+            .add("downlink_rule", fate.rules[DOWNLINK])
             .add("copies", &copies[..]);
     });
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyFloat, PyRange, PyString, PyTuple};
 
-use crate::impair::{self, Corruption, Delay, Loss, Pattern, Rate};
+use crate::impair::{self, Action, Bytes, Corruption, Delay, Loss, Nth, Pattern, Rate};
 use crate::python::args::{
-    Argument, Int, Probability, Seconds, integer, items, number_within, range, wrong_type,
-    wrong_value,
+    Argument, Int, Probability, Seconds, Word, Words, integer, items, number_within, range,
+    wrong_type, wrong_value,
 };
 use crate::python::options::{Given, given};
 use crate::python::value::value;
-use crate::{Error, Result};
+use crate::{Error, Result, nanoseconds};
 
 value! {
     /// Loss in bursts: the Gilbert-Elliott model (Elliott 1963), as in
@@ -404,10 +404,191 @@ impl Argument for RateArg {
     }
 }
 
+/// The effect of a rule.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Effect {
+    Drop,
+    Delay,
+    Duplicate,
+    Corrupt,
+}
+
+impl Words for Effect {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("drop", Self::Drop),
+        ("delay", Self::Delay),
+        ("duplicate", Self::Duplicate),
+        ("corrupt", Self::Corrupt),
+    ];
+}
+
+value! {
+    /// A rule about single packets, such as the second one of a kind.
+    ///
+    /// action: "drop" loses the packet (`lost` in its Fate); "delay" holds it back (`held`);
+    ///     "duplicate" lets it arrive twice (`duplicated`), with the same random choices for both; and
+    ///     "corrupt" flips a bit (`corrupted`).
+    /// offset: the place of value in the payload, 0 to 65526.
+    /// value: the bytes that the payload has there; None for any payload.
+    /// mask: as many bytes, whose bits say which bits of the payload are compared; None for all.
+    /// min_size: the length of the shortest payload that matches, 0 to 65527; None for 0.
+    /// max_size: that of the longest, at least min_size; None for 65527.
+    /// nth: the matches on which the rule acts: a number from 1, a range, or at most 65536 numbers;
+    ///     None for all. They are counted for each client and link from its start.
+    /// delay: the time for "delay", in seconds from 0 to 3600.
+    /// bit: the bit for "corrupt", counted from the lowest bit of the first byte; a payload without it
+    ///     does not match. None for the first.
+    ///
+    /// On an EchoServer's downlink the payload is the answer.
+    ///
+    /// Raises ValueError if an argument is out of range, or if no packet can match.
+    Rule in "udpulse.impair" {
+        /// The effect: "drop", "delay", "duplicate" or "corrupt".
+        action: Word<Effect>,
+        *,
+        /// The place of value in the payload.
+        offset: Int<usize, 0, { impair::Rule::MAX_SIZE as u64 - 1 }> = 0,
+        /// The bytes of the payload there; None for any.
+        value: Option<Vec<u8>> = None,
+        /// The bits that are compared; None for all.
+        mask: Option<Vec<u8>> = None,
+        /// The length of the shortest payload; None for any.
+        min_size: Option<Size> = None,
+        /// The length of the longest payload; None for any.
+        max_size: Option<Size> = None,
+        /// The numbers of the matches on which it acts: a number, a tuple or a range; None for all.
+        nth: Numbers = None,
+        /// The delay, in seconds; None for other actions.
+        delay: Option<DelaySeconds> = None,
+        /// The bit to flip; None for the first.
+        bit: Option<u32> = None,
+    } checked Rule::model
+}
+
+/// The length of a payload.
+type Size = Int<usize, 0, { impair::Rule::MAX_SIZE as u64 }>;
+
+impl Rule {
+    fn model(&self) -> Result<impair::Rule> {
+        let effect = self.action.0;
+        let refuse = |name, given: Option<String>, word| {
+            let allowed = format!("None without action='{word}'");
+            given.map_or(Ok(()), |given| Err(Error::argument(name, given, allowed)))
+        };
+        if effect != Effect::Delay {
+            refuse("delay", self.delay.map(|delay| delay.0.to_string()), "delay")?;
+        }
+        if effect != Effect::Corrupt {
+            refuse("bit", self.bit.map(|bit| bit.to_string()), "corrupt")?;
+        }
+        let action = match (effect, self.delay) {
+            (Effect::Drop, _) => Action::Drop,
+            (Effect::Duplicate, _) => Action::Duplicate,
+            (Effect::Corrupt, _) => Action::Corrupt(self.bit.unwrap_or(0)),
+            (Effect::Delay, Some(delay)) => Action::Delay(delay.whole_ns()),
+            (Effect::Delay, None) => {
+                let allowed = "a number of seconds with action='delay'";
+                return Err(Error::argument("delay", "None", allowed));
+            }
+        };
+        let size = |size: Option<Size>, default| size.map_or(default, |size| size.0);
+        let sizes = size(self.min_size, 0)..=size(self.max_size, impair::Rule::MAX_SIZE);
+        impair::Rule::new(action, self.bytes()?, sizes, self.nth.0.clone())
+    }
+
+    fn bytes(&self) -> Result<Option<Bytes>> {
+        let Some(value) = &self.value else {
+            let without = "without a value";
+            if let Some(mask) = &self.mask {
+                let given = format!("{} bytes", mask.len());
+                return Err(Error::argument("mask", given, format!("None {without}")));
+            }
+            if self.offset.0 > 0 {
+                return Err(Error::argument("offset", self.offset.0, format!("0 {without}")));
+            }
+            return Ok(None);
+        };
+        let mask = self.mask.clone().unwrap_or_else(|| vec![u8::MAX; value.len()]);
+        let (mask, value) = (mask.into(), value.clone().into());
+        Ok(Some(Bytes { offset: self.offset.0, mask, value }))
+    }
+}
+
+/// Numbers of matches.
+#[derive(Clone, PartialEq)]
+pub(super) struct Numbers(Nth);
+
+impl Argument for Numbers {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "a number from 1, a range of them, at most 65536 of them or None";
+        let read = |item: &Bound<'_, PyAny>| integer(name, item, 1..=u64::MAX, allowed);
+        if given.is_none() {
+            return Ok(Self(Nth::Every));
+        }
+        if given.is_instance_of::<PyRange>() {
+            let part = |part| read_part(name, given, part, allowed);
+            let (first, end, step) = (part("start")?, part("stop")?, part("step")?);
+            if first == 0 || end <= first || step == 0 {
+                return Err(wrong_value(name, given, allowed));
+            }
+            return Ok(Self(Nth::Range(first, end, step)));
+        }
+        if given.is_instance_of::<PyString>() || given.is_instance_of::<PyBytes>() {
+            return Err(wrong_type(name, given, allowed));
+        }
+        if given.try_iter().is_err() {
+            return Ok(Self(Nth::list(vec![read(given)?])));
+        }
+        let numbers = items(name, given, impair::Rule::MAX_NUMBERS, allowed, read)?;
+        if numbers.is_empty() {
+            return Err(wrong_value(name, given, allowed));
+        }
+        Ok(Self(Nth::list(numbers)))
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.0 {
+            Nth::Every => Ok(py.None().into_bound(py)),
+            Nth::Range(first, end, step) => py.get_type::<PyRange>().call1((first, end, step)),
+            Nth::List(numbers) => match numbers[..] {
+                [only] => only.into_bound_py_any(py),
+                _ => Ok(PyTuple::new(py, numbers.iter())?.into_any()),
+            },
+        }
+    }
+}
+
+/// Reads a part of a range of numbers.
+fn read_part(
+    name: &'static str,
+    given: &Bound<'_, PyAny>,
+    part: &str,
+    allowed: &str,
+) -> PyResult<u64> {
+    given.getattr(part)?.extract().map_err(|_| wrong_value(name, given, allowed))
+}
+
+/// The rules of a link.
+#[derive(Clone, PartialEq)]
+pub(super) struct RuleList(Vec<Rule>);
+
+impl Argument for RuleList {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let read = |item: &Bound<'_, PyAny>| Rule::read(name, item);
+        items(name, given, impair::Rule::MAX, "Rules", read).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.show(py)
+    }
+}
+
 value! {
     /// One link of a path. Its impairments apply in the order of the list; random choices are drawn
     /// packet by packet, and rate and order are decided when a packet enters the link.
     ///
+    /// rules: at most 64 Rules about single packets. Each counts all packets that match it; the first
+    ///     one that is due acts. Other packets meet the random choices that they meet without rules.
     /// loss: a probability from 0 to 1; "lab" (lost if a random integer from 0 to 10 is less than
     ///     4, 36.36 %); a GilbertElliott; a TimedGilbertElliott; or a LossPattern.
     /// max_burst: the most losses in a row, 0 to 2**32 - 1: the next packet passes. None for no limit.
@@ -427,6 +608,8 @@ value! {
     /// Raises ValueError if an argument is out of range.
     Link in "udpulse.impair" {
         *,
+        /// The rules about single packets.
+        rules: RuleList = (),
         /// The model of loss.
         loss: LossArg = 0.0,
         /// The most losses in a row; None for no limit.
@@ -456,6 +639,7 @@ impl Link {
             Some(RateArg::Trace(trace)) => (None, Some(trace.model()?)),
         };
         Ok(impair::Link {
+            rules: self.rules.0.iter().map(Rule::model).collect::<Result<_>>()?,
             loss: self.loss.model()?,
             max_burst: self.max_burst.map(|most| most.0),
             duplication: self.duplication.0,
@@ -482,6 +666,10 @@ pub(super) struct DelaySeconds(f64);
 impl DelaySeconds {
     fn ns(self) -> f64 {
         self.0 * 1e9
+    }
+
+    fn whole_ns(self) -> i64 {
+        nanoseconds(self.0).unwrap_or(i64::MAX)
     }
 }
 

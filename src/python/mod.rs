@@ -65,7 +65,7 @@ mod _core {
     #[pymodule_export]
     use super::link::{
         Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, Quantiles, RateLimit,
-        Reordering, TimedGilbertElliott, TraceRate, Uniform,
+        Reordering, Rule, TimedGilbertElliott, TraceRate, Uniform,
     };
     #[pymodule_export]
     use super::outages::{Outage, OutageEnded, OutageStarted, Pause};

@@ -290,9 +290,9 @@ fn converted<'py>(
     let Ok(dict) = given.cast::<PyDict>() else { return Ok(given) };
     let value = match (dict.len(), dict.get_item("hex")?, dict.get_item("range")?) {
         (1, Some(digits), _) => py.get_type::<PyBytes>().call_method1("fromhex", (digits,)),
-        (1, _, Some(ends)) => {
-            ends.extract::<(i64, i64, i64)>().and_then(|ends| py.get_type::<PyRange>().call1(ends))
-        }
+        (1, _, Some(ends)) => ends.extract().and_then(|[first, end, step]: [i64; 3]| {
+            py.get_type::<PyRange>().call1((first, end, step))
+        }),
         // A step has links, and a link has models.
         _ if level == 2 => Err(wrong_type("it", &given, "a plain value")),
         _ => built(class, dict, level + 1),

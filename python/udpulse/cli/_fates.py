@@ -69,7 +69,11 @@ def fate_text(fate: Fate) -> str:
     both = fate.way == "both"
     links = [
         f"{way if both else ''} {', '.join(word.replace('_', ' ') for word in words)}".strip()
-        for way, words in (("uplink", fate.uplink), ("downlink", fate.downlink))
+        + ("" if rule is None else f" (rule {rule})")
+        for way, words, rule in (
+            ("uplink", fate.uplink, fate.uplink_rule),
+            ("downlink", fate.downlink, fate.downlink_rule),
+        )
         if words
     ]
     way = "" if both else f" {fate.way}"

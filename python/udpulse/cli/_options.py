@@ -53,6 +53,7 @@ TYPES: dict[str, tuple[Parse, str]] = {
     "delay": (types.delay, "DELAY"),
     "rate": (types.rate, "RATE"),
     "reordering": (types.model, "MODEL"),
+    "rules": (types.rule, "RULE"),
     "fill": (types.fill, "TEXT"),
     "source": (types.local_address, "ADDRESS"),
     "also": (types.remote_address, "HOST[:PORT]"),
@@ -72,7 +73,7 @@ WORDS = {
 }
 
 #: Options that may be given several times.
-LISTS = ("allow", "also", "expect")
+LISTS = ("allow", "also", "expect", "rules")
 
 SHORT = {"count": "-c", "interval": "-i", "timeout": "-t", "size": "-s", "name": "-n"}
 

@@ -156,7 +156,7 @@ def model(text: str) -> Any:
         for each in impair.__all__
         if isinstance(kind := getattr(impair, each), type)
     }
-    if name.lower() not in models or name.lower() == "link":
+    if name.lower() not in models or name.lower() in ("link", "rule"):
         raise click.BadParameter(f"{text!r} is not a model; such as {', '.join(MODELS)}")
     kind = models[name.lower()]
     positional: list[Any] = []
@@ -197,6 +197,36 @@ def or_model(parse: Callable[[str], Any], *words: str) -> Callable[[str], Any]:
 
 loss = or_model(share, "lab")
 delay = or_model(duration)
+
+
+def rule(text: str) -> Any:
+    """Parse a rule about single packets, such as drop:offset=13,value=02,nth=2."""
+    from udpulse.impair import Rule
+
+    action, _, fields = text.partition(":")
+    named: dict[str, Any] = {}
+    try:
+        for field in filter(None, fields.split(",")):
+            name, _, value = field.partition("=")
+            named[name] = RULE_FIELDS.get(name, int)(value)
+        return Rule(action, **named)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        reason = str(error).removeprefix("Rule.__new__() ")
+        raise click.BadParameter(f"{text!r}: {reason}") from None
+
+
+def numbers(text: str) -> int | range:
+    """Parse a number, or a range of them with both of its ends."""
+    first, dash, last = text.partition("-")
+    return range(int(first), int(last) + 1) if dash else int(first)
+
+
+RULE_FIELDS: dict[str, Callable[[str], Any]] = {
+    "value": bytes.fromhex,
+    "mask": bytes.fromhex,
+    "nth": numbers,
+    "delay": duration,
+}
 
 
 def rate(text: str) -> Any:

@@ -30,6 +30,7 @@ Models, as in udpulse.impair:
   --uplink-loss GilbertElliott:p=1%,r=30%
   --uplink-delay Uniform:low=5ms,high=20ms
   --uplink-reordering Reordering:p=1%,delay=5ms
+  --uplink-rules drop:offset=13,value=02,nth=2 --uplink-rules delay:min_size=1200,delay=50ms
 """
 
 

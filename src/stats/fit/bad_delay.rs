@@ -102,7 +102,7 @@ mod tests {
         let (mut state, mut random) = (LinkState::default(), Random::new(Some(seed)));
         let packet = |index| {
             let sent_ns = index * 10_000_000;
-            let mut drawn = link.draw(&mut state, sent_ns, 100, &mut random);
+            let mut drawn = link.draw(&mut state, sent_ns, &[0; 100], &mut random);
             let delay_ns = drawn.copies[0].and_then(|copy| {
                 let passage = link.carry(&mut state, sent_ns, 100, &copy, &mut drawn.flags)?;
                 Some(float(u64::try_from(passage.delay_ns).unwrap()))
