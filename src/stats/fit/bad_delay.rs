@@ -93,15 +93,15 @@ mod tests {
     use crate::stats::fit::trace::Packet;
     use crate::stats::fit::{Estimate, Model, fit_delay, fit_loss};
 
-    /// Returns a trace of packets 10 ms apart over a link that is bad for 100 ms in 900 ms on average
-    /// and then loses a part of the packets and delays the others by `bad_ns` more.
-    fn trace(bad_loss: f64, bad_ns: f64, n: i64, seed: u64) -> Trace {
+    /// Returns a trace of packets over a link that is bad for 100 ms in 900 ms on average and then
+    /// loses a part of the packets and delays the others by `bad_ns` more.
+    fn trace((bad_loss, bad_ns): (f64, f64), apart_ms: i64, n: i64, seed: u64) -> Trace {
         let loss = TimedGilbertElliott::new(8e8, 1e8, bad_loss, 0.0, bad_ns).unwrap();
         let delay = Delay::Uniform(2e7, 3e7);
         let link = Link { loss: Loss::Timed(loss), delay, ..Link::default() };
         let (mut state, mut random) = (LinkState::default(), Random::new(Some(seed)));
         let packet = |index| {
-            let sent_ns = index * 10_000_000;
+            let sent_ns = index * apart_ms * 1_000_000;
             let mut drawn = link.draw(&mut state, sent_ns, &[0; 100], &mut random);
             let delay_ns = drawn.copies[0].and_then(|copy| {
                 let passage = link.carry(&mut state, sent_ns, 100, &copy, &mut drawn.flags)?;
@@ -116,21 +116,23 @@ mod tests {
     #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn the_truth_is_within_the_interval() {
         let runs = if cfg!(debug_assertions) { 67 } else { 200 };
-        for bad_ns in [0.0, 2e6, 4e7] {
+        let cases = [(5, 12_000), (10, 6000), (20, 6000)];
+        let cases = cases.map(|of| [0.0, 2e6, 4e7].map(|bad_ns| (of, bad_ns)));
+        for ((apart_ms, n), bad_ns) in cases.into_iter().flatten() {
             let within = (0..runs).filter(|seed| {
-                let mut trace = trace(0.5, bad_ns, 6000, *seed);
+                let mut trace = trace((0.5, bad_ns), apart_ms, n, *seed);
                 let Estimate { interval, .. } =
                     fit_loss(&trace).take_bad_delay(&mut trace).unwrap();
                 (interval.0..=interval.1).contains(&bad_ns)
             });
             let within = within.count() as u64;
-            assert!(within >= runs * 9 / 10, "{bad_ns}: {within} of {runs}");
+            assert!(within >= runs * 9 / 10, "{bad_ns} at {apart_ms} ms: {within} of {runs}");
         }
     }
 
     #[test]
     fn delays_without_the_bad_states_are_those_of_the_good() {
-        let mut trace = trace(0.5, 4e7, 20_000, 1);
+        let mut trace = trace((0.5, 4e7), 10, 20_000, 1);
         let fit = fit_loss(&trace);
         assert_eq!(fit.model, Model::Gilbert3);
         let found = fit.take_bad_delay(&mut trace).unwrap();
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_bad_state_that_nobody_survives_has_no_delay() {
-        let mut trace = trace(1.0, 4e7, 4000, 3);
+        let mut trace = trace((1.0, 4e7), 10, 4000, 3);
         let fit = fit_loss(&trace);
         assert_eq!((fit.model, fit.take_bad_delay(&mut trace)), (Model::Gilbert, None));
     }
