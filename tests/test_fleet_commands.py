@@ -411,8 +411,12 @@ def test_a_relay_says_what_happened_to_each_packet() -> None:
 def test_json_lines_of_a_relay_are_read_back() -> None:
     with EchoServer(port=0) as server:
         words = ["127.0.0.1:0", f"127.0.0.1:{server.address[1]}", "--json", "--downlink-loss", "1"]
+        words += ["--max-clients", "1"]
         with Program("udpulse", "relay", *words) as relay:
             start = relay.screen.until(r'\{"event":"start",.*"address":"127\.0\.0\.1:(\d+)".*')
+            udpulse.ping("127.0.0.1", int(start[1]), count=1, timeout=0.01)
+            relay.screen.until(r'\{"event":"fate",.*"way":"downlink",.*')
+            # Another client ends the first one's session.
             udpulse.ping("127.0.0.1", int(start[1]), count=1, timeout=0.01)
             relay.screen.until(r'\{"event":"fate",.*"way":"downlink",.*')
             ended = relay.interrupted()
@@ -420,8 +424,13 @@ def test_json_lines_of_a_relay_are_read_back() -> None:
     run = jsonlines.load(io.StringIO("\n".join(ended.screen)))
     assert isinstance(run.result, list)
     ways = [(fate.way, fate.outcome) for fate in run.result if isinstance(fate, Fate)]
-    assert ways == [("uplink", "relayed"), ("downlink", "lost")]
-    assert run.counters["dropped"] == run.truth["downlink"]["lost"] == 1
+    assert ways == [("uplink", "relayed"), ("downlink", "lost")] * 2
+    assert run.counters["dropped"] == run.truth["downlink"]["lost"] == 2
+    (end,) = [event for event in run.result if isinstance(event, events.SessionEnded)]
+    assert (end.reason, end.uplink, end.downlink) == ("evicted", 1, 1)
+    assert _fates.path_line(end).endswith(
+        f":{end.client[1]} session ended, another client needed its place: 1 packet up, 1 down"
+    )
 
 
 # lines of JSON

@@ -1,5 +1,6 @@
 """The relay between foreign programs: whatever comes out is what its records say."""
 
+import itertools
 import os
 import random
 import select
@@ -14,6 +15,7 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 
 from udpulse import Fate, NotStartedError, Relay
+from udpulse.events import SessionEnded
 from udpulse.impair import (
     Exponential,
     GilbertElliott,
@@ -68,7 +70,7 @@ def pass_up(client: socket.socket, upstream: socket.socket, datagram: bytes) -> 
 
 def outcomes(relay: Relay, count: int) -> list[Fate]:
     """Wait for fates and return them."""
-    return [next(relay) for _ in range(count)]
+    return list(itertools.islice((event for event in relay if isinstance(event, Fate)), count))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -199,13 +201,22 @@ def test_a_refused_upstream_eats_no_datagram(client: socket.socket) -> None:
         assert (relay.truth.refused, relay.counters.relayed) == (100, 100)
 
 
+def ended_at(event: object) -> float:
+    """Return when a session ended."""
+    assert isinstance(event, SessionEnded)
+    return event.time
+
+
 def test_a_session_ends_when_it_is_idle(client: socket.socket, upstream: socket.socket) -> None:
     with Relay(*upstream.getsockname(), idle=0.05) as relay:
         client.connect(relay.address)
         old = pass_up(client, upstream, b"x")
-        while relay.sessions:
-            pass
-        assert relay.truth.idle == 1
+        assert [fate.answer for fate in outcomes(relay, 1)] == [b"x"]
+        ended = next(relay)
+        assert ended == SessionEnded(
+            client=client.getsockname(), time=ended_at(ended), reason="idle", uplink=1, downlink=0
+        )
+        assert (relay.truth.idle, relay.sessions) == (1, [])
         # Its port is closed soon after.
         upstream.connect(old)
         with pytest.raises(ConnectionRefusedError):
@@ -221,6 +232,11 @@ def test_another_client_ends_the_longest_idle_session(upstream: socket.socket) -
             client.connect(relay.address)
         for number in (0, 1, 0, 2):
             source = pass_up(clients[number], upstream, b"%d" % number)
+        *_, ended, last = [next(relay) for _ in range(5)]
+        assert isinstance(ended, SessionEnded)
+        assert (ended.client, ended.reason) == (clients[1].getsockname(), "evicted")
+        assert (ended.uplink, ended.downlink) == (1, 0)
+        assert isinstance(last, Fate)
         assert relay.truth.evicted == 1
         assert relay.sessions == [clients[0].getsockname(), clients[2].getsockname()]
         upstream.sendto(b"x", source)

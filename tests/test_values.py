@@ -15,7 +15,7 @@ import pytest
 
 import udpulse
 from udpulse import EchoServer, Fate, Peer, PingClient, PingReport, Probe, events, impair, reports
-from udpulse.events import ClientEvent, Event, PingEvent
+from udpulse.events import ClientEvent, Event, PingEvent, RelayEvent
 from udpulse.impair import Link
 from udpulse.reports import Distribution, EchoTruth, LinkCounters, Reply, Runs
 
@@ -125,6 +125,7 @@ VALUES: list[Any] = [
     events.Stopped(address=HOME, time=1.0, received=9, expected=9),
     events.TooOften(address=HOME, time=1.0, interval=3600.0, gap=60.0),
     events.Suspect(address=HOME, time=1.0, silence=3.0, timeout=5.0),
+    events.SessionEnded(client=HOME, time=1.0, reason="idle", uplink=3, downlink=2),
     events.Unheard(server=HOME, time=1.0, silence=5.0),
     events.Up(address=HOME, time=1.0, seq=1),
 ]
@@ -302,8 +303,9 @@ def test_a_class_matches_by_position_and_name() -> None:
 def test_every_event_is_an_event() -> None:
     mine = [value for value in VALUES if type(value).__module__ == "udpulse.events"]
     outages = [event for event in mine if isinstance(event, PingEvent)]
-    others = [*outages, *(event for event in mine if isinstance(event, ClientEvent))]
-    assert len(mine) == 20 + len(others) == 24
+    beyond = ClientEvent | RelayEvent
+    others = [*outages, *(event for event in mine if isinstance(event, beyond))]
+    assert len(mine) == 20 + len(others) == 25
     assert all(isinstance(event, Event) != (event in others) for event in mine)
     assert isinstance(VALUES[0], PingEvent)
 

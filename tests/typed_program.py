@@ -377,6 +377,13 @@ def use_relay() -> None:
         relay.uplink, relay.downlink = None, impair.Link()
         relay.set_links(("127.0.0.1", 5000), uplink=impair.Link())
         assert_type(relay.outage(1.0, mode="hold"), impair.LinkOutage)
+        for event in relay:
+            assert_type(event, events.RelayEvent)
+            match event:
+                case events.SessionEnded(client=client, reason=reason):
+                    show(client, reason, event.time, event.uplink, event.downlink)
+                case udpulse.Fate():
+                    assert_type(event.way, Literal["both", "uplink", "downlink"])
     counters = relay.counters
     assert_type(counters, reports.RelayCounters)
     show(counters.received, counters.relayed, counters.dropped, counters.send_failed)
@@ -387,7 +394,7 @@ def use_relay() -> None:
     show(truth.evicted, truth.receive_drops, relay.rows_dropped, relay.events_dropped)
     assert_type(relay.fates(), list[udpulse.Fate])
     show([fate.way for fate in relay.fates()])
-    assert_type(relay.next_batch(timeout=0.0), list[udpulse.Fate])
+    assert_type(relay.next_batch(timeout=0.0), list[events.RelayEvent])
     assert_type(relay.columns(), dict[str, NDArray[Any]])
     assert_type(relay.table("copies"), reports.Table)
     assert_type(relay.clients, list[Address])

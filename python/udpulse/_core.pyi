@@ -70,6 +70,7 @@ __all__ = [
     "Revised",
     "Rule",
     "Runs",
+    "SessionEnded",
     "Stalled",
     "StampReflector",
     "StampReflectorCounters",
@@ -624,7 +625,8 @@ class Relay:
     relays ends. If the upstream refuses packets, the relay goes on, and so does the client when the
     upstream is back.
 
-    Iterating yields each packet's Fate when its last copy has left.
+    Iterating yields each packet's Fate when its last copy has left, and SessionEnded when a session
+    ends; packets that were delayed then follow as "expired".
 
     Raises ValueError if an argument is out of range.
     """
@@ -939,8 +941,10 @@ class Relay:
         """Stops the object without blocking the event loop."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Fate: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Fate]:
+    def __next__(self) -> Fate | SessionEnded: ...
+    def next_batch(
+        self, limit: int = 4096, timeout: float | None = None
+    ) -> list[Fate | SessionEnded]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
         limit: the maximum length of the list, 1 to 2**32 - 1.
@@ -954,8 +958,8 @@ class Relay:
         of range.
         """
 
-    def __aiter__(self) -> AsyncIterator[Fate]: ...
-    def _poll(self, waiter: _Waiter) -> Fate | None:
+    def __aiter__(self) -> AsyncIterator[Fate | SessionEnded]: ...
+    def _poll(self, waiter: _Waiter) -> Fate | SessionEnded | None:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
@@ -989,6 +993,47 @@ class Relay:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
         have.
         """
+
+@final
+class SessionEnded:
+    """The end of a client's session at a Relay."""
+
+    __match_args__: Final = ("client", "time", "reason", "uplink", "downlink")
+
+    def __new__(
+        cls,
+        *,
+        client: _Address,
+        time: float,
+        reason: Literal["idle", "evicted"],
+        uplink: int,
+        downlink: int,
+    ) -> Self: ...
+    @property
+    def client(self) -> _Address:
+        """The client's (host, port)."""
+
+    @property
+    def time(self) -> float:
+        """The time of the end, in seconds since the Unix epoch."""
+
+    @property
+    def reason(self) -> Literal["idle", "evicted"]:
+        """ "idle" if neither side was active, "evicted" if another client needed its place."""
+
+    @property
+    def uplink(self) -> int:
+        """The number of packets that came to its uplink."""
+
+    @property
+    def downlink(self) -> int:
+        """The number of packets that came to its downlink."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class RelayCounters:

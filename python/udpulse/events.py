@@ -1,6 +1,7 @@
-"""Events of a `HeartbeatServer`, one class per kind, of a `PingClient` and a `HeartbeatClient`.
+"""Events, one class per kind.
 
-`Event` is the union of the first, `PingEvent` of the second, `ClientEvent` of the third.
+`Event` is the union of those of a `HeartbeatServer`, `PingEvent` of those of a `PingClient`,
+`ClientEvent` of a `HeartbeatClient` and `RelayEvent` of a `Relay`.
 """
 
 from typing import TypeAlias
@@ -12,6 +13,7 @@ from udpulse._core import (
     Conflict,
     Down,
     Failed,
+    Fate,
     Heard,
     Ignored,
     LateBeat,
@@ -26,6 +28,7 @@ from udpulse._core import (
     Recovered,
     Restarted,
     Revised,
+    SessionEnded,
     Stalled,
     Stopped,
     Suspect,
@@ -36,6 +39,7 @@ from udpulse._core import (
 
 PingEvent: TypeAlias = Probe | Revised | OutageStarted | OutageEnded
 ClientEvent: TypeAlias = Beat | Unheard
+RelayEvent: TypeAlias = Fate | SessionEnded
 
 Event: TypeAlias = (
     Busy
@@ -80,8 +84,10 @@ __all__ = [
     "Paused",
     "PingEvent",
     "Recovered",
+    "RelayEvent",
     "Restarted",
     "Revised",
+    "SessionEnded",
     "Stalled",
     "Stopped",
     "Suspect",

@@ -52,6 +52,7 @@ Result: TypeAlias = (
     PingReport
     | list[PingReport]
     | list[Fate]
+    | list[events.RelayEvent]
     | list[Reflected]
     | list[events.Event]
     | list[events.ClientEvent]
@@ -368,9 +369,9 @@ def read(file: IO[str] | IO[bytes]) -> Result:
     file: a text or binary file.
 
     Returns the PingReport of a PingClient or StampSender or the list of those of a PingSweep, equal
-    to the ones that it returned after the run; of an EchoServer or Relay the list of Fates, of a
-    StampReflector that of Reflecteds, and of a HeartbeatServer or HeartbeatClient the list of
-    events, as iterating yields them.
+    to the ones that it returned after the run; of an EchoServer the list of Fates, of a
+    StampReflector that of Reflecteds, and of a Relay, HeartbeatServer or HeartbeatClient the list
+    of events, as iterating yields them.
 
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
@@ -505,6 +506,14 @@ class Reader:
                 downlink_rule=line["downlink_rule"],
                 copies=copies,
             )
+        if event == "session_ended":
+            return events.SessionEnded(
+                client=pair(line["client"]),
+                time=self.moment(line["at_ns"]),
+                reason=line["reason"],
+                uplink=line["uplink"],
+                downlink=line["downlink"],
+            )
         if event == "reflected":
             sent_ns = line["sent_at_ns"]
             same = ("outcome", "size", "ssid", "seq", "reflector_seq", "ttl", "tos")
@@ -606,7 +615,8 @@ class Reader:
         return PingReport._restored(packed, rows)
 
 
-KINDS = set(events.__all__) - {"ClientEvent", "Event", "PingEvent", "OutageStarted"}
+OTHERS = {"ClientEvent", "Event", "PingEvent", "OutageStarted", "RelayEvent", "SessionEnded"}
+KINDS = set(events.__all__) - OTHERS
 
 
 def data(line: dict[str, Any], name: str) -> bytes:

@@ -36,6 +36,7 @@ from udpulse.events import (
     Moved,
     Paused,
     Recovered,
+    RelayEvent,
     Restarted,
     Stalled,
     Stopped,
@@ -171,6 +172,9 @@ def of(thing: object) -> Picture:
             raise ValueError(f"a run of a {UNDRAWN[thing.command]} has no picture")
         if thing.command == "watch":
             return timeline(cast(list[Event], thing.result), until=thing.ended_at)
+        if thing.command == "relay":
+            events = cast(list[RelayEvent], thing.result)
+            return fates([event for event in events if isinstance(event, Fate)])
         return of(thing.result)
     if isinstance(thing, PingReport):
         return report(thing)

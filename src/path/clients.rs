@@ -148,9 +148,11 @@ impl Clients {
         self.insert(0, u64::MAX)
     }
 
-    /// Removes the client at `index`, which another may get.
-    pub(super) fn remove(&mut self, index: u32) {
-        self.entries.try_remove(index as usize);
+    /// Removes the client at `index`, which another may get. Returns how many packets each of its
+    /// links was to carry.
+    pub(super) fn remove(&mut self, index: u32) -> [u64; 2] {
+        let removed = self.entries.try_remove(index as usize);
+        removed.map_or([0; 2], |client| client.ways.map(|way| way.packets))
     }
 
     /// Returns whether the client at `index` is still the one with this serial number.

@@ -6,6 +6,7 @@ mod capture;
 mod clients;
 mod decision;
 mod delay_line;
+mod ended;
 mod fate;
 mod outage;
 mod paths;
@@ -13,6 +14,7 @@ mod timeline;
 
 pub use capture::{ONE_WAY, ROUND_TRIP};
 pub(crate) use delay_line::Queued;
+pub use ended::{Ended, Reason};
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 pub use outage::OutageMode;
 pub(crate) use paths::{Packet, PathConfig, Paths};
@@ -30,6 +32,8 @@ pub enum Event {
     Fate(Fate),
     /// A step was done.
     Step(Done),
+    /// A session has ended.
+    Ended(Ended),
 }
 
 /// The links that a packet passes.

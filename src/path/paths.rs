@@ -14,7 +14,7 @@ use crate::path::delay_line::{self, DelayLine, Entry, Queued};
 use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 use crate::path::outage::{Outage, OutageMode};
 use crate::path::timeline::{Agenda, Done, Due, MAX_DONE, Step, Timeline};
-use crate::path::{Action, DOWNLINK, Event, Route};
+use crate::path::{Action, DOWNLINK, Ended, Event, Reason, Route};
 use crate::{Captured, Events, Headers, Local, Random, Stamp};
 
 /// How many of the last fates a refusal may be about.
@@ -221,9 +221,12 @@ impl Paths {
         self.clients.add(ip)
     }
 
-    /// Removes a client's path; whatever is in it never leaves.
-    pub(crate) fn remove_client(&mut self, path: u32) {
-        self.clients.remove(path);
+    /// Removes the path of a client whose session ended; whatever is in it never leaves.
+    pub(crate) fn end_client(&mut self, path: u32, client: SocketAddr, reason: Reason, at: Stamp) {
+        let packets = self.clients.remove(path);
+        if self.keeps {
+            self.log.push(Event::Ended(Ended { at, client, reason, packets }));
+        }
     }
 
     /// Adds a path for all clients that find no place in a full table. Returns its number.
@@ -345,7 +348,7 @@ impl Paths {
     pub(crate) fn fates(&self) -> impl Iterator<Item = &Fate> {
         self.log.iter().filter_map(|event| match event {
             Event::Fate(fate) => Some(fate),
-            Event::Step(_) => None,
+            Event::Step(_) | Event::Ended(_) => None,
         })
     }
 
@@ -583,7 +586,7 @@ impl Paths {
         };
         let mut recent = self.log.recent_mut(RECENT).filter_map(|event| match event {
             Event::Fate(fate) => Some(fate),
-            Event::Step(_) => None,
+            Event::Step(_) | Event::Ended(_) => None,
         });
         let fate = recent.find(fits);
         if let Some(captured) = &mut self.captured {

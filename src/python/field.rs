@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::heartbeat::{self, Cause, State};
 use crate::impair::Flags;
-use crate::path::Outcome;
+use crate::path::{Outcome, Reason};
 use crate::ping::Verdict;
 use crate::python::args::{
     Argument, LocalHost, LocalPort, Word, Words, integer, items, pair, range, wrong_type,
@@ -22,6 +22,10 @@ impl Words for Verdict {
 }
 
 impl Words for Outcome {
+    const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+impl Words for Reason {
     const WORDS: &'static [(&'static str, Self)] = &Self::ALL;
 }
 

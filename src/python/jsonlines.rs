@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 use crate::echo::Echo;
 use crate::heartbeat::{self, Change, ClientEvent, Server};
 use crate::impair::Flags;
-use crate::path::{self, DOWNLINK, UPLINK};
+use crate::path::{self, DOWNLINK, Ended, UPLINK};
 use crate::ping::{self, Event, Flows, MIN_TOKEN_SIZE, Sweep, SweepEvent, Verdict};
 use crate::python::args::{Word, Words};
 use crate::python::json::{Items, Json, Members, Object, Raw};
@@ -305,6 +305,15 @@ fn write_path(event: &path::Event, start: Stamp, lines: &mut Pending) {
                     .add("at_ns", at.wall_ns.saturating_sub(start.wall_ns))
                     .add("received", received)
                     .add("clients", clients);
+            });
+        }
+        path::Event::Ended(Ended { at, client, reason, packets: [uplink, downlink] }) => {
+            lines.line("session_ended", |line| {
+                line.add("client", *client)
+                    .add("at_ns", at.wall_ns.saturating_sub(start.wall_ns))
+                    .add("reason", word(*reason))
+                    .add("uplink", *uplink)
+                    .add("downlink", *downlink);
             });
         }
     }

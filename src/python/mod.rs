@@ -82,7 +82,7 @@ mod _core {
     #[pymodule_export]
     use super::probe::{Probe, Revised};
     #[pymodule_export]
-    use super::relay::{Relay, RelayCounters, RelayTruth};
+    use super::relay::{Relay, RelayCounters, RelayTruth, SessionEnded};
     #[pymodule_export]
     use super::stamp_reflector::{Reflected, StampReflector, StampReflectorCounters, StampSession};
     #[pymodule_export]

@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::driver;
 use crate::impair;
 use crate::net::{Endpoint, now};
-use crate::path::{self, Changeable, OutageMode};
+use crate::path::{self, Changeable, Ended, OutageMode, Reason};
 use crate::python::args::{
     Argument, Count, Int, Keep, LocalHost, LocalPort, RemoteHost, RemotePort, Seconds, Seed, Word,
     items, pair, wrong_type,
@@ -74,6 +74,30 @@ value! {
         /// Datagrams that this host dropped before they were read, those of a session's socket once
         /// it is closed; 0 if the platform does not report them.
         receive_drops: u64 = 0,
+    }
+}
+
+value! {
+    /// The end of a client's session at a Relay.
+    SessionEnded in "udpulse.events" {
+        *,
+        /// The client's (host, port).
+        client: Address,
+        /// The time of the end, in seconds since the Unix epoch.
+        time: f64,
+        /// "idle" if neither side was active, "evicted" if another client needed its place.
+        reason: Word<Reason>,
+        /// The number of packets that came to its uplink.
+        uplink: u64,
+        /// The number of packets that came to its downlink.
+        downlink: u64,
+    }
+}
+
+impl From<Ended> for SessionEnded {
+    fn from(Ended { at, client, reason, packets: [uplink, downlink] }: Ended) -> Self {
+        let (client, time, reason) = (address(client), seconds(at.wall_ns), Word(reason));
+        Self { client, time, reason, uplink, downlink }
     }
 }
 
@@ -174,7 +198,8 @@ impl Argument for PerClient {
 /// relays ends. If the upstream refuses packets, the relay goes on, and so does the client when the
 /// upstream is back.
 ///
-/// Iterating yields each packet's Fate when its last copy has left.
+/// Iterating yields each packet's Fate when its last copy has left, and SessionEnded when a session
+/// ends; packets that were delayed then follow as "expired".
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]

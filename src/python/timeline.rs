@@ -12,6 +12,7 @@ use crate::python::args::{
 use crate::python::fates::Fate;
 use crate::python::link::Link;
 use crate::python::paths::{Client, Ways, check_refusal};
+use crate::python::relay::SessionEnded;
 use crate::python::value::{address, value};
 use crate::{Error, Result, nanoseconds, seconds};
 
@@ -99,6 +100,7 @@ impl From<&Done> for StepDone {
 pub(super) enum PathEvent {
     Fate(Fate),
     Step(StepDone),
+    Ended(SessionEnded),
 }
 
 impl From<path::Event> for PathEvent {
@@ -106,6 +108,7 @@ impl From<path::Event> for PathEvent {
         match event {
             path::Event::Fate(fate) => Self::Fate(fate.into()),
             path::Event::Step(done) => Self::Step((&done).into()),
+            path::Event::Ended(ended) => Self::Ended(ended.into()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::impair::{Corruption, Link};
 use crate::path::{
     Changeable, Counters, Damage, Done, Event, Fate, LinkCounters, Outcome, Packet, PathConfig,
-    Paths, Queued, Route, Timeline,
+    Paths, Queued, Reason, Route, Timeline,
 };
 use crate::relay::forwards::Forwards;
 use crate::relay::sessions::Sessions;
@@ -36,7 +36,7 @@ pub struct Config {
     pub ttl: Option<u8>,
     /// The capacity of the delay line in bytes.
     pub delay_line: usize,
-    /// How many of the last fates to keep.
+    /// How many of the last fates and ends of sessions to keep.
     pub keep: usize,
     /// Changes of its paths.
     pub timeline: Timeline,
@@ -182,16 +182,16 @@ impl Relay {
     /// Handles a datagram of a client.
     pub fn on_client(&mut self, arrival: &mut Arrival<'_>) {
         let key = (arrival.from, arrival.to);
-        let at_ns = arrival.at().mono_ns;
-        if self.paths.is_step_due(arrival.at(), true) {
-            self.take_steps(arrival.at(), true);
+        let at = arrival.at();
+        if self.paths.is_step_due(at, true) {
+            self.take_steps(at, true);
         }
         let session = match self.sessions.find(key) {
             Some(session) => {
-                self.sessions.touch(session, at_ns);
+                self.sessions.touch(session, at.mono_ns);
                 session
             }
-            None => self.open(key, at_ns),
+            None => self.open(key, at),
         };
         self.carry(session, UP, arrival);
     }
@@ -236,8 +236,7 @@ impl Relay {
     pub fn make_room(&mut self, session: u32) -> bool {
         let idlest = self.sessions.idlest().filter(|(idlest, _)| *idlest != session as usize);
         if let Some((idlest, _)) = idlest {
-            self.truth.evicted += 1;
-            self.end(idlest);
+            self.end(idlest, Reason::Evicted, self.now);
         }
         idlest.is_some()
     }
@@ -259,8 +258,7 @@ impl Relay {
             && let Some((session, active_ns)) = self.sessions.idlest()
             && active_ns.saturating_add(idle_ns) <= now.mono_ns
         {
-            self.truth.idle += 1;
-            self.end(session);
+            self.end(session, Reason::Idle, now);
         }
     }
 
@@ -309,29 +307,30 @@ impl Relay {
     }
 
     /// Opens a session.
-    fn open(&mut self, key: (SocketAddr, Option<crate::Local>), at_ns: i64) -> usize {
+    fn open(&mut self, key: (SocketAddr, Option<crate::Local>), at: Stamp) -> usize {
         while self.sessions.len() >= self.max_clients
             && let Some((idlest, _)) = self.sessions.idlest()
         {
-            self.truth.evicted += 1;
-            self.end(idlest);
+            self.end(idlest, Reason::Evicted, at);
         }
         let path = self.paths.add_client(key.0.ip());
         if let Some(links) = self.per_client.next() {
-            let now = Stamp { mono_ns: at_ns, wall_ns: 0 };
             for (way, link) in links.into_iter().enumerate() {
-                self.paths.set_link(way, link, Some(path), now);
+                self.paths.set_link(way, link, Some(path), at);
             }
         }
-        self.sessions.add(key, path, at_ns)
+        self.sessions.add(key, path, at.mono_ns)
     }
 
     /// Ends a session.
-    fn end(&mut self, session: usize) {
-        if let Some(path) = self.sessions.remove(session) {
-            self.paths.remove_client(path);
-            self.changes.push(Change::Close(number(session)));
+    fn end(&mut self, session: usize, reason: Reason, at: Stamp) {
+        let Some((client, path)) = self.sessions.remove(session) else { return };
+        match reason {
+            Reason::Idle => self.truth.idle += 1,
+            Reason::Evicted => self.truth.evicted += 1,
         }
+        self.paths.end_client(path, client, reason, at);
+        self.changes.push(Change::Close(number(session)));
     }
 
     /// Decides about a packet of a session.

@@ -85,15 +85,15 @@ impl Sessions {
         self.entries.get(number).map(|session| (number, session.active_ns))
     }
 
-    /// Removes a session; its number is not free until [`forget`](Self::forget). Returns the number
-    /// of its path.
-    pub(super) fn remove(&mut self, number: usize) -> Option<u32> {
+    /// Removes a session; its number is not free until [`forget`](Self::forget). Returns its client
+    /// and the number of its path.
+    pub(super) fn remove(&mut self, number: usize) -> Option<(SocketAddr, u32)> {
         let session = self.get(number)?;
         session.ended = true;
         let (key, path) = (session.key, session.path);
         self.index.remove(&key);
         self.unlink(number);
-        Some(path)
+        Some((key.0, path))
     }
 
     /// Frees the number of a session that was removed.
@@ -144,7 +144,7 @@ mod tests {
                 match (what, found) {
                     (0, Some(number)) => {
                         expected.retain(|other| *other != port);
-                        prop_assert_eq!(sessions.remove(number), Some(port.into()));
+                        prop_assert_eq!(sessions.remove(number), Some((key.0, port.into())));
                         prop_assert_eq!(sessions.remove(number), None);
                         sessions.forget(number);
                     }
@@ -163,7 +163,8 @@ mod tests {
                 prop_assert_eq!(sessions.len(), expected.len());
             }
             while let Some((number, _)) = sessions.idlest() {
-                prop_assert_eq!(sessions.remove(number), Some(expected.remove(0).into()));
+                let path = sessions.remove(number).map(|(_, path)| path);
+                prop_assert_eq!(path, Some(expected.remove(0).into()));
             }
             prop_assert_eq!((sessions.busiest, expected.len()), (None, 0));
         }

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use crate::impair::{Corruption, Delay, Link, Loss, Rate, Reordering};
 use crate::machine::by_hand::port_unreachable;
 use crate::path::{
-    Action, Changeable, Counters, Fate, OutageMode, Outcome, Route, Step, Timeline, UPLINK, When,
+    Action, Changeable, Counters, Ended, Event, Fate, OutageMode, Outcome, Reason, Route, Step,
+    Timeline, UPLINK, When,
 };
 use crate::relay::{Change, Config, Forwards, Relay, Truth};
-use crate::{Arrival, Headers, Local, Stamp};
+use crate::{Arrival, Headers, Local, Observed, Stamp};
 
 const MS: i64 = 1_000_000;
 
@@ -90,6 +91,37 @@ fn a_packet_without_hops_ends_here() {
     assert_eq!(leave(&mut relay, 0), []);
     assert_eq!((relay.truth().hops, relay.counters().dropped), (2, 2));
     assert_eq!(relay.fates().next().map(|fate| fate.outcome), Some(Outcome::Hops));
+}
+
+#[test]
+fn the_end_of_a_session_follows_the_fates_before_it() {
+    let config = Config { idle_ns: Some(10), max_clients: 2, keep: 9, ..Config::default() };
+    let mut relay = Relay::new(Config { downlink: delayed(1.0), ..config });
+    arrive(&mut relay, 0, Ok(1), b"x");
+    arrive(&mut relay, 1, Err(0), b"delayed");
+    arrive(&mut relay, 2, Ok(2), b"x");
+    arrive(&mut relay, 3, Ok(3), b"x");
+    leave(&mut relay, 13);
+    leave(&mut relay, 2 * MS);
+    let told = std::iter::from_fn(|| relay.unread().pop()).filter_map(|event| match event {
+        Event::Fate(fate) => Some((fate.client, Err(fate.outcome))),
+        Event::Ended(Ended { client, reason, packets, .. }) => {
+            Some((client, Ok((reason, packets))))
+        }
+        Event::Step(_) => None,
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (client(1), Err(Outcome::Relayed)),
+            (client(2), Err(Outcome::Relayed)),
+            (client(1), Ok((Reason::Evicted, [1, 1]))),
+            (client(3), Err(Outcome::Relayed)),
+            (client(2), Ok((Reason::Idle, [1, 0]))),
+            (client(3), Ok((Reason::Idle, [1, 0]))),
+            (client(1), Err(Outcome::Expired)),
+        ]
+    );
 }
 
 #[test]

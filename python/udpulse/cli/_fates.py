@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from udpulse import EchoServer, Fate, Relay
 from udpulse._printable import joined
 from udpulse.cli._live import Meter
 from udpulse.cli._text import clock, counted, milliseconds, notes
+from udpulse.events import RelayEvent, SessionEnded
 from udpulse.reports import StepDone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+PathEvent: TypeAlias = RelayEvent | StepDone
 
 REASONS = {
     "refused": "refused by the upstream",
@@ -36,24 +39,37 @@ TROUBLES = {
 }
 
 
-def path_line(event: Fate | StepDone) -> str:
-    """Return the line about a packet or a step that was taken, with its time."""
+def path_line(event: PathEvent) -> str:
+    """Return the line about a packet, a step or the end of a session, with its time."""
     return f"{clock(moment(event))} {path_text(event)}"
 
 
-def path_text(event: Fate | StepDone) -> str:
-    """Return the text about a packet or a step that was taken."""
-    return step_text(event) if isinstance(event, StepDone) else fate_text(event)
+def path_text(event: PathEvent) -> str:
+    """Return the text about a packet, a step or the end of a session."""
+    match event:
+        case Fate():
+            return fate_text(event)
+        case StepDone():
+            return step_text(event)
+        case SessionEnded():
+            return session_text(event)
 
 
-def moment(event: Fate | StepDone) -> float:
-    """Return when a packet came or a step was taken."""
-    return event.time if isinstance(event, StepDone) else event.received_at
+def moment(event: PathEvent) -> float:
+    """Return when a packet came, a step was taken or a session ended."""
+    return event.received_at if isinstance(event, Fate) else event.time
 
 
-def in_order(fates: Iterable[Fate], steps: Iterable[StepDone]) -> Iterator[Fate | StepDone]:
-    """Return each step before the first packet that came after it."""
-    return merge(steps, fates, key=moment)
+def in_order(events: Iterable[PathEvent], steps: Iterable[StepDone]) -> Iterator[PathEvent]:
+    """Return each step before the first event that came after it."""
+    return merge(steps, events, key=moment)
+
+
+def session_text(ended: SessionEnded) -> str:
+    """Return the text about the end of a session."""
+    reason = "idle" if ended.reason == "idle" else "another client needed its place"
+    packets = f"{counted(ended.uplink, 'packet')} up, {ended.downlink} down"
+    return f"{joined(ended.client)} session ended, {reason}: {packets}"
 
 
 def step_text(step: StepDone) -> str:

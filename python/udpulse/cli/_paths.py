@@ -13,7 +13,7 @@ from udpulse.cli._fates import TROUBLES, Rates, path_line, summary
 from udpulse.cli._options import ApiOption, options_of
 from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import Program, Screen
-from udpulse.cli._serve import serve
+from udpulse.cli._serve import Server, serve
 from udpulse.cli._text import notes
 from udpulse.impair import Link, RateLimit
 
@@ -93,8 +93,10 @@ def program(
         else:
             if verbose:
                 server._record_all()
+            # Of either kind of events.
+            running: Server[Any] = server
             serve(
-                server,
+                running,
                 line=path_line if verbose else None,
                 render=Rates(server).render,
                 summary=partial(summary, server),

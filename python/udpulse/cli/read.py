@@ -17,7 +17,7 @@ from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.cli.ping import Outcome, finish, row
-from udpulse.events import ClientEvent, Event, Unheard
+from udpulse.events import ClientEvent, Event, SessionEnded, Unheard
 from udpulse.jsonlines import Run, load
 from udpulse.reports import Reflected, StepDone
 
@@ -67,8 +67,8 @@ def show(run: Run, screen: Screen, limits: Limits) -> int:
             screen.show(row(report, width))
         screen.show(totals(reports))
         return finish(Outcome(reports, interrupted=False), limits, None)
-    fates = [item for item in run.result if isinstance(item, Fate)]
-    for item in _fates.in_order(fates, run.steps) if run.steps else run.result:
+    events = [item for item in run.result if isinstance(item, Fate | SessionEnded)]
+    for item in _fates.in_order(events, run.steps) if run.steps else run.result:
         if not isinstance(item, PingReport):
             screen.show(line(item))
     for text in summary(run):
@@ -86,10 +86,10 @@ def summary(run: Run) -> Iterator[str]:
         yield from _fleet.summary_lines(run.peers, run.missing)
 
 
-def line(item: Fate | StepDone | Reflected | Event | ClientEvent) -> str:
+def line(item: Fate | SessionEnded | StepDone | Reflected | Event | ClientEvent) -> str:
     """Return the line about a packet, a client or a beat."""
     match item:
-        case Fate() | StepDone():
+        case Fate() | SessionEnded() | StepDone():
             return path_line(item)
         case Reflected():
             return reflected_line(item)
