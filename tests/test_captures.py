@@ -158,7 +158,7 @@ def test_a_relay_captures_four_points(host: str, file: Path) -> None:
             sent += 2
             while relay.counters.received < sent or relay.truth.delayed > 50:
                 pass
-        while relay.truth.pending:
+        while relay.truth.delayed:
             pass
         relay.stop()
         capture = pcapng.read(file)
@@ -195,7 +195,7 @@ def test_an_echo_server_captures_both_ends_of_the_path(file: Path) -> None:
         port=0, uplink=uplink, downlink=ROUGH, seed=5, keep="all", capture=file
     ) as server:
         report = ping(*server.address, count=300, interval=0.0005, timeout=0.5, size=100)
-        while server.truth.pending:
+        while server.truth.delayed:
             pass
         server.stop()
         capture = pcapng.read(file)
@@ -212,7 +212,7 @@ def test_a_copy_that_the_downlink_drops_later_is_captured_then(file: Path) -> No
         port=0, uplink=Link(delay=0.001), downlink=narrow, keep="all", capture=file
     ) as server:
         ping(*server.address, count=100, interval=0.0005, timeout=0.5)
-        while server.truth.pending:
+        while server.truth.delayed:
             pass
         server.stop()
         capture, fates = pcapng.read(file), server.fates()

@@ -262,7 +262,7 @@ class TestWays:
             port=0, uplink=self.UPLINK, downlink=self.DOWNLINK, seed=1, keep="all"
         ) as server:
             udpulse.ping(*server.address, count=300, interval=0.001, timeout=0.2)
-            while server.truth.pending:
+            while server.truth.delayed:
                 pass
             truth = server.truth
             both, up, down = (udpulse.fit(server, way=way) for way in get_args(fits.Way))

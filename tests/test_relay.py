@@ -485,7 +485,7 @@ def test_whatever_comes_out_is_what_the_fates_say() -> None:
                 if number % 10 == 9:
                     while is_busy(relay, (number + 1) * 2 * clients, arrived):
                         time.sleep(0)
-            while relay.truth.pending or is_busy(relay, 2 * clients * EACH, arrived, 0):
+            while relay.truth.delayed or is_busy(relay, 2 * clients * EACH, arrived, 0):
                 time.sleep(0)
         finally:
             done.set()
