@@ -200,7 +200,8 @@ fn steady(exchanges: &[Exchange]) -> Option<&[Exchange]> {
     let mut from = 0;
     let mut stretches = Vec::new();
     for (range, _) in steps(exchanges) {
-        stretches.push(&exchanges[from..range.start]);
+        // The ranges of two steps can overlap by a window.
+        stretches.push(&exchanges[from.min(range.start)..range.start]);
         from = range.end;
     }
     stretches.push(&exchanges[from.min(exchanges.len())..]);
@@ -470,6 +471,21 @@ mod tests {
                 let skew = Clock::of(&seen, None).skew().unwrap() * 1e6;
                 assert!((skew - 37.0).abs() < 0.2, "{skew}");
             }
+        }
+    }
+
+    #[test]
+    fn a_route_may_change_soon_again() {
+        for windows in 3..12 {
+            let count = 40 * i64::try_from(WINDOW).unwrap();
+            let (mut seen, _) = exchanges(count, SECOND, [10_000_000; 2], 1e5, (0, 0), 1);
+            for change in [2 * WINDOW, (2 + windows) * WINDOW] {
+                for one in &mut seen[change..] {
+                    one.forward_ns += 5_000_000;
+                }
+            }
+            let longest = steady(&seen).map(<[_]>::len);
+            assert!(longest > Some(20 * WINDOW) && longest < Some(seen.len()), "{longest:?}");
         }
     }
 
