@@ -373,8 +373,8 @@ class TestOutages:
         assert built.outages == (udpulse.reports.Outage(start=1, end=4, lost=3),)
 
     def test_events_tell_of_them_if_asked_for(self) -> None:
-        pattern = udpulse.impair.LossPattern([1, 1, 0, 0, 1, 0, 1])
-        options: dict[str, Any] = {"count": 7, "timeout": 0.5, "linger": 0}
+        pattern = udpulse.impair.LossPattern([1, 1, 0, 0, 1])
+        options: dict[str, Any] = {"count": 5, "timeout": 0.3, "linger": 0}
 
         def read(client: Any) -> list[Any]:
             return list(client)
@@ -392,7 +392,7 @@ class TestOutages:
         with EchoServer(port=0, loss=pattern) as server:
             assert not [
                 event
-                for event in PingClient(*server.address, **options)
+                for event in PingClient(*server.address, **options, interval=0.001)
                 if not isinstance(event, udpulse.Probe)
             ]
         for way in (read, batch, in_loop):
@@ -400,16 +400,14 @@ class TestOutages:
                 client = PingClient(*server.address, outage_after=1, **options)
                 events = way(client)
             probes = [event for event in events if isinstance(event, udpulse.Probe)]
-            assert [probe.seq for probe in probes] == list(range(1, 8))
+            assert [probe.seq for probe in probes] == list(range(1, 6))
             outages = [event for event in events if not isinstance(event, udpulse.Probe)]
-            assert [type(event).__name__ for event in outages] == [
-                *["OutageStarted", "OutageEnded"] * 2,
-                "OutageStarted",
-            ]
-            assert [event.lost for event in outages] == [1, 2, 1, 1, 1]
+            names = [type(event).__name__ for event in outages]
+            assert names == ["OutageStarted", "OutageEnded", "OutageStarted"]
+            assert [event.lost for event in outages] == [1, 2, 1]
             listed = client.report().outages
             assert [outage.start for outage in listed] == [event.start for event in outages[::2]]
-            assert [outage.end for outage in listed[:2]] == [event.end for event in outages[1::2]]
+            assert [outage.end for outage in listed] == [outages[1].end, None]
             # Each is told after the verdict of the probe that decides it.
             assert events.index(outages[0]) == events.index(probes[0]) + 1
             assert events.index(outages[1]) == events.index(probes[2]) + 1
@@ -780,7 +778,7 @@ class TestSweep:
         sweep = PingSweep([silent], count=8192, rounds=12, rate=1e6, timeout=0.01)
         with sweep:
             while sweep.running:
-                sweep.reports()
+                time.sleep(0.01)
         assert (sweep.events_dropped, [report.sent for report in sweep]) == (4, [8192] * 8)
 
     def test_a_late_reply_is_foreign_in_the_next_round(self) -> None:

@@ -240,7 +240,7 @@ def test_bytes_of_any_kind_make_a_value_or_an_error() -> None:
     ]
     for value in packed:
         _, (kind, _, state) = value.__reduce__()
-        for place, byte in itertools.product(range(min(len(state), 300)), (0, 1, 127, 128, 255)):
+        for place, byte in itertools.product(range(min(len(state), 300)), (0, 127, 255)):
             try:
                 damaged = kind._load(state[:place] + bytes([byte]) + state[place + 1 :])
             except ValueError:
