@@ -1,13 +1,12 @@
 """The echo server as a test bench: its records match the replies that a client receives."""
 
-import os
 import socket
 import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import Any
 
@@ -236,10 +235,7 @@ def test_many_clients_are_distinguished(threads: int) -> None:
         assert np.bincount(server.columns()["client"]).tolist() == [10] * 20
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
-    reason="other systems do not tell where a datagram came to",
-)
+@pytest.mark.skipif(peers.PORTABLE, reason="other systems do not tell where a datagram came to")
 def test_a_reply_leaves_from_the_address_that_was_asked(client: socket.socket) -> None:
     with EchoServer("", 0) as server:
         asked = ("127.0.0.2", server.address[1])
@@ -266,38 +262,72 @@ def test_two_servers_made_to_talk_to_each_other_do_not_loop(
 
 OTHER_PROCESS = """
 import sys, udpulse
-with udpulse.EchoServer(port=0) as server:
+link = udpulse.impair.Link(duplication=float(sys.argv[1]))
+with udpulse.EchoServer(port=0, downlink=link) as server:
     print(server.address[1], flush=True)
     for _ in sys.stdin:
-        print(server.counters.received, server.truth.unanswerable, flush=True)
+        counters, truth = server.counters, server.truth
+        received = counters.received + truth.receive_drops
+        print(received, truth.replies, truth.unanswerable, flush=True)
 """
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or "UDPULSE_PORTABLE" in os.environ,
-    reason="other systems do not tell how many hops a datagram has left",
+@contextmanager
+def other_server(duplication: float) -> Iterator[tuple[peers.Address, Callable[[], list[int]]]]:
+    """Run an echo server in another process. Return its address and a function for its counts."""
+    command = [sys.executable, "-c", OTHER_PROCESS, str(duplication)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        asking, answers = process.stdin, process.stdout
+        assert asking is not None
+        assert answers is not None
+        port = int(answers.readline())
+
+        def ask() -> list[int]:
+            asking.write("?\n")
+            asking.flush()
+            return [int(count) for count in answers.readline().split()]
+
+        yield ("127.0.0.1", port), ask
+
+
+only_linux_tells_hops = pytest.mark.skipif(
+    peers.PORTABLE, reason="other systems do not tell how many hops a datagram has left"
 )
+
+
+@only_linux_tells_hops
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_two_servers_of_two_processes_stop_a_loop(host: str) -> None:
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", OTHER_PROCESS]
-    with (
-        EchoServer(host, 0) as ours,
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other,
-    ):
-        assert other.stdin is not None
-        assert other.stdout is not None
-        theirs = ("127.0.0.1", int(other.stdout.readline()))
+    with EchoServer(host, 0) as ours, other_server(0) as (theirs, ask):
         peers.forge(b"loop", theirs, ("127.0.0.1", ours.address[1]))
         ended = 0
         while ended == 0:
-            other.stdin.write("?\n")
-            other.stdin.flush()
-            received, refused = map(int, other.stdout.readline().split())
+            received, _, refused = ask()
             ended = refused + ours.truth.unanswerable
             # Replies bounce one at a time, and each server checks one receive in 64.
             assert received <= 64
         assert ended == 1
+
+
+@only_linux_tells_hops
+@pytest.mark.parametrize("duplication", [0.2, 1])
+def test_two_servers_that_duplicate_stop_a_loop(duplication: float) -> None:
+    with (
+        EchoServer(port=0, downlink=Link(duplication=duplication)) as ours,
+        other_server(duplication) as (theirs, ask),
+    ):
+        peers.forge(b"loop", theirs, ours.address)
+        over = False
+        while not over:
+            received, replies, refused = ask()
+            counters, truth = ours.counters, ours.truth
+            # All that each has sent has come, and nobody has sent more since.
+            over = truth.pending == 0 and (counters.received, truth.replies) == (
+                replies + 1 - truth.receive_drops,
+                received,
+            )
+        assert truth.unanswerable + refused > 0
 
 
 def test_a_heartbeat_server_that_replies_is_not_answered(client: socket.socket) -> None:

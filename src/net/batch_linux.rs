@@ -44,8 +44,12 @@ const ANSWER_HOPS: u8 = 200;
 /// The TTL of test packets (RFC 5357 section 4.2.1), so that a reader can count their hops.
 const TEST_HOPS: u8 = 255;
 
-/// Check the TTL on one in this many successful receives.
+/// Check TTLs in one of this many successful receives.
 const WATCH_EVERY: u8 = 64;
+
+/// After an answer, check the TTL of each datagram for so long: servers that duplicate send each
+/// other more answers than a check now and then finds.
+const ALARM_NS: i64 = 60_000_000_000;
 
 /// Looks before a sleep. After as many sleeps in a row, only one of as many is worth that.
 const LOOKS: u32 = 16;
@@ -61,10 +65,8 @@ pub struct BatchSocket {
     opened: Stamp,
     interrupter: Interrupter,
     errors: Option<ErrorQueue>,
-    /// Whether to check TTLs for answers of other servers; `unwatched` counts receives since the
-    /// last check.
-    answers: bool,
-    unwatched: u8,
+    /// Whether to check TTLs for answers of other servers.
+    watch: Option<Watch>,
     /// The room for a message.
     slot: usize,
     /// The number of messages that the next call asks for.
@@ -79,6 +81,18 @@ pub struct BatchSocket {
     slept: u32,
     /// Whether the thread's timer slack is set; otherwise waits end up to 50 microseconds late.
     punctual: bool,
+}
+
+/// Which receives check TTLs for answers of other servers: one in [`WATCH_EVERY`], and after an
+/// answer each.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Receives since the last check.
+    unwatched: u8,
+    /// When an answer last came, on the monotonic clock.
+    answered_ns: Option<i64>,
+    /// Whether the kernel reports TTLs.
+    on: bool,
 }
 
 impl BatchSocket {
@@ -109,8 +123,7 @@ impl BatchSocket {
             udp,
             local,
             opened: now(),
-            answers: options.answers,
-            unwatched: 0,
+            watch: options.answers.then(Watch::default),
             slot: options.longest.map_or(LONGEST, |longest| longest.min(LONGEST)) + PADDING,
             depth: 1,
             alone: 0,
@@ -247,32 +260,26 @@ impl BatchSocket {
         }
     }
 
-    /// Sets whether the kernel reports the TTL of each datagram.
-    fn watch_hops(&self, wanted: bool) {
-        // If this fails, a reply loop is not detected; nothing else depends on it.
-        let _ = setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &wanted);
-        if self.local.is_ipv6() {
-            let _ = setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &wanted);
-        }
-    }
-
-    /// Receives like [`receive_now`](Self::receive_now) and occasionally checks TTLs, which costs
-    /// too much to do every time.
+    /// Receives like [`receive_now`](Self::receive_now) and checks TTLs if it is their turn, which
+    /// costs too much to do every time.
     fn receive_watchfully(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
-        let watching = self.answers && self.unwatched == WATCH_EVERY - 1;
-        if watching {
-            self.watch_hops(true);
+        if let Some(watch) = &mut self.watch
+            && watch.on != watch.is_due()
+        {
+            watch.on = !watch.on;
+            // If this fails, a reply loop is not detected; nothing else depends on it.
+            let _ = setsockopt(&self.udp, sockopt::Ipv4RecvTtl, &watch.on);
+            if self.local.is_ipv6() {
+                let _ = setsockopt(&self.udp, sockopt::Ipv6RecvHopLimit, &watch.on);
+            }
         }
-        let received = self.receive_awake(batch, patience);
-        if watching {
-            self.watch_hops(false);
-        }
+        self.receive_awake(batch, patience)?;
         // A timed wait makes two calls; count only successes, or the check could always fall on the
         // empty one.
-        if received.is_ok() {
-            self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
+        if let Some(watch) = &mut self.watch {
+            watch.count(&batch.bursts);
         }
-        received
+        Ok(())
     }
 
     /// Receives like [`receive_now`](Self::receive_now), but looks a few times before it sleeps:
@@ -480,6 +487,27 @@ impl Port for BatchSocket {
     }
 }
 
+impl Watch {
+    /// Returns whether the next receive must check.
+    fn is_due(&self) -> bool {
+        self.answered_ns.is_some() || self.unwatched == WATCH_EVERY - 1
+    }
+
+    /// Counts a receive.
+    fn count(&mut self, bursts: &[Burst]) {
+        self.unwatched = (self.unwatched + 1) % WATCH_EVERY;
+        if self.on
+            && let Some(last) = bursts.last()
+        {
+            let read_ns = last.read.mono_ns;
+            if bursts.iter().any(|burst| burst.is_answer) {
+                self.answered_ns = Some(read_ns);
+            }
+            self.answered_ns = self.answered_ns.filter(|at| read_ns - at < ALARM_NS);
+        }
+    }
+}
+
 /// Returns whether a datagram with this TTL is an answer: it took fewer than 32 of its hops.
 fn is_answer(hops_left: u8) -> bool {
     (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
@@ -519,6 +547,21 @@ mod tests {
     fn answers_are_recognized_by_their_ttl() {
         assert!([200, 199, 169].into_iter().all(is_answer));
         assert!([0, 32, 64, 128, 168, 201, 255].into_iter().all(|hops| !is_answer(hops)));
+    }
+
+    #[test]
+    fn each_datagram_is_checked_for_a_minute_after_an_answer() {
+        let mut watch = Watch { on: true, ..Watch::default() };
+        let mut is_due_after = |at, is_answer| {
+            let read = Stamp { mono_ns: at, wall_ns: 0 };
+            let from = "127.0.0.1:9".parse().unwrap();
+            watch.count(&[Burst { is_answer, ..Burst::single(read, None, from, 1) }]);
+            watch.is_due()
+        };
+        assert!(!is_due_after(0, false));
+        assert!(is_due_after(10, true));
+        assert!(is_due_after(10 + ALARM_NS - 1, false));
+        assert!(!is_due_after(10 + ALARM_NS, false));
     }
 
     #[test]
