@@ -622,7 +622,7 @@ def use_reflector() -> None:
     assert_type(counters, reports.StampReflectorCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)
     show(counters.unanswerable, counters.looped, counters.not_allowed, counters.limited)
-    show(counters.short, counters.unauthenticated, counters.queue_full)
+    show(counters.short, counters.unauthenticated, counters.bad_tag, counters.queue_full)
     show(counters.stateless_answers, counters.receive_drops)
 
 

@@ -6380,6 +6380,7 @@ _Reflection: TypeAlias = Literal[
     "limited",
     "short",
     "unauthenticated",
+    "bad_tag",
     "queue_full",
 ]
 
@@ -6671,6 +6672,7 @@ class StampReflectorCounters:
         "limited",
         "short",
         "unauthenticated",
+        "bad_tag",
         "queue_full",
         "stateless_answers",
         "receive_drops",
@@ -6689,6 +6691,7 @@ class StampReflectorCounters:
         limited: int = 0,
         short: int = 0,
         unauthenticated: int = 0,
+        bad_tag: int = 0,
         queue_full: int = 0,
         stateless_answers: int = 0,
         receive_drops: int = 0,
@@ -6733,7 +6736,11 @@ class StampReflectorCounters:
 
     @property
     def unauthenticated(self) -> int:
-        """Dropped: without the right tag."""
+        """Dropped: not authenticated; 0 without keys."""
+
+    @property
+    def bad_tag(self) -> int:
+        """Dropped: authenticated, but with a tag that no key gives; 0 without keys."""
 
     @property
     def queue_full(self) -> int:
@@ -6799,7 +6806,7 @@ class Reflected:
     @property
     def outcome(self) -> _Reflection:
         """ "replied", or the reason for its drop as in StampReflectorCounters: "unanswerable",
-        "looped", "not_allowed", "limited", "short", "unauthenticated" or "queue_full".
+        "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag" or "queue_full".
         """
 
     @property

@@ -14,6 +14,7 @@ use crate::python::options::options;
 use crate::python::table::{Table, arrow_stream, times, words};
 use crate::python::value::{Address, address, value};
 use crate::stamp::{self, Numbers, Outcome, Reflector, ReflectorConfig};
+use crate::wire::Unauthenticated;
 use crate::wire::stamp::Format;
 use crate::{Limiter, Machine, Prefix, seconds};
 
@@ -40,8 +41,10 @@ value! {
         limited: u64 = 0,
         /// Dropped: shorter than a reply, which must not be longer than its request.
         short: u64 = 0,
-        /// Dropped: without the right tag.
+        /// Dropped: not authenticated; 0 without keys.
         unauthenticated: u64 = 0,
+        /// Dropped: authenticated, but with a tag that no key gives; 0 without keys.
+        bad_tag: u64 = 0,
         /// Dropped: too many replies waited to be sent.
         queue_full: u64 = 0,
         /// Packets answered without a session because there were `max_sessions` already.
@@ -63,6 +66,7 @@ impl From<stamp::Counters> for StampReflectorCounters {
             limited,
             short,
             unauthenticated,
+            bad_tag,
             queue_full,
         ] = counters.outcomes;
         let received = counters.received();
@@ -77,6 +81,7 @@ impl From<stamp::Counters> for StampReflectorCounters {
             limited,
             short,
             unauthenticated,
+            bad_tag,
             queue_full,
             stateless_answers: stateless,
             receive_drops,
@@ -94,7 +99,7 @@ value! {
         /// The (host, port) of its sender.
         client: Address,
         /// "replied", or the reason for its drop as in StampReflectorCounters: "unanswerable",
-        /// "looped", "not_allowed", "limited", "short", "unauthenticated" or "queue_full".
+        /// "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag" or "queue_full".
         outcome: Word<Outcome>,
         /// The length of its payload, in bytes.
         size: usize,
@@ -268,7 +273,8 @@ impl StampReflector {
         let config = ReflectorConfig {
             stateful: settings.stateful,
             twamp_light: settings.twamp_light,
-            key: None,
+            keys: Vec::new(),
+            unauthenticated: Unauthenticated::Refuse,
             allowed: settings.allow.0.clone(),
             limiter: settings.max_rate.map(Limiter::new).transpose()?,
             max_sessions: settings.max_sessions.0,

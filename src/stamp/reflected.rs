@@ -22,15 +22,17 @@ pub enum Outcome {
     Limited,
     /// It is too short to be answered by a reply of its own length.
     Short,
-    /// Its tag is missing or wrong.
+    /// It is not authenticated.
     Unauthenticated,
+    /// No key gives its tag.
+    BadTag,
     /// Too many replies wait to be sent.
     QueueFull,
 }
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 8] = [
+    pub const ALL: [(&str, Self); 9] = [
         ("replied", Self::Replied),
         ("unanswerable", Self::Unanswerable),
         ("looped", Self::Looped),
@@ -38,6 +40,7 @@ impl Outcome {
         ("limited", Self::Limited),
         ("short", Self::Short),
         ("unauthenticated", Self::Unauthenticated),
+        ("bad_tag", Self::BadTag),
         ("queue_full", Self::QueueFull),
     ];
 }

@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use crate::stamp::reflected::{Counters, Numbers, Outcome, Reflected};
 use crate::stamp::sessions::{Key as SessionKey, MAX_SESSIONS, Session, Sessions};
+use crate::wire::Unauthenticated;
 use crate::wire::stamp::{
     Departed, ErrorEstimate, Facts, Format, Key, Mode, Reply, Request, Timestamp, TimestampInfo,
-    is_reflected, reflect, selector, set_sent,
+    is_authenticated, is_reflected, reflect, selector, set_sent,
 };
 use crate::{Arrival, Events, Limiter, Local, Machine, Prefix, Stamp, Transmit, answers_anything};
 
@@ -25,8 +26,10 @@ pub struct ReflectorConfig {
     pub stateful: bool,
     /// Whether requests of 14 to 40 bytes are answered with 44 (RFC 8762 section 4.6).
     pub twamp_light: bool,
-    /// The key of authenticated packets; if `None`, packets are unauthenticated.
-    pub key: Option<Key>,
+    /// The keys of authenticated packets. A reply is signed with that of its request.
+    pub keys: Vec<Key>,
+    /// The treatment of unauthenticated packets if there are keys.
+    pub unauthenticated: Unauthenticated,
     /// The sources that are answered; empty for all.
     pub allowed: Vec<Prefix>,
     /// The rate limit per source.
@@ -48,7 +51,8 @@ impl Default for ReflectorConfig {
         Self {
             stateful: true,
             twamp_light: false,
-            key: None,
+            keys: Vec::new(),
+            unauthenticated: Unauthenticated::Refuse,
             allowed: Vec::new(),
             limiter: None,
             max_sessions: MAX_SESSIONS,
@@ -67,7 +71,6 @@ impl Default for ReflectorConfig {
 #[derive(Debug)]
 pub struct Reflector {
     config: ReflectorConfig,
-    mode: Mode,
     local: SocketAddr,
     estimate: ErrorEstimate,
     sessions: Sessions,
@@ -92,6 +95,7 @@ struct Answer {
     to: SocketAddr,
     from: Option<Local>,
     at: Range<usize>,
+    key: Option<usize>,
     session: Option<usize>,
     record: Reflected,
 }
@@ -107,7 +111,6 @@ impl Reflector {
     #[must_use]
     pub fn shared(config: ReflectorConfig, local: SocketAddr, threads: usize) -> Self {
         Self {
-            mode: if config.key.is_some() { Mode::Authenticated } else { Mode::Open },
             local,
             estimate: ErrorEstimate::new(config.synchronized, config.format, config.error_ns),
             sessions: Sessions::new(config.max_sessions),
@@ -138,41 +141,51 @@ impl Reflector {
         self.records.iter()
     }
 
-    /// Returns why a packet is not answered.
-    fn objection(&mut self, arrival: &Arrival<'_>) -> Option<Outcome> {
-        let (mode, config) = (self.mode, &mut self.config);
+    /// Returns the number of the key that a packet is signed with, if it is authenticated, or why it
+    /// is not answered.
+    fn admit(&mut self, arrival: &Arrival<'_>) -> Result<Option<usize>, Outcome> {
+        let config = &mut self.config;
         let Arrival { from, is_answer, to_group, ref datagram, .. } = *arrival;
-        let shortest = match mode {
-            Mode::Open if !config.twamp_light => SHORTEST,
-            mode => mode.shortest(),
-        };
+        let shortest = if config.twamp_light { Mode::Open.shortest() } else { SHORTEST };
         if is_answer || to_group || answers_anything(from) {
-            return Some(Outcome::Unanswerable);
+            return Err(Outcome::Unanswerable);
         }
         if !(config.allowed.is_empty() || config.allowed.iter().any(|one| one.contains(from.ip())))
         {
-            return Some(Outcome::NotAllowed);
+            return Err(Outcome::NotAllowed);
         }
         let at_ns = arrival.at().mono_ns;
         if config.limiter.as_mut().is_some_and(|limiter| !limiter.admits(from.ip(), at_ns)) {
-            return Some(Outcome::Limited);
+            return Err(Outcome::Limited);
         }
         if datagram.len() < shortest {
-            return Some(Outcome::Short);
+            return Err(Outcome::Short);
         }
-        if config.key.as_ref().is_some_and(|key| !key.signed(datagram)) {
-            return Some(Outcome::Unauthenticated);
+        let key = config.keys.iter().position(|key| key.signed(datagram));
+        if key.is_none() && !config.keys.is_empty() {
+            if is_authenticated(datagram) {
+                return Err(Outcome::BadTag);
+            }
+            if config.unauthenticated == Unauthenticated::Refuse {
+                return Err(Outcome::Unauthenticated);
+            }
         }
-        is_reflected(mode, datagram).then_some(Outcome::Looped)
+        if is_reflected(mode(key), datagram) { Err(Outcome::Looped) } else { Ok(key) }
     }
 
-    /// Queues the reply to a packet. Returns why it has none.
-    fn answer(&mut self, thread: usize, arrival: &Arrival<'_>) -> Option<Outcome> {
-        let Some(request) = Request::read(self.mode, arrival.datagram) else {
+    /// Queues the reply to a packet that is signed with this key. Returns why it has none.
+    fn answer(
+        &mut self,
+        thread: usize,
+        arrival: &Arrival<'_>,
+        key: Option<usize>,
+    ) -> Option<Outcome> {
+        let mode = mode(key);
+        let Some(request) = Request::read(mode, arrival.datagram) else {
             return Some(Outcome::Short);
         };
         let (at, size) = (arrival.at(), arrival.datagram.len());
-        let length = if size < SHORTEST { self.mode.base() } else { size };
+        let length = if size < SHORTEST { mode.base() } else { size };
         let line = &mut self.lines[thread];
         if line.answers.is_empty() {
             line.memory.clear();
@@ -180,11 +193,11 @@ impl Reflector {
         if line.memory.len() + length > MAX_WAITING {
             return Some(Outcome::QueueFull);
         }
-        let ssid = selector(self.mode, arrival.datagram);
+        let ssid = selector(mode, arrival.datagram);
         let (client, to) = (arrival.from, arrival.to.map(|local| local.ip));
         let stateful = self.config.stateful;
-        let session =
-            stateful.then(|| self.sessions.receive(SessionKey { client, to, ssid }, at)).flatten();
+        let session_key = SessionKey { client, to, ssid, authenticated: key.is_some() };
+        let session = stateful.then(|| self.sessions.receive(session_key, at)).flatten();
         self.counters.stateless += u64::from(stateful && session.is_none());
         let counts = session.and_then(|index| {
             let session = self.sessions.get_mut(index)?;
@@ -197,7 +210,7 @@ impl Reflector {
         line.memory.extend_from_slice(arrival.datagram);
         line.memory.resize(start + length, 0);
         let reply = &mut line.memory[start..];
-        if let Some(tail) = reply.get_mut(self.mode.base()..) {
+        if let Some(tail) = reply.get_mut(mode.base()..) {
             let to_ip = to.or(Some(self.local.ip()).filter(|ip| !ip.is_unspecified()));
             let source = if self.config.synchronized { 1 } else { 5 };
             let facts = Facts {
@@ -215,7 +228,9 @@ impl Reflector {
                 },
                 counts,
             };
-            reflect(tail, self.config.key.as_ref(), self.config.key.is_some(), &facts);
+            let keys = &self.config.keys;
+            let keys = key.map_or(&keys[..], |key| &keys[key..=key]);
+            reflect(tail, keys, key.is_some(), &facts);
         }
         let base = Reply {
             seq,
@@ -228,12 +243,13 @@ impl Reflector {
             sender_error: request.error,
             ttl: arrival.ttl,
         };
-        base.write(self.mode, reply);
+        base.write(mode, reply);
         let numbers = Numbers { ssid, seq: request.seq, reflector_seq: seq };
         line.answers.push_back(Answer {
             to: client,
             from: arrival.to.filter(|_| self.local.ip().is_unspecified()),
             at: start..start + length,
+            key,
             session,
             record: Reflected { numbers: Some(numbers), ..record(arrival, Outcome::Replied) },
         });
@@ -241,12 +257,22 @@ impl Reflector {
     }
 }
 
-/// Sets the T3 of a reply, and signs it.
-fn complete(config: &ReflectorConfig, mode: Mode, reply: &mut [u8], now: Stamp) -> Timestamp {
+/// Returns the layout of a packet that is signed with this key.
+fn mode(key: Option<usize>) -> Mode {
+    if key.is_some() { Mode::Authenticated } else { Mode::Open }
+}
+
+/// Sets the T3 of a reply, and signs it with this key.
+fn complete(
+    config: &ReflectorConfig,
+    key: Option<usize>,
+    reply: &mut [u8],
+    now: Stamp,
+) -> Timestamp {
     let sent = Timestamp::new(config.format, now.wall_ns);
-    set_sent(mode, reply, sent);
-    if let Some(key) = &config.key {
-        key.sign(reply);
+    set_sent(mode(key), reply, sent);
+    if let Some(key) = key {
+        config.keys[key].sign(reply);
     }
     sent
 }
@@ -269,7 +295,10 @@ impl Machine for Reflector {
     type Event = Reflected;
 
     fn on_datagram(&mut self, thread: usize, arrival: &mut Arrival<'_>) -> Option<usize> {
-        let objection = self.objection(arrival).or_else(|| self.answer(thread, arrival));
+        let objection = match self.admit(arrival) {
+            Ok(key) => self.answer(thread, arrival, key),
+            Err(outcome) => Some(outcome),
+        };
         self.counters.count(objection.unwrap_or(Outcome::Replied));
         if let Some(outcome) = objection {
             self.records.push(record(arrival, outcome));
@@ -287,11 +316,11 @@ impl Machine for Reflector {
     }
 
     fn transmit(&mut self, thread: usize) -> Option<Transmit<'_>> {
-        let Self { config, mode, sessions, lines, now, records, .. } = self;
+        let Self { config, sessions, lines, now, records, .. } = self;
         let Line { answers, memory } = &mut lines[thread];
-        let Answer { to, from, at, session, record } = answers.pop_front()?;
+        let Answer { to, from, at, key, session, record } = answers.pop_front()?;
         let reply = &mut memory[at];
-        let sent = complete(config, *mode, reply, *now);
+        let sent = complete(config, key, reply, *now);
         let session = session.and_then(|index| sessions.get_mut(index));
         if let Some((session, Numbers { reflector_seq: seq, .. })) = session.zip(record.numbers) {
             session.last = Some(Departed { seq, sent });
@@ -307,7 +336,8 @@ impl Machine for Reflector {
         _to: SocketAddr,
         datagram: &mut Vec<u8>,
     ) -> bool {
-        complete(&self.config, self.mode, datagram, now);
+        let key = self.config.keys.iter().position(|key| key.signed(datagram));
+        complete(&self.config, key, datagram, now);
         true
     }
 

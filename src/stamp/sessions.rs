@@ -20,6 +20,8 @@ pub(super) struct Key {
     pub(super) client: SocketAddr,
     pub(super) to: Option<IpAddr>,
     pub(super) ssid: u16,
+    /// Nobody without a key is in a session of one who has it.
+    pub(super) authenticated: bool,
 }
 
 /// A session.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::by_hand::{tick, transmit};
+use crate::wire::Unauthenticated;
 use crate::wire::stamp::{
     DirectMeasurement, ErrorEstimate, FollowUp, Format, Key, Kind, Mode, Reply, Request, Timestamp,
     Tlv, Tlvs,
@@ -84,8 +85,8 @@ fn number(reflector: &mut Reflector, at: Stamp, port: u16, seq: u32, ssid: u16) 
 
 #[test]
 fn a_reply_has_the_times_of_both_ends() {
-    for (mode, key) in [(Mode::Open, None), (Mode::Authenticated, Some(key()))] {
-        let config = ReflectorConfig { key, error_ns: 0, ..ReflectorConfig::default() };
+    for (mode, keys) in [(Mode::Open, vec![]), (Mode::Authenticated, vec![key()])] {
+        let config = ReflectorConfig { keys, error_ns: 0, ..ReflectorConfig::default() };
         let mut reflector = reflector(config);
         let request = request(mode, 7, 0x0102);
         let reply = reply_from(&mut reflector, at(5), client(5000), &request).unwrap();
@@ -218,34 +219,85 @@ fn only_what_was_asked_for_is_answered() {
         ("limited", 1),
         ("short", 4),
         ("unauthenticated", 0),
+        ("bad_tag", 0),
         ("queue_full", 0),
     ];
     assert_eq!((counts, counters.received()), (expected, 18));
-    let mut records = [0; 8];
+    let mut records = [0; 9];
     reflector.records().for_each(|record| records[record.outcome as usize] += 1);
     assert_eq!(records, counters.outcomes);
 }
 
+/// Returns an authenticated request that is signed with another key than [`key`].
+fn signed_with(key: &Key) -> Vec<u8> {
+    let mut packet = request(Mode::Authenticated, 0, 0);
+    key.sign(&mut packet);
+    packet
+}
+
 #[test]
-fn a_key_refuses_packets_without_its_tag() {
-    let config = ReflectorConfig { key: Some(key()), ..ReflectorConfig::default() };
+fn packets_without_a_right_tag_are_refused() {
+    let config = ReflectorConfig { keys: vec![key()], ..ReflectorConfig::default() };
     let mut reflector = reflector(config);
     let packet = request(Mode::Authenticated, 0, 0);
     assert_eq!(reply(&mut reflector, &packet).unwrap().len(), 112);
-    let mut wrong = packet.clone();
-    wrong[3] = 1;
-    assert_eq!(reply(&mut reflector, &wrong), None);
-    assert_eq!(reply(&mut reflector, &packet[..111]), None);
-    assert_eq!(reflector.counters().of(Outcome::Unauthenticated), 1);
-    assert_eq!(reflector.counters().of(Outcome::Short), 1);
+    let mut altered = packet.clone();
+    altered[3] = 1;
+    // The tag is cut, and that of another part.
+    let truncated = [&packet[..111], &[0; 20]].concat();
+    for wrong in [altered, truncated, signed_with(&Key::new(&[8; 32]).unwrap())] {
+        assert_eq!(reply(&mut reflector, &wrong), None);
+    }
+    let mut padded = request(Mode::Open, 0, 0);
+    padded.resize(200, 0);
+    for open in [&packet[..111], &padded[..44], &padded] {
+        assert_eq!(reply(&mut reflector, open), None);
+    }
+    let counters = reflector.counters();
+    let counts = [Outcome::Replied, Outcome::BadTag, Outcome::Unauthenticated];
+    assert_eq!(counts.map(|outcome| counters.of(outcome)), [1, 3, 3]);
     assert_eq!(reflector.sessions(0)[0].received, 1, "refused packets change no session");
 }
 
 #[test]
+fn a_key_can_be_rotated() {
+    let [old, new] = [7, 8].map(|byte| Key::new(&[byte; 32]).unwrap());
+    let with = |keys: Vec<Key>| reflector(ReflectorConfig { keys, ..ReflectorConfig::default() });
+    let mut both = with(vec![new.clone(), old.clone()]);
+    for key in [&old, &new] {
+        let mut waiting = reply(&mut both, &signed_with(key)).unwrap();
+        assert!(key.signed(&waiting), "with the key of the request");
+        assert!(both.on_unblocked(0, at(SECOND), client(5000), &mut waiting));
+        assert!(key.signed(&waiting));
+    }
+    let mut later = with(vec![new]);
+    assert_eq!(reply(&mut later, &signed_with(&old)), None);
+    assert_eq!(later.counters().of(Outcome::BadTag), 1);
+}
+
+#[test]
+fn unauthenticated_packets_can_be_answered_beside_others() {
+    let keys = vec![key()];
+    let unauthenticated = Unauthenticated::Accept;
+    let config = ReflectorConfig { keys, unauthenticated, ..ReflectorConfig::default() };
+    let mut reflector = reflector(config);
+    for (mode, length) in [(Mode::Open, 44), (Mode::Authenticated, 112), (Mode::Open, 200)] {
+        let mut packet = request(mode, 0, 9);
+        packet.resize(length, 0);
+        let reply = reply(&mut reflector, &packet).unwrap();
+        assert_eq!((reply.len(), key().signed(&reply)), (length, mode == Mode::Authenticated));
+    }
+    let numbers = reflector.records().map(|record| record.numbers.unwrap().reflector_seq);
+    assert_eq!(numbers.collect::<Vec<_>>(), [0, 0, 1], "a stranger is not in the session");
+    assert_eq!(reply(&mut reflector, &signed_with(&Key::new(&[8; 32]).unwrap())), None);
+    assert_eq!(reflector.counters().of(Outcome::BadTag), 1);
+}
+
+#[test]
 fn no_reply_is_answered() {
-    for (mode, key) in [(Mode::Open, None), (Mode::Authenticated, Some(key()))] {
+    for (mode, keys) in [(Mode::Open, vec![]), (Mode::Authenticated, vec![key()])] {
         for length in [41, 44, 112, 200] {
-            let config = ReflectorConfig { key: key.clone(), ..ReflectorConfig::default() };
+            let config = ReflectorConfig { keys: keys.clone(), ..ReflectorConfig::default() };
             let [mut one, mut other] = [(), ()].map(|()| reflector(config.clone()));
             let mut packet = request(mode, 0, 0);
             if mode == Mode::Open || length > 112 {
@@ -294,8 +346,8 @@ fn tlvs_are_answered_from_the_session() {
 
 #[test]
 fn a_delayed_reply_gets_a_new_time() {
-    for (mode, key) in [(Mode::Open, None), (Mode::Authenticated, Some(key()))] {
-        let config = ReflectorConfig { key, ..ReflectorConfig::default() };
+    for (mode, keys) in [(Mode::Open, vec![]), (Mode::Authenticated, vec![key()])] {
+        let config = ReflectorConfig { keys, ..ReflectorConfig::default() };
         let mut reflector = reflector(config);
         let mut reply = reply(&mut reflector, &request(mode, 0, 0)).unwrap();
         assert!(reflector.on_unblocked(0, at(SECOND), client(5000), &mut reply));
@@ -348,8 +400,8 @@ proptest! {
         signed in any::<bool>(),
         from in any::<(u32, u16)>(),
     ) {
-        let key = authenticated.then(key);
-        let config = ReflectorConfig { stateful, twamp_light, key, ..ReflectorConfig::default() };
+        let keys = Vec::from(authenticated.then(key).as_slice());
+        let config = ReflectorConfig { stateful, twamp_light, keys, ..ReflectorConfig::default() };
         let mut reflector = reflector(config);
         if signed {
             self::key().sign(&mut packet);

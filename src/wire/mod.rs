@@ -9,6 +9,7 @@ mod civil;
 mod ip;
 mod payload;
 pub mod pcapng;
+mod policy;
 pub mod stamp;
 mod template;
 mod text;
@@ -17,6 +18,7 @@ pub use beat::Beat;
 pub use civil::utc;
 pub use payload::MAX_SHOWN;
 pub(crate) use payload::shown;
+pub use policy::Unauthenticated;
 pub use template::Template;
 pub use text::{Evidence, Reading, SentAt, read};
 

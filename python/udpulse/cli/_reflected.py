@@ -19,7 +19,8 @@ REASONS = {
     "not_allowed": "dropped, its source is outside --allow",
     "limited": "dropped, above the source's --max-rate",
     "short": "dropped, shorter than a reply; --twamp-light answers from 14 bytes on",
-    "unauthenticated": "dropped, without the right tag",
+    "unauthenticated": "dropped, not authenticated",
+    "bad_tag": "dropped, no key gives its tag",
     "queue_full": "dropped, too many replies wait",
 }
 
@@ -30,7 +31,8 @@ TROUBLES = {
     "not_allowed": "came from outside --allow",
     "limited": "came above --max-rate",
     "short": "came shorter than a reply; --twamp-light answers from 14 bytes on",
-    "unauthenticated": "had no right tag",
+    "unauthenticated": "came without authentication",
+    "bad_tag": "had a tag of none of the keys",
     "queue_full": "found too many replies waiting",
     "stateless_answers": "got an answer without a session, as there were --max-sessions",
     "receive_drops": "lost by this host, which did not read them in time",

@@ -11,7 +11,7 @@ mod time;
 mod tlv;
 
 pub use key::{Key, TAG};
-pub use packet::{Mode, Reply, Request, is_reflected, selector, set_sent};
+pub use packet::{Mode, Reply, Request, is_authenticated, is_reflected, selector, set_sent};
 pub use reflect::{Counts, Departed, Facts, reflect};
 pub use time::{ErrorEstimate, Format, Timestamp};
 pub use tlv::{ClassOfService, DirectMeasurement, FollowUp, Kind, TimestampInfo, Tlv, Tlvs, flag};

@@ -207,11 +207,18 @@ pub fn selector(mode: Mode, packet: &[u8]) -> u16 {
     field(packet, layout.ssid).filter(|_| is_stamp).map_or(0, u16::from_be_bytes)
 }
 
-/// Returns whether a packet is a reply, an answer to which could start a loop: its T2 is set and
-/// within ten seconds of its T3.
+/// Returns whether a packet has the authenticated layout, whatever its tag: zeros stand in the
+/// place in which an open one has its time.
+#[must_use]
+pub fn is_authenticated(packet: &[u8]) -> bool {
+    packet.len() >= MAX_BASE && packet[OPEN.sent..AUTHENTICATED.sent].iter().all(|b| *b == 0)
+}
+
+/// Returns whether a packet is a reply, an answer to which could start a loop: its T2 is set and, if
+/// the packet is not authenticated, within ten seconds of its T3.
 ///
-/// A request of STAMP has zeros there. The random padding of one of TWAMP matches with a
-/// probability of 5e-9.
+/// A request of STAMP has zeros there. The random padding of one of TWAMP, which is never
+/// authenticated, matches with a probability of 5e-9.
 #[must_use]
 pub fn is_reflected(mode: Mode, packet: &[u8]) -> bool {
     let layout = mode.layout();
@@ -219,7 +226,7 @@ pub fn is_reflected(mode: Mode, packet: &[u8]) -> bool {
     both.is_some_and(|(received, sent)| {
         let (received_s, sent_s) = (received.seconds(), sent.seconds());
         let apart = received_s.wrapping_sub(sent_s).cast_signed().unsigned_abs();
-        received.0 != 0 && apart <= MAX_RESIDENCE
+        received.0 != 0 && (mode == Mode::Authenticated || apart <= MAX_RESIDENCE)
     })
 }
 

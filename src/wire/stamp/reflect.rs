@@ -55,14 +55,14 @@ pub struct Departed {
 }
 
 /// Turns the TLVs behind a request into those of its reply, in place: sets their flags, answers
-/// those it knows, and tags them if the request had a right tag.
+/// those it knows, and tags them with the key of `keys` with which the request's are tagged.
 ///
 /// If `must_tag`, which authenticated packets must, TLVs without a right tag stay unanswered and get
 /// the integrity flag; otherwise only those with a wrong one. Padding stays as it is.
-pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, facts: &Facts) {
+pub fn reflect(tail: &mut [u8], keys: &[Key], must_tag: bool, facts: &Facts) {
     let found = Tagged::find(tail);
-    let right = key.is_some_and(|key| found.is_right(tail, facts.sender_seq, key));
-    let failed = !right && (found.tag.is_some() || must_tag && found.needs_tag);
+    let key = keys.iter().find(|key| found.is_right(tail, facts.sender_seq, key));
+    let failed = key.is_none() && (found.tag.is_some() || must_tag && found.needs_tag);
     let tag_start = found.tag.as_ref().map_or(usize::MAX, |tag| tag.start);
     let mut walk = Walk::new(tail);
     while let Some(place) = walk.next(tail) {
@@ -85,7 +85,7 @@ pub fn reflect(tail: &mut [u8], key: Option<&Key>, must_tag: bool, facts: &Facts
         flags |= if recognized { 0 } else { flag::UNRECOGNIZED };
         tail[place.start] = flags;
     }
-    if let (true, Some(key), Some(Place { start, value, .. })) = (right, key, found.tag) {
+    if let (Some(key), Some(Place { start, value, .. })) = (key, found.tag) {
         let tag = key.tag([&facts.seq.to_be_bytes(), &tail[..start]]);
         tail[value].copy_from_slice(&tag);
     }

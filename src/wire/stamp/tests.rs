@@ -155,6 +155,9 @@ fn replies_are_told_from_requests() {
     }
     let reply = hex("0*16 eeb23daa34f120c3 0001 0102 00000000 eeb23daa34f051a5 0*72");
     assert!(is_reflected(Mode::Authenticated, &reply));
+    // However long it waited in its reflector.
+    let reply = hex("0*16 eeb23daa34f120c3 0001 0102 00000000 ddb23daa34f051a5 0*72");
+    assert!(is_reflected(Mode::Authenticated, &reply));
     assert!(!is_reflected(Mode::Authenticated, &hex("0*16 eeb23daa34e77feb 0001 0102 0*84")));
 }
 
@@ -255,7 +258,7 @@ fn tlvs_of_a_request_are_written_and_tagged() {
 #[test]
 fn tlvs_are_answered() {
     let mut tail = asked();
-    reflect(&mut tail, Some(&key()), false, &facts());
+    reflect(&mut tail, &[key()], false, &facts());
     assert_eq!(tail, hex(ANSWERS));
     let answered = Tlvs::answered(&tail, 0, Some(&key()));
     let kinds: Vec<_> = answered.iter().map(|tlv| tlv.kind).collect();
@@ -275,7 +278,7 @@ fn a_later_reply_carries_the_time_of_an_earlier_one() {
     let sent = Timestamp(0xeeb2_3dca_3f30_36e1);
     let counts = Some(Counts { received: 2, sent: 1, last: Some(Departed { seq: 0, sent }) });
     let mut tail = hex("80070010 0*16 8005000c 00000002 0*8");
-    reflect(&mut tail, None, false, &Facts { sender_seq: 1, seq: 1, counts, ..facts() });
+    reflect(&mut tail, &[], false, &Facts { sender_seq: 1, seq: 1, counts, ..facts() });
     let expected =
         "00070010 00000000 eeb23dca3f3036e1 02000000 0005000c 00000002 00000002 00000001";
     assert_eq!(tail, hex(expected));
@@ -283,7 +286,7 @@ fn a_later_reply_carries_the_time_of_an_earlier_one() {
     assert_eq!(follow_up, FollowUp { seq: 0, sent, method: 2 });
     // A stateless reflector has no counts.
     let mut tail = hex("80070010 0*3 05 0*12 8005000c 00000002 0*8");
-    reflect(&mut tail, None, false, &Facts { counts: None, ..facts() });
+    reflect(&mut tail, &[], false, &Facts { counts: None, ..facts() });
     assert_eq!(tail, hex("00070010 0*12 02000000 8005000c 00000002 0*8"));
 }
 
@@ -291,17 +294,17 @@ fn a_later_reply_carries_the_time_of_an_earlier_one() {
 fn addresses_are_reported() {
     let asked = "80020030 00000000 80070010 0*16 80040010 0*16 8001000800000000";
     let mut tail = hex(&format!("{asked} 00000000"));
-    reflect(&mut tail, None, false, &facts());
+    reflect(&mut tail, &[], false, &facts());
     let expected = "00020030 48d448d5 00080010 7f000001 0*12 00050010 7f000001 0*12";
     assert_eq!(tail, hex(&format!("{expected} 40010008 0*8")), "the last one is cut");
     let from = "[2001:db8::7]:9".parse().unwrap();
     let mut tail = hex("80020038 00000000 80070010 0*16 80040010 0*16 80010008 1111111111111111");
-    reflect(&mut tail, None, false, &Facts { from, to: (None, 862), ..facts() });
+    reflect(&mut tail, &[], false, &Facts { from, to: (None, 862), ..facts() });
     let v6 = "20010db8 0*8 00000007";
     let expected = format!("00020038 035e0009 00090010 {v6} 00060010 0*16 00030008 0*8");
     assert_eq!(tail, hex(&expected), "an unknown address stays empty");
     let mut tail = hex("8002000c 00000000 80c80004 01020304");
-    reflect(&mut tail, None, false, &facts());
+    reflect(&mut tail, &[], false, &facts());
     assert_eq!(tail, hex("0002000c 48d448d5 80c80004 01020304"));
 }
 
@@ -320,7 +323,7 @@ fn what_cannot_be_answered_is_flagged() {
     ];
     for (case, request, reply) in cases {
         let mut tail = hex(request);
-        reflect(&mut tail, None, false, &facts());
+        reflect(&mut tail, &[], false, &facts());
         assert_eq!(tail, hex(reply), "{case}");
     }
 }
@@ -329,9 +332,9 @@ fn what_cannot_be_answered_is_flagged() {
 fn tlvs_without_the_right_tag_are_not_answered() {
     let flags = |tail: &[u8]| Tlvs::new(tail).map(|tlv| tlv.flags).collect::<Vec<_>>();
     let wrong = Key::new(&[1; 16]).unwrap();
-    for key in [None, Some(&wrong)] {
+    for keys in [&[][..], &[wrong]] {
         let mut tail = asked();
-        reflect(&mut tail, key, false, &facts());
+        reflect(&mut tail, keys, false, &facts());
         assert_eq!(flags(&tail), [flag::INTEGRITY; 6]);
         assert_eq!(tail[4..8], hex("b800b000"));
         assert!(Tlvs::answered(&tail, 0, None).is_empty());
@@ -339,16 +342,16 @@ fn tlvs_without_the_right_tag_are_not_answered() {
     // Only padding may follow the tag.
     let mut tail = asked();
     tail.extend(hex("80010002 0000"));
-    reflect(&mut tail, Some(&key()), false, &facts());
+    reflect(&mut tail, &[key()], false, &facts());
     assert_eq!(flags(&tail), [0; 7]);
     tail = asked();
     tail.extend(hex("80040004 b8000000 80c80000"));
-    reflect(&mut tail, Some(&key()), false, &facts());
+    reflect(&mut tail, &[key()], false, &facts());
     assert_eq!(flags(&tail), [0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x60, 0xe0]);
     // An authenticated packet may have one padding without a tag, and nothing else.
     let untagged = |tail: &str| {
         let mut tail = hex(tail);
-        reflect(&mut tail, Some(&key()), true, &facts());
+        reflect(&mut tail, &[key()], true, &facts());
         flags(&tail)
     };
     assert_eq!(untagged("80010001 07"), [0]);
@@ -357,7 +360,7 @@ fn tlvs_without_the_right_tag_are_not_answered() {
     // A malformed TLV hides the tag behind it.
     let mut tail = asked();
     tail[3] = 5;
-    reflect(&mut tail, Some(&key()), true, &facts());
+    reflect(&mut tail, &[key()], true, &facts());
     assert_eq!(tail[0], flag::INTEGRITY | flag::MALFORMED);
 }
 
@@ -428,7 +431,7 @@ proptest! {
     fn any_tlvs_are_reflected(tail in any_tail(), must_tag in any::<bool>(), keyed in any::<bool>()) {
         let key = keyed.then(key);
         let mut reply = tail.clone();
-        reflect(&mut reply, key.as_ref(), must_tag, &facts());
+        reflect(&mut reply, key.as_slice(), must_tag, &facts());
         prop_assert_eq!(reply.len(), tail.len());
         // The reply has the same TLVs, and those that have answers can be read.
         let shape = |tail: &[u8]| {
@@ -449,7 +452,7 @@ proptest! {
         let mut tail = asked();
         let right = |tail: &[u8], sender_seq| {
             let mut reply = tail.to_vec();
-            reflect(&mut reply, Some(&key()), true, &Facts { sender_seq, ..facts() });
+            reflect(&mut reply, &[key()], true, &Facts { sender_seq, ..facts() });
             Tlvs::answered(&reply, 0, Some(&key())).len() == 6
         };
         prop_assert_eq!(right(&tail, seq), seq == 0);
