@@ -3,6 +3,7 @@
 import asyncio
 import io
 import socket
+import tempfile
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -626,6 +627,17 @@ def use_reflector() -> None:
     show(counters.stateless_answers, counters.receive_drops)
 
 
+def use_keys() -> None:
+    """Keys are made of bytes, bound to a client, and kept in a file."""
+    keys = udpulse.Keys({"a": bytes(range(32))})
+    assert_type(keys.client("api"), udpulse.Keys)
+    assert_type(keys.ids, list[str])
+    assert_type(keys.names, list[str | None])
+    with tempfile.TemporaryDirectory() as folder:
+        keys.write(f"{folder}/keys")
+        show(udpulse.Keys.read(f"{folder}/keys"))
+
+
 def use_errors() -> None:
     """An object that has not run has no address."""
     try:
@@ -666,4 +678,5 @@ def main() -> None:
     use_heartbeat()
     use_reflector()
     use_stamp()
+    use_keys()
     use_errors()

@@ -32,6 +32,7 @@ __all__ = [
     "HeartbeatServer",
     "HeartbeatServerCounters",
     "Ignored",
+    "Keys",
     "LateBeat",
     "Link",
     "LinkCounters",
@@ -164,6 +165,57 @@ class _Lines:
 
     def flush(self) -> None:
         """Writes all lines."""
+
+@final
+class Keys:
+    """Keys that authenticate datagrams (HMAC-SHA-256, RFC 2104), in order: the first one signs, all of
+    them verify. Nothing shows the secrets.
+
+    keys: a dict of 1 to 64 keys: from ids, 1 to 16 ASCII letters, digits, "-", "_" and ".", to
+        secrets, 16 to 64 bytes such as `secrets.token_bytes(32)`.
+
+    The path of a file of keys serves wherever Keys do; `udpulse keygen` makes one.
+
+    Raises ValueError if `keys` is empty or has other ids or secrets.
+    """
+
+    def __new__(cls, keys: dict[str, bytes]) -> Self: ...
+    @staticmethod
+    def read(path: str | PathLike[str]) -> Keys:
+        """Returns the keys of a file. A line is a key: the id, the secret in hexadecimal and, if it is
+        the key of one client, the client's name. Empty lines and lines that start with "#" are
+        skipped.
+
+        path: the path of the file.
+
+        Raises OSError if the file cannot be read, and ValueError if it has other lines or if others
+        than its owner can open it (not checked on Windows).
+        """
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Writes the keys to a new file that only its owner can open (mode 600).
+
+        path: the path of the file.
+
+        Raises OSError if the file exists or cannot be written.
+        """
+
+    def client(self, name: str) -> Keys:
+        """Returns the keys of one client: each is HMAC-SHA-256 of "udpulse client" and the name. They
+        serve to sign in this name only; a server with these keys derives them.
+
+        name: the client's name, 1 to 255 bytes without blanks, control characters and ";".
+
+        Raises ValueError if `name` is not such a name, or if all keys are bound to other clients.
+        """
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+
+    @property
+    def names(self) -> list[str | None]:
+        """The name of the client that each key is bound to, in order; None for a key of all clients."""
 
 @final
 class EchoServer:

@@ -17,6 +17,7 @@ mod heartbeat_client;
 mod heartbeat_server;
 mod json;
 mod jsonlines;
+mod keys;
 mod link;
 mod options;
 mod outages;
@@ -62,6 +63,8 @@ mod _core {
     use super::heartbeat_server::{HeartbeatServer, HeartbeatServerCounters, Peer};
     #[pymodule_export]
     use super::jsonlines::Lines;
+    #[pymodule_export]
+    use super::keys::Keys;
     #[pymodule_export]
     use super::link::{
         Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, Quantiles, RateLimit,

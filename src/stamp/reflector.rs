@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use crate::stamp::reflected::{Counters, Numbers, Outcome, Reflected};
 use crate::stamp::sessions::{Key as SessionKey, MAX_SESSIONS, Session, Sessions};
-use crate::wire::Unauthenticated;
 use crate::wire::stamp::{
-    Departed, ErrorEstimate, Facts, Format, Key, Mode, Reply, Request, Timestamp, TimestampInfo,
-    is_authenticated, is_reflected, reflect, selector, set_sent,
+    Departed, ErrorEstimate, Facts, Format, Mode, Reply, Request, Timestamp, TimestampInfo,
+    is_authenticated, is_reflected, is_signed, reflect, selector, set_sent, sign,
 };
+use crate::wire::{Key, Unauthenticated};
 use crate::{Arrival, Events, Limiter, Local, Machine, Prefix, Stamp, Transmit, answers_anything};
 
 /// The shortest packet that is answered by one of its own length: a reply of TWAMP.
@@ -161,7 +161,7 @@ impl Reflector {
         if datagram.len() < shortest {
             return Err(Outcome::Short);
         }
-        let key = config.keys.iter().position(|key| key.signed(datagram));
+        let key = config.keys.iter().position(|key| is_signed(datagram, key));
         if key.is_none() && !config.keys.is_empty() {
             if is_authenticated(datagram) {
                 return Err(Outcome::BadTag);
@@ -272,7 +272,7 @@ fn complete(
     let sent = Timestamp::new(config.format, now.wall_ns);
     set_sent(mode(key), reply, sent);
     if let Some(key) = key {
-        config.keys[key].sign(reply);
+        sign(reply, &config.keys[key]);
     }
     sent
 }
@@ -336,7 +336,7 @@ impl Machine for Reflector {
         _to: SocketAddr,
         datagram: &mut Vec<u8>,
     ) -> bool {
-        let key = self.config.keys.iter().position(|key| key.signed(datagram));
+        let key = self.config.keys.iter().position(|key| is_signed(datagram, key));
         complete(&self.config, key, datagram, now);
         true
     }

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::by_hand::{tick, transmit};
-use crate::wire::Unauthenticated;
 use crate::wire::stamp::{
-    DirectMeasurement, ErrorEstimate, FollowUp, Format, Key, Kind, Mode, Reply, Request, Timestamp,
-    Tlv, Tlvs,
+    DirectMeasurement, ErrorEstimate, FollowUp, Format, Kind, Mode, Reply, Request, Timestamp, Tlv,
+    Tlvs, is_signed, sign,
 };
+use crate::wire::{Key, Unauthenticated};
 use crate::{Arrival, Limiter, Machine, Stamp};
 
 const SECOND: i64 = crate::NS_PER_SECOND;
@@ -70,7 +70,7 @@ fn request(mode: Mode, seq: u32, ssid: u16) -> Vec<u8> {
     let (sent, error) = (Timestamp::new(Format::Ntp, WALL_NS - SECOND), ErrorEstimate(1));
     Request { seq, sent, error, ssid }.write(mode, &mut packet);
     if mode == Mode::Authenticated {
-        key().sign(&mut packet);
+        sign(&mut packet, &key());
     }
     packet
 }
@@ -103,7 +103,7 @@ fn a_reply_has_the_times_of_both_ends() {
         };
         assert_eq!(Reply::read(mode, &reply), Some(expected));
         assert_eq!(reply.len(), mode.base());
-        assert!(mode == Mode::Open || self::key().signed(&reply));
+        assert!(mode == Mode::Open || is_signed(&reply, &self::key()));
         let record = reflector.records().next().unwrap();
         let numbers = record.numbers.unwrap();
         assert_eq!((numbers.ssid, numbers.seq, numbers.reflector_seq), (0x0102, 7, 0));
@@ -231,7 +231,7 @@ fn only_what_was_asked_for_is_answered() {
 /// Returns an authenticated request that is signed with another key than [`key`].
 fn signed_with(key: &Key) -> Vec<u8> {
     let mut packet = request(Mode::Authenticated, 0, 0);
-    key.sign(&mut packet);
+    sign(&mut packet, key);
     packet
 }
 
@@ -266,9 +266,9 @@ fn a_key_can_be_rotated() {
     let mut both = with(vec![new.clone(), old.clone()]);
     for key in [&old, &new] {
         let mut waiting = reply(&mut both, &signed_with(key)).unwrap();
-        assert!(key.signed(&waiting), "with the key of the request");
+        assert!(is_signed(&waiting, key), "with the key of the request");
         assert!(both.on_unblocked(0, at(SECOND), client(5000), &mut waiting));
-        assert!(key.signed(&waiting));
+        assert!(is_signed(&waiting, key));
     }
     let mut later = with(vec![new]);
     assert_eq!(reply(&mut later, &signed_with(&old)), None);
@@ -285,7 +285,7 @@ fn unauthenticated_packets_can_be_answered_beside_others() {
         let mut packet = request(mode, 0, 9);
         packet.resize(length, 0);
         let reply = reply(&mut reflector, &packet).unwrap();
-        assert_eq!((reply.len(), key().signed(&reply)), (length, mode == Mode::Authenticated));
+        assert_eq!((reply.len(), is_signed(&reply, &key())), (length, mode == Mode::Authenticated));
     }
     let numbers = reflector.records().map(|record| record.numbers.unwrap().reflector_seq);
     assert_eq!(numbers.collect::<Vec<_>>(), [0, 0, 1], "a stranger is not in the session");
@@ -353,7 +353,7 @@ fn a_delayed_reply_gets_a_new_time() {
         assert!(reflector.on_unblocked(0, at(SECOND), client(5000), &mut reply));
         let sent = Reply::read(mode, &reply).unwrap().sent;
         assert_eq!(sent, Timestamp::new(Format::Ntp, WALL_NS + SECOND));
-        assert!(mode == Mode::Open || self::key().signed(&reply));
+        assert!(mode == Mode::Open || is_signed(&reply, &self::key()));
     }
 }
 
@@ -404,7 +404,7 @@ proptest! {
         let config = ReflectorConfig { stateful, twamp_light, keys, ..ReflectorConfig::default() };
         let mut reflector = reflector(config);
         if signed {
-            self::key().sign(&mut packet);
+            sign(&mut packet, &self::key());
         }
         let from = SocketAddr::from((from.0.to_be_bytes(), from.1));
         let reply = reply_from(&mut reflector, at(0), from, &packet);

@@ -7,6 +7,8 @@
 pub mod beat;
 mod civil;
 mod ip;
+mod key;
+mod keys;
 mod payload;
 pub mod pcapng;
 mod policy;
@@ -16,6 +18,8 @@ mod text;
 
 pub use beat::Beat;
 pub use civil::utc;
+pub use key::{Key, TAG};
+pub use keys::{Keys, MAX_ID, MAX_KEYS, NamedKey, Refusal};
 pub use payload::MAX_SHOWN;
 pub(crate) use payload::shown;
 pub use policy::Unauthenticated;

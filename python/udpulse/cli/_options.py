@@ -59,6 +59,7 @@ TYPES: dict[str, tuple[Parse, str]] = {
     "also": (types.remote_address, "HOST[:PORT]"),
     "allow": (str, "PREFIX"),
     "capture": (str, "FILE"),
+    "keys": (str, "FILE"),
 }
 
 #: The values of options that are one of a few words.
@@ -72,10 +73,17 @@ WORDS = {
     "old_beats": ["ignore", "accept"],
 }
 
+#: The environment variables of options that are not given.
+ENVIRONMENT = {"keys": "UDPULSE_KEYS"}
+
 #: Options that may be given several times.
 LISTS = ("allow", "also", "expect", "rules")
 
 SHORT = {"count": "-c", "interval": "-i", "timeout": "-t", "size": "-s", "name": "-n"}
+
+
+#: Where the value of an option comes from that is given.
+GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 class ApiOption(click.Option):
@@ -86,7 +94,7 @@ class ApiOption(click.Option):
     ) -> tuple[Any, list[str]]:
         """Parse the option; drop its default."""
         value, args = super().handle_parse_result(ctx, opts, args)
-        if self.name and ctx.get_parameter_source(self.name) is not ParameterSource.COMMANDLINE:
+        if self.name and ctx.get_parameter_source(self.name) not in GIVEN:
             ctx.params.pop(self.name, None)
         return value, args
 
@@ -178,6 +186,8 @@ def option(
         type=types.or_none(parse),
         metavar=placeholder,
         multiple=name in LISTS,
+        envvar=ENVIRONMENT.get(name),
+        show_envvar=name in ENVIRONMENT,
         help=text,
     )
 

@@ -10,7 +10,7 @@ mod reflect;
 mod time;
 mod tlv;
 
-pub use key::{Key, TAG};
+pub use key::{is_signed, sign};
 pub use packet::{Mode, Reply, Request, is_authenticated, is_reflected, selector, set_sent};
 pub use reflect::{Counts, Departed, Facts, reflect};
 pub use time::{ErrorEstimate, Format, Timestamp};

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::wire::Key;
 use crate::wire::stamp::field;
-use crate::wire::stamp::key::Key;
 use crate::wire::stamp::time::Timestamp;
 use crate::wire::stamp::tlv::{
     ClassOfService, DirectMeasurement, FollowUp, HEADER, Kind, Place, Tagged, TimestampInfo, Walk,

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::wire::stamp::field;
-use crate::wire::stamp::key::{Key, TAG};
 use crate::wire::stamp::time::Timestamp;
+use crate::wire::{Key, TAG};
 
 /// The length of a TLV's header: flags, type and length.
 pub(super) const HEADER: usize = 4;
