@@ -51,8 +51,8 @@ impl Server {
         }
     }
 
-    /// Reports steps of this host's clock and pauses of this process, and extends all deadlines by
-    /// the pause.
+    /// Reports steps of this host's clock and pauses of this process. Both are judged by this host's
+    /// own clock, so that a pause is one event, whatever waits to be read after it.
     pub(super) fn observe_self(&mut self, now: Stamp) {
         let offset_ns = now.wall_ns.saturating_sub(now.mono_ns);
         if let Some((_, known_ns)) = &mut self.offsets_ns {
@@ -62,24 +62,35 @@ impl Server {
                 self.report_own(now, Change::ClockStepped { by_ns });
             }
         }
-        let stopped_ns = self.driven_ns;
-        self.driven_ns = now.mono_ns;
-        if self.sweep_ns.is_none_or(|asked_ns| now.mono_ns <= asked_ns.saturating_add(PAUSE_NS)) {
+        let stopped_ns = self.ran_ns;
+        self.ran_ns = now.mono_ns;
+        // A sweep may be overdue because datagrams from before it wait to be read.
+        let due_ns = self.sweep_ns.unwrap_or(i64::MAX).max(stopped_ns);
+        if now.mono_ns > due_ns.saturating_add(PAUSE_NS) {
+            let for_ns = now.mono_ns.saturating_sub(stopped_ns);
+            self.report_own(now, Change::Paused { for_ns });
+        }
+    }
+
+    /// Extends all deadlines by the time until `heard_ns` in which nothing can have been heard.
+    pub(super) fn excuse_silence(&mut self, heard_ns: i64) {
+        let stopped_ns = self.heard_ns;
+        self.heard_ns = heard_ns;
+        if self.sweep_ns.is_none_or(|asked_ns| heard_ns <= asked_ns.saturating_add(PAUSE_NS)) {
             return;
         }
-        self.extend_away(stopped_ns, now.mono_ns);
-        let for_ns = now.mono_ns.saturating_sub(stopped_ns);
+        self.extend_away(stopped_ns, heard_ns);
         if self.missing_ns < i64::MAX {
+            let for_ns = heard_ns.saturating_sub(stopped_ns);
             self.missing_ns = self.missing_ns.saturating_add(for_ns);
         }
         for index in 0..self.table.len() {
             // The pause does not count as the client's silence.
             let since_ns = self.table.record(index).last_received_ns.max(stopped_ns);
-            let unwatched_ns = now.mono_ns.saturating_sub(since_ns);
+            let unwatched_ns = heard_ns.saturating_sub(since_ns);
             let deadline = self.table.deadline_mut(index);
             *deadline = deadline.saturating_add(unwatched_ns.max(0));
         }
-        self.report_own(now, Change::Paused { for_ns });
     }
 
     /// Notes that this process did not run in time to read a datagram: others may not have been
@@ -87,7 +98,7 @@ impl Server {
     pub(super) fn notice_pause(&mut self, read_ns: i64) {
         let asked_ns = self.sweep_ns.unwrap_or(i64::MAX);
         if read_ns > asked_ns.saturating_add(PAUSE_NS) {
-            self.extend_away(self.driven_ns, read_ns);
+            self.extend_away(self.heard_ns, read_ns);
         }
     }
 

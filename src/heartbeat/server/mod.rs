@@ -152,7 +152,9 @@ pub struct Server {
     /// Wall clock minus monotonic clock: at the first datagram, and now.
     offsets_ns: Option<(i64, i64)>,
     /// When the server last ran.
-    driven_ns: i64,
+    ran_ns: i64,
+    /// The time as of which silence was last judged.
+    heard_ns: i64,
     /// The last time in which this process did not run although it had work: from, to.
     away: (i64, i64),
     /// Expected clients that have not been heard.
@@ -198,7 +200,8 @@ impl Server {
             eviction_cursor: 0,
             counters: ServerCounters::default(),
             offsets_ns: None,
-            driven_ns: 0,
+            ran_ns: 0,
+            heard_ns: 0,
             away: (0, 0),
             missing_ns: if config.expect.is_empty() { i64::MAX } else { i64::MIN },
             missing: config.expect.iter().cloned().collect(),
@@ -234,7 +237,7 @@ impl Server {
         }
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
-            self.driven_ns = at.mono_ns;
+            (self.ran_ns, self.heard_ns) = (at.mono_ns, at.mono_ns);
             (offset_ns, offset_ns)
         });
         let steady_ns = at.mono_ns.saturating_add(first_ns);
@@ -521,13 +524,14 @@ impl Machine for Server {
     }
 
     fn on_time(&mut self, _: usize, now: Stamp, heard_ns: i64) {
+        self.observe_self(now);
         if heard_ns == i64::MIN {
             return;
         }
         // Judge silence as of the last read: an unread datagram may still end it.
         let wall_ns = now.wall_ns.saturating_sub(now.mono_ns.saturating_sub(heard_ns));
         let heard = Stamp { mono_ns: heard_ns, wall_ns };
-        self.observe_self(heard);
+        self.excuse_silence(heard_ns);
         self.report_missing(heard);
         if self.sweep_ns.is_some_and(|sweep| sweep <= heard_ns) {
             self.sweep(heard);

@@ -99,6 +99,49 @@ fn a_suspended_server_books_its_own_pause() {
 }
 
 #[test]
+fn a_pause_is_one_event_whatever_waits_to_be_read() {
+    const CLIENTS: i64 = 20;
+    let text = |second| format!("hb;i=1000 {second}");
+    // The receive buffer held the beats of so many seconds; so many are read together.
+    for (held, together) in [(0, 1), (2, 1), (2, 30), (5, 1), (5, 7), (5, 100)] {
+        let mut server = Driven::new(multiple());
+        let beats = |from: i64, to: i64| {
+            (from * CLIENTS..to * CLIENTS).map(|number| {
+                let port = u16::try_from(1 + number % CLIENTS).unwrap();
+                (number * SECOND / CLIENTS, client(port), text(number / CLIENTS))
+            })
+        };
+        for (ns, from, text) in beats(0, 10) {
+            server.hear(ns, from, &text);
+        }
+        let waiting: Vec<_> = beats(10, 10 + held).collect();
+        let mut now = at(15);
+        for batch in waiting.chunks(together) {
+            for (ns, from, text) in batch {
+                let mut payload = text.clone().into_bytes();
+                let arrival = Arrival::new(now, *from, &mut payload);
+                server.0.on_datagram(0, &mut Arrival { kernel: Some(stamp(*ns)), ..arrival });
+            }
+            server.0.on_time(0, now, batch[batch.len() - 1].0);
+            now = stamp(now.mono_ns + SECOND / 1000);
+        }
+        tick(&mut server.0, now);
+        for (ns, from, text) in beats(15, 25) {
+            server.hear(ns.max(now.mono_ns), from, &text);
+        }
+        let changes = server.changes();
+        let told = changes.iter().filter_map(|change| match change {
+            Change::Paused { for_ns } => Some(*for_ns),
+            Change::Suspect { .. } | Change::Down { .. } => Some(0),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        // It last ran when it heard the last beat.
+        assert_eq!(told, [5 * SECOND + SECOND / CLIENTS], "{held} {together}");
+    }
+}
+
+#[test]
 fn a_pause_excuses_only_the_beats_due_in_it() {
     let mut server = Driven::new(multiple());
     server.beats(0, 10, |second| format!("hb;i=1000 {second}"));
