@@ -405,6 +405,9 @@ CAPTURE = {
     "capture_limit": "1 to 2**64 - 1",
 }
 
+KEYS = "Keys or the path of a file"
+SERVER_KEYS = {"keys": KEYS, "unauthenticated": "'refuse' or 'accept'"}
+
 PING = {
     "host": "an address or a name",
     "port": "1 to 65535",
@@ -416,6 +419,7 @@ PING = {
     "seed": "0 to 2**64 - 1",
     "size": "0 to 65507",
     "fill": "1 to 65507 bytes or 'random'",
+    "keys": KEYS,
     "keep": "0 to 2**32 - 1 or 'all'",
     "timestamps": "'user', 'receive' or 'kernel'",
     "precise": "True or False",
@@ -440,6 +444,7 @@ SWEEP = {
     "interval": "above 0 and below 9.2e9 seconds",
     "timeout": "above 0 and below 9.2e9 seconds",
     "size": "64 to 65507",
+    "keys": KEYS,
     "keep": "0 to 2**32 - 1 or 'all'",
     "flows": "1 to 64",
     "family": "4 or 6",
@@ -459,6 +464,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "transform": "'upper' or 'echo'",
         "max_size": "0 to 65507",
         "max_rate": "a number",
+        **SERVER_KEYS,
         "threads": "1 to 256",
         "timeline": "steps, each a Step or a dict with its fields",
         "keep": "0 to 2**32 - 1 or 'all'",
@@ -470,6 +476,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "stateful": "True or False",
         "twamp_light": "True or False",
         "allow": "blocks of addresses such as '192.0.2.0/24'",
+        **SERVER_KEYS,
         "max_rate": "a number",
         "max_sessions": "1 to 1048576",
         "timestamp_format": "'ntp' or 'ptp'",
@@ -542,10 +549,12 @@ def test_an_argument_of_another_type_is_a_type_error_that_names_it(
     arguments: dict[str, Any] = {first: [] if first == "targets" else "127.0.0.1"}
     for wrong in (1j, [None]):
         lists = ("pairs", "names of", "blocks of", "steps")
-        shown = None if wrong == [None] and any(word in allowed for word in lists) else wrong
+        shown = repr(None if wrong == [None] and any(word in allowed for word in lists) else wrong)
+        if allowed == KEYS:  # which nothing shows
+            shown = f"of type {type(wrong).__name__}"
         with pytest.raises(TypeError) as caught:
             make(**arguments | {option: wrong})
-        assert str(caught.value) == f"{option} must be {allowed}, not {shown!r}"
+        assert str(caught.value) == f"{option} must be {allowed}, not {shown}"
 
 
 @pytest.mark.parametrize("make", ALLOWED)

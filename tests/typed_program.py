@@ -309,6 +309,7 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     truth = server.truth
     assert_type(truth, reports.EchoTruth)
     show(truth.replies, truth.pending, truth.delayed, truth.unanswerable, truth.limited)
+    show(truth.unauthenticated, truth.unknown_key, truth.bad_tag)
     show(truth.delay_line_full, truth.crowded, truth.receive_drops)
     for way in (truth.uplink, truth.downlink):
         assert_type(way, reports.LinkCounters)
@@ -619,6 +620,7 @@ def use_reflector() -> None:
             show(session.last_received_at)
     show(reflector.stateful, reflector.twamp_light, reflector.allow, reflector.max_sessions)
     show(reflector.timestamp_format, reflector.synchronized, reflector.clock_error)
+    show(reflector.keys, reflector.unauthenticated)
     counters = reflector.counters
     assert_type(counters, reports.StampReflectorCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)
@@ -667,6 +669,8 @@ def main() -> None:
         transform="echo",
         max_size=65_507,
         max_rate=None,
+        keys=None,
+        unauthenticated="refuse",
         threads=1,
         keep=100,
     ) as server:

@@ -240,6 +240,11 @@ class EchoServer:
     max_size: the size to which longer packets are cut, 0 to 65507 bytes.
     max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         of at most one second's worth; the server drops the rest. None for no limit.
+    keys: the Keys, or the path of a file of them, for probes with a tag; None for no
+        authentication. Keys that are bound to a client are for heartbeats and not used. The
+        answer has a tag with the key of the probe.
+    unauthenticated: the treatment of packets without a tag if there are keys: "refuse", or "accept" to answer
+        them, too.
     threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
     timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
         as JSON has them. `steps` returns those that were taken.
@@ -255,6 +260,9 @@ class EchoServer:
     The two links are in series: a packet enters the downlink when it leaves the uplink, and a
     packet held on one link delays nothing on the other. All random choices are made in order of
     arrival and do not depend on time.
+
+    With keys the server checks a packet when it arrives, before the uplink: bits that a link flips
+    show as corrupt replies. A replayed probe is answered as the copy that it is.
 
     The server never answers source ports that could cause a loop (0, 7, 13, 17, 19, 37) or another
     answering server of this process. On Linux answers leave with a TTL of 200, and one receive in
@@ -279,6 +287,8 @@ class EchoServer:
         transform: Literal["upper", "echo"] = "echo",
         max_size: int = 65507,
         max_rate: float | None = None,
+        keys: Keys | str | PathLike[str] | None = None,
+        unauthenticated: Literal["refuse", "accept"] = "refuse",
         threads: int = 1,
         timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
@@ -378,6 +388,19 @@ class EchoServer:
     def max_rate(self) -> float | None:
         """the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         of at most one second's worth; the server drops the rest. None for no limit.
+        """
+
+    @property
+    def keys(self) -> Keys | None:
+        """the Keys, or the path of a file of them, for probes with a tag; None for no
+        authentication. Keys that are bound to a client are for heartbeats and not used. The
+        answer has a tag with the key of the probe.
+        """
+
+    @property
+    def unauthenticated(self) -> Literal["refuse", "accept"]:
+        """the treatment of packets without a tag if there are keys: "refuse", or "accept" to answer
+        them, too.
         """
 
     @property
@@ -488,12 +511,13 @@ class EchoServer:
         table: "fates" for a row per packet, oldest first:
             client: uint32, its sender, an index into `clients`.
             number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
-                as "unanswerable" or "limited".
+                before it entered a link.
             size: uint32, the length of its payload as received, in bytes.
             received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
             sent_at_ns: float64, the send time of its first reply, in nanoseconds since
                 `started_at`; NaN without replies.
-            outcome: object, "replied", "lost", "unanswerable", "limited" or "delay_line_full".
+            outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
+                "unknown_key", "bad_tag" or "delay_line_full".
             uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
                 2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
             uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
@@ -1309,16 +1333,17 @@ class Fate:
 
     @property
     def number(self) -> int:
-        """Its number among the packets of its client, from 1; 0 if it was dropped as
-        "unanswerable" or "limited".
+        """Its number among the packets of its client, from 1; 0 if it was dropped before it entered
+        a link.
         """
 
     @property
     def outcome(self) -> _Outcome:
         """ "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
         "unanswerable" (an answer could have started a loop), "limited" (max_rate),
-        "delay_line_full" (the delay line had no room), "refused" (by the upstream), "expired" (its
-        client's session ended before it left) or "hops" (none left).
+        "unauthenticated" (it had no tag), "unknown_key" or "bad_tag" (of a key that the server
+        lacks, or wrong), "delay_line_full" (the delay line had no room), "refused" (by the
+        upstream), "expired" (its client's session ended before it left) or "hops" (none left).
         """
 
     @property
@@ -1491,6 +1516,9 @@ class EchoTruth:
         "delayed",
         "unanswerable",
         "limited",
+        "unauthenticated",
+        "unknown_key",
+        "bad_tag",
         "delay_line_full",
         "crowded",
         "receive_drops",
@@ -1506,6 +1534,9 @@ class EchoTruth:
         delayed: int = 0,
         unanswerable: int = 0,
         limited: int = 0,
+        unauthenticated: int = 0,
+        unknown_key: int = 0,
+        bad_tag: int = 0,
         delay_line_full: int = 0,
         crowded: int = 0,
         receive_drops: int = 0,
@@ -1537,6 +1568,18 @@ class EchoTruth:
     @property
     def limited(self) -> int:
         """Packets dropped because their source exceeded max_rate."""
+
+    @property
+    def unauthenticated(self) -> int:
+        """Packets dropped because they had no tag; 0 without keys."""
+
+    @property
+    def unknown_key(self) -> int:
+        """Packets dropped because their tag was of an unknown key; 0 without keys."""
+
+    @property
+    def bad_tag(self) -> int:
+        """Packets dropped because their tag was wrong; 0 without keys."""
 
     @property
     def delay_line_full(self) -> int:
@@ -1937,6 +1980,9 @@ _Outcome: TypeAlias = Literal[
     "lost",
     "unanswerable",
     "limited",
+    "unauthenticated",
+    "unknown_key",
+    "bad_tag",
     "delay_line_full",
     "refused",
     "expired",
@@ -2499,6 +2545,9 @@ class PingClient(Generic[_PingEvent]):
         is the bare message of the lab, to which a server may reply with other words.
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for a server with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.
@@ -2550,7 +2599,8 @@ class PingClient(Generic[_PingEvent]):
     A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
     bytes on a random token follows, known only to this session. A reply is accepted if it is the
     probe as sent or all in upper case; any other datagram with the token is corrupt, one without
-    it foreign.
+    it foreign. With keys a tag follows the token, and a reply must have the tag that a server with
+    the key gives it: one without is corrupt, such as the probe itself.
 
     Below 64 bytes there is no token, and a server may use words of its own:
 
@@ -2584,6 +2634,7 @@ class PingClient(Generic[_PingEvent]):
         seed: int | None = None,
         size: int = 64,
         fill: bytes | Literal["random"] = b".",
+        keys: Keys | str | PathLike[str] | None = None,
         keep: int | Literal["all"] = 10000,
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
@@ -2617,6 +2668,7 @@ class PingClient(Generic[_PingEvent]):
         seed: int | None = None,
         size: int = 64,
         fill: bytes | Literal["random"] = b".",
+        keys: Keys | str | PathLike[str] | None = None,
         keep: int | Literal["all"] = 10000,
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
@@ -2678,6 +2730,13 @@ class PingClient(Generic[_PingEvent]):
     def count(self) -> int | None:
         """the number of probes, 1 or more (default: 10, or None with a duration); None for no
         limit: until `duration` or `stop` ends the session.
+        """
+
+    @property
+    def keys(self) -> Keys | None:
+        """the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for a server with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
         """
 
     @property
@@ -3871,6 +3930,7 @@ async def async_ping(
     seed: int | None = None,
     size: int = 64,
     fill: bytes | Literal["random"] = b".",
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -3911,6 +3971,9 @@ async def async_ping(
         is the bare message of the lab, to which a server may reply with other words.
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for a server with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.
@@ -3971,6 +4034,7 @@ async def async_ping_many(
     interval: float | None = None,
     timeout: float = 1.0,
     size: int = 64,
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
@@ -3987,6 +4051,9 @@ async def async_ping_many(
     interval: the time between two probes to the same target, in seconds, instead of `rate`.
     timeout: the time to wait for each reply, in seconds.
     size: the length of a probe's payload in bytes, 64 to 65507.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for servers with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
         call keeps all by default. Flows share the number.
     flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
@@ -4013,6 +4080,7 @@ def ping(
     seed: int | None = None,
     size: int = 64,
     fill: bytes | Literal["random"] = b".",
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -4055,6 +4123,9 @@ def ping(
         is the bare message of the lab, to which a server may reply with other words.
     fill: the padding up to that size, after the token: bytes to repeat, or "random" for
         pseudo-random bytes, others in each probe.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for a server with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.
@@ -4115,6 +4186,7 @@ def ping_many(
     interval: float | None = None,
     timeout: float = 1.0,
     size: int = 64,
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     flows: int = 1,
     family: Literal[4, 6] | None = None,
@@ -4131,6 +4203,9 @@ def ping_many(
     interval: the time between two probes to the same target, in seconds, instead of `rate`.
     timeout: the time to wait for each reply, in seconds.
     size: the length of a probe's payload in bytes, 64 to 65507.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for servers with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
         call keeps all by default. Flows share the number.
     flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
@@ -4163,6 +4238,9 @@ class PingSweep:
     interval: the time between two probes to the same target, in seconds, instead of `rate`.
     timeout: the time to wait for each reply, in seconds.
     size: the length of a probe's payload in bytes, 64 to 65507.
+    keys: the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for servers with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
     keep: the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
         call keeps all by default. Flows share the number.
     flows: the number of source ports, 1 to 64 and at most `count`: routers choose among equal-cost
@@ -4199,6 +4277,7 @@ class PingSweep:
         interval: float | None = None,
         timeout: float = 1.0,
         size: int = 64,
+        keys: Keys | str | PathLike[str] | None = None,
         keep: int | Literal["all"] = 10000,
         flows: int = 1,
         family: Literal[4, 6] | None = None,
@@ -4228,6 +4307,13 @@ class PingSweep:
     @property
     def interval(self) -> float | None:
         """the time between two probes to the same target, in seconds, instead of `rate`."""
+
+    @property
+    def keys(self) -> Keys | None:
+        """the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        for servers with the same key; None for no authentication. A probe has room for the tag:
+        `size` or, if that is more, 102 bytes and the length of the key's id.
+        """
 
     @property
     def timeout(self) -> float:
@@ -6438,8 +6524,8 @@ _Reflection: TypeAlias = Literal[
 
 @final
 class StampReflector:
-    """A Session-Reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I), without
-    authentication: it answers test packets of routers and of other tools.
+    """A Session-Reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I): it
+    answers test packets of routers and of other tools.
 
     host: the address to bind; "" for all interfaces (IPv4), "::" for all (IPv6). On Linux a reply
         leaves from the address to which the request was sent.
@@ -6452,6 +6538,11 @@ class StampReflector:
         bytes to a victim.
     allow: the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
         empty for all.
+    keys: the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
+        None for no authentication. A reply is signed with the key of its request. At most 4 may
+        be bound to no client: STAMP has no key ids, so that each is tried in turn.
+    unauthenticated: the treatment of unauthenticated packets if there are keys: "refuse", or "accept" to
+        answer them, too, unauthenticated and in sessions of their own.
     max_rate: the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         of at most one second's worth; the reflector drops the rest. None for no limit.
     max_sessions: the maximum number of sessions, 1 to 1048576; later senders are answered without
@@ -6466,13 +6557,15 @@ class StampReflector:
 
     A reply has the length of its request and the TTL 255. It carries the time at which the request
     arrived (T2, the kernel's on Linux), the time at which the program sends the reply (T3), the
-    request's number and time, and its TTL. The TLVs 1 to 5 and 7 of RFC 8972 are answered; others
-    come back as unrecognized.
+    request's number and time, and its TTL. The TLVs 1 to 5 and 7 of RFC 8972 are answered, with keys
+    also 8, their tag; others come back as unrecognized. Authenticated packets with TLVs need a tag of
+    them, unless there is only padding.
 
     A session is a source, a destination address and the SSID. A packet whose bytes 16 to 43 are not
     zero is one of TWAMP, which has random padding and no SSID.
 
-    The reflector never answers replies: packets with a T2 within ten seconds of their T3. Otherwise
+    The reflector never answers replies: packets with a T2 within ten seconds of their T3, and
+    authenticated ones with any T2. Otherwise
     two reflectors would answer each other without end after one forged packet. Nor does it answer
     source ports that could cause a loop (0, 7, 13, 17, 19, 37), another answering server of this
     process, packets of less than 14 bytes, or packets to a broadcast or multicast address (Linux).
@@ -6490,6 +6583,8 @@ class StampReflector:
         stateful: bool = True,
         twamp_light: bool = False,
         allow: Iterable[str] = (),
+        keys: Keys | str | PathLike[str] | None = None,
+        unauthenticated: Literal["refuse", "accept"] = "refuse",
         max_rate: float | None = None,
         max_sessions: int = 16384,
         timestamp_format: Literal["ntp", "ptp"] = "ntp",
@@ -6527,6 +6622,19 @@ class StampReflector:
     def allow(self) -> tuple[str, ...]:
         """the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
         empty for all.
+        """
+
+    @property
+    def keys(self) -> Keys | None:
+        """the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
+        None for no authentication. A reply is signed with the key of its request. At most 4 may
+        be bound to no client: STAMP has no key ids, so that each is tried in turn.
+        """
+
+    @property
+    def unauthenticated(self) -> Literal["refuse", "accept"]:
+        """the treatment of unauthenticated packets if there are keys: "refuse", or "accept" to
+        answer them, too, unauthenticated and in sessions of their own.
         """
 
     @property
@@ -6944,8 +7052,8 @@ class StampSession:
 
 @final
 class StampSender(Generic[_PingEvent]):
-    """A Session-Sender of STAMP (RFC 8762, RFC 8972), unauthenticated: it sends numbered test packets
-    to a Session-Reflector, also one of TWAMP-Light (RFC 5357 appendix I), and matches the replies.
+    """A Session-Sender of STAMP (RFC 8762, RFC 8972): it sends numbered test packets to a
+    Session-Reflector, also one of TWAMP-Light (RFC 5357 appendix I), and matches the replies.
 
     host: the reflector's address or name. If a name has addresses of both families, the IPv4
         address is used, unless `family` is 6.
@@ -6962,7 +7070,7 @@ class StampSender(Generic[_PingEvent]):
     duration: the time during which probes are sent, in seconds; None for no limit.
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
-        (RFC 8972 section 4.1).
+        (RFC 8972 section 4.1). With keys 112, also if it is 44, or 136 to 65507.
     fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
         to repeat.
     ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
@@ -6972,6 +7080,8 @@ class StampSender(Generic[_PingEvent]):
     synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
         and it narrows the bounds of one-way delays if the reflector claims it, too.
     clock_error: the error of this host's clock that packets claim, in seconds.
+    keys: the Keys, or the path of a file of them, whose first signs packets and verifies replies
+        (RFC 8762 section 4.4); None for no authentication.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.
@@ -7022,8 +7132,12 @@ class StampSender(Generic[_PingEvent]):
         `capture_dropped`.
 
     A reply is accepted if it repeats the packet's number and time, the padding and the session
-    identifier, which may be 0. Another reply with the packet's number is corrupt. A packet without a
+    identifier, which may be 0, and if it has a T2. Another reply with the packet's number is corrupt,
+    with keys also one with a wrong tag; an unauthenticated one is foreign then. A packet without a
     reply may also have been refused: many reflectors answer only senders that they were told of.
+
+    With keys packets are authenticated, and the tag of another TLV covers the padding. The reflector
+    must sign its replies with the key of the packet.
 
     The numbers in packets count from 0 and leave 2 out: a reflector that counts its replies
     (stateful) shows by that.
@@ -7053,6 +7167,7 @@ class StampSender(Generic[_PingEvent]):
         timestamp_format: Literal["ntp", "ptp"] = "ntp",
         synchronized: bool = False,
         clock_error: float = 16.0,
+        keys: Keys | str | PathLike[str] | None = None,
         keep: int | Literal["all"] = 10000,
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
@@ -7090,6 +7205,7 @@ class StampSender(Generic[_PingEvent]):
         timestamp_format: Literal["ntp", "ptp"] = "ntp",
         synchronized: bool = False,
         clock_error: float = 16.0,
+        keys: Keys | str | PathLike[str] | None = None,
         keep: int | Literal["all"] = 10000,
         timestamps: Literal["user", "receive", "kernel"] = "receive",
         precise: bool = False,
@@ -7154,6 +7270,12 @@ class StampSender(Generic[_PingEvent]):
         """
 
     @property
+    def keys(self) -> Keys | None:
+        """the Keys, or the path of a file of them, whose first signs packets and verifies replies
+        (RFC 8762 section 4.4); None for no authentication.
+        """
+
+    @property
     def timeout(self) -> float:
         """the time to wait for each reply, in seconds. A reply in the 30 s after that counts as late
         if its probe is among the last 16384.
@@ -7183,7 +7305,7 @@ class StampSender(Generic[_PingEvent]):
     @property
     def size(self) -> int:
         """the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
-        (RFC 8972 section 4.1).
+        (RFC 8972 section 4.1). With keys 112, also if it is 44, or 136 to 65507.
         """
 
     @property
@@ -7461,6 +7583,7 @@ def stamp(
     timestamp_format: Literal["ntp", "ptp"] = "ntp",
     synchronized: bool = False,
     clock_error: float = 16.0,
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -7500,7 +7623,7 @@ def stamp(
     duration: the time during which probes are sent, in seconds; None for no limit.
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
-        (RFC 8972 section 4.1).
+        (RFC 8972 section 4.1). With keys 112, also if it is 44, or 136 to 65507.
     fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
         to repeat.
     ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
@@ -7510,6 +7633,8 @@ def stamp(
     synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
         and it narrows the bounds of one-way delays if the reflector claims it, too.
     clock_error: the error of this host's clock that packets claim, in seconds.
+    keys: the Keys, or the path of a file of them, whose first signs packets and verifies replies
+        (RFC 8762 section 4.4); None for no authentication.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.
@@ -7579,6 +7704,7 @@ async def async_stamp(
     timestamp_format: Literal["ntp", "ptp"] = "ntp",
     synchronized: bool = False,
     clock_error: float = 16.0,
+    keys: Keys | str | PathLike[str] | None = None,
     keep: int | Literal["all"] = 10000,
     timestamps: Literal["user", "receive", "kernel"] = "receive",
     precise: bool = False,
@@ -7616,7 +7742,7 @@ async def async_stamp(
     duration: the time during which probes are sent, in seconds; None for no limit.
     seed: the seed of a Poisson schedule's gaps; drawn at random if None.
     size: the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
-        (RFC 8972 section 4.1).
+        (RFC 8972 section 4.1). With keys 112, also if it is 44, or 136 to 65507.
     fill: the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
         to repeat.
     ssid: the session identifier (RFC 8972 section 3), 0 to 65535; 0 for none, None for a random
@@ -7626,6 +7752,8 @@ async def async_stamp(
     synchronized: whether this host's clock is synchronized to UTC within `clock_error`. Packets claim it,
         and it narrows the bounds of one-way delays if the reflector claims it, too.
     clock_error: the error of this host's clock that packets claim, in seconds.
+    keys: the Keys, or the path of a file of them, whose first signs packets and verifies replies
+        (RFC 8762 section 4.4); None for no authentication.
     keep: the number of last probes that the report keeps as columns, or "all"; 36 bytes each.
         Functions that return a report keep all by default if there is a count. Flows share the
         number.

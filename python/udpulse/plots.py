@@ -595,6 +595,7 @@ class _Log(_Series):
             "too big": (both & 64 > 0, Look(ORANGE, "2")),
             "limited": (outcome == "limited", Look(BLACK, "*")),
             "unanswerable": (outcome == "unanswerable", Look(GREY, "P")),
+            "no right tag": (np.isin(outcome, REFUSED), Look(RED, "2")),
             "delay line full": (outcome == "delay_line_full", Look(BLACK, "1")),
             "not sent": ((outcome == "replied") & (replies == 0), Look(GREY, "2")),
         }
@@ -605,6 +606,9 @@ class _Log(_Series):
         self.draw_values(axes, cast(Bools, np.isfinite(self.y)), "first reply")
         self.scale(axes)
 
+
+# The outcomes of packets that a server with keys refuses.
+REFUSED = ("unauthenticated", "unknown_key", "bad_tag")
 
 # The impairments of a fate, by their bits.
 BITS = ("lost", "duplicated", "corrupted", "held", "queue_full", "outage", "too_big")

@@ -105,6 +105,7 @@ mod tests {
             rate,
             timeout_ns: 1,
             size: 64,
+            key: None,
             flows: 1,
             keep: None,
             probes: false,

@@ -1,6 +1,8 @@
 //! The echo server.
 
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::echo::roster::Roster;
 use crate::echo::truth::Truth;
@@ -9,7 +11,8 @@ use crate::path::{
     Changeable, Counters, Damage, Done, Event, Fate, Outcome, Packet, PathConfig, Paths, Queued,
     Route, Timeline,
 };
-use crate::wire::{MAX_DATAGRAM, shown};
+use crate::wire::probe::{self, Claim, Direction};
+use crate::wire::{Key, Keys, MAX_DATAGRAM, NamedKey, Unauthenticated, shown};
 use crate::{
     Arrival, Captured, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything,
 };
@@ -42,6 +45,10 @@ pub struct Config {
     pub max_size: usize,
     /// The rate limit per source.
     pub limiter: Option<Limiter>,
+    /// The keys that authenticate probes and answers.
+    pub keys: Option<Arc<Keys>>,
+    /// The treatment of unauthenticated packets if there are keys.
+    pub unauthenticated: Unauthenticated,
     /// The capacity of the delay line in bytes.
     pub delay_line: usize,
     /// How many of the last fates to keep.
@@ -61,6 +68,8 @@ impl Default for Config {
             transform: Transform::default(),
             max_size: MAX_DATAGRAM,
             limiter: None,
+            keys: None,
+            unauthenticated: Unauthenticated::Refuse,
             delay_line: 64 << 20,
             keep: 0,
             timeline: Timeline::default(),
@@ -75,11 +84,13 @@ pub struct Echo {
     transform: Transform,
     max_size: usize,
     limiter: Option<Limiter>,
+    keys: Option<Arc<Keys>>,
+    unauthenticated: Unauthenticated,
     paths: Paths,
     /// `None` if clients do not differ: no impairments, no kept fates and no capture.
     roster: Option<Roster>,
-    unanswerable: u64,
-    limited: u64,
+    /// Packets that entered no path, by outcome.
+    refused: [u64; Outcome::ALL.len()],
     now: Stamp,
     /// The payload of the departing reply.
     departing: Box<[u8]>,
@@ -111,10 +122,11 @@ impl Echo {
             transform: config.transform,
             max_size: config.max_size,
             limiter: config.limiter,
+            keys: config.keys,
+            unauthenticated: config.unauthenticated,
             roster: (!plain).then(|| Roster::new(MAX_CLIENTS, &mut paths)),
             paths,
-            unanswerable: 0,
-            limited: 0,
+            refused: [0; Outcome::ALL.len()],
             now: Stamp::default(),
             departing: Box::default(),
             receive_drops: vec![0; threads],
@@ -131,14 +143,18 @@ impl Echo {
     #[must_use]
     pub fn truth(&self) -> Truth {
         let [uplink, downlink] = self.paths.impairments();
+        let refused = |outcome: Outcome| self.refused[outcome as usize];
         Truth {
             uplink,
             downlink,
             replies: self.paths.sent(),
             pending: self.paths.pending(),
             delayed: self.paths.delayed(),
-            unanswerable: self.unanswerable,
-            limited: self.limited,
+            unanswerable: refused(Outcome::Unanswerable),
+            limited: refused(Outcome::Limited),
+            unauthenticated: refused(Outcome::Unauthenticated),
+            unknown_key: refused(Outcome::UnknownKey),
+            bad_tag: refused(Outcome::BadTag),
             delay_line_full: self.paths.delay_line_full(),
             crowded: self.roster.as_ref().map_or(0, Roster::crowded),
             receive_drops: self.receive_drops.iter().sum(),
@@ -171,11 +187,21 @@ impl Echo {
         if self.paths.is_step_due(at, true) {
             self.take_steps(at, true);
         }
-        let objection = self.objection(arrival);
+        let admitted = self.admits(arrival).and_then(|()| match &self.keys {
+            Some(keys) => signature(keys, arrival.datagram, self.unauthenticated),
+            None => Ok(None),
+        });
+        let sign = |answer: &mut [u8]| {
+            if let Ok(Some((key, digits))) = &admitted {
+                probe::sign(answer, digits.clone(), Direction::Reply, key);
+            }
+        };
         let path = match &mut self.roster {
-            Some(roster) if objection.is_none() => roster.path_of(from, &mut self.paths),
-            None if objection.is_none() => {
-                transform.apply(&mut arrival.datagram[..length]);
+            Some(roster) if admitted.is_ok() => roster.path_of(from, &mut self.paths),
+            None if admitted.is_ok() => {
+                let answer = &mut arrival.datagram[..length];
+                transform.apply(answer);
+                sign(answer);
                 self.paths.bypass();
                 return Some(length);
             }
@@ -194,28 +220,54 @@ impl Echo {
             payload: arrival.datagram,
             length,
         };
-        let shown = |payload: &[u8]| transform.shown(payload);
-        if let Some(outcome) = objection {
-            self.paths.refuse(thread, &packet, outcome, shown);
+        if let Err(outcome) = admitted {
+            self.refused[outcome as usize] += 1;
+            self.paths.refuse(thread, &packet, outcome, |payload| transform.shown(payload));
             return None;
         }
-        let leaves = self.paths.enter(thread, &mut packet, shown, |payload, flipped| {
-            transform.answer(payload, flipped)
+        let unimpaired = |payload: &[u8]| match &admitted {
+            Ok(Some(_)) => {
+                let mut answer = payload.to_vec();
+                transform.answer(&mut answer, [None; 2], sign);
+                shown(&answer)
+            }
+            _ => transform.shown(payload),
+        };
+        let leaves = self.paths.enter(thread, &mut packet, unimpaired, |payload, flipped| {
+            transform.answer(payload, flipped, sign)
         });
         leaves.then_some(length)
     }
 
-    /// Returns why a packet must not enter a path.
-    fn objection(&mut self, arrival: &Arrival<'_>) -> Option<Outcome> {
+    /// Returns why a packet must not enter a path, whatever its tag.
+    fn admits(&mut self, arrival: &Arrival<'_>) -> Result<(), Outcome> {
         if arrival.is_answer || answers_anything(arrival.from) {
-            self.unanswerable += 1;
-            return Some(Outcome::Unanswerable);
+            return Err(Outcome::Unanswerable);
         }
-        let limiter = self.limiter.as_mut()?;
-        let admitted = limiter.admits(arrival.from.ip(), arrival.at().mono_ns);
-        self.limited += u64::from(!admitted);
-        (!admitted).then_some(Outcome::Limited)
+        let limiter = self.limiter.as_mut();
+        let at_ns = arrival.at().mono_ns;
+        if limiter.is_some_and(|limiter| !limiter.admits(arrival.from.ip(), at_ns)) {
+            return Err(Outcome::Limited);
+        }
+        Ok(())
     }
+}
+
+/// Returns the key of a probe and the place of its tag; `None` if it has none and that is allowed.
+fn signature<'a>(
+    keys: &'a Keys,
+    probe: &[u8],
+    unauthenticated: Unauthenticated,
+) -> Result<Option<(&'a Key, Range<usize>)>, Outcome> {
+    let Some(Claim { id, digits }) = Claim::find(probe) else {
+        return match unauthenticated {
+            Unauthenticated::Refuse => Err(Outcome::Unauthenticated),
+            Unauthenticated::Accept => Ok(None),
+        };
+    };
+    let key = keys.find(id).and_then(NamedKey::master).ok_or(Outcome::UnknownKey)?;
+    let is_right = probe::verifies(probe, &digits, Direction::Probe, key);
+    if is_right { Ok(Some((key, digits))) } else { Err(Outcome::BadTag) }
 }
 
 impl Transform {
@@ -233,17 +285,28 @@ impl Transform {
         answer
     }
 
-    /// Turns a request into its answer, in place.
-    fn answer(self, payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
+    /// Turns a request into its answer, in place. The answer to a request damaged on the uplink is
+    /// not signed, so that its tag is as wrong as its content.
+    fn answer(
+        self,
+        payload: &mut [u8],
+        flipped: [Option<u32>; 2],
+        sign: impl Fn(&mut [u8]),
+    ) -> Damage {
         if flipped == [None, None] {
             self.apply(payload);
+            sign(payload);
             return Damage::default();
         }
         let mut right = payload.to_vec();
         self.apply(&mut right);
+        sign(&mut right);
         let [up, down] = flipped;
         up.inspect(|&bit| Corruption::flip(payload, bit));
         self.apply(payload);
+        if up.is_none() {
+            sign(payload);
+        }
         down.inspect(|&bit| Corruption::flip(payload, bit));
         Damage { flipped, corrupted: right != payload }
     }

@@ -19,6 +19,12 @@ pub struct Truth {
     pub unanswerable: u64,
     /// Packets dropped because their source exceeded its rate.
     pub limited: u64,
+    /// Packets dropped because they have no tag.
+    pub unauthenticated: u64,
+    /// Packets dropped because their tag is of an unknown key.
+    pub unknown_key: u64,
+    /// Packets dropped because their tag is wrong.
+    pub bad_tag: u64,
     /// Copies dropped because the delay line was full.
     pub delay_line_full: u64,
     /// Packets from clients beyond the full table, which share one stream of random choices;

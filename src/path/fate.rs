@@ -52,6 +52,12 @@ pub enum Outcome {
     Unanswerable,
     /// Its source exceeded its rate.
     Limited,
+    /// It has no tag.
+    Unauthenticated,
+    /// Its tag is of an unknown key.
+    UnknownKey,
+    /// Its tag is wrong.
+    BadTag,
     /// The delay line was full.
     DelayLineFull,
     /// Passed on, and refused by the upstream.
@@ -64,12 +70,15 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 9] = [
+    pub const ALL: [(&str, Self); 12] = [
         ("replied", Self::Replied),
         ("relayed", Self::Relayed),
         ("lost", Self::Lost),
         ("unanswerable", Self::Unanswerable),
         ("limited", Self::Limited),
+        ("unauthenticated", Self::Unauthenticated),
+        ("unknown_key", Self::UnknownKey),
+        ("bad_tag", Self::BadTag),
         ("delay_line_full", Self::DelayLineFull),
         ("refused", Self::Refused),
         ("expired", Self::Expired),
@@ -90,8 +99,8 @@ pub struct Fate {
     pub answer: Box<[u8]>,
     /// The length of its payload as received.
     pub size: usize,
-    /// Its number among the packets of its client, from 1; 0 if it was dropped as unanswerable or
-    /// limited.
+    /// Its number among the packets of its client, from 1; 0 if it was dropped before it entered a
+    /// link.
     pub number: u64,
     /// The outcome.
     pub outcome: Outcome,

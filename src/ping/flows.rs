@@ -228,6 +228,7 @@ mod tests {
             protocol: Protocol::Echo,
             size: 0,
             fill: Fill::default(),
+            key: None,
             keep: None,
             outage_after: None,
             revisions: false,

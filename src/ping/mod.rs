@@ -17,7 +17,7 @@ mod sweep;
 pub use capture::POINTS;
 pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector};
 pub use flows::Flows;
-pub use message::{Fill, MIN_TOKEN_SIZE, Protocol, Reflection};
+pub use message::{Fill, MIN_TOKEN_SIZE, Protocol, Reflection, Signer};
 pub use outages::{Outage, Outages};
 pub use path::{Change, Changes, End, HeaderField, Path, Reason, describe};
 pub use pauses::{Pause, Pauses};

@@ -10,7 +10,8 @@ use slab::Slab;
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
 use crate::ping::{
-    Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Protocol, Report, Schedule, Session, Verdict,
+    Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Protocol, Report, Schedule, Session, Signer,
+    Verdict,
 };
 use crate::time::NS_PER_SECOND;
 use crate::{Arrival, Events, Icmp, Machine, Random, Stamp, Target, Transmit, canonical, on_ipv6};
@@ -54,6 +55,8 @@ pub struct SweepConfig {
     pub timeout_ns: i64,
     /// The payload of a probe in bytes, at least [`MIN_TOKEN_SIZE`].
     pub size: usize,
+    /// The key that authenticates probes and replies.
+    pub key: Option<Signer>,
     /// The number of flows of each target, at most `count`.
     pub flows: u32,
     /// How many of the last probes of a round to keep as columns; all if `None`.
@@ -320,6 +323,7 @@ impl Sweep {
             protocol: Protocol::Echo,
             size: self.config.size.max(MIN_TOKEN_SIZE),
             fill: Fill::default(),
+            key: self.config.key.clone(),
             keep: self.config.keep,
             outage_after: None,
             revisions: self.config.probes,
@@ -614,6 +618,7 @@ mod tests {
             rate,
             timeout_ns: 100 * MS,
             size: 0,
+            key: None,
             flows: 1,
             keep: None,
             probes: false,

@@ -1,5 +1,7 @@
 //! `EchoServer`.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -12,13 +14,14 @@ use crate::python::args::{Count, Int, Keep, LocalHost, LocalPort, Seed, Word, Wo
 use crate::python::capture::{self, File, Snaplen, captured};
 use crate::python::fates::{Columns, Fate, Rows};
 use crate::python::handle::{Handle, running_object};
+use crate::python::keys::{Keys, policy};
 use crate::python::link::{DelayArg, LossArg};
 use crate::python::options::{Given, given, options};
 use crate::python::paths::{Live, changeable, check_refusal};
 use crate::python::table::{Table, arrow_stream};
 use crate::python::timeline::{PathEvent, Step, Timeline};
 use crate::python::value::{Address, value};
-use crate::wire::MAX_DATAGRAM;
+use crate::wire::{MAX_DATAGRAM, Unauthenticated};
 use crate::{Error, Limiter, Result, seconds};
 
 value! {
@@ -75,6 +78,12 @@ value! {
         unanswerable: u64 = 0,
         /// Packets dropped because their source exceeded max_rate.
         limited: u64 = 0,
+        /// Packets dropped because they had no tag; 0 without keys.
+        unauthenticated: u64 = 0,
+        /// Packets dropped because their tag was of an unknown key; 0 without keys.
+        unknown_key: u64 = 0,
+        /// Packets dropped because their tag was wrong; 0 without keys.
+        bad_tag: u64 = 0,
         /// Copies dropped because the delay line was full: 64 MiB, divided equally among threads.
         delay_line_full: u64 = 0,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices;
@@ -125,6 +134,13 @@ macro_rules! echo_options {
         /// the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         /// of at most one second's worth; the server drops the rest. None for no limit.
         max_rate: Option<f64> = None,
+        /// the Keys, or the path of a file of them, for probes with a tag; None for no
+        /// authentication. Keys that are bound to a client are for heartbeats and not used. The
+        /// answer has a tag with the key of the probe.
+        keys: Option<Keys> = None,
+        /// the treatment of packets without a tag if there are keys: "refuse", or "accept" to answer
+        /// them, too.
+        unauthenticated: Word<Unauthenticated> = "refuse",
         /// the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
         threads: Int<usize, 1, 256> = 1,
         /// the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
@@ -179,6 +195,9 @@ impl Words for Transform {
 /// packet held on one link delays nothing on the other. All random choices are made in order of
 /// arrival and do not depend on time.
 ///
+/// With keys the server checks a packet when it arrives, before the uplink: bits that a link flips
+/// show as corrupt replies. A replayed probe is answered as the copy that it is.
+///
 /// The server never answers source ports that could cause a loop (0, 7, 13, 17, 19, 37) or another
 /// answering server of this process. On Linux answers leave with a TTL of 200, and one receive in
 /// 64 checks the TTL: a packet with 169 to 200 hops left is assumed to be the answer of another
@@ -210,6 +229,14 @@ impl EchoServer {
             transform: settings.transform.0,
             max_size: settings.max_size.0,
             limiter: settings.max_rate.map(Limiter::new).transpose()?,
+            keys: match &settings.keys {
+                Some(keys) => {
+                    keys.masters()?;
+                    Some(Arc::clone(&keys.0))
+                }
+                None => None,
+            },
+            unauthenticated: policy(settings.keys.as_ref(), settings.unauthenticated)?,
             keep: settings.keep.rows().unwrap_or(usize::MAX),
             ..echo::Config::default()
         };
@@ -280,6 +307,7 @@ impl EchoServer {
         let truth = self.handle.look(py, |echo| echo.truth());
         let echo::Truth { replies, pending, unanswerable, limited, delay_line_full, .. } = truth;
         let echo::Truth { uplink, downlink, delayed, crowded, receive_drops, .. } = truth;
+        let echo::Truth { unauthenticated, unknown_key, bad_tag, .. } = truth;
         EchoTruth {
             uplink: uplink.into(),
             downlink: downlink.into(),
@@ -288,6 +316,9 @@ impl EchoServer {
             delayed,
             unanswerable,
             limited,
+            unauthenticated,
+            unknown_key,
+            bad_tag,
             delay_line_full,
             crowded,
             receive_drops,
@@ -310,12 +341,13 @@ impl EchoServer {
     /// table: "fates" for a row per packet, oldest first:
     ///     client: uint32, its sender, an index into `clients`.
     ///     number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
-    ///         as "unanswerable" or "limited".
+    ///         before it entered a link.
     ///     size: uint32, the length of its payload as received, in bytes.
     ///     received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
     ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
     ///         `started_at`; NaN without replies.
-    ///     outcome: object, "replied", "lost", "unanswerable", "limited" or "delay_line_full".
+    ///     outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
+    ///         "unknown_key", "bad_tag" or "delay_line_full".
     ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
     ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
     ///     uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each

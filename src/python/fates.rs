@@ -26,13 +26,14 @@ value! {
         received_at: f64,
         /// The (host, port) of its sender.
         client: Address,
-        /// Its number among the packets of its client, from 1; 0 if it was dropped as
-        /// "unanswerable" or "limited".
+        /// Its number among the packets of its client, from 1; 0 if it was dropped before it entered
+        /// a link.
         number: u64,
         /// "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
         /// "unanswerable" (an answer could have started a loop), "limited" (max_rate),
-        /// "delay_line_full" (the delay line had no room), "refused" (by the upstream), "expired" (its
-        /// client's session ended before it left) or "hops" (none left).
+        /// "unauthenticated" (it had no tag), "unknown_key" or "bad_tag" (of a key that the server
+        /// lacks, or wrong), "delay_line_full" (the delay line had no room), "refused" (by the
+        /// upstream), "expired" (its client's session ended before it left) or "hops" (none left).
         outcome: Word<Outcome>,
         /// Whether it was dropped: the outcome is neither "replied" nor "relayed".
         dropped: bool = None or !matches!(outcome.0, Outcome::Replied | Outcome::Relayed),

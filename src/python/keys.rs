@@ -10,11 +10,11 @@ use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::Error;
-use crate::python::args::Argument;
+use crate::python::args::{Argument, Word, Words};
 use crate::python::value::text;
 use crate::wire::beat::is_name;
-use crate::wire::{self, NamedKey};
+use crate::wire::{self, Key, NamedKey, Unauthenticated};
+use crate::{Error, Result};
 
 /// Maximum length of a file, in bytes: that of the longest set, with comments.
 const MAX_FILE: u64 = 1 << 16;
@@ -195,4 +195,31 @@ impl Argument for Keys {
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.clone().into_bound_py_any(py)
     }
+}
+
+impl Keys {
+    /// Returns the keys that are bound to no client, with their ids: at least one.
+    pub(super) fn masters(&self) -> Result<Vec<(&str, &Key)>> {
+        let keys = self.0.all().iter();
+        let masters: Vec<_> = keys.filter_map(|key| Some((key.id(), key.master()?))).collect();
+        if masters.is_empty() {
+            let allowed = "keys with one that is bound to no client";
+            return Err(Error::argument("keys", "those of clients", allowed));
+        }
+        Ok(masters)
+    }
+}
+
+impl Words for Unauthenticated {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("accept", Self::Accept)];
+}
+
+/// Returns the treatment of unauthenticated datagrams, a choice that only a server with keys has.
+pub(super) fn policy(keys: Option<&Keys>, given: Word<Unauthenticated>) -> Result<Unauthenticated> {
+    if keys.is_none() && given.0 == Unauthenticated::Accept {
+        let allowed = "'refuse' without keys";
+        return Err(Error::argument("unauthenticated", "'accept'", allowed));
+    }
+    Ok(given.0)
 }

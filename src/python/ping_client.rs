@@ -1,18 +1,21 @@
 //! `PingClient`, `ping` and `async_ping`.
 
+use std::sync::Arc;
+
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::driver;
 use crate::net::{Endpoint, Family, ProbeOptions, Timestamps};
-use crate::ping::{Config, Fill, Flows, Protocol, Report, Schedule};
+use crate::ping::{Config, Fill, Flows, MIN_TOKEN_SIZE, Protocol, Report, Schedule, Signer};
 use crate::python::args::{
     Argument, Count, Int, Interface, Keep, Patience, RemoteHost, RemotePort, Seconds, Seed, Source,
     Word, Words, integer, wrong_type, wrong_value,
 };
 use crate::python::capture::{self, File, Snaplen};
 use crate::python::handle::{Handle, asynchronous, running_object};
+use crate::python::keys::Keys;
 use crate::python::outages::PingEvent;
 use crate::python::ping_report::PingReport;
 use crate::python::value::{Address, address};
@@ -130,6 +133,10 @@ macro_rules! ping_options {
         /// the padding up to that size, after the token: bytes to repeat, or "random" for
         /// pseudo-random bytes, others in each probe.
         fill: Fill = b".",
+        /// the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        /// for a server with the same key; None for no authentication. A probe has room for the tag:
+        /// `size` or, if that is more, 102 bytes and the length of the key's id.
+        keys: Option<Keys> = None,
     } {
         /// the IPv4 time to live or IPv6 hop limit, 1 to 255; None for the system's default.
         ttl: Option<Int<u32, 1, 255>> = None,
@@ -145,7 +152,7 @@ macro_rules! stamp_options {
         port: RemotePort = 862,
     } {
         /// the length of a packet's payload in bytes: 44, or 48 to 65507 with an Extra Padding TLV
-        /// (RFC 8972 section 4.1).
+        /// (RFC 8972 section 4.1). With keys 112, also if it is 44, or 136 to 65507.
         size: Int<usize, 0, { MAX_DATAGRAM as u64 }> = 44,
         /// the value of that TLV: "random" for pseudo-random bytes, others in each packet, or bytes
         /// to repeat.
@@ -161,6 +168,9 @@ macro_rules! stamp_options {
         synchronized: bool = False,
         /// the error of this host's clock that packets claim, in seconds.
         clock_error: Seconds = 16.0,
+        /// the Keys, or the path of a file of them, whose first signs packets and verifies replies
+        /// (RFC 8762 section 4.4); None for no authentication.
+        keys: Option<Keys> = None,
     } {
         /// the IPv4 time to live or IPv6 hop limit, 1 to 255. The reflector reports the rest of it:
         /// with 255 that gives the number of hops.
@@ -170,6 +180,15 @@ macro_rules! stamp_options {
 pub(super) use {session_options, stamp_options};
 
 stamp_options!(pub(super) settings);
+
+/// Returns the key that signs probes: the first that is not bound to a client of heartbeats.
+pub(super) fn signer(keys: Option<&Keys>) -> Result<Option<Signer>> {
+    keys.map(|keys| {
+        let (id, key) = keys.masters()?.remove(0);
+        Ok(Arc::new((id.to_owned(), key.clone())))
+    })
+    .transpose()
+}
 
 /// A session identifier, drawn at random if it is not given.
 pub(super) struct Ssid(pub(super) u16);
@@ -310,6 +329,7 @@ impl Settings {
             protocol,
             size: self.size.0,
             fill: self.fill.clone(),
+            key: signer(self.keys.as_ref())?,
             keep: self.keep.rows(),
             outage_after: self.outage_after.map(|count| count.0),
             revisions: self.revisions,
@@ -354,7 +374,8 @@ impl Settings {
 /// A probe starts with one line of ASCII, "Ping seq time" (seconds since the Unix epoch). From 64
 /// bytes on a random token follows, known only to this session. A reply is accepted if it is the
 /// probe as sent or all in upper case; any other datagram with the token is corrupt, one without
-/// it foreign.
+/// it foreign. With keys a tag follows the token, and a reply must have the tag that a server with
+/// the key gives it: one without is corrupt, such as the probe itself.
 ///
 /// Below 64 bytes there is no token, and a server may use words of its own:
 ///
@@ -387,6 +408,11 @@ session_object!(PingClient);
 
 impl PingClient {
     fn make(settings: Settings) -> PyResult<Self> {
+        if settings.keys.is_some() && settings.size.0 < MIN_TOKEN_SIZE {
+            let allowed =
+                format!("{MIN_TOKEN_SIZE} to {MAX_DATAGRAM} with keys, which need a token");
+            return Err(Error::argument("size", settings.size.0, allowed).into());
+        }
         Client::new("PingClient", Protocol::Echo, settings).map(Self)
     }
 }

@@ -8,8 +8,10 @@ use crate::net::{Endpoint, Family};
 use crate::ping::{MIN_TOKEN_SIZE, Report, Sweep, SweepConfig, SweepEvent};
 use crate::python::args::{Argument, Int, Keep, Remotes, Seconds, number, wrong_value};
 use crate::python::handle::{Handle, asynchronous, running_object};
+use crate::python::keys::Keys;
 use crate::python::options::options;
 use crate::python::outages::PingEvent;
+use crate::python::ping_client::signer;
 use crate::python::ping_report::PingReport;
 use crate::python::wait::interrupted;
 use crate::wire::MAX_DATAGRAM;
@@ -46,6 +48,10 @@ macro_rules! table {
         timeout: Seconds = 1.0,
         /// the length of a probe's payload in bytes, 64 to 65507.
         size: Int<usize, { MIN_TOKEN_SIZE as u64 }, { MAX_DATAGRAM as u64 }> = 64,
+        /// the Keys, or the path of a file of them, whose first signs probes and verifies replies,
+        /// for servers with the same key; None for no authentication. A probe has room for the tag:
+        /// `size` or, if that is more, 102 bytes and the length of the key's id.
+        keys: Option<Keys> = None,
         /// the number of last probes that a report keeps as columns, or "all"; 36 bytes each. A
         /// call keeps all by default. Flows share the number.
         keep: Keep = 10000,
@@ -192,6 +198,7 @@ impl From<SweepEvent> for Item {
 impl PingSweep {
     fn make(mut settings: Settings) -> PyResult<Self> {
         settings.check_flows()?;
+        signer(settings.keys.as_ref())?;
         settings.rate = Rate::Default(settings.rate()?);
         for target in &mut settings.targets.0 {
             target.family = settings.family;
@@ -216,6 +223,7 @@ impl PingSweep {
         let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);
         let endpoints = &self.settings.targets.0;
         let probes = self.handle.is_recorded();
+        let key = signer(self.settings.keys.as_ref())?;
         self.handle.launch_any(py, endpoints, |found| {
             let config = SweepConfig {
                 targets: Vec::new(), // set after name resolution
@@ -225,6 +233,7 @@ impl PingSweep {
                 rate: rate.per_second(),
                 timeout_ns: timeout.ns(),
                 size: size.0,
+                key,
                 flows: flows.0,
                 keep: keep.rows(),
                 probes,

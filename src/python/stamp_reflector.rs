@@ -10,13 +10,17 @@ use crate::python::args::{
     Argument, Int, Keep, LocalHost, LocalPort, Seconds, Word, Words, items, wrong_type, wrong_value,
 };
 use crate::python::handle::{Handle, running_object};
+use crate::python::keys::{Keys, policy};
 use crate::python::options::options;
 use crate::python::table::{Table, arrow_stream, times, words};
 use crate::python::value::{Address, address, value};
 use crate::stamp::{self, Numbers, Outcome, Reflector, ReflectorConfig};
-use crate::wire::Unauthenticated;
 use crate::wire::stamp::Format;
-use crate::{Limiter, Machine, Prefix, seconds};
+use crate::wire::{Key, Unauthenticated};
+use crate::{Error, Limiter, Machine, Prefix, Result, seconds};
+
+/// Maximum number of keys that are tried for each packet.
+const MAX_TRIED: usize = 4;
 
 value! {
     /// Packet counts of a StampReflector: received = replied + dropped + send_failed.
@@ -212,6 +216,13 @@ macro_rules! reflector_options {
         /// the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
         /// empty for all.
         allow: Prefixes = (),
+        /// the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
+        /// None for no authentication. A reply is signed with the key of its request. At most 4 may
+        /// be bound to no client: STAMP has no key ids, so that each is tried in turn.
+        keys: Option<Keys> = None,
+        /// the treatment of unauthenticated packets if there are keys: "refuse", or "accept" to
+        /// answer them, too, unauthenticated and in sessions of their own.
+        unauthenticated: Word<Unauthenticated> = "refuse",
         /// the average number of packets per second from one source address, 3e-8 to 1e9, in bursts
         /// of at most one second's worth; the reflector drops the rest. None for no limit.
         max_rate: Option<f64> = None,
@@ -236,19 +247,21 @@ macro_rules! reflector_options {
 reflector_options!(settings);
 
 #[doc = reflector_options!(signature StampReflector)]
-/// A Session-Reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I), without
-/// authentication: it answers test packets of routers and of other tools.
+/// A Session-Reflector of STAMP (RFC 8762, RFC 8972) and TWAMP-Light (RFC 5357 appendix I): it
+/// answers test packets of routers and of other tools.
 ///
 #[doc = reflector_options!(docs)]
 /// A reply has the length of its request and the TTL 255. It carries the time at which the request
 /// arrived (T2, the kernel's on Linux), the time at which the program sends the reply (T3), the
-/// request's number and time, and its TTL. The TLVs 1 to 5 and 7 of RFC 8972 are answered; others
-/// come back as unrecognized.
+/// request's number and time, and its TTL. The TLVs 1 to 5 and 7 of RFC 8972 are answered, with keys
+/// also 8, their tag; others come back as unrecognized. Authenticated packets with TLVs need a tag of
+/// them, unless there is only padding.
 ///
 /// A session is a source, a destination address and the SSID. A packet whose bytes 16 to 43 are not
 /// zero is one of TWAMP, which has random padding and no SSID.
 ///
-/// The reflector never answers replies: packets with a T2 within ten seconds of their T3. Otherwise
+/// The reflector never answers replies: packets with a T2 within ten seconds of their T3, and
+/// authenticated ones with any T2. Otherwise
 /// two reflectors would answer each other without end after one forged packet. Nor does it answer
 /// source ports that could cause a loop (0, 7, 13, 17, 19, 37), another answering server of this
 /// process, packets of less than 14 bytes, or packets to a broadcast or multicast address (Linux).
@@ -273,8 +286,11 @@ impl StampReflector {
         let config = ReflectorConfig {
             stateful: settings.stateful,
             twamp_light: settings.twamp_light,
-            keys: Vec::new(),
-            unauthenticated: Unauthenticated::Refuse,
+            keys: match &settings.keys {
+                Some(keys) => tried(keys)?,
+                None => Vec::new(),
+            },
+            unauthenticated: policy(settings.keys.as_ref(), settings.unauthenticated)?,
             allowed: settings.allow.0.clone(),
             limiter: settings.max_rate.map(Limiter::new).transpose()?,
             max_sessions: settings.max_sessions.0,
@@ -329,6 +345,16 @@ impl StampReflector {
         let low = (1..1024).contains(&self.settings.port.0);
         launched.map_err(|error| if low { with_hint(py, error) } else { error })
     }
+}
+
+/// Returns the keys that a reflector tries.
+fn tried(keys: &Keys) -> Result<Vec<Key>> {
+    let keys: Vec<_> = keys.masters()?.into_iter().map(|(_, key)| key.clone()).collect();
+    if keys.len() > MAX_TRIED {
+        let allowed = format!("at most {MAX_TRIED} that are bound to no client");
+        return Err(Error::argument("keys", keys.len(), allowed));
+    }
+    Ok(keys)
 }
 
 /// Adds a way out to the error of a port for which the process lacks the privilege.

@@ -13,17 +13,25 @@ use crate::wire::stamp::ErrorEstimate;
 /// The payload of a packet without a TLV, in bytes.
 const BASE: usize = 44;
 
-/// The payload of a packet with the shortest TLV.
-const SHORTEST_WITH_TLV: usize = 48;
+/// The payload of an authenticated packet without a TLV.
+const AUTHENTICATED: usize = 112;
+
+/// The length of the header of a TLV, and of one that holds the tag of others.
+const HEADER: usize = 4;
+const TAG_TLV: usize = 20;
 
 #[doc = stamp_options!(signature StampSender)]
-/// A Session-Sender of STAMP (RFC 8762, RFC 8972), unauthenticated: it sends numbered test packets
-/// to a Session-Reflector, also one of TWAMP-Light (RFC 5357 appendix I), and matches the replies.
+/// A Session-Sender of STAMP (RFC 8762, RFC 8972): it sends numbered test packets to a
+/// Session-Reflector, also one of TWAMP-Light (RFC 5357 appendix I), and matches the replies.
 ///
 #[doc = stamp_options!(docs)]
 /// A reply is accepted if it repeats the packet's number and time, the padding and the session
-/// identifier, which may be 0. Another reply with the packet's number is corrupt. A packet without a
+/// identifier, which may be 0, and if it has a T2. Another reply with the packet's number is corrupt,
+/// with keys also one with a wrong tag; an unauthenticated one is foreign then. A packet without a
 /// reply may also have been refused: many reflectors answer only senders that they were told of.
+///
+/// With keys packets are authenticated, and the tag of another TLV covers the padding. The reflector
+/// must sign its replies with the key of the packet.
 ///
 /// The numbers in packets count from 0 and leave 2 out: a reflector that counts its replies
 /// (stateful) shows by that.
@@ -43,8 +51,13 @@ session_object!(StampSender);
 impl StampSender {
     fn make(settings: Settings) -> PyResult<Self> {
         let size = settings.size.0;
-        if size != BASE && size < SHORTEST_WITH_TLV {
-            return Err(Error::argument("size", size, "44, or 48 to 65507").into());
+        let (base, tlvs, allowed) = if settings.keys.is_some() {
+            (AUTHENTICATED, HEADER + TAG_TLV, "44, 112, or 136 to 65507 with keys")
+        } else {
+            (BASE, HEADER, "44, or 48 to 65507")
+        };
+        if ![BASE, base].contains(&size) && size < base + tlvs {
+            return Err(Error::argument("size", size, allowed).into());
         }
         let format = settings.timestamp_format.0;
         let error_ns = settings.clock_error.ns().unsigned_abs();

@@ -1,8 +1,8 @@
 //! Conversion between bytes and values; pure and total.
 //!
 //! All messages of the lab are one line of ASCII text. [`Template`] writes them, [`read`] finds the
-//! sequence number and the time in a message of any lab program. A [`beat`] may carry more. Test
-//! packets of STAMP are binary: [`stamp`]. Captures are files: [`pcapng`].
+//! sequence number and the time in a message of any lab program. A [`beat`] may carry more, and so
+//! may a [`probe`]. Test packets of STAMP are binary: [`stamp`]. Captures are files: [`pcapng`].
 
 pub mod beat;
 mod civil;
@@ -12,6 +12,7 @@ mod keys;
 mod payload;
 pub mod pcapng;
 mod policy;
+pub mod probe;
 pub mod stamp;
 mod template;
 mod text;

@@ -23,6 +23,9 @@ REASONS = {
     "hops": "dropped, no hops were left",
     "unanswerable": "not answered, an answer could start a loop",
     "limited": "dropped, above the client's --max-rate",
+    "unauthenticated": "dropped, without a tag",
+    "unknown_key": "dropped, its tag is of an unknown key",
+    "bad_tag": "dropped, its tag is wrong",
     "delay_line_full": "dropped, too many packets are delayed",
 }
 
@@ -30,6 +33,9 @@ REASONS = {
 TROUBLES = {
     "unanswerable": "could have started a loop",
     "limited": "came above --max-rate",
+    "unauthenticated": "came without a tag",
+    "unknown_key": "had a tag of an unknown key",
+    "bad_tag": "had a wrong tag",
     "delay_line_full": "found the delay line full",
     "refused": "refused by the upstream",
     "hops": "had no hops left",

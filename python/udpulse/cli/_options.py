@@ -71,6 +71,7 @@ WORDS = {
     "detector": ["multiple", "chen", "two_window", "bertier", "phi", "phi_exp", "fixed"],
     "numbers": ["counting", "first"],
     "old_beats": ["ignore", "accept"],
+    "unauthenticated": ["refuse", "accept"],
 }
 
 #: The environment variables of options that are not given.

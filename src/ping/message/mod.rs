@@ -4,8 +4,10 @@ mod stamp;
 mod text;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::Random;
+use crate::wire::Key;
 use crate::wire::stamp::{ErrorEstimate, Format};
 
 pub(super) use stamp::Packet;
@@ -29,6 +31,9 @@ pub enum Protocol {
         error: ErrorEstimate,
     },
 }
+
+/// The key of a session, with its id.
+pub type Signer = Arc<(String, Key)>;
 
 /// The content of the padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,13 +80,19 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// Creates messages of `size` bytes, or more if the shortest one is longer. Nobody must be able
-    /// to guess `secret`.
-    pub(super) fn new(protocol: Protocol, size: usize, fill: Fill, secret: u64) -> Self {
+    /// Creates messages of `size` bytes, or more if the shortest one is longer, signed with `key`.
+    /// Nobody must be able to guess `secret`.
+    pub(super) fn new(
+        protocol: Protocol,
+        size: usize,
+        fill: Fill,
+        secret: u64,
+        key: Option<Signer>,
+    ) -> Self {
         match protocol {
-            Protocol::Echo => Self::Text(Text::new(size, fill, secret)),
+            Protocol::Echo => Self::Text(Text::new(size, fill, secret, key)),
             Protocol::Stamp { ssid, format, error } => {
-                Self::Packet(Packet::new((ssid, format, error), size, fill, secret))
+                Self::Packet(Packet::new((ssid, format, error), size, fill, secret, key))
             }
         }
     }

@@ -1,11 +1,19 @@
 //! Test packets of STAMP, and the facts in a reply.
 
+use std::ops::Range;
+
 use crate::Random;
-use crate::ping::message::Fill;
-use crate::wire::stamp::{ErrorEstimate, Format, Mode, Reply, Request, Timestamp};
+use crate::ping::message::{Fill, Signer};
+use crate::wire::TAG;
+use crate::wire::stamp::{
+    ErrorEstimate, Format, Mode, Reply, Request, Timestamp, Tlv, is_signed, sign,
+};
 
 /// The length of a TLV's header.
 const HEADER: usize = 4;
+
+/// The length of the TLV that holds the tag of the others.
+const TAG_TLV: usize = HEADER + TAG;
 
 /// The flags and the type of an Extra Padding TLV in a request (RFC 8972 section 4.1).
 const PADDING: [u8; 2] = [0x80, 1];
@@ -23,6 +31,8 @@ pub(in crate::ping) struct Packet {
     size: usize,
     fill: Fill,
     secret: u64,
+    /// The key of an authenticated session.
+    key: Option<Signer>,
     /// A buffer for a probe.
     said: Vec<u8>,
 }
@@ -80,20 +90,43 @@ pub(super) fn is_start(quote: &[u8], seq: u64) -> bool {
 }
 
 impl Packet {
-    /// Creates packets of `size` bytes, or of the least if that is less. `fill` is the value of an
-    /// Extra Padding TLV.
+    /// Creates packets of `size` bytes, or of the least if that is less, authenticated with `key`.
+    /// `fill` is the value of an Extra Padding TLV; with a key, another TLV holds its tag.
     pub(super) fn new(
         (ssid, format, error): (u16, Format, ErrorEstimate),
         size: usize,
         fill: Fill,
         secret: u64,
+        key: Option<Signer>,
     ) -> Self {
-        Self { ssid, format, error, size, fill, secret, said: Vec::new() }
+        Self { ssid, format, error, size, fill, secret, key, said: Vec::new() }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.key.is_some() { Mode::Authenticated } else { Mode::Open }
+    }
+
+    /// Returns the place of the padding, if there is any.
+    fn padding(&self) -> Option<Range<usize>> {
+        let start = self.mode().base() + HEADER;
+        let end = self.size.checked_sub(if self.key.is_some() { TAG_TLV } else { 0 })?;
+        (start <= end).then_some(start..end)
     }
 
     /// Writes the probe with this number into `out`, replacing its content.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
-        let base = Mode::Open.base();
+        self.compose(seq, wall_ns, out);
+        if let Some((_, key)) = self.key.as_deref() {
+            if self.padding().is_some() {
+                Tlv::append_tag(out, self.mode().base(), key);
+            }
+            sign(out, key);
+        }
+    }
+
+    /// Writes the probe without tags.
+    fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        let (mode, base) = (self.mode(), self.mode().base());
         out.clear();
         out.resize(base, 0);
         #[expect(clippy::cast_possible_truncation, reason = "numbers wrap")]
@@ -103,11 +136,11 @@ impl Packet {
             error: self.error,
             ssid: self.ssid,
         };
-        request.write(Mode::Open, out);
-        if let Some(length) = self.size.checked_sub(base + HEADER) {
+        request.write(mode, out);
+        if let Some(padding) = self.padding() {
             out.extend_from_slice(&PADDING);
-            out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-            self.fill.pad(self.size, || Random::stream(self.secret, &[seq]), out);
+            out.extend_from_slice(&u16::try_from(padding.len()).unwrap_or(u16::MAX).to_be_bytes());
+            self.fill.pad(padding.end, || Random::stream(self.secret, &[seq]), out);
         }
     }
 
@@ -123,13 +156,18 @@ impl Packet {
 
     /// Returns the number of the probe that a datagram claims to reply to; `sent` is the last
     /// number.
-    pub(in crate::ping) fn answered(datagram: &[u8], sent: u64) -> Option<u64> {
-        probe_of(Reply::read(Mode::Open, datagram)?.sender_seq, sent)
+    pub(in crate::ping) fn answered(&self, datagram: &[u8], sent: u64) -> Option<u64> {
+        probe_of(Reply::read(self.mode(), datagram)?.sender_seq, sent)
+    }
+
+    /// Returns whether a reply is signed with the session's key, if there is one.
+    pub(in crate::ping) fn is_signed(&self, datagram: &[u8]) -> bool {
+        self.key.as_ref().is_none_or(|signer| is_signed(datagram, &signer.1))
     }
 
     /// Returns the facts in a reply to the probe with this number, which was sent at `at_ns`;
-    /// `None` if it does not repeat T1 and the padding, or has the session identifier of another
-    /// session.
+    /// `None` if it does not repeat T1 and the padding, has the session identifier of another
+    /// session, or is the probe itself.
     ///
     /// T1 serves as a token: nobody else knows its nanoseconds.
     pub(in crate::ping) fn read(
@@ -138,22 +176,24 @@ impl Packet {
         seq: u64,
         at_ns: i64,
     ) -> Option<Reflection> {
-        let reply = Reply::read(Mode::Open, datagram)?;
+        let reply = Reply::read(self.mode(), datagram)?;
         let t1 = Timestamp::new(self.format, at_ns);
         // Some reflectors have their own time in the place of T1, and T1 in the place of T3.
         let swapped = reply.sender_sent != t1;
         let (t3, echoed) =
             if swapped { (reply.sender_sent, reply.sent) } else { (reply.sent, reply.sender_sent) };
-        // A reflector of TWAMP-Light knows no session identifier.
-        if echoed != t1 || reply.ssid != self.ssid && reply.ssid != 0 {
+        // A reflector of TWAMP-Light knows no session identifier. A probe has no T2.
+        let is_ours = reply.ssid == self.ssid || reply.ssid == 0;
+        if echoed != t1 || !is_ours || reply.received == Timestamp::default() {
             return None;
         }
-        let padding = Mode::Open.base() + HEADER;
-        if self.size > padding && datagram.len() > padding {
+        if let Some(Range { start, end }) = self.padding()
+            && datagram.len() > start
+        {
             let mut said = std::mem::take(&mut self.said);
-            self.write(seq, at_ns, &mut said);
-            let length = said.len().min(datagram.len());
-            let is_same = said[padding..length] == datagram[padding..length];
+            self.compose(seq, at_ns, &mut said);
+            let end = end.min(datagram.len());
+            let is_same = said[start..end] == datagram[start..end];
             self.said = said;
             if !is_same {
                 return None;
@@ -177,13 +217,25 @@ impl Packet {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::wire::Key;
     use proptest::prelude::*;
 
     const AT_NS: i64 = 1_795_670_999_123_456_789;
 
     fn packet(size: usize, format: Format) -> Packet {
-        Packet::new((7, format, ErrorEstimate(1)), size, Fill::Random, 9)
+        Packet::new((7, format, ErrorEstimate(1)), size, Fill::Random, 9, None)
+    }
+
+    fn key() -> Key {
+        Key::new(&[7; 32]).unwrap()
+    }
+
+    fn authenticated(size: usize) -> Packet {
+        let signer = Some(Arc::new((String::new(), key())));
+        Packet::new((7, Format::Ntp, ErrorEstimate(1)), size, Fill::Random, 9, signer)
     }
 
     fn written(packet: &Packet, seq: u64) -> Vec<u8> {
@@ -194,8 +246,12 @@ mod tests {
 
     /// The reply of a reflector that copies the rest of the request.
     fn reflected(request: &[u8], reply: Reply) -> Vec<u8> {
+        reflected_in(Mode::Open, request, reply)
+    }
+
+    fn reflected_in(mode: Mode, request: &[u8], reply: Reply) -> Vec<u8> {
         let mut datagram = request.to_vec();
-        let request = Request::read(Mode::Open, request).unwrap();
+        let request = Request::read(mode, request).unwrap();
         let echo = Reply {
             sender_seq: request.seq,
             sender_sent: request.sent,
@@ -203,7 +259,7 @@ mod tests {
             ssid: request.ssid,
             ..reply
         };
-        echo.write(Mode::Open, &mut datagram);
+        echo.write(mode, &mut datagram);
         datagram
     }
 
@@ -219,6 +275,39 @@ mod tests {
         assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 3, 4, 5]);
         assert_eq!(probe_of(2, 5), None);
         assert_eq!(probe_of(6, 5), None, "not sent yet");
+    }
+
+    #[test]
+    fn an_authenticated_packet_has_two_tags() {
+        for (size, length) in [(0, 112), (44, 112), (112, 112), (136, 136), (200, 200)] {
+            let mut packet = authenticated(size);
+            let request = written(&packet, 1);
+            assert_eq!((request.len(), packet.is_signed(&request)), (length, true));
+            if length > 112 {
+                let padding = u8::try_from(length - 136).unwrap();
+                assert_eq!(request[112..116], [0x80, 1, 0, padding]);
+                let tag = key().tag([&request[..4], &request[112..length - 20]]);
+                assert_eq!(request[length - 20..], [&[0x80, 8, 0, 16][..], &tag].concat());
+            }
+            let at = |ns| Timestamp::new(Format::Ntp, AT_NS + ns);
+            let reply = Reply { received: at(5), sent: at(9), ..Reply::default() };
+            let mut reply = reflected_in(Mode::Authenticated, &request, reply);
+            assert_eq!(packet.answered(&reply, 1), Some(1));
+            assert_eq!(packet.read(&reply, 1, AT_NS).unwrap().sent_ns, AT_NS + 9);
+            assert!(!packet.is_signed(&reply));
+            sign(&mut reply, &key());
+            assert!(packet.is_signed(&reply) && !packet.is_signed(&reply[..111]));
+        }
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_no_reply() {
+        // The first one has the number 0, as the empty place of a sender's number.
+        for mut packet in [packet(44, Format::Ntp), authenticated(0), authenticated(200)] {
+            let request = written(&packet, 1);
+            assert_eq!(packet.answered(&request, 1), Some(1));
+            assert_eq!(packet.read(&request, 1, AT_NS), None);
+        }
     }
 
     #[test]
@@ -240,7 +329,7 @@ mod tests {
             ..Reply::default()
         };
         let datagram = reflected(&request, reply);
-        assert_eq!(Packet::answered(&datagram, 9), Some(4));
+        assert_eq!(packet.answered(&datagram, 9), Some(4));
         let reflection = packet.read(&datagram, 4, AT_NS).unwrap();
         assert_eq!((reflection.number, reflection.ttl), (3, Some(250)));
         assert_eq!(reflection.received_ns - AT_NS, 5000);
@@ -303,9 +392,11 @@ mod tests {
             size in 40..70_usize, bytes in prop::collection::vec(any::<u8>(), 0..80), seq: u64,
             at_ns: i64, sent: u64,
         ) {
-            let _ = (Packet::answered(&bytes, sent), quoted_number(&bytes, sent));
-            let _ = is_start(&bytes, seq);
-            let _ = packet(size, Format::Ptp).read(&bytes, seq, at_ns >> 1);
+            let _ = (quoted_number(&bytes, sent), is_start(&bytes, seq));
+            for mut packet in [packet(size, Format::Ptp), authenticated(3 * size)] {
+                let _ = (packet.answered(&bytes, sent), packet.read(&bytes, seq, at_ns >> 1));
+                prop_assert!(packet.key.is_none() || !packet.is_signed(&bytes));
+            }
         }
     }
 }

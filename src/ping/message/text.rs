@@ -1,11 +1,14 @@
 //! The lab's message with a token, and the likeness of a reply.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Random;
-use crate::ping::message::Fill;
+use crate::ping::message::{Fill, Signer};
+use crate::wire::Key;
 use crate::wire::Template;
+use crate::wire::probe::{self, Direction};
 
 /// The smallest payload that carries a token; it leaves room for the lab's message with any number.
 pub const MIN_TOKEN_SIZE: usize = 64;
@@ -16,14 +19,15 @@ const SEARCHED: usize = 1024;
 /// How many occurrences of a word in a reply are read.
 const MAX_WORDS: usize = 4;
 
-/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token follows. Padding
-/// up to the size comes last.
+/// The lab's message `Ping seq time`; from [`MIN_TOKEN_SIZE`] on, a secret token follows and, with a
+/// key, its tag. Padding up to the size comes last.
 #[derive(Debug)]
 pub(in crate::ping) struct Text {
     secret: u64,
     token: Option<Token>,
     size: usize,
     fill: Fill,
+    key: Option<Signer>,
     /// A buffer for the text of a probe.
     said: Vec<u8>,
 }
@@ -85,15 +89,17 @@ fn nearly_same(one: &[u8], other: &[u8]) -> bool {
 
 impl Text {
     /// Creates messages of `size` bytes, or more if the lab's message is longer. `secret` becomes
-    /// the token.
-    pub(super) fn new(size: usize, fill: Fill, secret: u64) -> Self {
+    /// the token. With a `key` there are both a token and a tag.
+    pub(super) fn new(size: usize, fill: Fill, secret: u64, key: Option<Signer>) -> Self {
+        let least = key.as_ref().map_or(0, |signer| MIN_TOKEN_SIZE + probe::length(&signer.0));
+        let size = size.max(least);
         let token = (size >= MIN_TOKEN_SIZE).then(|| {
             let mut token = [0; 16];
             // Upper case, because the lab's server raises letters. The 16 digits fit exactly.
             let _ = write!(&mut token[..], "{secret:016X}");
             token
         });
-        Self { secret, token, size, fill, said: Vec::new() }
+        Self { secret, token, size, fill, key, said: Vec::new() }
     }
 
     /// Returns the token, if there is one.
@@ -103,16 +109,25 @@ impl Text {
 
     /// Writes the probe with this number into `out`, replacing its content.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        if let Some((digits, key)) = self.compose(seq, wall_ns, out) {
+            probe::sign(out, digits, Direction::Probe, key);
+        }
+    }
+
+    /// Writes the probe with a tag of zeros. Returns the place of the tag and its key.
+    fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) -> Option<(Range<usize>, &Key)> {
         out.reserve(self.size.max(MIN_TOKEN_SIZE));
         LAB.write(seq, wall_ns, 0, out);
         if let Some(token) = &self.token {
             out.push(b' ');
             out.extend_from_slice(token);
         }
+        let tag = self.key.as_deref().map(|(id, key)| (probe::append(id, out), key));
         if out.len() < self.size {
             out.push(b' ');
             self.fill.pad(self.size, || Random::stream(self.secret, &[seq]), out);
         }
+        tag
     }
 
     /// Returns the number of a probe whose end may be missing.
@@ -128,9 +143,9 @@ impl Text {
         beginning.windows(token.len()).any(|window| nearly_same(window, token))
     }
 
-    /// Returns whether `reply` is the probe as sent or all in upper case. Without a token, a reply
-    /// of another length may have the lab's message in any case at `index`: some servers put words
-    /// of their own around it.
+    /// Returns whether `reply` is the probe as sent or all in upper case; with a key, it must have
+    /// the tag of a reply. Without a token, a reply of another length may have the lab's message in
+    /// any case at `index`: some servers put words of their own around it.
     pub(in crate::ping) fn is_echo(
         &mut self,
         reply: &[u8],
@@ -139,12 +154,19 @@ impl Text {
         wall_ns: i64,
     ) -> bool {
         let mut said = std::mem::take(&mut self.said);
-        self.write(seq, wall_ns, &mut said);
+        let tag = self.compose(seq, wall_ns, &mut said);
         let is_echo = if said.len() == reply.len() {
-            said == reply || {
+            if let Some((digits, _)) = &tag {
+                said[digits.clone()].copy_from_slice(&reply[digits.clone()]);
+            }
+            let is_same = said == reply || {
                 said.make_ascii_uppercase();
                 said == reply
-            }
+            };
+            is_same
+                && tag.is_none_or(|(digits, key)| {
+                    probe::verifies(reply, &digits, Direction::Reply, key)
+                })
         } else {
             LAB.write(seq, wall_ns, 0, &mut said);
             let quoted = reply.get(index..index + said.len());
@@ -177,6 +199,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::sync::Arc;
 
     use super::*;
     use crate::wire::MAX_DATAGRAM;
@@ -191,7 +214,7 @@ mod tests {
     }
 
     fn filled(size: usize, fill: Fill) -> (Text, Vec<u8>) {
-        let message = Text::new(size, fill, SECRET);
+        let message = Text::new(size, fill, SECRET, None);
         let mut out = Vec::new();
         message.write(7, WALL_NS, &mut out);
         (message, out)
@@ -228,7 +251,7 @@ mod tests {
         let padding = |size, fill| filled(size, fill).1.split_off(25);
         assert_eq!(padding(33, Fill::Pattern(b"abc".into())), b"abcabcab");
         assert_eq!(padding(27, Fill::Pattern(b"abc".into())), b"ab");
-        let random = Text::new(60, Fill::Random, SECRET);
+        let random = Text::new(60, Fill::Random, SECRET, None);
         let [mut one, mut other] = [Vec::new(), Vec::new()];
         random.write(1, WALL_NS, &mut one);
         random.write(2, WALL_NS, &mut other);
@@ -241,10 +264,51 @@ mod tests {
     fn a_forged_reply_lacks_the_token() {
         let (mut message, out) = message(64);
         assert!(!message.is_ours(&out[..24]) && message.is_ours(&out[..41]));
-        let mut other = Text::new(64, Fill::default(), 2);
+        let mut other = Text::new(64, Fill::default(), 2, None);
         assert!(!other.is_ours(&out) && !is_echo(&mut other, &out));
         assert_eq!((other.number_of(&out), message.number_of(&out)), (None, Some(7)));
         assert!(is_echo(&mut message, &out));
+    }
+
+    /// Returns messages with a key, a probe, and its reply in the same letters.
+    fn keyed(size: usize) -> (Text, Vec<u8>, Vec<u8>) {
+        let key = Key::new(&[7; 32]).unwrap();
+        let signer = Some(Arc::new(("2026a".to_owned(), key)));
+        let message = Text::new(size, Fill::default(), SECRET, signer);
+        let (mut probe, mut reply) = (Vec::new(), Vec::new());
+        message.write(7, WALL_NS, &mut probe);
+        let (digits, key) = message.compose(7, WALL_NS, &mut reply).unwrap();
+        probe::sign(&mut reply, digits, Direction::Reply, key);
+        (message, probe, reply)
+    }
+
+    #[test]
+    fn a_tag_follows_the_token() {
+        for (size, length) in [(0, 107), (64, 107), (107, 107), (200, 200)] {
+            let (mut message, probe, reply) = keyed(size);
+            assert!(probe.starts_with(b"Ping 7 1486420330.837133 123456789ABCDEF0 k=2026a;m="));
+            assert_eq!((probe.len(), message.number_of(&probe)), (length, Some(7)));
+            assert!(is_echo(&mut message, &reply) && message.is_quote(&probe, 7, WALL_NS));
+            // A probe that comes back, one that somebody made, and a truncated tag.
+            let mut forged = reply.clone();
+            forged[52] = if forged[52] == b'0' { b'1' } else { b'0' };
+            for other in [probe, forged, [&reply[..80], &reply[81..]].concat()] {
+                assert!(!is_echo(&mut message, &other) && message.is_ours(&other));
+            }
+        }
+        let (mut out, message) = (Vec::new(), keyed(0).0);
+        message.write(u64::MAX, WALL_NS, &mut out);
+        assert_eq!(out.len(), 107, "with any number");
+    }
+
+    #[test]
+    fn a_reply_in_upper_case_has_a_tag_of_its_own() {
+        let (mut message, probe, mut reply) = keyed(0);
+        reply.make_ascii_uppercase();
+        assert!(!is_echo(&mut message, &reply));
+        let digits = message.compose(7, WALL_NS, &mut Vec::new()).unwrap().0;
+        probe::sign(&mut reply, digits, Direction::Reply, &Key::new(&[7; 32]).unwrap());
+        assert!(is_echo(&mut message, &reply) && !is_echo(&mut message, &probe));
     }
 
     #[test]

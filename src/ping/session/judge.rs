@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::ping::Verdict;
-use crate::ping::message::{Message, Packet, numbers_after, searched};
+use crate::ping::message::{Message, numbers_after, searched};
 use crate::ping::session::{Record, Session};
 use crate::wire;
 
@@ -73,7 +73,8 @@ impl Session {
 
     /// Returns the match of a datagram as a reply of a Session-Reflector.
     fn reflected(&mut self, datagram: &[u8]) -> Match {
-        let seq = Packet::answered(datagram, self.report.counters.sent);
+        let Message::Packet(packet) = &self.message else { return Match::Foreign };
+        let seq = packet.answered(datagram, self.report.counters.sent);
         let probe = seq.and_then(|seq| Some((seq, *self.remembered(seq)?)));
         let (Some((seq, Record { at, verdict, .. })), Message::Packet(packet)) =
             (probe, &mut self.message)
@@ -82,8 +83,8 @@ impl Session {
         };
         match packet.read(datagram, seq, at.wall_ns) {
             Some(_) if verdict == Verdict::SendFailed => Match::Foreign,
-            Some(_) => Match::Reply(seq),
-            None => Match::Corrupt,
+            Some(_) if packet.is_signed(datagram) => Match::Reply(seq),
+            _ => Match::Corrupt,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
-use crate::ping::{Counters, Fill, Protocol, Report, Schedule};
+use crate::ping::{Counters, Fill, Protocol, Report, Schedule, Signer};
 use crate::wire::shown;
 use crate::{Arrival, Captured, Events, Headers, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -57,6 +57,8 @@ pub struct Config {
     pub size: usize,
     /// The content of the padding up to that size.
     pub fill: Fill,
+    /// The key that authenticates probes and replies.
+    pub key: Option<Signer>,
     /// How many of the last probes to keep as columns; all if `None`.
     pub keep: Option<usize>,
     /// How many consecutive probes without an answer in time are an outage to report as an event.
@@ -246,7 +248,13 @@ impl Session {
                 Protocol::Echo => None,
                 Protocol::Stamp { error, .. } => Some(Box::new(Exchanges::new(error))),
             },
-            message: Message::new(config.protocol, config.size, config.fill.clone(), secret),
+            message: Message::new(
+                config.protocol,
+                config.size,
+                config.fill.clone(),
+                secret,
+                config.key.clone(),
+            ),
             report: Report { log: ProbeLog::new(config.keep), ..Report::default() },
             slots: None,
             started: None,

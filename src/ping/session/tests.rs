@@ -30,6 +30,7 @@ fn config(count: u64) -> Config {
         protocol: Protocol::Echo,
         size: 0,
         fill: Fill::default(),
+        key: None,
         keep: None,
         outage_after: None,
         revisions: false,

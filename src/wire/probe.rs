@@ -1,0 +1,214 @@
+//! The tag of a probe and of its reply, in the word behind the token:
+//!
+//! ```text
+//! Ping 7 1760000000.123456 0123456789ABCDEF k=2026a;m=00112233445566778899AABBCCDDEEFF ....
+//! ```
+//!
+//! The tag covers all other bytes and the direction: a probe that is sent back is not a reply.
+
+use std::ops::Range;
+
+use crate::wire::{Key, TAG};
+
+/// The length of a tag's digits.
+const DIGITS: usize = 2 * TAG;
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// How many bytes of a datagram are searched for a tag.
+const SEARCHED: usize = 256;
+
+/// The direction of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    Probe,
+    /// Back.
+    Reply,
+}
+
+impl Direction {
+    const fn domain(self) -> &'static [u8] {
+        match self {
+            Self::Probe => b"udpulse ping 1 c>s",
+            Self::Reply => b"udpulse ping 1 s>c",
+        }
+    }
+}
+
+/// The tag that a datagram claims to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// The id of its key.
+    pub id: &'a [u8],
+    /// The place of its digits.
+    pub digits: Range<usize>,
+}
+
+impl<'a> Claim<'a> {
+    /// Finds the tag of a probe; `None` if it has none.
+    #[must_use]
+    pub fn find(probe: &'a [u8]) -> Option<Self> {
+        let beginning = &probe[..probe.len().min(SEARCHED)];
+        let mut blanks = (0..beginning.len()).filter(|at| beginning[*at] == b' ');
+        let start = blanks.nth(3)? + 1;
+        let end = blanks.next().unwrap_or(beginning.len());
+        let word = beginning[start..end].strip_prefix(b"k=")?;
+        let length = word.iter().position(|byte| *byte == b';')?;
+        let digits = word[length + 1..].strip_prefix(b"m=")?;
+        Some(Self { id: &word[..length], digits: end - digits.len()..end })
+    }
+}
+
+/// Appends the word with a tag of zeros to a probe. Returns the place of its digits.
+pub fn append(id: &str, probe: &mut Vec<u8>) -> Range<usize> {
+    for part in [" k=", id, ";m="] {
+        probe.extend_from_slice(part.as_bytes());
+    }
+    let start = probe.len();
+    probe.resize(start + DIGITS, b'0');
+    start..probe.len()
+}
+
+/// Returns the length of the word with a tag, and of the blank before it.
+#[must_use]
+pub fn length(id: &str) -> usize {
+    " k=;m=".len() + id.len() + DIGITS
+}
+
+/// Writes the tag of a datagram over its `digits`; does nothing if they are not inside.
+pub fn sign(datagram: &mut [u8], digits: Range<usize>, direction: Direction, key: &Key) {
+    let Some((before, _, after)) = split(datagram, &digits) else { return };
+    let tag = key.tag([direction.domain(), before, after]);
+    let (places, _) = datagram[digits].as_chunks_mut();
+    for (place, byte) in places.iter_mut().zip(tag) {
+        *place = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+    }
+}
+
+/// Returns whether the tag of a datagram, which has its `digits` there, is right.
+#[must_use]
+pub fn verifies(datagram: &[u8], digits: &Range<usize>, direction: Direction, key: &Key) -> bool {
+    split(datagram, digits).is_some_and(|(before, digits, after)| {
+        tag(digits).is_some_and(|tag| key.verifies([direction.domain(), before, after], &tag))
+    })
+}
+
+/// Returns the bytes before, of and after the digits of a tag.
+fn split<'a>(datagram: &'a [u8], digits: &Range<usize>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+    let (rest, after) = datagram.split_at_checked(digits.end)?;
+    let (before, digits) = rest.split_at_checked(digits.start)?;
+    Some((before, digits, after))
+}
+
+/// Parses a tag. Lower case is refused: a bit may have changed it.
+fn tag(digits: &[u8]) -> Option<[u8; TAG]> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    };
+    let digits: &[u8; DIGITS] = digits.try_into().ok()?;
+    let (pairs, _) = digits.as_chunks();
+    let mut tag = [0; TAG];
+    for (byte, [high, low]) in tag.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PROBE: &str = "Ping 7 1760000000.123456 0123456789ABCDEF";
+
+    fn key() -> Key {
+        Key::new(&[7; 32]).unwrap()
+    }
+
+    /// Returns a signed probe and the place of its tag.
+    fn signed(id: &str, padding: &[u8]) -> (Vec<u8>, Range<usize>) {
+        let mut probe = PROBE.as_bytes().to_vec();
+        let digits = append(id, &mut probe);
+        probe.extend_from_slice(padding);
+        sign(&mut probe, digits.clone(), Direction::Probe, &key());
+        (probe, digits)
+    }
+
+    fn is_right(datagram: &[u8], direction: Direction) -> bool {
+        let claim = Claim::find(datagram);
+        claim.is_some_and(|claim| verifies(datagram, &claim.digits, direction, &key()))
+    }
+
+    #[test]
+    fn a_tag_is_found_where_it_was_written() {
+        for padding in [&b""[..], b" ", b" k=b;m=00", b" \xff\0"] {
+            for id in ["a", "2026a", "x-_.0123456789AB"] {
+                let (probe, digits) = signed(id, padding);
+                let found = Claim::find(&probe).unwrap();
+                assert_eq!((found.id, &found.digits), (id.as_bytes(), &digits));
+                assert_eq!(length(id) + PROBE.len() + padding.len(), probe.len());
+                assert!(is_right(&probe, Direction::Probe));
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_sent_back_is_no_reply() {
+        let (mut probe, digits) = signed("a", b" ....");
+        assert!(!is_right(&probe, Direction::Reply));
+        sign(&mut probe, digits, Direction::Reply, &key());
+        assert!(is_right(&probe, Direction::Reply) && !is_right(&probe, Direction::Probe));
+    }
+
+    #[test]
+    fn a_truncated_tag_is_wrong() {
+        let (probe, digits) = signed("a", b"");
+        for length in [0, 2, 30, 31] {
+            let (probe, _) = probe.split_at(digits.start + length);
+            assert!(!is_right(probe, Direction::Probe) && Claim::find(probe).is_some());
+            assert!(!is_right(&[probe, b" ...."].concat(), Direction::Probe));
+        }
+        assert!(!is_right(&[&probe[..], b"00"].concat(), Direction::Probe));
+        assert!(!is_right(&probe.to_ascii_lowercase(), Direction::Probe));
+    }
+
+    #[test]
+    fn other_words_are_no_tag() {
+        for probe in ["", PROBE, "Ping 7 1.0 0 k=a", "Ping 7 1.0 0 m=0;k=a", "Ping k=a;m=0", "    "]
+        {
+            assert_eq!(Claim::find(probe.as_bytes()), None, "{probe}");
+        }
+        let mut empty = [];
+        sign(&mut empty, 0..DIGITS, Direction::Probe, &key());
+        assert!(!verifies(&empty, &(0..DIGITS), Direction::Probe, &key()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_change_is_found(bit in 0..8 * 90_usize) {
+            let (mut probe, digits) = signed("2026a", b" ...........");
+            prop_assert_eq!(probe.len(), 96);
+            let bit = bit % (8 * probe.len());
+            probe[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(!verifies(&probe, &digits, Direction::Probe, &key()));
+            prop_assert!(!is_right(&probe, Direction::Probe));
+        }
+
+        #[test]
+        fn any_bytes_are_read(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+            words in "[ kam=;:0-9A-F]{0,80}",
+            start in 0..400_usize, length in 0..80_usize,
+        ) {
+            for datagram in [&bytes[..], words.as_bytes()] {
+                prop_assert!(!is_right(datagram, Direction::Reply));
+            }
+            let digits = start..start + length;
+            prop_assert!(!verifies(&bytes, &digits, Direction::Probe, &key()));
+            sign(&mut bytes, digits, Direction::Probe, &key());
+        }
+    }
+}
