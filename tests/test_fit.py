@@ -319,6 +319,7 @@ class TestDoubts:
             ({"sent_at_ns": [2, 1], "lost": [0, 1]}, ValueError, "record must be in order of send"),
             ({"sent_at_ns": [1], "lost": [0], "rtt_ns": [-1]}, ValueError, "delays below 0"),
             ({"sent_at_ns": ["a"], "lost": [0]}, ValueError, "column 'sent_at_ns' must be an arr"),
+            ({"sent_at_ns": [2**64], "lost": [0]}, ValueError, "column 'sent_at_ns' must be an a"),
             (
                 {"sent_at_ns": [[1]], "lost": [0]},
                 ValueError,

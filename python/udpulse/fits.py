@@ -413,7 +413,7 @@ def column(columns: Mapping[str, Any], name: str, kind: type) -> NDArray[Any]:
         raise ValueError(f"record must have a column {name!r}; it has {', '.join(columns)}")
     try:
         array: NDArray[Any] = np.asarray(columns[name], dtype=kind)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"column {name!r} must be an array of numbers: {error}") from None
     if array.ndim != 1:
         raise ValueError(f"column {name!r} must have one dimension, not {array.ndim}")
