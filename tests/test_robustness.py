@@ -2,6 +2,8 @@
 
 import random
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +107,38 @@ def test_the_ping_client_survives_any_reply(length: int) -> None:
             assert len(list(client)) == 2
         report = client.report()
         assert (report.answered, report.guessed, report.received) == (2, 1, 2)
+
+
+CLOSED = """
+import os, time, udpulse
+with udpulse.EchoServer(port=0) as server:
+    to = server.address
+    kept = set(os.listdir("/proc/self/fd"))
+    objects = [
+        udpulse.EchoServer(port=0),
+        udpulse.HeartbeatServer(port=0),
+        udpulse.StampReflector(port=0),
+        udpulse.Relay(*to),
+        udpulse.HeartbeatClient(*to, interval=0.01),
+        udpulse.PingClient(*to, count=None, interval=0.01),
+        udpulse.PingSweep([to] * 3, rounds=None, interval=0.01),
+    ]
+    for one in objects:
+        one.start()
+    for descriptor in set(os.listdir("/proc/self/fd")) - kept:
+        try:
+            os.close(int(descriptor))
+        except OSError:  # that of the list itself
+            pass
+    began = time.process_time()
+    time.sleep(0.5)
+    print(time.process_time() - began, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists its descriptors by Linux's means")
+def test_no_thread_spins_on_a_closed_descriptor() -> None:
+    run = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, check=True)
+    # A thread that spins takes half a second, or all that a busy host leaves to it.
+    assert float(run.stdout) < 0.3

@@ -24,7 +24,7 @@ use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{add_header, show_headers};
 use crate::net::mmsg::{self, Messages};
 use crate::net::outbox::Group;
-use crate::net::socket::{insist, join_group, obstacle, reachable};
+use crate::net::socket::{Failures, insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
 use crate::{Error, Headers, Result, Stamp};
 
@@ -377,6 +377,7 @@ impl Port for BatchSocket {
         let waits_in_call = deadline.is_none() && !blocked;
         let patience =
             if waits_in_call { MsgFlags::MSG_WAITFORONE } else { MsgFlags::MSG_DONTWAIT };
+        let mut failures = Failures::default();
         loop {
             batch.clear();
             if let Some(errors) = &mut self.errors
@@ -391,9 +392,12 @@ impl Port for BatchSocket {
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
                 Ok(()) if take(&mut self.woken) => return Wake::Idle,
-                Ok(()) | Err(Errno::EAGAIN) => {}
-                // The error belongs to an earlier send, or a signal came.
-                Err(_) => self.expect_errors(),
+                Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+                // The error belongs to an earlier send.
+                Err(_) => {
+                    self.expect_errors();
+                    failures.last();
+                }
             }
             if waits_in_call {
                 continue;

@@ -19,7 +19,7 @@ use crate::net::clock::monotonic_ns;
 use crate::net::errors::{ErrorQueue, News};
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
 use crate::net::messages::{Source, add_header, address, show_headers};
-use crate::net::socket::{MAX_PAYLOAD, insist, obstacle};
+use crate::net::socket::{Failures, MAX_PAYLOAD, insist, obstacle};
 use crate::net::{
     Batch, Family, Interrupter, Outbox, Port, ProbeOptions, Timestamps, Unsent, Wake, now, probe,
 };
@@ -238,6 +238,7 @@ impl Port for ProbeSocket {
         batch.clear();
         batch.memory.resize(MAX_PAYLOAD, 0);
         let (mut lead_ns, mut ready) = (None, false);
+        let mut failures = Failures::default();
         loop {
             if self.interrupter.is_used() {
                 return Wake::Interrupted;
@@ -285,7 +286,10 @@ impl Port for ProbeSocket {
                 Err(Errno::EAGAIN) if left_ns <= 0 => return Wake::Idle,
                 Err(Errno::EAGAIN) if spins => std::hint::spin_loop(),
                 Ok(None) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(_) => self.errors.expect(),
+                Err(_) => {
+                    self.errors.expect();
+                    failures.last();
+                }
             }
         }
     }

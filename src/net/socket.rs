@@ -7,6 +7,7 @@ use std::sync::Arc;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -30,6 +31,28 @@ const SEND_BUFFER: usize = 4 << 20;
 /// How often a datagram is tried. A dead neighbour fails all datagrams that waited for it, hundreds
 /// within a millisecond.
 const MAX_TRIES: usize = 16;
+
+/// Errors in a row that can belong to earlier sends.
+const PASSING: u32 = 64;
+
+/// The wait between two tries on a broken socket.
+const BROKEN: Duration = Duration::from_millis(10);
+
+/// Errors in a row. A socket whose descriptor somebody has closed fails without end.
+#[derive(Debug, Default)]
+pub(super) struct Failures(u32);
+
+impl Failures {
+    /// Counts one more. Returns whether the socket seems broken, and then takes its time.
+    pub(super) fn last(&mut self) -> bool {
+        self.0 = self.0.saturating_add(1);
+        let broken = self.0 > PASSING;
+        if broken {
+            thread::sleep(BROKEN);
+        }
+        broken
+    }
+}
 
 pub(super) const DATAGRAM: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -256,6 +279,7 @@ impl Port for Socket {
         self.watch_room(blocked);
         batch.clear();
         batch.memory.resize(MAX_PAYLOAD, 0);
+        let mut failures = Failures::default();
         loop {
             if self.interrupter.is_used() {
                 return Wake::Interrupted;
@@ -272,7 +296,9 @@ impl Port for Socket {
                 // Other errors report an earlier send; each is reported once.
                 Err(error) if error.kind() != ErrorKind::WouldBlock => {
                     self.errors.on_error(&error);
-                    continue;
+                    if !failures.last() {
+                        continue;
+                    }
                 }
                 Err(_) => {}
             }
