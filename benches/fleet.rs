@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use udpulse::driver;
 use udpulse::heartbeat::{Change, Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{BatchSocket, Options, Outbox, Port, now};
+use udpulse::wire::Unauthenticated;
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const DEAD: u32 = 1000;
@@ -47,6 +48,8 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
         numbers: Numbers::Counting,
         opaque: false,
         reply: false,
+        keys: None,
+        unauthenticated: Unauthenticated::Refuse,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
         expect: Vec::new(),

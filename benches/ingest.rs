@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Wake, now};
+use udpulse::wire::Unauthenticated;
 use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
 
 const QUEUE: u32 = 256;
@@ -91,6 +92,8 @@ fn server() -> Server {
         numbers: Numbers::Counting,
         opaque: false,
         reply: false,
+        keys: None,
+        unauthenticated: Unauthenticated::Refuse,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
         expect: Vec::new(),

@@ -17,7 +17,7 @@ use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig
 use udpulse::impair::{Link, Loss};
 use udpulse::ping::{Config, Fill, Protocol, Schedule, Session, Sweep, SweepConfig};
 use udpulse::stamp::{Reflector, ReflectorConfig};
-use udpulse::wire::Beat;
+use udpulse::wire::{Beat, Unauthenticated};
 use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target};
 
 const DATAGRAMS: u32 = 65_536;
@@ -135,6 +135,8 @@ fn server() -> Server {
         numbers: Numbers::Counting,
         opaque: false,
         reply: false,
+        keys: None,
+        unauthenticated: Unauthenticated::Refuse,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
         expect: Vec::new(),

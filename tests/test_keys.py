@@ -1,4 +1,4 @@
-"""Keys: files, errors that show no secret, the command that makes them."""
+"""Keys: files, errors that show no secret, the command that makes them, signed beats."""
 
 import pickle
 import stat
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from udpulse import Keys
+from udpulse import Beat, HeartbeatClient, HeartbeatServer, Keys, events
 from udpulse.cli import main
 
 SECRET = bytes(range(16))
@@ -134,3 +134,86 @@ class TestKeygen:
         path.chmod(0o600)
         assert main(["keygen", new, "--client", "a b", "--from", str(path)]) == 2
         assert "--client must be a name" in capsys.readouterr().err
+
+
+class TestBeats:
+    def test_a_client_with_its_own_key_is_authenticated(self, tmp_path: Path) -> None:
+        keys = Keys({"new": SECRET[::-1], "old": SECRET})
+        keys.write(tmp_path / "server")
+        Keys({"old": SECRET}).client("api").write(tmp_path / "api")
+        with HeartbeatServer(port=0, keys=tmp_path / "server", reply=True) as server:
+            client = HeartbeatClient(
+                *server.address, name="api", keys=str(tmp_path / "api"), interval=0.01
+            )
+            with client:
+                while client.heard_at is None:
+                    next(client)
+            stopped = next(event for event in server if isinstance(event, events.Stopped))
+            peer = server.peer("api")
+        assert stopped.name == "api"
+        assert peer is not None
+        assert peer.key == peer.to_dict()["key"] == "old"
+        assert list(server.columns()["key"]) == ["old"]
+        assert (client.counters.unauthenticated, server.counters.unauthenticated) == (0, 0)
+        assert repr(client.keys) == "<Keys old of api>"
+        assert ", keys=<Keys new, old>" in repr(server)
+
+    def test_a_server_says_what_it_does_with_others(self) -> None:
+        keys = Keys({"a": SECRET})
+        other = Keys({"a": SECRET[::-1]})
+        unknown = Keys({"b": SECRET})
+        for treatment in ("refuse", "accept"):
+            with HeartbeatServer(port=0, keys=keys, unauthenticated=treatment) as server:
+                for name, wrong in (("x", None), ("y", other), ("z", unknown), ("api", keys)):
+                    client = HeartbeatClient(
+                        *server.address, name=name, keys=wrong, count=1, goodbye=False
+                    )
+                    assert [beat.outcome for beat in client if isinstance(beat, Beat)] == ["sent"]
+                ups = iter(server)
+                names = [next(ups).name for _ in range(1 + (treatment == "accept"))]
+                counters = server.counters
+                peers = {peer.name: peer.key for peer in server.peers()}
+            assert peers == ({"api": "a"} if treatment == "refuse" else {"x": None, "api": "a"})
+            assert names == [*peers]
+            assert (counters.bad_tags, counters.unknown_keys) == (1, 1)
+            assert counters.unauthenticated == (treatment == "refuse")
+            assert counters.received == 4
+
+    def test_only_a_client_with_a_name_can_sign(self) -> None:
+        keys = Keys({"a": SECRET}).client("api")
+        for options, reason in (
+            ({}, "name must be the client's name"),
+            ({"name": "db"}, "name must be 'api', the only client"),
+            ({"name": "api", "format": "x"}, "format must be None beside name"),
+        ):
+            with pytest.raises(ValueError, match=reason):
+                HeartbeatClient("127.0.0.1", keys=keys, **options)  # type: ignore[arg-type]
+        for make in (
+            lambda wrong: HeartbeatClient("127.0.0.1", name="api", keys=wrong),
+            lambda wrong: HeartbeatServer(port=0, keys=wrong),
+        ):
+            with pytest.raises(TypeError, match="keys must be Keys or the path of a file") as error:
+                make(SECRET)
+            assert_hidden(str(error.value))
+
+    def test_the_command_line_has_keys_in_a_file(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        keys = Keys({"a": SECRET})
+        keys.write(tmp_path / "keys")
+        with HeartbeatServer(port=0, keys=keys) as server:
+            host, port = server.address
+            beat = ["beat", f"{host}:{port}", "--name", "api", "--once", "--every", "1d"]
+            monkeypatch.setenv("UDPULSE_KEYS", str(tmp_path / "keys"))
+            assert main([*beat, "--keys", "none"]) == 0
+            assert main(beat) == 0
+            next(server)
+            counters = server.counters
+        assert (counters.beats, counters.unauthenticated) == (1, 1)
+        monkeypatch.setenv("UDPULSE_KEYS", str(tmp_path / "none"))
+        for command in (beat, ["watch"]):
+            assert main(command) == 3
+            assert f"No such file or directory: {tmp_path}/none" in capsys.readouterr().err

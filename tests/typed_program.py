@@ -475,7 +475,14 @@ def use_heartbeat() -> None:
                 break
         sent = client.counters
         assert_type(sent, reports.HeartbeatClientCounters)
-        show(sent.sent, sent.skipped, sent.send_failed, sent.refused, sent.received)
+        show(
+            sent.sent,
+            sent.skipped,
+            sent.send_failed,
+            sent.refused,
+            sent.received,
+            sent.unauthenticated,
+        )
 
 
 def add_one(client: udpulse.HeartbeatClient) -> Any:
@@ -492,6 +499,8 @@ def add_one(client: udpulse.HeartbeatClient) -> Any:
 def use_peers(server: udpulse.HeartbeatServer) -> None:
     """A heartbeat server's settings, counters and table."""
     show(server.host, server.port, server.timeout, server.detector, server.suspect, server.down)
+    assert_type(server.keys, udpulse.Keys | None)
+    assert_type(server.unauthenticated, Literal["refuse", "accept"])
     show(server.by_host, server.reply, server.max_peers, server.every_beat, server.old_beats)
     show(server.numbers, server.opaque, server.max_multiplier, server.max_grace)
     heard = server.counters
@@ -499,6 +508,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
     show(heard.received, heard.beats, heard.late_beats, heard.duplicates, heard.stale)
     show(heard.ignored, heard.rejected, heard.receive_drops, heard.replied, heard.send_failed)
     show(heard.goodbyes, heard.unproven, heard.overlong_names)
+    show(heard.unauthenticated, heard.unknown_keys, heard.bad_tags, heard.replays, heard.old_boots)
     assert_type(server.peer("api"), udpulse.Peer | None)
     assert_type(server.missing, list[str])
     assert_type(server.expect, tuple[str, ...])
@@ -508,7 +518,7 @@ def use_peers(server: udpulse.HeartbeatServer) -> None:
         show(peer.address, peer.state, peer.last_received_at, peer.seq, peer.received)
         show(peer.expected, peer.name, peer.reordered, peer.duplicates, peer.interval)
         show(peer.timeout, peer.delay, peer.difference, peer.boot, peer.status, peer.progress_age)
-        show(peer.task, peer.failures, peer.error)
+        show(peer.task, peer.failures, peer.error, peer.key)
     assert_type(server.columns(), dict[str, NDArray[Any]])
     assert_type(server.started_at, float | None)
 

@@ -4485,6 +4485,9 @@ class HeartbeatClient:
     resolve_every: the time after which a name is looked up again, in seconds; None for never. It is also
         looked up while it has no address, while its server cannot be reached, and while a server
         that replied no longer does.
+    keys: the keys that sign beats: Keys or the path of a file of them. The client uses the first one,
+        that of its name, and believes only answers that are signed with it. None for no
+        signatures.
     broadcast: whether beats may go to broadcast addresses.
     unheard_after: the number of consecutive beats without a reply after which Unheard is yielded, if the
         server has replied before (`reply=True` on a HeartbeatServer), 1 or more; None for never.
@@ -4501,7 +4504,7 @@ class HeartbeatClient:
         str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         boot id that changes with each start, and the progress and silence reported by
         `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
+        format cannot be combined with `name`, `stall_after`, `multiplier`, `grace` or `keys`.
 
     An orderly end sends three goodbyes, 20 ms apart: leaving the `with` block, `stop`, the beat
     number `count`, the end of the interpreter. If the block is left by an exception, or the
@@ -4539,6 +4542,7 @@ class HeartbeatClient:
         multiplier: float | None = None,
         grace: float | None = None,
         resolve_every: float | None = 60.0,
+        keys: Keys | str | PathLike[str] | None = None,
         broadcast: bool = False,
         unheard_after: int | None = 5,
         count: int | None = None,
@@ -4606,6 +4610,13 @@ class HeartbeatClient:
         """
 
     @property
+    def keys(self) -> Keys | None:
+        """the keys that sign beats: Keys or the path of a file of them. The client uses the first one,
+        that of its name, and believes only answers that are signed with it. None for no
+        signatures.
+        """
+
+    @property
     def broadcast(self) -> bool:
         """whether beats may go to broadcast addresses."""
 
@@ -4650,7 +4661,7 @@ class HeartbeatClient:
         str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         boot id that changes with each start, and the progress and silence reported by
         `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
+        format cannot be combined with `name`, `stall_after`, `multiplier`, `grace` or `keys`.
         """
 
     def progress(self, task: str | None = None) -> Progress:
@@ -4857,7 +4868,14 @@ class Progress:
 class HeartbeatClientCounters:
     """Beat counts of a HeartbeatClient."""
 
-    __match_args__: Final = ("sent", "skipped", "send_failed", "refused", "received")
+    __match_args__: Final = (
+        "sent",
+        "skipped",
+        "send_failed",
+        "refused",
+        "received",
+        "unauthenticated",
+    )
 
     def __new__(
         cls,
@@ -4867,6 +4885,7 @@ class HeartbeatClientCounters:
         send_failed: int = 0,
         refused: int = 0,
         received: int = 0,
+        unauthenticated: int = 0,
     ) -> Self: ...
     @property
     def sent(self) -> int:
@@ -4891,6 +4910,10 @@ class HeartbeatClientCounters:
     @property
     def received(self) -> int:
         """Answers received."""
+
+    @property
+    def unauthenticated(self) -> int:
+        """With keys: answers among them without a right signature."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""
@@ -4952,6 +4975,11 @@ class HeartbeatServer:
     opaque: whether any datagram is a beat, also one without a number, a time or a declaration: its
         sender is a client without sequence numbers.
     reply: whether to answer each beat with its text in upper case.
+    keys: the keys that authenticate clients: Keys or the path of a file of them. Each beat must be
+        signed with the key of its name. None for no authentication.
+    unauthenticated: the treatment of beats without a signature, if there are keys: "refuse" only counts them,
+        "accept" treats them like beats without keys, but not if an authenticated client has the
+        name.
     max_multiplier: the largest multiplier of its interval that a client may ask for as its timeout, 1 or
         more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
     max_grace: the longest grace, in seconds, that a client may ask for in addition.
@@ -4988,6 +5016,8 @@ class HeartbeatServer:
         numbers: Literal["counting", "first"] = "counting",
         opaque: bool = False,
         reply: bool = False,
+        keys: Keys | str | PathLike[str] | None = None,
+        unauthenticated: Literal["refuse", "accept"] = "refuse",
         max_multiplier: int = 100,
         max_grace: float = 86400.0,
         expect: Iterable[str] = (),
@@ -5051,6 +5081,19 @@ class HeartbeatServer:
     @property
     def reply(self) -> bool:
         """whether to answer each beat with its text in upper case."""
+
+    @property
+    def keys(self) -> Keys | None:
+        """the keys that authenticate clients: Keys or the path of a file of them. Each beat must be
+        signed with the key of its name. None for no authentication.
+        """
+
+    @property
+    def unauthenticated(self) -> Literal["refuse", "accept"]:
+        """the treatment of beats without a signature, if there are keys: "refuse" only counts them,
+        "accept" treats them like beats without keys, but not if an authenticated client has the
+        name.
+        """
 
     @property
     def max_multiplier(self) -> int:
@@ -5119,7 +5162,8 @@ class HeartbeatServer:
     def columns(self) -> _Columns:
         """Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
 
-        address, name, state: object (str; name None if the client declares none).
+        address, name, state, key: object (str; name None if the client declares none, key if it is not
+        authenticated).
         port: uint16.
         last_received_at_ns: int64, nanoseconds since `started_at`.
         received, reordered, duplicates: uint64.
@@ -5242,7 +5286,8 @@ class HeartbeatServer:
 @final
 class HeartbeatServerCounters:
     """Datagram counts of a HeartbeatServer:
-    received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected.
+    received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected
+    + unauthenticated + unknown_keys + bad_tags + replays + old_boots.
     """
 
     __match_args__: Final = (
@@ -5255,6 +5300,11 @@ class HeartbeatServerCounters:
         "unproven",
         "ignored",
         "rejected",
+        "unauthenticated",
+        "unknown_keys",
+        "bad_tags",
+        "replays",
+        "old_boots",
         "overlong_names",
         "receive_drops",
         "replied",
@@ -5273,6 +5323,11 @@ class HeartbeatServerCounters:
         unproven: int = 0,
         ignored: int = 0,
         rejected: int = 0,
+        unauthenticated: int = 0,
+        unknown_keys: int = 0,
+        bad_tags: int = 0,
+        replays: int = 0,
+        old_boots: int = 0,
         overlong_names: int = 0,
         receive_drops: int = 0,
         replied: int = 0,
@@ -5317,6 +5372,31 @@ class HeartbeatServerCounters:
     @property
     def rejected(self) -> int:
         """Datagrams of new clients that found the table full."""
+
+    @property
+    def unauthenticated(self) -> int:
+        """With keys: beats without a whole signature, refused."""
+
+    @property
+    def unknown_keys(self) -> int:
+        """With keys: beats signed with a key that is not in the set."""
+
+    @property
+    def bad_tags(self) -> int:
+        """With keys: beats with a wrong tag: forged, altered, or signed with another client's key."""
+
+    @property
+    def replays(self) -> int:
+        """With keys: authentic beats whose number was received before, or is more than 959 below the
+        highest; recordings or copies made by the network.
+        """
+
+    @property
+    def old_boots(self) -> int:
+        """With keys: authentic beats of a boot that is not newer than the client's last one or, as
+        its first, was sent more than 60 s before or after its arrival; recordings, or hosts whose
+        clock is wrong.
+        """
 
     @property
     def overlong_names(self) -> int:
@@ -5368,6 +5448,7 @@ class Peer:
         "task",
         "failures",
         "error",
+        "key",
     )
 
     def __new__(
@@ -5404,6 +5485,7 @@ class Peer:
         task: str | None = None,
         failures: int | None = None,
         error: str | None = None,
+        key: str | None = None,
     ) -> Self: ...
     @property
     def address(self) -> _Address:
@@ -5511,6 +5593,10 @@ class Peer:
     @property
     def error(self) -> str | None:
         """The type of the exception that ended it, if it is "failed" and told."""
+
+    @property
+    def key(self) -> str | None:
+        """The id of the key that signed its last beat; None if it is not authenticated."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""

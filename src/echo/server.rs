@@ -12,7 +12,7 @@ use crate::path::{
     Route, Timeline,
 };
 use crate::wire::probe::{self, Claim, Direction};
-use crate::wire::{Key, Keys, MAX_DATAGRAM, NamedKey, Unauthenticated, shown};
+use crate::wire::{Key, Keys, MAX_DATAGRAM, Unauthenticated, shown};
 use crate::{
     Arrival, Captured, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything,
 };
@@ -265,7 +265,7 @@ fn signature<'a>(
             Unauthenticated::Accept => Ok(None),
         };
     };
-    let key = keys.find(id).and_then(NamedKey::master).ok_or(Outcome::UnknownKey)?;
+    let key = keys.find(id).and_then(|(_, key)| key.master()).ok_or(Outcome::UnknownKey)?;
     let is_right = probe::verifies(probe, &digits, Direction::Probe, key);
     if is_right { Ok(Some((key, digits))) } else { Err(Outcome::BadTag) }
 }

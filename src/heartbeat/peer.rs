@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::NS_PER_SECOND;
+use crate::ReplayWindow;
 use crate::heartbeat::detector::Asked;
 use crate::heartbeat::identity::{Moves, Rival};
 use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
-use crate::wire::Beat;
 use crate::wire::beat::Status;
+use crate::wire::{Beat, Key};
 
 /// A client as shown to the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Peer {
     pub failures: Option<u64>,
     /// The type of the exception that ended it.
     pub error: Option<Box<[u8]>>,
+    /// The id of the key that signed its last beat, if it is authenticated.
+    pub key: Option<Box<str>>,
 }
 
 /// Compact record of a client, kept in the table.
@@ -134,6 +137,21 @@ impl Interval {
     }
 }
 
+/// The authentication of a client.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    /// The position of the key that its last beat was signed with.
+    pub(super) position: usize,
+    /// The client's own key, derived from that.
+    pub(super) key: Key,
+    pub(super) boot: u64,
+    /// The nonce with which another boot proves that it is not a recording, although it is not
+    /// newer.
+    pub(super) nonce: u64,
+    /// The numbers of its beats.
+    pub(super) numbers: ReplayWindow,
+}
+
 /// Fields that only a few clients need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Details {
@@ -141,6 +159,8 @@ pub(super) struct Details {
     pub(super) address: Option<SocketAddr>,
     pub(super) name: Option<Box<[u8]>>,
     pub(super) boot: Option<u64>,
+    /// Present if the client is authenticated.
+    pub(super) guard: Option<Box<Guard>>,
     /// New beats of that boot.
     pub(super) beats: u8,
     /// The interval and the timeout that the last unproven boot declared.
@@ -176,6 +196,7 @@ impl Details {
     pub(super) fn restart(&mut self, next: &Rival) {
         *self = Self {
             name: self.name.take(),
+            guard: self.guard.take(),
             boot: next.boot,
             beats: next.beats,
             claim: self.claim,

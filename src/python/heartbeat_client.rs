@@ -17,11 +17,13 @@ use crate::python::args::{
     Count, Probability, RemoteHost, RemotePort, Remotes, Seconds, Seed, Word, number, wrong_value,
 };
 use crate::python::handle::{Handle, running_object};
+use crate::python::keys::Keys;
 use crate::python::options::{Given, given, options};
-use crate::python::value::{Address, address, utc_offset_ns, value};
+use crate::python::value::{Address, address, text, utc_offset_ns, value};
 use crate::python::wait::resolve_each;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, MAX_WORD, is_error, is_name, is_task};
+use crate::wire::signed::Signer;
 use crate::{Error, nanoseconds, seconds};
 
 /// Maximum number of beats that wait for an iterating reader.
@@ -43,6 +45,8 @@ value! {
         refused: u64 = 0,
         /// Answers received.
         received: u64 = 0,
+        /// With keys: answers among them without a right signature.
+        unauthenticated: u64 = 0,
     }
 }
 
@@ -106,6 +110,10 @@ macro_rules! client_options {
         /// looked up while it has no address, while its server cannot be reached, and while a server
         /// that replied no longer does.
         resolve_every: Option<Seconds> = 60.0,
+        /// the keys that sign beats: Keys or the path of a file of them. The client uses the first one,
+        /// that of its name, and believes only answers that are signed with it. None for no
+        /// signatures.
+        keys: Option<Keys> = None,
         /// whether beats may go to broadcast addresses.
         broadcast: bool = False,
         /// the number of consecutive beats without a reply after which Unheard is yielded, if the
@@ -130,7 +138,7 @@ macro_rules! client_options {
         /// str(datetime.now())) for its time. With None a beat declares its interval, the name, a
         /// boot id that changes with each start, and the progress and silence reported by
         /// `progress` and `busy`: "Heartbeat;i=1000;b=18f3a2c0d1e;id=api 17 1760000000.123456". A
-        /// format cannot be combined with `name`, `stall_after`, `multiplier` or `grace`.
+        /// format cannot be combined with `name`, `stall_after`, `multiplier`, `grace` or `keys`.
         format: Option<String> = None,
     } };
 }
@@ -291,6 +299,19 @@ impl Progress {
     }
 }
 
+/// Returns the signer of a client of this name.
+fn signer(keys: &Keys, name: Option<&str>) -> PyResult<Signer> {
+    let Some(name) = name else {
+        let allowed = "the client's name, which its keys depend on";
+        return Err(Error::argument("name", "None", allowed).into());
+    };
+    Signer::new(&keys.0, name.as_bytes()).ok_or_else(|| {
+        let bound = keys.0.first().client().map(text).unwrap_or_default();
+        let allowed = format!("'{bound}', the only client that the first key is for");
+        Error::argument("name", format!("'{name}'"), allowed).into()
+    })
+}
+
 impl HeartbeatClient {
     fn make(settings: Settings) -> PyResult<Self> {
         if let Some(name) = settings.name.as_ref().filter(|name| !is_name(name.as_bytes())) {
@@ -307,6 +328,8 @@ impl HeartbeatClient {
             given.ok_or(Error::number("multiplier", intervals, "a number from 1 to 1e6"))
         });
         let multiplier = multiplier.transpose()?;
+        let signer = settings.keys.as_ref().map(|keys| signer(keys, settings.name.as_deref()));
+        let signer = signer.transpose()?.map(Box::new);
         let declares = settings.name.is_some()
             || settings.stall_after.is_some()
             || multiplier.is_some()
@@ -326,6 +349,7 @@ impl HeartbeatClient {
                 #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
                 down_millionths: multiplier.map(|intervals| (intervals * 1e6).round() as i64),
                 grace_ns: settings.grace.map(Seconds::ns),
+                signer,
             },
         };
         let config = ClientConfig {
@@ -620,8 +644,9 @@ impl HeartbeatClient {
     #[getter]
     fn counters(&self, py: Python<'_>) -> HeartbeatClientCounters {
         let counters = self.handle.look(py, |client| client.counters());
-        let ClientCounters { sent, skipped, send_failed, refused, received } = counters;
-        HeartbeatClientCounters { sent, skipped, send_failed, refused, received }
+        let ClientCounters { sent, skipped, send_failed, refused, received, unauthenticated } =
+            counters;
+        HeartbeatClientCounters { sent, skipped, send_failed, refused, received, unauthenticated }
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -1,5 +1,7 @@
 //! `HeartbeatServer`.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -11,9 +13,11 @@ use crate::net::{Endpoint, now};
 use crate::python::args::{Int, LocalHost, LocalPort, Names, Seconds, Word, Words};
 use crate::python::events::Event;
 use crate::python::handle::{Handle, running_object};
+use crate::python::keys::{self, Keys};
 use crate::python::options::options;
 use crate::python::table::{Table, arrow_stream, durations, times, words};
 use crate::python::value::{Address, address, text, utc_offset_ns, value};
+use crate::wire::Unauthenticated;
 use crate::wire::beat::Status;
 use crate::{Error, Result, seconds};
 
@@ -22,7 +26,8 @@ const UNREAD: usize = 65_536;
 
 value! {
     /// Datagram counts of a HeartbeatServer:
-    /// received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected.
+    /// received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected
+    /// + unauthenticated + unknown_keys + bad_tags + replays + old_boots.
     HeartbeatServerCounters in "udpulse.reports" {
         *,
         /// Datagrams received.
@@ -45,6 +50,19 @@ value! {
         ignored: u64 = 0,
         /// Datagrams of new clients that found the table full.
         rejected: u64 = 0,
+        /// With keys: beats without a whole signature, refused.
+        unauthenticated: u64 = 0,
+        /// With keys: beats signed with a key that is not in the set.
+        unknown_keys: u64 = 0,
+        /// With keys: beats with a wrong tag: forged, altered, or signed with another client's key.
+        bad_tags: u64 = 0,
+        /// With keys: authentic beats whose number was received before, or is more than 959 below the
+        /// highest; recordings or copies made by the network.
+        replays: u64 = 0,
+        /// With keys: authentic beats of a boot that is not newer than the client's last one or, as
+        /// its first, was sent more than 60 s before or after its arrival; recordings, or hosts whose
+        /// clock is wrong.
+        old_boots: u64 = 0,
         /// Datagrams among `received` whose name is longer than 255 bytes and was therefore not
         /// read.
         overlong_names: u64 = 0,
@@ -109,6 +127,8 @@ value! {
         failures: Option<u64> = None,
         /// The type of the exception that ended it, if it is "failed" and told.
         error: Option<String> = None,
+        /// The id of the key that signed its last beat; None if it is not authenticated.
+        key: Option<String> = None,
     }
 }
 
@@ -148,6 +168,13 @@ macro_rules! server_options {
         opaque: bool = False,
         /// whether to answer each beat with its text in upper case.
         reply: bool = False,
+        /// the keys that authenticate clients: Keys or the path of a file of them. Each beat must be
+        /// signed with the key of its name. None for no authentication.
+        keys: Option<Keys> = None,
+        /// the treatment of beats without a signature, if there are keys: "refuse" only counts them,
+        /// "accept" treats them like beats without keys, but not if an authenticated client has the
+        /// name.
+        unauthenticated: Word<Unauthenticated> = "refuse",
         /// the largest multiplier of its interval that a client may ask for as its timeout, 1 or
         /// more; without a grace it is at least 2. With `timeout` or "fixed" clients have no say.
         max_multiplier: Int<u32, 1, { u32::MAX as u64 }> = 100,
@@ -216,6 +243,8 @@ impl HeartbeatServer {
             numbers: settings.numbers.0,
             opaque: settings.opaque,
             reply: settings.reply,
+            keys: settings.keys.as_ref().map(|keys| Arc::clone(&keys.0)),
+            unauthenticated: keys::policy(settings.keys.as_ref(), settings.unauthenticated)?,
             max_multiplier: settings.max_multiplier.0,
             max_grace_ns: settings.max_grace.ns(),
             expect: settings.expect.0.iter().map(|name| name.as_bytes().into()).collect(),
@@ -267,6 +296,8 @@ impl HeartbeatServer {
         table.add_optional("boot", numbers(|peer| peer.boot));
         table.add_optional("failures", numbers(|peer| peer.failures));
         table.add_optional("progress_age", optional(|peer| peer.progress_age_ns));
+        let keys = peers.iter().map(|peer| peer.key.as_deref().map(str::to_owned));
+        table.add_optional("key", keys.collect::<Vec<_>>());
         table
     }
 }
@@ -291,6 +322,11 @@ impl HeartbeatServer {
             unproven,
             ignored,
             rejected,
+            unauthenticated,
+            unknown_keys,
+            bad_tags,
+            replays,
+            old_boots,
             overlong_names,
             receive_drops,
             replied,
@@ -306,6 +342,11 @@ impl HeartbeatServer {
             unproven,
             ignored,
             rejected,
+            unauthenticated,
+            unknown_keys,
+            bad_tags,
+            replays,
+            old_boots,
             overlong_names,
             receive_drops,
             replied,
@@ -335,7 +376,8 @@ impl HeartbeatServer {
 
     /// Returns the clients as a dict of read-only NumPy arrays of shape (n,), one row per client.
     ///
-    /// address, name, state: object (str; name None if the client declares none).
+    /// address, name, state, key: object (str; name None if the client declares none, key if it is not
+    /// authenticated).
     /// port: uint16.
     /// last_received_at_ns: int64, nanoseconds since `started_at`.
     /// received, reordered, duplicates: uint64.
@@ -391,6 +433,7 @@ fn peer(peer: &heartbeat::Peer) -> Peer {
         task: peer.task.as_deref().map(text),
         failures: peer.failures,
         error: peer.error.as_deref().map(text),
+        key: peer.key.as_deref().map(str::to_owned),
     }
 }
 

@@ -19,7 +19,7 @@
 //! | `x` | the sender's level for the down timeout, with at most six decimals |
 //! | `g` | the sender's grace before it is down, in milliseconds |
 //!
-//! `k` and `m` are reserved for keys. Keys and statuses are case-insensitive; unknown keys and
+//! `n`, `k` and `m` sign the beat: [`signed`](super::signed). Keys and statuses are case-insensitive; unknown keys and
 //! invalid values are skipped. The words after the first are read like those of any lab program.
 
 use std::io::Write;
@@ -211,6 +211,12 @@ impl<'a> Beat<'a> {
     /// Writes the beat into `out`, replacing its contents: `Heartbeat` with the declarations, the
     /// number, and the time in seconds since the Unix epoch with six decimals.
     pub fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        self.write_word(out);
+        write_text(seq, wall_ns, out);
+    }
+
+    /// Writes the first word into `out`, replacing its contents.
+    pub(super) fn write_word(&self, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(b"Heartbeat");
         // Writing to a vector cannot fail.
@@ -247,11 +253,15 @@ impl<'a> Beat<'a> {
                 let _ = write!(out, ";{key}={count}");
             }
         }
-        out.push(b' ');
-        write_number(seq, 1, out);
-        out.push(b' ');
-        write_seconds(wall_ns, out);
     }
+}
+
+/// Appends the words after the first one.
+pub(super) fn write_text(seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+    out.push(b' ');
+    write_number(seq, 1, out);
+    out.push(b' ');
+    write_seconds(wall_ns, out);
 }
 
 /// Returns the number of letters that a datagram begins with.

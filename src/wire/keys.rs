@@ -190,10 +190,10 @@ impl Keys {
         &self.0
     }
 
-    /// Returns the key with an id.
+    /// Returns the key with an id, and its position.
     #[must_use]
-    pub fn find(&self, id: &[u8]) -> Option<&NamedKey> {
-        self.0.iter().find(|key| key.id.as_bytes() == id)
+    pub fn find(&self, id: &[u8]) -> Option<(usize, &NamedKey)> {
+        self.0.iter().enumerate().find(|(_, key)| key.id.as_bytes() == id)
     }
 }
 
@@ -228,7 +228,8 @@ mod tests {
         let shape = keys.all().iter().map(|key| (key.id(), key.client())).collect::<Vec<_>>();
         assert_eq!(shape, [("2026b", None), ("a", Some(&b"api-1"[..]))]);
         assert_eq!(keys.first().id(), "2026b");
-        assert!(keys.find(b"a").is_some() && keys.find(b"A").is_none());
+        assert_eq!(keys.find(b"a").map(|(position, _)| position), Some(1));
+        assert!(keys.find(b"A").is_none());
         let again = Keys::parse(&keys.text()).unwrap();
         let message = [&b"message"[..]];
         for (one, other) in keys.all().iter().zip(again.all()) {

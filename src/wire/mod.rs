@@ -13,6 +13,7 @@ mod payload;
 pub mod pcapng;
 mod policy;
 pub mod probe;
+pub mod signed;
 pub mod stamp;
 mod template;
 mod text;

@@ -81,6 +81,7 @@ class Beats:
                 (counters.send_failed, f"{counters.send_failed} could not be sent"),
                 (counters.refused, f"{counters.refused} refused"),
                 (counters.received, counted(counters.received, "reply", "replies")),
+                (counters.unauthenticated, f"{counters.unauthenticated} without a right signature"),
             )
             if number
         )

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::heartbeat::progress::{Progress, Summary};
 use crate::wire::beat::Status;
+use crate::wire::signed::Signer;
 use crate::wire::{self, Template};
 use crate::{
     Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit, canonical,
@@ -75,6 +76,8 @@ pub enum BeatFormat {
         down_millionths: Option<i64>,
         /// Time in addition.
         grace_ns: Option<i64>,
+        /// Signs beats and verifies their answers.
+        signer: Option<Box<Signer>>,
     },
 }
 
@@ -91,6 +94,8 @@ pub struct ClientCounters {
     pub refused: u64,
     /// Datagrams received.
     pub received: u64,
+    /// Answers among them without a right signature.
+    pub unauthenticated: u64,
 }
 
 /// An event for the owner of a client.
@@ -170,6 +175,8 @@ struct Server {
     heard: Option<Stamp>,
     /// Scheduled beats since then.
     unanswered: u64,
+    /// The highest number of a beat with an authentic answer, and the nonce in that.
+    answered: (u64, u64),
 }
 
 impl Server {
@@ -244,6 +251,7 @@ impl Client {
             send_failed: 0,
             heard: None,
             unanswered: 0,
+            answered: (0, 0),
         };
         let servers: Vec<_> = mem::take(&mut config.servers).into_iter().map(server).collect();
         Self {
@@ -340,12 +348,19 @@ impl Client {
     fn write(&mut self, server: usize) {
         let Self { config, boot, servers, seq, ending, goodbyes, at: now, .. } = self;
         let farewell = ending.as_ref().filter(|_| *goodbyes > 0);
-        let Server { datagram: out, send_failed, .. } = &mut servers[server];
+        let Server { datagram: out, send_failed, answered: (_, nonce), .. } = &mut servers[server];
         match &config.format {
             BeatFormat::Template(template) => {
                 template.write(*seq, now.wall_ns, config.utc_offset_ns, out);
             }
-            BeatFormat::Declared { name, progress, stall_after_ns, down_millionths, grace_ns } => {
+            BeatFormat::Declared {
+                name,
+                progress,
+                stall_after_ns,
+                down_millionths,
+                grace_ns,
+                signer,
+            } => {
                 let boot = *boot.get_or_insert_with(|| {
                     let ms = now.wall_ns.max(0).cast_unsigned() / 1_000_000;
                     ms << 16 | Random::new(None).below(1 << 16)
@@ -378,7 +393,10 @@ impl Client {
                     grace_ns: *grace_ns,
                     ..wire::Beat::default()
                 };
-                beat.write(*seq, now.wall_ns, out);
+                match signer {
+                    Some(signer) => signer.write(&beat, *nonce, *seq, now.wall_ns, out),
+                    None => beat.write(*seq, now.wall_ns, out),
+                }
             }
         }
     }
@@ -506,9 +524,18 @@ impl Machine for Client {
         self.counters.received += 1;
         // Our boot id shows that the sender has read a beat of ours.
         let is_declared = matches!(self.config.format, BeatFormat::Declared { .. });
-        let has_read = self.boot.is_some() && wire::Beat::read(arrival.datagram).boot == self.boot;
+        let answer = wire::Beat::read(arrival.datagram);
+        let has_read = self.boot.is_some() && answer.boot == self.boot;
         if is_declared && !has_read {
             return None;
+        }
+        let mut signed = None;
+        if let BeatFormat::Declared { signer: Some(signer), .. } = &self.config.format {
+            signed = answer.reading.seq.zip(signer.verify(arrival.datagram));
+            if signed.is_none() {
+                self.counters.unauthenticated += 1;
+                return None;
+            }
         }
         let (from, servers) = (arrival.from, &mut self.servers);
         let index = servers.iter().position(|server| server.has(from)).or_else(|| {
@@ -516,6 +543,13 @@ impl Machine for Client {
             servers.iter().position(|server| is_declared && may_be(server))
         });
         if let Some(server) = index.and_then(|index| servers.get_mut(index)) {
+            if let Some(answered) = signed {
+                // An answer counts once, so that no recording of it does.
+                if answered.0 <= server.answered.0 {
+                    return None;
+                }
+                server.answered = answered;
+            }
             (server.heard, server.unanswered) = (Some(arrival.at()), 0);
             server.target.on_answer();
         }

@@ -116,6 +116,7 @@ fn declared(progress: &Arc<Progress>) -> ClientConfig {
         stall_after_ns: Some(500),
         down_millionths: None,
         grace_ns: None,
+        signer: None,
     };
     ClientConfig { format, interval_ns: 1_000_000, ..config() }
 }
@@ -132,6 +133,7 @@ fn a_declared_beat_asks_for_a_timeout() {
         stall_after_ns: None,
         down_millionths: Some(2_500_000),
         grace_ns: Some(1_500_000),
+        signer: None,
     };
     let text = tick(&mut Client::new(ClientConfig { format, ..config() }), 0).unwrap();
     assert!(text.contains(";x=2.5;g=1.5 1 "), "{text}");
@@ -600,4 +602,62 @@ fn spread_beats_stay_near_the_schedule() {
     }
     assert!(off.iter().all(|off| (-250..=250).contains(off)));
     assert!(off.iter().any(|off| *off < -200) && off.iter().any(|off| *off > 200));
+}
+
+/// Returns a client with keys.
+fn signing() -> Client {
+    let keys = wire::Keys::parse("a 000102030405060708090a0b0c0d0e0f").unwrap();
+    let format = match declared(&Arc::new(Progress::default())).format {
+        BeatFormat::Declared { name, progress, .. } => BeatFormat::Declared {
+            signer: Signer::new(&keys, b"api").map(Box::new),
+            name,
+            progress,
+            stall_after_ns: None,
+            down_millionths: None,
+            grace_ns: None,
+        },
+        format @ BeatFormat::Template(_) => format,
+    };
+    Client::new(ClientConfig { format, ..config() })
+}
+
+/// Returns the answer to a beat of [`signing`].
+fn signed_answer(beat: &str, nonce: u64) -> Vec<u8> {
+    let keys = wire::Keys::parse("a 000102030405060708090a0b0c0d0e0f").unwrap();
+    let mut answer = beat.as_bytes().to_vec();
+    wire::signed::answer(&mut answer, &keys.first().of_client(b"api").unwrap(), nonce);
+    answer
+}
+
+#[test]
+fn a_reflected_request_is_not_an_answer() {
+    let mut client = signing();
+    let beat = tick(&mut client, 0).unwrap();
+    let upper = beat.to_ascii_uppercase();
+    let mut altered = signed_answer(&beat, 7);
+    altered.pop();
+    for wrong in [beat.as_bytes(), upper.as_bytes(), &altered] {
+        arrive(&mut client, at(10), server(1), wrong);
+    }
+    assert_eq!((client.heard(), client.counters().unauthenticated), (None, 3));
+    arrive(&mut client, at(20), server(1), &signed_answer(&beat, 7));
+    assert_eq!(client.heard(), Some(at(20)));
+}
+
+#[test]
+fn an_answer_counts_once_and_its_nonce_is_repeated() {
+    let mut client = signing();
+    let first = tick(&mut client, 0).unwrap();
+    assert!(first.contains(";id=api;n=0000000000000000;k=a;m="), "{first}");
+    let second = tick(&mut client, 100).unwrap();
+    for (beat, nonce) in [(&second, 0xabc), (&second, 1), (&first, 2)] {
+        arrive(&mut client, at(110), server(1), &signed_answer(beat, nonce));
+    }
+    let third = tick(&mut client, 200).unwrap();
+    assert!(third.contains(";n=0000000000000abc;"), "{third}");
+    for ns in 201..250 {
+        arrive(&mut client, at(ns), server(1), &signed_answer(&second, 1));
+    }
+    assert_eq!(client.heard(), Some(at(110)), "a recording does not count");
+    assert_eq!(client.counters().unauthenticated, 0);
 }

@@ -173,7 +173,7 @@ impl Server {
     /// Handles a goodbye: marks the client stopped, once. It does not count as a beat.
     fn on_goodbye(&mut self, index: usize, received: &ReceivedBeat<'_>) {
         let ReceivedBeat { at, from, beat, difference_ns, .. } = received;
-        if !self.is_home(index, *from) {
+        if !self.is_authenticated(index) && !self.is_home(index, *from) {
             // It could be forged to silence an alarm.
             self.counters.unproven += 1;
             return;

@@ -220,7 +220,7 @@ impl Server {
     fn challenge(&mut self, index: usize, position: usize, received: &ReceivedBeat<'_>) {
         self.tell_too_often(index, position, received.at);
         self.hear_rival(index, position, received);
-        if self.prevails(index, position) {
+        if self.is_authenticated(index) || self.prevails(index, position) {
             self.succeed(index, position, received.at);
             let is_proven = self.table.details(index).is_some_and(Details::is_proven);
             if is_proven || self.config.old_beats == OldBeats::Accept {

@@ -1,20 +1,23 @@
 //! The heartbeat server: tracks clients by their beats and reports what happens to them.
 
 mod follow;
+mod guard;
 mod identity;
 mod judge;
 mod timeouts;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::heartbeat::peer::{Details, NONE, Record};
+use crate::heartbeat::peer::{Details, Guard, NONE, Record};
 use crate::heartbeat::sequence::SeqClass;
 use crate::heartbeat::table::{Key, Table};
 use crate::heartbeat::{Change, Detector, Event, Peer, Sequence, Snapshot, State};
 use crate::machine::one_by_one;
-use crate::wire::{Beat, shown};
+use crate::wire::signed::answer;
+use crate::wire::{self, Beat, Keys, Unauthenticated, shown};
 use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit, canonical};
 
 /// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
@@ -78,6 +81,10 @@ pub struct ServerConfig {
     pub opaque: bool,
     /// Whether each beat is answered with its text in upper case.
     pub reply: bool,
+    /// The keys of authenticated clients; if `None`, no beat is authenticated.
+    pub keys: Option<Arc<Keys>>,
+    /// Treatment of beats without a signature, if there are keys.
+    pub unauthenticated: Unauthenticated,
     /// The largest multiplier of its interval that a client may ask for as its timeout.
     pub max_multiplier: u32,
     /// The longest grace that a client may ask for.
@@ -97,7 +104,8 @@ pub struct ServerConfig {
 }
 
 /// Counters of a heartbeat server. Each datagram in `received` is one of `beats`, `goodbyes`,
-/// `duplicates`, `stale`, `unproven`, `ignored` and `rejected`.
+/// `duplicates`, `stale`, `unproven`, `ignored`, `rejected`, `unauthenticated`, `unknown_keys`,
+/// `bad_tags`, `replays` and `old_boots`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerCounters {
     /// Datagrams received.
@@ -118,6 +126,16 @@ pub struct ServerCounters {
     pub ignored: u64,
     /// Datagrams of clients that found the table full.
     pub rejected: u64,
+    /// Beats without a signature.
+    pub unauthenticated: u64,
+    /// Beats signed with a key that is not in the set.
+    pub unknown_keys: u64,
+    /// Beats with a wrong tag.
+    pub bad_tags: u64,
+    /// Authentic beats whose number was received before, or is too old to tell.
+    pub replays: u64,
+    /// Authentic beats of a boot that is neither newer than the last one nor proves to be live.
+    pub old_boots: u64,
     /// Datagrams, included above, whose name is too long and was skipped.
     pub overlong_names: u64,
     /// Datagrams that this host's kernel dropped because they were not read in time.
@@ -165,6 +183,12 @@ pub struct Server {
     sweep_ns: Option<i64>,
     /// Whether a mass silence was reported and has not ended.
     mass: bool,
+    /// The nonce for clients that are not known.
+    nonce: u64,
+    /// The key and the nonce for the answer to the beat just handled.
+    answer: Option<(wire::Key, u64)>,
+    /// The authentication of the client that is about to be admitted.
+    new_guard: Option<Box<Guard>>,
     events: Events<Event>,
 }
 
@@ -207,6 +231,9 @@ impl Server {
             missing: config.expect.iter().cloned().collect(),
             sweep_ns: None,
             mass: false,
+            nonce: guard::random(),
+            answer: None,
+            new_guard: None,
             events: Events::new(config.events),
             config,
         }
@@ -256,7 +283,16 @@ impl Server {
         self.counters.received += 1;
         self.counters.overlong_names += u64::from(beat.overlong);
         let key = self.table.key(from, beat.name, beat.boot);
-        let is_heard = if let Some(index) = self.table.find(hash, &key, hint) {
+        let mut found = self.table.find(hash, &key, hint);
+        if self.config.keys.is_some() {
+            let Ok(authentic) = self.authenticate(found, received) else {
+                let answers = self.answer.is_some();
+                self.counters.replied += u64::from(answers);
+                return answers;
+            };
+            found = authentic;
+        }
+        let is_heard = if let Some(index) = found {
             if self.is_other_boot(index, received) {
                 self.meet_boot(index, received)
             } else {
@@ -335,6 +371,10 @@ impl Server {
             task: details.and_then(|details| details.task.clone()),
             failures: details.and_then(|details| details.failures),
             error: details.and_then(|details| details.error.clone()),
+            key: self.config.keys.as_ref().and_then(|keys| {
+                let guard = details?.guard.as_ref()?;
+                Some(keys.all()[guard.position].id().into())
+            }),
         }
     }
 
@@ -358,12 +398,18 @@ impl Server {
                 record.state.is_end() || now_ns >= record.last_received_ns.saturating_add(GRACE_NS)
             };
             if may_go {
-                self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
-                self.table.remove(self.eviction_cursor);
+                self.remove(self.eviction_cursor);
                 return true;
             }
         }
         false
+    }
+
+    /// Forgets a client.
+    fn remove(&mut self, index: usize) {
+        let record = self.table.record(index);
+        self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
+        self.table.remove(index);
     }
 
     fn ended(&self) -> usize {
@@ -390,6 +436,7 @@ impl Server {
 
     /// Handles the first beat of a client. Returns whether there was room for it.
     fn admit(&mut self, hash: u64, received: &ReceivedBeat<'_>, sequence: Sequence) -> bool {
+        let guard = self.new_guard.take();
         if !self.make_room(received.at.mono_ns) {
             self.counters.rejected += 1;
             return false;
@@ -410,6 +457,7 @@ impl Server {
         let details = says.then(|| Details {
             name: beat.name.map(Into::into),
             boot: beat.boot,
+            guard,
             beats: 1,
             unsent: beat.send_failed.unwrap_or_default(),
             ..Details::default()
@@ -482,8 +530,12 @@ impl Machine for Server {
         let mut received = ReceivedBeat::new(at, from, arrival.datagram);
         self.parse(&mut received);
         let answers = self.handle(&mut received);
+        let signature = self.answer.take();
         answers.then(|| {
-            arrival.datagram.make_ascii_uppercase();
+            match signature {
+                Some((key, nonce)) => answer(arrival.datagram, &key, nonce),
+                None => arrival.datagram.make_ascii_uppercase(),
+            }
             arrival.datagram.len()
         })
     }

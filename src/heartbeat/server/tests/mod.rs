@@ -3,6 +3,7 @@ mod clocks;
 mod fleet;
 mod identity;
 mod intervals;
+mod keys;
 mod numbers;
 mod old_beats;
 mod own;
@@ -24,6 +25,8 @@ fn fixed() -> ServerConfig {
         numbers: Numbers::First,
         opaque: false,
         reply: false,
+        keys: None,
+        unauthenticated: Unauthenticated::Refuse,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
         expect: Vec::new(),
@@ -113,7 +116,10 @@ fn conflict(members: &[(u64, u16)]) -> Change {
 fn assert_adds_up(counters: ServerCounters) {
     let ServerCounters { beats, goodbyes, duplicates, stale, unproven, ignored, rejected, .. } =
         counters;
-    let sum = beats + goodbyes + duplicates + stale + unproven + ignored + rejected;
+    let ServerCounters { unauthenticated, unknown_keys, bad_tags, replays, old_boots, .. } =
+        counters;
+    let refused = unauthenticated + unknown_keys + bad_tags + replays + old_boots;
+    let sum = beats + goodbyes + duplicates + stale + unproven + ignored + rejected + refused;
     assert_eq!(counters.received, sum);
 }
 
