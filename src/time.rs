@@ -16,6 +16,15 @@ pub struct Stamp {
     pub wall_ns: i64,
 }
 
+impl Stamp {
+    /// Returns the moment at `mono_ns`, if the wall clock does not step in between.
+    #[must_use]
+    pub(crate) fn moved_to(self, mono_ns: i64) -> Self {
+        let by_ns = mono_ns.saturating_sub(self.mono_ns);
+        Self { mono_ns, wall_ns: self.wall_ns.saturating_add(by_ns) }
+    }
+}
+
 /// Converts seconds to nanoseconds; `None` if the result is not a finite `i64`.
 #[must_use]
 pub fn nanoseconds(seconds: f64) -> Option<i64> {

@@ -169,7 +169,7 @@ def test_all_columns_are_explained() -> None:
 
 
 def test_all_events_are_listed() -> None:
-    others = text_of("ping.md") + text_of("relay.md")
+    others = text_of("ping.md") + text_of("relay.md") + text_of("stamp.md")
     listed = code_in(text_of("heartbeat.md").partition("## Events")[2] + others)
     assert set(events.__all__) <= listed
 

@@ -1,6 +1,7 @@
 """The reflector of STAMP and TWAMP-Light, against senders made of plain sockets."""
 
 import io
+import json
 import math
 import os
 import random
@@ -11,21 +12,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import peers
 import pytest
 from programs import Program
+from schemas import fits
 
-from udpulse import EchoServer, StampReflector, jsonlines
+from udpulse import EchoServer, Fate, StampReflector, jsonlines
 from udpulse.cli import _reflected, main
+from udpulse.impair import Link, Step
 from udpulse.reports import Reflected
 
 linux = pytest.mark.skipif(peers.PORTABLE, reason="only Linux reports the headers of packets")
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of Unix")
 
 NTP_TO_UNIX = 2_208_988_800
+SCHEMA = json.loads(files("udpulse").joinpath("schema.json").read_text("utf-8"))
 
 
 class Reply(NamedTuple):
@@ -308,12 +313,96 @@ def test_without_the_privilege_a_high_port_is_named() -> None:
     )
 
 
+# with links
+
+
+def test_the_reflector_is_at_the_far_end_of_its_links(sender: socket.socket) -> None:
+    uplink, downlink = Link(delay=0.004), Link(delay=0.002)
+    with StampReflector(port=0, uplink=uplink, downlink=downlink) as reflector:
+        fields = parsed(exchange(sender, reflector, request(7)))
+        assert peers.PORTABLE or fields.ttl == 64
+        events = [next(reflector) for _ in range(3)]
+        up, down = reflector.fates()
+        (record,) = reflector.reflected()
+        assert events == [up, record, down]
+        assert [(fate.way, fate.outcome, fate.number) for fate in (up, down)] == [
+            ("uplink", "relayed", 1),
+            ("downlink", "relayed", 1),
+        ]
+        assert struct.unpack_from("!I", up.answer) == struct.unpack_from("!I", down.answer, 24)
+        assert record.received_at == up.sent_at
+        assert record.received_at - up.received_at >= 0.003
+        # A double has a resolution of a quarter of a microsecond.
+        assert record.received_at == pytest.approx(fields.received_at, abs=1e-6)
+        assert record.sent_at == pytest.approx(fields.sent_at, abs=1e-6)
+        assert down.received_at == record.sent_at
+        assert down.sent_at is not None
+        assert down.sent_at - down.received_at >= 0.001
+        columns = reflector.columns("fates")
+        assert columns["way"].tolist() == [0, 1]
+        assert len(reflector.columns("copies")["fate"]) == 2
+        assert reflector.columns()["seq"].tolist() == [7]
+        assert reflector.clients == [sender.getsockname()]
+        with pytest.raises(ValueError, match="table must be 'reflected', 'fates' or 'copies'"):
+            reflector.columns("probes")  # type: ignore[arg-type]
+
+
+def test_links_change_while_it_runs(sender: socket.socket) -> None:
+    lossy = Link(loss=1.0)
+    with StampReflector(port=0, keep=8) as reflector:
+
+        def outcomes(count: int) -> list[str]:
+            """Return the outcomes of the next packets and replies."""
+            return [next(reflector).outcome for _ in range(count)]
+
+        exchange(sender, reflector, request(0))
+        assert (outcomes(1), reflector.fates()) == (["replied"], []), "it takes no link"
+        reflector.uplink = lossy
+        sender.sendto(request(1), reflector.address)
+        assert outcomes(1) == ["lost"]
+        reflector.set_links(sender.getsockname(), uplink=Link())
+        assert parsed(exchange(sender, reflector, request(2))).seq == 1, "nothing came meanwhile"
+        assert outcomes(3) == ["relayed", "replied", "relayed"]
+        with reflector.outage(way="downlink"):
+            sender.sendto(request(3), reflector.address)
+            assert outcomes(3) == ["relayed", "replied", "lost"]
+        assert reflector.fates()[-1].downlink == ("outage",)
+        assert (reflector.truth.uplink.lost, reflector.truth.downlink.outage) == (1, 1)
+        assert reflector.rows_dropped == 0
+        exchange(sender, reflector, request(4))
+        outcomes(3)
+        assert reflector.rows_dropped == 3
+        assert (reflector.counters.received, reflector.counters.replied) == (4, 4)
+
+
+def test_links_of_senders_and_steps(sender: socket.socket) -> None:
+    lossy = Link(loss=1.0)
+    steps = [Step("set", at_packet=3, uplink=lossy), Step("set", at_packet=4, uplink=Link())]
+    options: dict[str, Any] = {"per_client": [(None, lossy)], "timeline": steps, "seed": 1}
+    with (
+        StampReflector(port=0, **options) as reflector,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        other.sendto(request(0), reflector.address)
+        assert [next(reflector).outcome for _ in range(3)] == ["relayed", "replied", "lost"]
+        exchange(sender, reflector, request(1))
+        for seq in (2, 3):
+            sender.sendto(request(seq), reflector.address)
+        outcomes = [next(reflector).outcome for _ in range(5)]
+        assert outcomes == ["relayed", "replied", "relayed", "lost", "relayed"]
+        assert [(step.index, step.received) for step in reflector.steps()] == [(0, 2), (1, 3)]
+    with pytest.raises(ValueError, match="mode must be another word with several threads"):
+        StampReflector(threads=2, timeline=[{"action": "outage", "at": 1, "mode": "refuse"}])
+    with pytest.raises(ValueError, match="action must be 'set', 'outage' or 'loop', not 'rebind'"):
+        StampReflector(timeline=[{"action": "rebind", "at": 1}])
+
+
 # recorded, and on the command line
 
 
 def test_a_recorded_run_is_read_back(sender: socket.socket) -> None:
     file = io.StringIO()
-    reflector = StampReflector(port=0)
+    reflector = StampReflector(port=0, uplink=Link(delay=0.001))
 
     class Stopper(io.StringIO):
         """A file that asks once the reflector runs, and ends the run after the last record."""
@@ -322,21 +411,27 @@ def test_a_recorded_run_is_read_back(sender: socket.socket) -> None:
             if '"start"' in text:
                 sender.sendto(b"short", reflector.address)
                 exchange(sender, reflector, request(5, ssid=3))
-            if '"replied"' in text:
+            if '"downlink","outcome":"relayed"' in text:
                 reflector.stop()
             return file.write(text)
 
     jsonlines.write(reflector, Stopper(), every=60)
     run = jsonlines.load(io.StringIO(file.getvalue()))
     assert run.command == "reflect"
-    assert run.result == reflector.reflected()
+    result = cast(list[Reflected | Fate], run.result)
+    assert [one for one in result if isinstance(one, Reflected)] == reflector.reflected()
+    assert [one for one in result if isinstance(one, Fate)] == reflector.fates()
     assert run.counters == reflector.counters.to_dict()
+    assert run.truth == reflector.truth.to_dict()
+    lines = map(json.loads, file.getvalue().splitlines())
+    assert all(fits(line, SCHEMA, SCHEMA) for line in lines)
     assert run.counters["short"] == run.counters["replied"] == 1
 
 
 @unix
 def test_reflect_says_what_happened_to_each_packet(sender: socket.socket, tmp_path: Path) -> None:
-    with Program("udpulse", "reflect", "127.0.0.1:0", "-v", "--twamp-light") as reflect:
+    options = ["-v", "--twamp-light", "--uplink-delay", "1ms"]
+    with Program("udpulse", "reflect", "127.0.0.1:0", *options) as reflect:
         port = reflect.listening()
         sender.sendto(bytes(13), ("127.0.0.1", port))
         sender.sendto(request(7, ssid=9), ("127.0.0.1", port))
@@ -344,7 +439,10 @@ def test_reflect_says_what_happened_to_each_packet(sender: socket.socket, tmp_pa
         reflect.send(signal.SIGTERM)
         ended = reflect.ended()
     assert ended.code == 0
-    short, replied, summary = ended.screen
+    came, short, *also, replied, left, summary = ended.screen
+    assert " #1 13 B uplink: relayed after " in came
+    assert " #2 44 B uplink: relayed after " in also[0]
+    assert " #1 44 B downlink: relayed after " in left
     assert " 13 B" in short
     assert short.endswith(": dropped, shorter than a reply; --twamp-light answers from 14 bytes on")
     assert " #7 ssid=9 44 B" in replied
@@ -391,5 +489,4 @@ def test_a_recorded_run_is_shown_and_not_drawn(
 @pytest.mark.parametrize("outcome", _reflected.REASONS)
 def test_each_drop_has_its_words(outcome: Any) -> None:
     record = Reflected(received_at=0.0, client=("192.0.2.1", 5), outcome=outcome, size=5)
-    line = _reflected.reflected_line(record)
-    assert line.endswith(f" 192.0.2.1:5 5 B: {_reflected.REASONS[outcome]}")
+    assert _reflected.text(record) == f"192.0.2.1:5 5 B: {_reflected.REASONS[outcome]}"

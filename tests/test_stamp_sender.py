@@ -7,7 +7,8 @@ import json
 import pickle
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import peers
@@ -142,20 +143,41 @@ def fates_by_way(fates: list[Fate]) -> tuple[dict[int, list[Fate]], dict[int, li
     return ways
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("stateful", [True, False])
-def test_each_direction_equals_the_truth(seed: int, stateful: bool) -> None:
-    count = 300
-    up = Link(loss=0.1 * (seed % 2), delay=Uniform(0, 0.01))
-    down = Link(loss=0.05 * seed, delay=Uniform(0, 0.005))
+@contextmanager
+def bad_path(
+    by: str, up: Link, down: Link, *, seed: int = 0, stateful: bool = True
+) -> Iterator[tuple[Relay | StampReflector, StampReflector]]:
+    """Yield a bad path and the reflector at its end: behind a relay, or with links of its own."""
+    if by == "reflector":
+        links: dict[str, Any] = {"uplink": up, "downlink": down, "seed": seed}
+        with StampReflector(port=0, stateful=stateful, **links) as reflector:
+            yield reflector, reflector
+        return
     with (
         StampReflector(port=0, stateful=stateful) as reflector,
         Relay(*reflector.address, uplink=up, downlink=down, seed=seed) as relay,
     ):
-        report = udpulse.stamp(*relay.address, count=count, interval=0.001, timeout=1)
-        fates = relay.fates()
+        yield relay, reflector
+
+
+by_either = pytest.mark.parametrize("by", ["relay", "reflector"])
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.parametrize(
+    ("by", "seed"), [*(("relay", seed) for seed in range(4)), ("reflector", 3)]
+)
+def test_each_direction_equals_the_truth(by: str, seed: int, stateful: bool) -> None:
+    count = 300
+    up = Link(loss=0.1 * (seed % 2), delay=Uniform(0, 0.01))
+    down = Link(loss=0.05 * seed, delay=Uniform(0, 0.005))
+    with bad_path(by, up, down, seed=seed, stateful=stateful) as (path, reflector):
+        report = udpulse.stamp(*path.address, count=count, interval=0.001, timeout=1)
+        fates, truth = path.fates(), path.truth
         records = reflector.reflected()
     requests, replies = fates_by_way(fates)
+    losses = [sum(not fate.copies for (fate,) in way.values()) for way in (requests, replies)]
+    assert [truth.uplink.lost, truth.downlink.lost] == losses
     lost_up = {seq for seq, (fate,) in requests.items() if not fate.copies}
     lost_down = {seq for seq, (fate,) in replies.items() if not fate.copies}
     assert len(requests) == count
@@ -195,14 +217,12 @@ def reordered(numbers: list[Any]) -> int:
 
 
 @pytest.mark.parametrize("stateful", [True, False])
-def test_copies_are_attributed(stateful: bool) -> None:
+@by_either
+def test_copies_are_attributed(by: str, stateful: bool) -> None:
     up, down = Link(duplication=0.2), Link(duplication=0.3)
-    with (
-        StampReflector(port=0, stateful=stateful) as reflector,
-        Relay(*reflector.address, uplink=up, downlink=down, seed=3) as relay,
-    ):
-        report = udpulse.stamp(*relay.address, count=200, interval=0.001, linger=0.3)
-        requests, replies = fates_by_way(relay.fates())
+    with bad_path(by, up, down, seed=3, stateful=stateful) as (path, _):
+        report = udpulse.stamp(*path.address, count=200, interval=0.001, linger=0.6)
+        requests, replies = fates_by_way(path.fates())
     twice_up = sum(len(fate.copies) - 1 for (fate,) in requests.values())
     twice_down = sum(len(fate.copies) - 1 for fates in replies.values() for fate in fates)
     assert twice_up > 0
@@ -212,13 +232,11 @@ def test_copies_are_attributed(stateful: bool) -> None:
     assert (report.forward.lost, report.reverse.lost) == (0, 0)
 
 
-def test_bounds_contain_the_truth_on_an_asymmetric_path() -> None:
+@by_either
+def test_bounds_contain_the_truth_on_an_asymmetric_path(by: str) -> None:
     up, down = Link(delay=0.03), Link(delay=0.01)
-    with (
-        StampReflector(port=0) as reflector,
-        Relay(*reflector.address, uplink=up, downlink=down) as relay,
-    ):
-        report = udpulse.stamp(*relay.address, count=20, interval=0.005)
+    with bad_path(by, up, down) as (path, _):
+        report = udpulse.stamp(*path.address, count=20, interval=0.005)
     forward, reverse = report.forward.delay, report.reverse.delay
     assert forward
     assert reverse

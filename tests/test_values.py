@@ -62,6 +62,7 @@ VALUES: list[Any] = [
     reports.EchoCounters(received=3, replied=2, dropped=1),
     LinkCounters(lost=1),
     reports.StampReflectorCounters(received=3, replied=2, short=1),
+    reports.StampReflectorTruth(downlink=LinkCounters(lost=1), pending=2),
     reports.StampSession(client=HOME, ssid=7, received=2, last_received_at=1000.0),
     reports.Reflected(received_at=1000.0, client=HOME, outcome="replied", size=44, ssid=7, seq=1),
     EchoTruth(uplink=LinkCounters(lost=1), replies=2),

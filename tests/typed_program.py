@@ -611,19 +611,29 @@ def use_reflector() -> None:
         synchronized=False,
         clock_error=0.1,
         threads=1,
+        uplink=impair.Link(loss=0.1),
+        downlink=None,
+        per_client=[(None, impair.Link(delay=0.001))],
+        seed=7,
+        timeline=[],
         keep="all",
     ) as reflector:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(bytes(44), reflector.address)
         for one in reflector:
-            assert_type(one, reports.Reflected)
+            assert_type(one, events.ReflectorEvent)
+            if not isinstance(one, reports.Reflected):
+                continue
             show(one.received_at, one.client, one.outcome, one.size, one.ssid, one.seq)
             show(one.reflector_seq, one.ttl, one.tos, one.sent_at)
             break
         assert_type(reflector.reflected(), list[reports.Reflected])
         assert_type(reflector.columns(), dict[str, NDArray[Any]])
-        assert_type(reflector.table(), reports.Table)
+        assert_type(reflector.table("copies"), reports.Table)
+        assert_type(reflector.fates(), list[udpulse.Fate])
         show(reflector.__arrow_c_stream__())
+        reflector.downlink = impair.Link(delay=0.001)
+        reflector.outage(0.001, way="uplink").end()
         for session in reflector.sessions():
             assert_type(session, reports.StampSession)
             show(session.client, session.ssid, session.received, session.replied)
@@ -631,6 +641,11 @@ def use_reflector() -> None:
     show(reflector.stateful, reflector.twamp_light, reflector.allow, reflector.max_sessions)
     show(reflector.timestamp_format, reflector.synchronized, reflector.clock_error)
     show(reflector.keys, reflector.unauthenticated)
+    truth = reflector.truth
+    assert_type(truth, reports.StampReflectorTruth)
+    assert_type(truth.uplink, reports.LinkCounters)
+    show(truth.pending, truth.delayed, truth.delay_line_full, truth.crowded)
+    show(reflector.per_client, reflector.seed, reflector.timeline, reflector.clients)
     counters = reflector.counters
     assert_type(counters, reports.StampReflectorCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)

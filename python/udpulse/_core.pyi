@@ -75,6 +75,7 @@ __all__ = [
     "Stalled",
     "StampReflector",
     "StampReflectorCounters",
+    "StampReflectorTruth",
     "StampSender",
     "StampSession",
     "Step",
@@ -435,7 +436,7 @@ class EchoServer:
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
     ) -> None:
-        """Sets the links of one client; at an EchoServer also before its first packet.
+        """Sets the links of one client; also before its first packet, but for a Relay.
 
         client: its (host, port), the host an IP address.
         uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -444,7 +445,7 @@ class EchoServer:
         rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
 
         Raises ValueError for a client without a session (Relay) or beyond the first 16384
-        (EchoServer), and NotStartedError before the first start.
+        (EchoServer, StampReflector), and NotStartedError before the first start.
         """
 
     def outage(
@@ -482,20 +483,20 @@ class EchoServer:
 
     @property
     def rows_dropped(self) -> int:
-        """The number of older fates that are no longer kept."""
+        """The number of older rows that are no longer kept."""
 
     def fates(self) -> list[Fate]:
         """Returns the kept fates, oldest first."""
 
     def table(self, table: Literal["fates", "copies"] = "fates") -> Table:
-        """Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
+        """Returns the kept rows as a Table, for polars, pandas and others, or for CSV.
 
-        table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
-            dictionary of "host:port", its `outcome` one of strings, its times are timestamp[ns, UTC], and its bits are uint32;
-            null stands for NaN.
+        table: one of those of `columns`, with its rows and columns. The `client` of a fate is
+            a dictionary of "host:port", an `outcome` one of strings, times are
+            timestamp[ns, UTC], and bits are uint32; null stands for NaN.
 
-        The rows of a running server change between calls: stop it before you relate the tables to
-        each other.
+        The rows of a running object change between calls: stop it before you relate the
+        tables to each other.
 
         Raises ValueError for another table.
         """
@@ -548,8 +549,8 @@ class EchoServer:
 
     @property
     def clients(self) -> list[_Address]:
-        """The list of clients to which `columns` refers, each a (host, port), in order of their first
-        rows.
+        """The list of clients to which the columns of fates refer, each a (host, port), in order
+        of their first rows.
         """
 
     @property
@@ -872,7 +873,7 @@ class Relay:
     def set_links(
         self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
     ) -> None:
-        """Sets the links of one client; at an EchoServer also before its first packet.
+        """Sets the links of one client; also before its first packet, but for a Relay.
 
         client: its (host, port), the host an IP address.
         uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -881,7 +882,7 @@ class Relay:
         rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
 
         Raises ValueError for a client without a session (Relay) or beyond the first 16384
-        (EchoServer), and NotStartedError before the first start.
+        (EchoServer, StampReflector), and NotStartedError before the first start.
         """
 
     def outage(
@@ -919,17 +920,20 @@ class Relay:
 
     @property
     def rows_dropped(self) -> int:
-        """The number of older fates that are no longer kept."""
+        """The number of older rows that are no longer kept."""
 
     def fates(self) -> list[Fate]:
         """Returns the kept fates, oldest first."""
 
     def table(self, table: Literal["fates", "copies"] = "fates") -> Table:
-        """Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
+        """Returns the kept rows as a Table, for polars, pandas and others, or for CSV.
 
-        table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
-            dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
-            null stands for NaN.
+        table: one of those of `columns`, with its rows and columns. The `client` of a fate is
+            a dictionary of "host:port", an `outcome` one of strings, times are
+            timestamp[ns, UTC], and bits are uint32; null stands for NaN.
+
+        The rows of a running object change between calls: stop it before you relate the
+        tables to each other.
 
         Raises ValueError for another table.
         """
@@ -954,8 +958,8 @@ class Relay:
 
     @property
     def clients(self) -> list[_Address]:
-        """The list of clients to which `columns` refers, each a (host, port), in order of their first
-        rows.
+        """The list of clients to which the columns of fates refer, each a (host, port), in order
+        of their first rows.
         """
 
     @property
@@ -2185,7 +2189,7 @@ class Link:
 
 @final
 class Step:
-    """A step of a timeline of an EchoServer or a Relay: a change and its moment.
+    """A step of a timeline of an EchoServer, a Relay or a StampReflector: a change and its moment.
 
     action: "set" replaces links; "outage" starts an outage; "rebind" replaces ports at the
         upstream (Relay); "loop", the last step, begins the timeline again.
@@ -2275,7 +2279,7 @@ class Step:
 
 @final
 class StepDone:
-    """A step that an EchoServer or a Relay took."""
+    """A step that an EchoServer, a Relay or a StampReflector took."""
 
     __match_args__: Final = ("number", "index", "round", "action", "time", "received", "clients")
 
@@ -2326,7 +2330,7 @@ class StepDone:
 
 @final
 class LinkOutage:
-    """An outage of the links of an EchoServer or a Relay, from its method `outage`.
+    """An outage of the links of an EchoServer, a Relay or a StampReflector, from its method `outage`.
 
     As a context manager it ends when the block is left.
     """
@@ -6638,8 +6642,20 @@ class StampReflector:
     synchronized: whether to claim that this host's clock is synchronized to UTC; it is not checked.
     clock_error: the error of this host's clock that replies claim, in seconds.
     threads: the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
-    keep: the number of last records to keep, or "all". `reflected` returns them; iterating reads
-        each once and removes none. With 0 there is nothing to iterate over.
+    uplink: the Link from the senders to the reflector; None for an unimpaired one. It can be set
+        while the reflector runs.
+    downlink: the Link from the reflector to the senders; None for an unimpaired one. It can be set,
+        too.
+    per_client: (uplink, downlink) pairs, each a Link or None, at most 65536: links of the first (host,
+        port) that sends, of the second and so on, in order of their first packets.
+    seed: the seed of all random choices (xoshiro256++); drawn at random if None. A sender's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets, and are separate for each way.
+    timeline: the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken; `at_packet` counts packets on
+        the way in.
+    keep: the number of last rows to keep, or "all". `reflected`, `fates` and `columns` return them;
+        iterating reads each once and removes none. With 0 there is nothing to iterate over.
 
     A reply has the length of its request and the TTL 255. It carries the time at which the request
     arrived (T2, the kernel's on Linux), the time at which the program sends the reply (T3), the
@@ -6656,7 +6672,12 @@ class StampReflector:
     source ports that could cause a loop (0, 7, 13, 17, 19, 37), another answering server of this
     process, packets of less than 14 bytes, or packets to a broadcast or multicast address (Linux).
 
-    Iterating yields a Reflected for each packet.
+    With links it impairs packets on purpose, repeatably, and is at their far end: a packet that leaves
+    the uplink reaches it at T2, and a reply enters the downlink at T3. A packet that is not answered
+    because of its source takes no link. `truth` and `fates` tell what happened to each.
+
+    Iterating yields a Reflected for each packet that reaches it and, with links, a Fate for each
+    packet and for each reply when its last copy has left.
 
     Raises ValueError if an argument is out of range.
     """
@@ -6677,6 +6698,11 @@ class StampReflector:
         synchronized: bool = False,
         clock_error: float = 16.0,
         threads: int = 1,
+        uplink: Link | None = None,
+        downlink: Link | None = None,
+        per_client: Iterable[tuple[Link | None, Link | None]] = (),
+        seed: int | None = None,
+        timeline: Iterable[Step | dict[str, Any]] = (),
         keep: int | Literal["all"] = 10000,
     ) -> Self: ...
     @property
@@ -6755,8 +6781,118 @@ class StampReflector:
 
     @property
     def keep(self) -> int | Literal["all"]:
-        """the number of last records to keep, or "all". `reflected` returns them; iterating reads
-        each once and removes none. With 0 there is nothing to iterate over.
+        """the number of last rows to keep, or "all". `reflected`, `fates` and `columns` return them;
+        iterating reads each once and removes none. With 0 there is nothing to iterate over.
+        """
+
+    @property
+    def uplink(self) -> Link | None:
+        """the Link from the senders to the reflector; None for an unimpaired one. It can be set
+        while the reflector runs.
+        """
+
+    @uplink.setter
+    def uplink(self, link: Link | None) -> None:
+        """the Link from the senders to the reflector; None for an unimpaired one. It can be set
+        while the reflector runs.
+        """
+
+    @property
+    def downlink(self) -> Link | None:
+        """the Link from the reflector to the senders; None for an unimpaired one. It can be set,
+        too.
+        """
+
+    @downlink.setter
+    def downlink(self, link: Link | None) -> None:
+        """the Link from the reflector to the senders; None for an unimpaired one. It can be set,
+        too.
+        """
+
+    @property
+    def per_client(self) -> tuple[tuple[Link | None, Link | None], ...]:
+        """(uplink, downlink) pairs, each a Link or None, at most 65536: links of the first (host,
+        port) that sends, of the second and so on, in order of their first packets.
+        """
+
+    @property
+    def seed(self) -> int:
+        """the seed of all random choices (xoshiro256++); drawn at random if None. A sender's
+        choices depend on the seed, its IP address and the rank of its port at that address, in
+        order of first packets, and are separate for each way.
+        """
+
+    @property
+    def timeline(self) -> tuple[Step, ...]:
+        """the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        as JSON has them. `steps` returns those that were taken; `at_packet` counts packets on
+        the way in.
+        """
+
+    def add_step(self, step: Step | dict[str, Any]) -> int:
+        """Adds a step to those of the timeline. Returns its index, as `steps` has it.
+
+        step: a Step, or a dict with its fields as JSON has them. If its moment has passed or
+            it has none, it is taken now. It may not be a "loop".
+
+        Raises ValueError if the step is not one, or if 1000 steps wait, and NotStartedError
+        before the first start.
+        """
+
+    def steps(self) -> list[StepDone]:
+        """Returns the last 1000 steps that were taken, oldest first, each a StepDone."""
+
+    def set_links(
+        self, client: tuple[str, int], *, uplink: Link | None = None, downlink: Link | None = None
+    ) -> None:
+        """Sets the links of one client; also before its first packet, but for a Relay.
+
+        client: its (host, port), the host an IP address.
+        uplink, downlink: the Link in each direction; None leaves it as it is.
+
+        Packets inside keep their delay; those in the queue of a RateLimit leave at the new
+        rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
+
+        Raises ValueError for a client without a session (Relay) or beyond the first 16384
+        (EchoServer, StampReflector), and NotStartedError before the first start.
+        """
+
+    def outage(
+        self,
+        duration: float | None = None,
+        *,
+        mode: Literal["drop", "hold", "refuse"] = "drop",
+        way: Literal["both", "uplink", "downlink"] = "both",
+    ) -> LinkOutage:
+        """Starts an outage and returns it, a LinkOutage. It replaces one that has not ended.
+
+        duration: its length in seconds, above 0; None until `end` is called or the block of
+            a `with` statement is left.
+        mode: "drop" loses packets that enter a link, so that nothing sent during the outage
+            arrives later; packets inside the link arrive. "hold" lets nothing leave, and all
+            packets leave together at the end. "refuse" closes the socket to clients, whose
+            system then reports a refusal (ICMP port unreachable), and loses packets as
+            "drop" does.
+        way: the broken links: "uplink", "downlink" or "both". "refuse" affects all clients
+            and both links.
+
+        Random choices go on as without an outage.
+
+        Raises ValueError if an argument is out of range and NotStartedError before the first
+        start.
+        """
+
+    @property
+    def truth(self) -> StampReflectorTruth:
+        """Counts of the links' impairments since the last start."""
+
+    def fates(self) -> list[Fate]:
+        """Returns the kept fates, oldest first."""
+
+    @property
+    def clients(self) -> list[_Address]:
+        """The list of clients to which the columns of fates refer, each a (host, port), in order
+        of their first rows.
         """
 
     @property
@@ -6765,24 +6901,42 @@ class StampReflector:
 
     @property
     def rows_dropped(self) -> int:
-        """The number of older records that are no longer kept."""
+        """The number of older rows that are no longer kept."""
 
     def reflected(self) -> list[Reflected]:
         """Returns the kept records, oldest first."""
 
-    def columns(self) -> _Columns:
-        """Returns the kept records as a dict of read-only NumPy arrays of shape (n,), oldest first.
+    def columns(self, table: Literal["reflected", "fates", "copies"] = "reflected") -> _Columns:
+        """Returns the kept rows as a dict of read-only NumPy arrays of shape (n,).
 
-        client, outcome: object (str; a client as "host:port").
-        received_at_ns: int64, nanoseconds since `started_at`.
-        size: uint64.
-        ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
+        table: "reflected" for a row per packet that reached the reflector, oldest first:
+            client, outcome: object (str; a client as "host:port").
+            received_at_ns: int64, nanoseconds since `started_at`.
+            size: uint64.
+            ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
+
+        With links also "fates" for a row per packet and per reply, in order of completion, and
+        "copies" for a row per datagram past its link, with the columns of `EchoServer.columns`.
+        "fates" has one more:
+            way: uint8, 0 for a packet to the reflector and 1 for a reply.
+
+        The rows of a running reflector change between calls: stop it before you relate the tables or
+        `clients` to each other.
+
+        Raises ValueError for another table.
         """
 
-    def table(self) -> Table:
-        """Returns the kept records as a Table, for polars, pandas and others, or for CSV: the rows and
-        columns of `columns()`. `outcome` is a dictionary of strings, times are timestamp[ns, UTC];
-        null stands for NaN.
+    def table(self, table: Literal["reflected", "fates", "copies"] = "reflected") -> Table:
+        """Returns the kept rows as a Table, for polars, pandas and others, or for CSV.
+
+        table: one of those of `columns`, with its rows and columns. The `client` of a fate is
+            a dictionary of "host:port", an `outcome` one of strings, times are
+            timestamp[ns, UTC], and bits are uint32; null stands for NaN.
+
+        The rows of a running object change between calls: stop it before you relate the
+        tables to each other.
+
+        Raises ValueError for another table.
         """
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -6852,8 +7006,8 @@ class StampReflector:
         """Stops the object without blocking the event loop."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Reflected: ...
-    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Reflected]:
+    def __next__(self) -> Reflected | Fate: ...
+    def next_batch(self, limit: int = 4096, timeout: float | None = None) -> list[Reflected | Fate]:
         """Waits for an event and returns a list of all pending ones, oldest first.
 
         limit: the maximum length of the list, 1 to 2**32 - 1.
@@ -6867,8 +7021,8 @@ class StampReflector:
         of range.
         """
 
-    def __aiter__(self) -> AsyncIterator[Reflected]: ...
-    def _poll(self, waiter: _Waiter) -> Reflected | None:
+    def __aiter__(self) -> AsyncIterator[Reflected | Fate]: ...
+    def _poll(self, waiter: _Waiter) -> Reflected | Fate | None:
         """Returns the next event; if there is none yet, returns None and makes `waiter`
         readable when there may be one.
         """
@@ -6902,6 +7056,63 @@ class StampReflector:
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
         have.
         """
+
+@final
+class StampReflectorTruth:
+    """Counts of a StampReflector's links."""
+
+    __match_args__: Final = (
+        "uplink",
+        "downlink",
+        "pending",
+        "delayed",
+        "delay_line_full",
+        "crowded",
+    )
+
+    def __new__(
+        cls,
+        *,
+        uplink: LinkCounters | None = None,
+        downlink: LinkCounters | None = None,
+        pending: int = 0,
+        delayed: int = 0,
+        delay_line_full: int = 0,
+        crowded: int = 0,
+    ) -> Self: ...
+    @property
+    def uplink(self) -> LinkCounters:
+        """Impairments on the way in."""
+
+    @property
+    def downlink(self) -> LinkCounters:
+        """Impairments on the way back."""
+
+    @property
+    def pending(self) -> int:
+        """Packets and replies that are neither dropped nor past their link yet: they are delayed."""
+
+    @property
+    def delayed(self) -> int:
+        """The same, copies included."""
+
+    @property
+    def delay_line_full(self) -> int:
+        """Copies dropped because the delay line was full: 32 MiB each way, divided equally among
+        threads.
+        """
+
+    @property
+    def crowded(self) -> int:
+        """Packets of clients beyond the first 16,384, which share one stream of random choices;
+        consecutive packets of one such client count once.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as a dict; values among them become dicts, too."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
 
 @final
 class StampReflectorCounters:
@@ -6944,7 +7155,7 @@ class StampReflectorCounters:
     ) -> Self: ...
     @property
     def received(self) -> int:
-        """Packets received."""
+        """Packets received: with links, those that left the uplink, copies included."""
 
     @property
     def replied(self) -> int:
@@ -7042,7 +7253,7 @@ class Reflected:
     @property
     def received_at(self) -> float:
         """T2, the receive time, in seconds since the Unix epoch, by the kernel's timestamp if there
-        is one.
+        is one; with an uplink that delays packets, when it left that.
         """
 
     @property
@@ -7085,7 +7296,9 @@ class Reflected:
 
     @property
     def sent_at(self) -> float | None:
-        """T3, the send time of the reply, in seconds since the Unix epoch; None without one."""
+        """T3, the send time of the reply, in seconds since the Unix epoch; None without one. A
+        downlink delays the reply after that.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as a dict; values among them become dicts, too."""

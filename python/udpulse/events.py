@@ -1,7 +1,8 @@
 """Events, one class per kind.
 
 `Event` is the union of those of a `HeartbeatServer`, `PingEvent` of those of a `PingClient`,
-`ClientEvent` of a `HeartbeatClient` and `RelayEvent` of a `Relay`.
+`ClientEvent` of a `HeartbeatClient`, `RelayEvent` of a `Relay` and `ReflectorEvent` of a
+`StampReflector`.
 """
 
 from typing import TypeAlias
@@ -26,6 +27,7 @@ from udpulse._core import (
     Paused,
     Probe,
     Recovered,
+    Reflected,
     Restarted,
     Revised,
     SessionEnded,
@@ -40,6 +42,7 @@ from udpulse._core import (
 PingEvent: TypeAlias = Probe | Revised | OutageStarted | OutageEnded
 ClientEvent: TypeAlias = Beat | Unheard
 RelayEvent: TypeAlias = Fate | SessionEnded
+ReflectorEvent: TypeAlias = Reflected | Fate
 
 Event: TypeAlias = (
     Busy
@@ -84,6 +87,7 @@ __all__ = [
     "Paused",
     "PingEvent",
     "Recovered",
+    "ReflectorEvent",
     "RelayEvent",
     "Restarted",
     "Revised",

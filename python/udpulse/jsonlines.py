@@ -53,7 +53,7 @@ Result: TypeAlias = (
     | list[PingReport]
     | list[Fate]
     | list[events.RelayEvent]
-    | list[Reflected]
+    | list[events.ReflectorEvent]
     | list[events.Event]
     | list[events.ClientEvent]
 )
@@ -295,7 +295,7 @@ def argument(name: str, value: Any) -> Any:
 def last(running: Server | HeartbeatClient, start_ns: int) -> dict[str, Any]:
     """Return the members of the summary of a server or of a heartbeat client."""
     members: dict[str, Any] = running.counters.to_dict()
-    if isinstance(running, EchoServer | Relay):
+    if isinstance(running, EchoServer | Relay | StampReflector):
         members["truth"] = running.truth.to_dict()
     elif isinstance(running, HeartbeatServer):
         members["missing"] = running.missing
@@ -346,10 +346,11 @@ class Run:
     result: what `read` returns.
     ended_at: of a server or HeartbeatClient the end, in seconds since the Unix epoch; else None.
     counters: of a server or HeartbeatClient the counters at the end; else empty.
-    truth: of an EchoServer or Relay its truth at the end, as `to_dict` has it; else empty.
+    truth: of an EchoServer, Relay or StampReflector its truth at the end, as `to_dict` has it; else
+        empty.
     peers: of a HeartbeatServer its clients at the end.
     missing: of a HeartbeatServer the clients of `expect` that it never heard.
-    steps: of an EchoServer or Relay the steps that it took.
+    steps: of an EchoServer, Relay or StampReflector the steps that it took.
     """
 
     command: str
@@ -369,9 +370,9 @@ def read(file: IO[str] | IO[bytes]) -> Result:
     file: a text or binary file.
 
     Returns the PingReport of a PingClient or StampSender or the list of those of a PingSweep, equal
-    to the ones that it returned after the run; of an EchoServer the list of Fates, of a
-    StampReflector that of Reflecteds, and of a Relay, HeartbeatServer or HeartbeatClient the list
-    of events, as iterating yields them.
+    to the ones that it returned after the run; of an EchoServer the list of Fates, and
+    of a Relay, StampReflector, HeartbeatServer or HeartbeatClient the list of events, as iterating
+    yields them.
 
     Raises ValueError with the number of a line if that is not such a line, or if the file ends
     without a summary because the run was cut off.
@@ -615,8 +616,8 @@ class Reader:
         return PingReport._restored(packed, rows)
 
 
-OTHERS = {"ClientEvent", "Event", "PingEvent", "OutageStarted", "RelayEvent", "SessionEnded"}
-KINDS = set(events.__all__) - OTHERS
+OTHERS = {"ClientEvent", "Event", "PingEvent", "OutageStarted", "ReflectorEvent", "RelayEvent"}
+KINDS = set(events.__all__) - OTHERS - {"SessionEnded"}
 
 
 def data(line: dict[str, Any], name: str) -> bytes:

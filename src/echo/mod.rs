@@ -1,11 +1,10 @@
 //! The echo server: answers, impairs both directions on purpose, and records its effect on each
 //! packet.
 
-mod roster;
 mod server;
 #[cfg(test)]
 mod tests;
 mod truth;
 
-pub use server::{Config, Echo, MAX_CLIENTS, Transform};
+pub use server::{Config, Echo, Transform};
 pub use truth::Truth;

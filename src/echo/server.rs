@@ -1,24 +1,21 @@
 //! The echo server.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::echo::roster::Roster;
 use crate::echo::truth::Truth;
 use crate::impair::{Corruption, Link};
 use crate::path::{
     Changeable, Counters, Damage, Done, Event, Fate, Outcome, Packet, PathConfig, Paths, Queued,
-    Route, Timeline,
+    Roster, Route, Timeline,
 };
 use crate::wire::probe::{self, Claim, Direction};
 use crate::wire::{Key, Keys, MAX_DATAGRAM, Unauthenticated, shown};
 use crate::{
     Arrival, Captured, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything,
 };
-
-/// The most clients with their own links.
-pub const MAX_CLIENTS: usize = 1 << 14;
 
 /// The content of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,8 +112,9 @@ impl Echo {
             && keep == 0
             && timeline.steps.is_empty()
             && !capture;
+        let per_client = Vec::new();
         let path_config =
-            PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture };
+            PathConfig { uplink, downlink, per_client, seed, delay_line, keep, timeline, capture };
         let mut paths = Paths::new(path_config, &vec![Route::Both; threads]);
         Self {
             transform: config.transform,
@@ -124,7 +122,7 @@ impl Echo {
             limiter: config.limiter,
             keys: config.keys,
             unauthenticated: config.unauthenticated,
-            roster: (!plain).then(|| Roster::new(MAX_CLIENTS, &mut paths)),
+            roster: (!plain).then(|| Roster::new(&mut paths)),
             paths,
             refused: [0; Outcome::ALL.len()],
             now: Stamp::default(),
@@ -217,6 +215,7 @@ impl Echo {
             local: arrival.to,
             received: Headers { ttl: arrival.ttl, tos: arrival.tos },
             headers: Headers::default(),
+            is_reply: false,
             payload: arrival.datagram,
             length,
         };
@@ -313,9 +312,11 @@ impl Transform {
 }
 
 impl Changeable for Echo {
+    type Record = Infallible;
+
     fn paths(&mut self) -> &mut Paths {
         // Paths that change differ between clients.
-        self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
+        self.roster.get_or_insert_with(|| Roster::new(&mut self.paths));
         &mut self.paths
     }
 
@@ -326,13 +327,8 @@ impl Changeable for Echo {
         client: Option<SocketAddr>,
         now: Stamp,
     ) -> usize {
-        let roster = self.roster.get_or_insert_with(|| Roster::new(MAX_CLIENTS, &mut self.paths));
-        match client.map(|client| roster.own_path_of(client, &mut self.paths)) {
-            Some(None) => 0,
-            Some(path) => self.paths.set_link(way, link.clone(), path, now),
-            // That of clients beyond the full table is among them.
-            None => self.paths.set_link(way, link.clone(), None, now).saturating_sub(1),
-        }
+        let roster = self.roster.get_or_insert_with(|| Roster::new(&mut self.paths));
+        roster.set_link(&mut self.paths, way, link, client, now)
     }
 }
 

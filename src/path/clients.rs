@@ -96,6 +96,8 @@ pub(super) struct Clients {
     seed: u64,
     /// The links of clients that have none of their own.
     links: [Arc<Link>; 2],
+    /// The links of the next clients, which are their own.
+    per_client: std::vec::IntoIter<[Link; 2]>,
     /// How many ports of each IP address have appeared.
     ports: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
     entries: Slab<Client>,
@@ -104,10 +106,11 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Creates an empty table, whose clients have these links.
-    pub(super) fn new(seed: u64, links: [Link; 2]) -> Self {
-        let links = links.map(Arc::new);
-        Self { seed, links, ports: HashMap::default(), entries: Slab::new(), came: 0 }
+    /// Creates an empty table, whose clients have these links; the first ones those of `per_client`.
+    pub(super) fn new(seed: u64, links: [Link; 2], per_client: Vec<[Link; 2]>) -> Self {
+        let (links, per_client) = (links.map(Arc::new), per_client.into_iter());
+        let (ports, entries) = (HashMap::default(), Slab::new());
+        Self { seed, links, per_client, ports, entries, came: 0 }
     }
 
     /// Returns the link of clients that have none of their own.
@@ -140,12 +143,13 @@ impl Clients {
         let port = self.ports.entry(ip).or_insert(0);
         *port += 1;
         let port = u64::from(*port);
-        self.insert(host, port)
+        let own = self.per_client.next();
+        self.insert(host, port, own)
     }
 
     /// Adds a client that stands for all that find no place in a full table. Returns its index.
     pub(super) fn add_crowd(&mut self) -> u32 {
-        self.insert(0, u64::MAX)
+        self.insert(0, u64::MAX, None)
     }
 
     /// Removes the client at `index`, which another may get. Returns how many packets each of its
@@ -170,14 +174,16 @@ impl Clients {
         self.entries.len()
     }
 
-    fn insert(&mut self, host: u128, port: u64) -> u32 {
+    fn insert(&mut self, host: u128, port: u64, own: Option<[Link; 2]>) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of an address")]
         let [high, low] = [(host >> 64) as u64, host as u64];
+        let is_own = own.is_some();
+        let links = own.map_or_else(|| self.links.clone(), |links| links.map(Arc::new));
         let way = |way: u8| Way {
             packets: 0,
-            link: Arc::clone(&self.links[usize::from(way)]),
-            is_own: false,
-            takes_time: self.links[usize::from(way)].takes_time(),
+            link: Arc::clone(&links[usize::from(way)]),
+            is_own,
+            takes_time: links[usize::from(way)].takes_time(),
             state: LinkState::default(),
             random: Random::stream(self.seed, &[way.into(), high, low, port]),
         };
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_clients_choices_do_not_depend_on_other_hosts() {
-        let clients = || Clients::new(7, Default::default());
+        let clients = || Clients::new(7, Default::default(), Vec::new());
         let draw = |clients: &mut Clients, ip: [u8; 4]| {
             let index = clients.add(ip.into());
             clients.at(index).ways[0].random.below(u64::MAX)

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::Stamp;
-use crate::impair::Flags;
+use crate::impair::{Corruption, Flags};
 use crate::path::Route;
 
 /// Packet counts: `received = replied + dropped + send_failed + pending`, with
@@ -135,6 +135,16 @@ pub struct Damage {
     pub flipped: [Option<u32>; 2],
     /// Whether it differs from the unimpaired answer.
     pub corrupted: bool,
+}
+
+impl Damage {
+    /// Flips bits of a payload that is passed on as it is.
+    pub(crate) fn flip(payload: &mut [u8], flipped: [Option<u32>; 2]) -> Self {
+        for bit in flipped.into_iter().flatten() {
+            Corruption::flip(payload, bit);
+        }
+        Self { flipped, corrupted: flipped != [None, None] }
+    }
 }
 
 impl Fate {

@@ -1,5 +1,6 @@
 //! Two links in series per client, and the truth about each packet.
 
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
 mod capture;
@@ -10,6 +11,7 @@ mod ended;
 mod fate;
 mod outage;
 mod paths;
+mod roster;
 mod timeline;
 
 pub use capture::{ONE_WAY, ROUND_TRIP};
@@ -18,6 +20,7 @@ pub use ended::{Ended, Reason};
 pub use fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 pub use outage::OutageMode;
 pub(crate) use paths::{Packet, PathConfig, Paths};
+pub(crate) use roster::Roster;
 pub use timeline::{Action, Changeable, Done, Kind, MAX_DONE, MAX_STEPS, Step, Timeline, When};
 
 /// The numbers of the links.
@@ -25,15 +28,17 @@ pub const UPLINK: usize = 0;
 /// See [`UPLINK`].
 pub const DOWNLINK: usize = 1;
 
-/// An event of paths.
+/// An event of paths, or a record of their owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<R = Infallible> {
     /// The fate of a packet is complete.
     Fate(Fate),
     /// A step was done.
     Step(Done),
     /// A session has ended.
     Ended(Ended),
+    /// A record of the owner.
+    Record(R),
 }
 
 /// The links that a packet passes.

@@ -1,6 +1,7 @@
 //! The paths of all clients, and the log of their decisions.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ const RECENT: usize = 1024;
 pub(crate) struct PathConfig {
     pub(crate) uplink: Link,
     pub(crate) downlink: Link,
+    /// Both links of the first clients, in order of appearance.
+    pub(crate) per_client: Vec<[Link; 2]>,
     /// The seed of all random choices; if `None`, the system chooses.
     pub(crate) seed: Option<u64>,
     /// The capacity of the delay line in bytes.
@@ -54,6 +57,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) received: Headers,
     /// The headers of the datagrams that leave.
     pub(crate) headers: Headers,
+    /// Whether the owner made it in reply to a packet that came.
+    pub(crate) is_reply: bool,
     /// The payload as received.
     pub(crate) payload: &'a mut [u8],
     /// How many bytes of it enter.
@@ -158,9 +163,11 @@ fn queues<'a>(
 
 /// The paths of all clients.
 #[derive(Debug)]
-pub struct Paths {
+pub struct Paths<R = Infallible> {
     clients: Clients,
     counters: Counters,
+    /// How many of the received packets the owner made in reply to others.
+    replies: u64,
     impairments: [LinkCounters; 2],
     delay_line_full: u64,
     /// Copies whose client's path was removed.
@@ -182,22 +189,23 @@ pub struct Paths {
     /// Whether fates are kept, and whether steps are logged among them.
     keeps: bool,
     logs_steps: bool,
-    log: Events<Event>,
+    log: Events<Event<R>>,
     /// Packets at points; `None` if there is no capture.
     captured: Option<Vec<Captured>>,
 }
 
-impl Paths {
+impl<R> Paths<R> {
     /// Creates paths with a delay line for each of `routes`, which share its capacity. All packets
     /// of a client on one route must be in the same line.
     pub(crate) fn new(config: PathConfig, routes: &[Route]) -> Self {
-        let PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture } = config;
-        let Timeline { steps, start_ns, logged } = timeline;
+        let PathConfig { uplink, downlink, per_client, seed, delay_line, keep, .. } = config;
+        let Timeline { steps, start_ns, logged } = config.timeline;
         let seed = seed.unwrap_or_else(|| Random::new(None).below(u64::MAX));
         let capacity = delay_line / routes.len();
         Self {
-            clients: Clients::new(seed, [uplink, downlink]),
+            clients: Clients::new(seed, [uplink, downlink], per_client),
             counters: Counters::default(),
+            replies: 0,
             impairments: [LinkCounters::default(); 2],
             delay_line_full: 0,
             expired: 0,
@@ -212,7 +220,7 @@ impl Paths {
             keeps: keep > 0,
             logs_steps: logged,
             log: Events::log(if logged { keep.max(MAX_DONE) } else { keep }),
-            captured: capture.then(Vec::new),
+            captured: config.capture.then(Vec::new),
         }
     }
 
@@ -348,22 +356,35 @@ impl Paths {
     pub(crate) fn fates(&self) -> impl Iterator<Item = &Fate> {
         self.log.iter().filter_map(|event| match event {
             Event::Fate(fate) => Some(fate),
-            Event::Step(_) | Event::Ended(_) => None,
+            Event::Step(_) | Event::Ended(_) | Event::Record(_) => None,
         })
     }
 
-    pub(crate) fn log(&mut self) -> &mut Events<Event> {
+    /// Returns the records of the owner that are kept, oldest first.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &R> {
+        self.log.iter().filter_map(|event| match event {
+            Event::Record(record) => Some(record),
+            Event::Fate(_) | Event::Step(_) | Event::Ended(_) => None,
+        })
+    }
+
+    pub(crate) fn log(&mut self) -> &mut Events<Event<R>> {
         &mut self.log
+    }
+
+    /// Returns the number of packets that came.
+    fn came(&self) -> u64 {
+        self.counters.received - self.replies
     }
 
     /// Adds a step. Returns its index; `None` if too many wait.
     pub(crate) fn add_step(&mut self, step: Step, now: Stamp) -> Option<usize> {
-        self.agenda.add(step, now.mono_ns, self.counters.received)
+        self.agenda.add(step, now.mono_ns, self.came())
     }
 
     /// Returns whether a step is due at `at`; if a packet `arrives`, also before its decision.
     pub(crate) fn is_step_due(&self, at: Stamp, arrives: bool) -> bool {
-        self.agenda.is_due(at.mono_ns, self.counters.received + u64::from(arrives))
+        self.agenda.is_due(at.mono_ns, self.came() + u64::from(arrives))
     }
 
     /// Returns when the next step is due by time.
@@ -375,7 +396,7 @@ impl Paths {
     /// [`finish`](Self::finish_step); if a packet `arrives`, also one before its decision.
     pub(crate) fn next_step(&mut self, at: Stamp, arrives: bool) -> Option<Due> {
         loop {
-            let due = self.agenda.next(at, self.counters.received, arrives)?;
+            let due = self.agenda.next(at, self.came(), arrives)?;
             if !matches!(due.action, Action::Loop) {
                 return Some(due);
             }
@@ -439,6 +460,7 @@ impl Paths {
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) -> bool {
         self.counters.received += 1;
+        self.replies += u64::from(packet.is_reply);
         let Packet { at, path, length, .. } = *packet;
         let (route, client) = (self.routes[line], self.clients.at(path));
         let way = &mut client.ways[route.first()];
@@ -586,7 +608,7 @@ impl Paths {
         };
         let mut recent = self.log.recent_mut(RECENT).filter_map(|event| match event {
             Event::Fate(fate) => Some(fate),
-            Event::Step(_) | Event::Ended(_) => None,
+            Event::Step(_) | Event::Ended(_) | Event::Record(_) => None,
         });
         let fate = recent.find(fits);
         if let Some(captured) = &mut self.captured {

@@ -139,8 +139,11 @@ pub(crate) struct Due {
 
 /// An owner of paths that can change.
 pub trait Changeable {
+    /// A record of the owner among the events of the paths.
+    type Record;
+
     /// Returns the paths, for a change.
-    fn paths(&mut self) -> &mut Paths;
+    fn paths(&mut self) -> &mut Paths<Self::Record>;
 
     /// Sets a link of one client or, if `None`, of all that have none of their own. Returns the
     /// number of clients whose link it is.

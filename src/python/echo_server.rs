@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::driver;
 use crate::echo::{self, Echo, Transform};
@@ -12,15 +11,15 @@ use crate::net::{Endpoint, now};
 use crate::path::{self, OutageMode};
 use crate::python::args::{Count, Int, Keep, LocalHost, LocalPort, Seed, Word, Words};
 use crate::python::capture::{self, File, Snaplen, captured};
-use crate::python::fates::{Columns, Fate, Rows};
+use crate::python::fates::{Columns, Rows};
 use crate::python::handle::{Handle, running_object};
 use crate::python::keys::{Keys, policy};
 use crate::python::link::{DelayArg, LossArg};
-use crate::python::options::{Given, given, options};
-use crate::python::paths::{Live, changeable, check_refusal};
+use crate::python::options::options;
+use crate::python::paths::{Live, changeable, check_outage, fated};
 use crate::python::table::{Table, arrow_stream};
 use crate::python::timeline::{PathEvent, Step, Timeline};
-use crate::python::value::{Address, value};
+use crate::python::value::value;
 use crate::wire::{MAX_DATAGRAM, Unauthenticated};
 use crate::{Error, Limiter, Result, seconds};
 
@@ -218,6 +217,39 @@ echo_options!(class EchoServer);
 running_object!(EchoServer: PathEvent);
 changeable!(EchoServer);
 captured!(EchoServer);
+fated! { EchoServer: Rows = "fates", "(self, table='fates')"
+    /// Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
+    ///
+    /// table: "fates" for a row per packet, oldest first:
+    ///     client: uint32, its sender, an index into `clients`.
+    ///     number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
+    ///         before it entered a link.
+    ///     size: uint32, the length of its payload as received, in bytes.
+    ///     received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
+    ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
+    ///         `started_at`; NaN without replies.
+    ///     outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
+    ///         "unknown_key", "bad_tag" or "delay_line_full".
+    ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
+    ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
+    ///     uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
+    ///         direction; NaN if none did.
+    ///     replies: uint8, the number of replies sent.
+    ///     corrupted: uint8, the number of replies that differ from the unimpaired answer.
+    ///
+    /// "copies" for a row per reply, in order of sending:
+    ///     fate: uint32, the row of its packet in "fates".
+    ///     number: uint64, its number among all replies of the server, from 1.
+    ///     sent_at_ns: int64, its send time, in nanoseconds since `started_at`.
+    ///     uplink_bit, downlink_bit: float64, the bit of the payload flipped in each direction,
+    ///         counted from the lowest bit of the first byte; NaN if none was.
+    ///     corrupted: bool, whether it differs from the unimpaired answer.
+    ///
+    /// The rows of a running server change between calls: stop it before you relate the tables or
+    /// `clients` to each other.
+    ///
+    /// Raises ValueError for another table.
+}
 arrow_stream!(EchoServer);
 
 impl EchoServer {
@@ -267,18 +299,12 @@ impl EchoServer {
 
     /// Refuses an outage that this server cannot have.
     fn check_outage(&self, mode: OutageMode, ways: [bool; 2]) -> Result<()> {
-        if mode == OutageMode::Refuse && self.settings.threads.0 > 1 {
-            return Err(Error::argument("mode", "'refuse'", "another word with several threads"));
-        }
-        check_refusal(mode, ways)
+        check_outage(mode, ways, self.settings.threads.0)
     }
 
     /// Refuses a step that it cannot take.
     fn check_step(&self, step: &Step) -> Result<()> {
-        if step.rebinds() {
-            return Err(Error::argument("action", "'rebind'", "'set', 'outage' or 'loop'"));
-        }
-        step.outage().map_or(Ok(()), |(mode, ways)| self.check_outage(mode, ways))
+        step.check_at_server(self.settings.threads.0)
     }
 
     fn rows(&self, py: Python<'_>) -> Table {
@@ -325,85 +351,12 @@ impl EchoServer {
         }
     }
 
-    /// The number of older fates that are no longer kept.
-    #[getter]
-    fn rows_dropped(&self, py: Python<'_>) -> u64 {
-        self.handle.look(py, |echo| crate::Machine::events(echo).rows_dropped())
-    }
-
-    /// Returns the kept fates, oldest first.
-    fn fates(&self, py: Python<'_>) -> Vec<Fate> {
-        self.handle.look(py, |echo| echo.fates().map(Fate::from).collect())
-    }
-
-    /// Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
-    ///
-    /// table: "fates" for a row per packet, oldest first:
-    ///     client: uint32, its sender, an index into `clients`.
-    ///     number: uint64, its number among the packets of its client, from 1; 0 if it was dropped
-    ///         before it entered a link.
-    ///     size: uint32, the length of its payload as received, in bytes.
-    ///     received_at_ns: int64, its receive time, in nanoseconds since `started_at`.
-    ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
-    ///         `started_at`; NaN without replies.
-    ///     outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
-    ///         "unknown_key", "bad_tag" or "delay_line_full".
-    ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
-    ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
-    ///     uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
-    ///         direction; NaN if none did.
-    ///     replies: uint8, the number of replies sent.
-    ///     corrupted: uint8, the number of replies that differ from the unimpaired answer.
-    ///
-    /// "copies" for a row per reply, in order of sending:
-    ///     fate: uint32, the row of its packet in "fates".
-    ///     number: uint64, its number among all replies of the server, from 1.
-    ///     sent_at_ns: int64, its send time, in nanoseconds since `started_at`.
-    ///     uplink_bit, downlink_bit: float64, the bit of the payload flipped in each direction,
-    ///         counted from the lowest bit of the first byte; NaN if none was.
-    ///     corrupted: bool, whether it differs from the unimpaired answer.
-    ///
-    /// The rows of a running server change between calls: stop it before you relate the tables or
-    /// `clients` to each other.
-    ///
-    /// Raises ValueError for another table.
-    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn columns<'py>(&self, py: Python<'py>, table: Given<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
-        self.rows_of(py, rows).into_numpy(py)
-    }
-
-    /// Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
-    ///
-    /// table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
-    ///     dictionary of "host:port", its `outcome` one of strings, its times are timestamp[ns, UTC], and its bits are uint32;
-    ///     null stands for NaN.
-    ///
-    /// The rows of a running server change between calls: stop it before you relate the tables to
-    /// each other.
-    ///
-    /// Raises ValueError for another table.
-    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn table(&self, py: Python<'_>, table: Given<'_>) -> PyResult<Table> {
-        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
-        Ok(self.rows_of(py, rows))
-    }
-
     /// Returns a picture of the kept fates, a matplotlib Figure: a lane for each thing that happened to
     /// packets, and the time that they spent in the server. `udpulse.plots.save` writes it.
     ///
     /// Raises ImportError without matplotlib, which the extra `plot` installs.
     fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("udpulse.plots")?.call_method1("fates", (slf,))
-    }
-
-    /// The list of clients to which `columns` refers, each a (host, port), in order of their first
-    /// rows.
-    #[getter]
-    fn clients(&self, py: Python<'_>) -> Vec<Address> {
-        self.handle.look(py, |echo| Columns::of(echo.fates()).clients())
     }
 
     /// The time of the last start, in seconds since the Unix epoch; None before the first.

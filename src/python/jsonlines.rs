@@ -263,40 +263,50 @@ impl Recorded for Sweep {
 
 impl Recorded for Echo {
     fn write(event: path::Event, start: Stamp, lines: &mut Pending) {
-        write_path(&event, start, lines);
+        write_path(event, start, lines, |never, _, _| match never {});
     }
 }
 
 impl Recorded for Reflector {
-    fn write(reflected: Reflected, start: Stamp, lines: &mut Pending) {
-        let Reflected { at, client, outcome, size, ttl, tos, numbers, sent_ns } = reflected;
-        let since = |ns: i64| ns.saturating_sub(start.wall_ns);
-        lines.line("reflected", |line| {
-            line.add("client", client)
-                .add("outcome", word(outcome))
-                .add("received_at_ns", since(at.wall_ns))
-                .add("sent_at_ns", sent_ns.map(since))
-                .add("size", size)
-                .add("ssid", numbers.map(|numbers| numbers.ssid))
-                .add("seq", numbers.map(|numbers| numbers.seq))
-                .add("reflector_seq", numbers.map(|numbers| numbers.reflector_seq))
-                .add("ttl", ttl)
-                .add("tos", tos);
-        });
+    fn write(event: path::Event<Reflected>, start: Stamp, lines: &mut Pending) {
+        write_path(event, start, lines, write_reflected);
     }
+}
+
+fn write_reflected(reflected: Reflected, start: Stamp, lines: &mut Pending) {
+    let Reflected { at, client, outcome, size, ttl, tos, numbers, sent_ns } = reflected;
+    let since = |ns: i64| ns.saturating_sub(start.wall_ns);
+    lines.line("reflected", |line| {
+        line.add("client", client)
+            .add("outcome", word(outcome))
+            .add("received_at_ns", since(at.wall_ns))
+            .add("sent_at_ns", sent_ns.map(since))
+            .add("size", size)
+            .add("ssid", numbers.map(|numbers| numbers.ssid))
+            .add("seq", numbers.map(|numbers| numbers.seq))
+            .add("reflector_seq", numbers.map(|numbers| numbers.reflector_seq))
+            .add("ttl", ttl)
+            .add("tos", tos);
+    });
 }
 
 impl Recorded for Relay {
     fn write(event: path::Event, start: Stamp, lines: &mut Pending) {
-        write_path(&event, start, lines);
+        write_path(event, start, lines, |never, _, _| match never {});
     }
 }
 
-fn write_path(event: &path::Event, start: Stamp, lines: &mut Pending) {
+fn write_path<R>(
+    event: path::Event<R>,
+    start: Stamp,
+    lines: &mut Pending,
+    write_record: impl FnOnce(R, Stamp, &mut Pending),
+) {
     match event {
-        path::Event::Fate(fate) => write_fate(fate, start, lines),
+        path::Event::Record(record) => write_record(record, start, lines),
+        path::Event::Fate(fate) => write_fate(&fate, start, lines),
         path::Event::Step(done) => {
-            let path::Done { number, index, round, kind, at, received, clients } = *done;
+            let path::Done { number, index, round, kind, at, received, clients } = done;
             lines.line("step", |line| {
                 line.add("number", number)
                     .add("index", index)
@@ -309,11 +319,11 @@ fn write_path(event: &path::Event, start: Stamp, lines: &mut Pending) {
         }
         path::Event::Ended(Ended { at, client, reason, packets: [uplink, downlink] }) => {
             lines.line("session_ended", |line| {
-                line.add("client", *client)
+                line.add("client", client)
                     .add("at_ns", at.wall_ns.saturating_sub(start.wall_ns))
-                    .add("reason", word(*reason))
-                    .add("uplink", *uplink)
-                    .add("downlink", *downlink);
+                    .add("reason", word(reason))
+                    .add("uplink", uplink)
+                    .add("downlink", downlink);
             });
         }
     }

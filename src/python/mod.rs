@@ -87,7 +87,9 @@ mod _core {
     #[pymodule_export]
     use super::relay::{Relay, RelayCounters, RelayTruth, SessionEnded};
     #[pymodule_export]
-    use super::stamp_reflector::{Reflected, StampReflector, StampReflectorCounters, StampSession};
+    use super::stamp_reflector::{
+        Reflected, StampReflector, StampReflectorCounters, StampReflectorTruth, StampSession,
+    };
     #[pymodule_export]
     use super::stamp_sender::{StampSender, async_stamp, stamp};
     #[pymodule_export]

@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::impair;
 use crate::net::Endpoint;
 use crate::path::{Changeable, OutageMode, Route};
-use crate::python::args::{Argument, Int, RemotePort, Words, pair, wrong_value};
+use crate::python::args::{Argument, Int, RemotePort, Words, items, pair, wrong_type, wrong_value};
 use crate::python::handle::Handle;
 use crate::python::link::Link;
 use crate::{Error, Observed, Result};
@@ -40,6 +41,38 @@ impl Argument for Live {
 
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.get().show(py)
+    }
+}
+
+/// Links of clients in order of appearance.
+pub(super) struct PerClient(Vec<(Option<Link>, Option<Link>)>);
+
+impl PerClient {
+    /// Returns the models.
+    pub(super) fn model(&self) -> Result<Vec<[impair::Link; 2]>> {
+        let link = |link: &Option<Link>| {
+            link.as_ref().map_or_else(|| Ok(impair::Link::default()), Link::model)
+        };
+        self.0.iter().map(|(up, down)| Ok([link(up)?, link(down)?])).collect()
+    }
+}
+
+impl Argument for PerClient {
+    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let allowed = "(uplink, downlink) pairs of a Link or None";
+        let read = |item: &Bound<'_, PyAny>| {
+            let (up, down) = item
+                .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+                .map_err(|_| wrong_type(name, item, allowed))?;
+            Ok((Argument::read("uplink", &up)?, Argument::read("downlink", &down)?))
+        };
+        items(name, given, 1 << 16, allowed, read).map(Self)
+    }
+
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let pairs =
+            self.0.iter().map(|(up, down)| PyTuple::new(py, [up.show(py)?, down.show(py)?]));
+        Ok(PyTuple::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any())
     }
 }
 
@@ -100,13 +133,14 @@ pub(super) fn set_links<M: Observed + Changeable>(
     handle.prompt();
     if is_unknown {
         return Err(PyValueError::new_err(
-            "client must be one with a session (Relay) or one of the first 16384 (EchoServer)",
+            "client must be one with a session (Relay) or one of the first 16384 (EchoServer, \
+             StampReflector)",
         ));
     }
     Ok(())
 }
 
-/// An outage of the links of an EchoServer or a Relay, from its method `outage`.
+/// An outage of the links of an EchoServer, a Relay or a StampReflector, from its method `outage`.
 ///
 /// As a context manager it ends when the block is left.
 #[pyclass(frozen, weakref, module = "udpulse.impair")]
@@ -146,6 +180,14 @@ pub(super) fn check_refusal(mode: OutageMode, ways: [bool; 2]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses an outage that a server with `threads` threads cannot have.
+pub(super) fn check_outage(mode: OutageMode, ways: [bool; 2], threads: usize) -> Result<()> {
+    if mode == OutageMode::Refuse && threads > 1 {
+        return Err(Error::argument("mode", "'refuse'", "another word with several threads"));
+    }
+    check_refusal(mode, ways)
+}
+
 /// Generates the methods that change links and start outages.
 ///
 /// The class needs a field `handle`, and settings with the links `uplink` and `downlink`.
@@ -171,7 +213,7 @@ macro_rules! changeable {
                 self.set_shared(py, "downlink", link)
             }
 
-            /// Sets the links of one client; at an EchoServer also before its first packet.
+            /// Sets the links of one client; also before its first packet, but for a Relay.
             ///
             /// client: its (host, port), the host an IP address.
             /// uplink, downlink: the Link in each direction; None leaves it as it is.
@@ -180,7 +222,7 @@ macro_rules! changeable {
             /// rate. A client with a link of its own keeps it if `uplink` or `downlink` is set.
             ///
             /// Raises ValueError for a client without a session (Relay) or beyond the first 16384
-            /// (EchoServer), and NotStartedError before the first start.
+            /// (EchoServer, StampReflector), and NotStartedError before the first start.
             #[pyo3(
                         signature = (
                             client, *,
@@ -327,3 +369,74 @@ macro_rules! changeable {
     };
 }
 pub(super) use changeable;
+
+/// Generates the methods that return fates.
+///
+/// The class needs a field `handle`, and a method `rows_of` that returns a table of `$rows`. The rest
+/// is the default table, the signature of the methods that take one, and the docs of `columns`.
+macro_rules! fated {
+    ($class:ident: $rows:ty = $table:tt, $signature:tt $(#[$doc:meta])*) => {
+        #[pyo3::pymethods]
+        impl $class {
+            /// The number of older rows that are no longer kept.
+            #[getter]
+            fn rows_dropped(&self, py: pyo3::Python<'_>) -> u64 {
+                self.handle.look(py, |machine| crate::Observed::unread(machine).rows_dropped())
+            }
+
+            /// Returns the kept fates, oldest first.
+            fn fates(&self, py: pyo3::Python<'_>) -> Vec<crate::python::fates::Fate> {
+                self.handle.look(py, |machine| machine.fates().map(Into::into).collect())
+            }
+
+            $(#[$doc])*
+            #[pyo3(
+                signature = (table = crate::python::options::given!($table)),
+                text_signature = $signature,
+            )]
+            fn columns<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+                table: crate::python::options::Given<'py>,
+            ) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::types::PyDict>> {
+                let crate::python::args::Word(rows) =
+                    table.read::<crate::python::args::Word<$rows>>(py, "table")?;
+                self.rows_of(py, rows).into_numpy(py)
+            }
+
+            /// Returns the kept rows as a Table, for polars, pandas and others, or for CSV.
+            ///
+            /// table: one of those of `columns`, with its rows and columns. The `client` of a fate is
+            ///     a dictionary of "host:port", an `outcome` one of strings, times are
+            ///     timestamp[ns, UTC], and bits are uint32; null stands for NaN.
+            ///
+            /// The rows of a running object change between calls: stop it before you relate the
+            /// tables to each other.
+            ///
+            /// Raises ValueError for another table.
+            #[pyo3(
+                signature = (table = crate::python::options::given!($table)),
+                text_signature = $signature,
+            )]
+            fn table(
+                &self,
+                py: pyo3::Python<'_>,
+                table: crate::python::options::Given<'_>,
+            ) -> pyo3::PyResult<crate::python::table::Table> {
+                let crate::python::args::Word(rows) =
+                    table.read::<crate::python::args::Word<$rows>>(py, "table")?;
+                Ok(self.rows_of(py, rows))
+            }
+
+            /// The list of clients to which the columns of fates refer, each a (host, port), in order
+            /// of their first rows.
+            #[getter]
+            fn clients(&self, py: pyo3::Python<'_>) -> Vec<crate::python::value::Address> {
+                self.handle.look(py, |machine| {
+                    crate::python::fates::Columns::of(machine.fates()).clients()
+                })
+            }
+        }
+    };
+}
+pub(super) use fated;

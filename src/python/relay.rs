@@ -1,23 +1,20 @@
 //! `Relay`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::driver;
-use crate::impair;
 use crate::net::{Endpoint, now};
 use crate::path::{self, Changeable, Ended, OutageMode, Reason};
 use crate::python::args::{
     Argument, Count, Int, Keep, LocalHost, LocalPort, RemoteHost, RemotePort, Seconds, Seed, Word,
-    items, pair, wrong_type,
+    pair,
 };
 use crate::python::capture::{self, File, Snaplen, captured};
 use crate::python::echo_server::LinkCounters;
-use crate::python::fates::{Columns, Fate, Rows};
+use crate::python::fates::{Columns, Rows};
 use crate::python::handle::{Handle, running_object};
-use crate::python::link::Link;
 use crate::python::options::{Given, given, options};
-use crate::python::paths::{Client, Live, changeable, check_refusal};
+use crate::python::paths::{Client, Live, PerClient, changeable, check_refusal, fated};
 use crate::python::table::{Table, arrow_stream};
 use crate::python::timeline::{PathEvent, Step, Timeline};
 use crate::python::value::{Address, address, value};
@@ -167,28 +164,6 @@ impl Argument for Listen {
     }
 }
 
-/// Links of clients in order of appearance.
-struct PerClient(Vec<(Option<Link>, Option<Link>)>);
-
-impl Argument for PerClient {
-    fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = "(uplink, downlink) pairs of a Link or None";
-        let read = |item: &Bound<'_, PyAny>| {
-            let (up, down) = item
-                .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
-                .map_err(|_| wrong_type(name, item, allowed))?;
-            Ok((Argument::read("uplink", &up)?, Argument::read("downlink", &down)?))
-        };
-        items(name, given, 1 << 16, allowed, read).map(Self)
-    }
-
-    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let pairs =
-            self.0.iter().map(|(up, down)| PyTuple::new(py, [up.show(py)?, down.show(py)?]));
-        Ok(PyTuple::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any())
-    }
-}
-
 #[doc = relay_options!(signature Relay)]
 /// A bad path between any two UDP programs: clients send to its `address` in place of the upstream.
 ///
@@ -214,6 +189,18 @@ relay_options!(class Relay);
 running_object!(Relay: PathEvent);
 changeable!(Relay);
 captured!(Relay);
+fated! { Relay: Rows = "fates", "(self, table='fates')"
+    /// Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
+    ///
+    /// table: "fates" for a row per packet, in order of completion, or "copies" for a row per datagram
+    ///     sent, with the columns of `EchoServer.columns`. "fates" has one more:
+    ///     way: uint8, 0 for a packet to the upstream and 1 for one to a client.
+    ///
+    /// The rows of a running relay change between calls: stop it before you relate the tables or
+    /// `clients` to each other.
+    ///
+    /// Raises ValueError for another table.
+}
 arrow_stream!(Relay);
 
 impl Relay {
@@ -228,17 +215,10 @@ impl Relay {
 
     fn config(&self) -> Result<relay::Config> {
         let settings = &self.settings;
-        let link = |link: &Option<Link>| match link {
-            Some(link) => link.model(),
-            None => Ok(impair::Link::default()),
-        };
-        let per_client = settings.per_client.0.iter();
         Ok(relay::Config {
             uplink: settings.uplink.model()?,
             downlink: settings.downlink.model()?,
-            per_client: per_client
-                .map(|(up, down)| Ok([link(up)?, link(down)?]))
-                .collect::<Result<_>>()?,
+            per_client: settings.per_client.model()?,
             seed: Some(settings.seed.0),
             idle_ns: settings.idle.map(Seconds::ns),
             max_clients: settings.max_clients.0,
@@ -349,55 +329,6 @@ impl Relay {
     fn sessions(&self, py: Python<'_>) -> Vec<Address> {
         let clients = self.handle.look(py, |relay| relay.clients());
         clients.into_iter().map(address).collect()
-    }
-
-    /// The number of older fates that are no longer kept.
-    #[getter]
-    fn rows_dropped(&self, py: Python<'_>) -> u64 {
-        self.handle.look(py, |relay| crate::Observed::unread(relay).rows_dropped())
-    }
-
-    /// Returns the kept fates, oldest first.
-    fn fates(&self, py: Python<'_>) -> Vec<Fate> {
-        self.handle.look(py, |relay| relay.fates().map(Fate::from).collect())
-    }
-
-    /// Returns the kept fates as a dict of read-only NumPy arrays of shape (n,).
-    ///
-    /// table: "fates" for a row per packet, in order of completion, or "copies" for a row per datagram
-    ///     sent, with the columns of `EchoServer.columns`. "fates" has one more:
-    ///     way: uint8, 0 for a packet to the upstream and 1 for one to a client.
-    ///
-    /// The rows of a running relay change between calls: stop it before you relate the tables or
-    /// `clients` to each other.
-    ///
-    /// Raises ValueError for another table.
-    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn columns<'py>(&self, py: Python<'py>, table: Given<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
-        self.rows_of(py, rows).into_numpy(py)
-    }
-
-    /// Returns the kept fates as a Table, for polars, pandas and others, or for CSV.
-    ///
-    /// table: "fates" or "copies", with the rows and columns of `columns(table)`. Its `client` is a
-    ///     dictionary of "host:port", its times are timestamp[ns, UTC], and its bits are uint32;
-    ///     null stands for NaN.
-    ///
-    /// Raises ValueError for another table.
-    #[pyo3(signature = (table = given!("fates")), text_signature = "(self, table='fates')")]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]
-    fn table(&self, py: Python<'_>, table: Given<'_>) -> PyResult<Table> {
-        let Word(rows) = table.read::<Word<Rows>>(py, "table")?;
-        Ok(self.rows_of(py, rows))
-    }
-
-    /// The list of clients to which `columns` refers, each a (host, port), in order of their first
-    /// rows.
-    #[getter]
-    fn clients(&self, py: Python<'_>) -> Vec<Address> {
-        self.handle.look(py, |relay| Columns::of(relay.fates()).clients())
     }
 
     /// The time of the last start, in seconds since the Unix epoch; None before the first.

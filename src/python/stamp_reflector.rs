@@ -2,22 +2,28 @@
 
 use pyo3::exceptions::PyPermissionError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 
 use crate::driver;
 use crate::net::{Endpoint, now};
+use crate::path::{self, OutageMode};
 use crate::python::args::{
-    Argument, Int, Keep, LocalHost, LocalPort, Seconds, Word, Words, items, wrong_type, wrong_value,
+    Argument, Int, Keep, LocalHost, LocalPort, Seconds, Seed, Word, Words, items, wrong_type,
+    wrong_value,
 };
+use crate::python::echo_server::LinkCounters;
+use crate::python::fates::{Columns, Rows};
 use crate::python::handle::{Handle, running_object};
 use crate::python::keys::{Keys, policy};
 use crate::python::options::options;
+use crate::python::paths::{Live, PerClient, changeable, check_outage, fated};
 use crate::python::table::{Table, arrow_stream, times, words};
+use crate::python::timeline::{PathEvent, Step, Timeline};
 use crate::python::value::{Address, address, value};
 use crate::stamp::{self, Numbers, Outcome, Reflector, ReflectorConfig};
 use crate::wire::stamp::Format;
 use crate::wire::{Key, Unauthenticated};
-use crate::{Error, Limiter, Machine, Prefix, Result, seconds};
+use crate::{Error, Limiter, Prefix, Result, seconds};
 
 /// Maximum number of keys that are tried for each packet.
 const MAX_TRIED: usize = 4;
@@ -26,7 +32,7 @@ value! {
     /// Packet counts of a StampReflector: received = replied + dropped + send_failed.
     StampReflectorCounters in "udpulse.reports" {
         *,
-        /// Packets received.
+        /// Packets received: with links, those that left the uplink, copies included.
         received: u64 = 0,
         /// Packets answered.
         replied: u64 = 0,
@@ -94,11 +100,32 @@ impl From<stamp::Counters> for StampReflectorCounters {
 }
 
 value! {
+    /// Counts of a StampReflector's links.
+    StampReflectorTruth in "udpulse.reports" {
+        *,
+        /// Impairments on the way in.
+        uplink: LinkCounters = None or path::LinkCounters::default().into(),
+        /// Impairments on the way back.
+        downlink: LinkCounters = None or path::LinkCounters::default().into(),
+        /// Packets and replies that are neither dropped nor past their link yet: they are delayed.
+        pending: u64 = 0,
+        /// The same, copies included.
+        delayed: u64 = 0,
+        /// Copies dropped because the delay line was full: 32 MiB each way, divided equally among
+        /// threads.
+        delay_line_full: u64 = 0,
+        /// Packets of clients beyond the first 16,384, which share one stream of random choices;
+        /// consecutive packets of one such client count once.
+        crowded: u64 = 0,
+    }
+}
+
+value! {
     /// What a StampReflector did with a packet.
     Reflected in "udpulse.reports" {
         *,
         /// T2, the receive time, in seconds since the Unix epoch, by the kernel's timestamp if there
-        /// is one.
+        /// is one; with an uplink that delays packets, when it left that.
         received_at: f64,
         /// The (host, port) of its sender.
         client: Address,
@@ -119,7 +146,8 @@ value! {
         /// Its type of service or traffic class on arrival: DSCP times 4 plus ECN; None if the
         /// platform does not report it.
         tos: Option<Int<u8, 0, 255>> = None,
-        /// T3, the send time of the reply, in seconds since the Unix epoch; None without one.
+        /// T3, the send time of the reply, in seconds since the Unix epoch; None without one. A
+        /// downlink delays the reply after that.
         sent_at: Option<f64> = None,
     }
 }
@@ -166,6 +194,39 @@ impl From<stamp::Session> for StampSession {
         let last_received_at = seconds(heard.wall_ns);
         Self { client: address(client), ssid, received, replied, last_received_at }
     }
+}
+
+/// An event of a `StampReflector`.
+#[derive(IntoPyObject)]
+pub(super) enum ReflectorEvent {
+    Reflected(Reflected),
+    Path(PathEvent),
+}
+
+impl From<path::Event<stamp::Reflected>> for ReflectorEvent {
+    fn from(event: path::Event<stamp::Reflected>) -> Self {
+        match event {
+            path::Event::Record(reflected) => Self::Reflected(reflected.into()),
+            path::Event::Fate(fate) => Self::Path(PathEvent::Fate(fate.into())),
+            path::Event::Step(done) => Self::Path(PathEvent::Step((&done).into())),
+            path::Event::Ended(ended) => Self::Path(PathEvent::Ended(ended.into())),
+        }
+    }
+}
+
+/// A table of a reflector.
+#[derive(Clone, Copy, PartialEq)]
+enum ReflectorRows {
+    Reflected,
+    Path(Rows),
+}
+
+impl Words for ReflectorRows {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("reflected", Self::Reflected),
+        ("fates", Self::Path(Rows::Fates)),
+        ("copies", Self::Path(Rows::Copies)),
+    ];
 }
 
 impl Words for Outcome {
@@ -238,8 +299,25 @@ macro_rules! reflector_options {
         clock_error: Seconds = 16.0,
         /// the number of threads, 1 to 256, each with its own socket; more than one only on Linux.
         threads: Int<usize, 1, 256> = 1,
-        /// the number of last records to keep, or "all". `reflected` returns them; iterating reads
-        /// each once and removes none. With 0 there is nothing to iterate over.
+        /// the Link from the senders to the reflector; None for an unimpaired one. It can be set
+        /// while the reflector runs.
+        uplink: Live = None,
+        /// the Link from the reflector to the senders; None for an unimpaired one. It can be set,
+        /// too.
+        downlink: Live = None,
+        /// (uplink, downlink) pairs, each a Link or None, at most 65536: links of the first (host,
+        /// port) that sends, of the second and so on, in order of their first packets.
+        per_client: PerClient = (),
+        /// the seed of all random choices (xoshiro256++); drawn at random if None. A sender's
+        /// choices depend on the seed, its IP address and the rank of its port at that address, in
+        /// order of first packets, and are separate for each way.
+        seed: Seed = None,
+        /// the changes of its links and outages, at most 1000: each a Step, or a dict with its fields
+        /// as JSON has them. `steps` returns those that were taken; `at_packet` counts packets on
+        /// the way in.
+        timeline: Timeline = (),
+        /// the number of last rows to keep, or "all". `reflected`, `fates` and `columns` return them;
+        /// iterating reads each once and removes none. With 0 there is nothing to iterate over.
         keep: Keep = 10000,
     } };
 }
@@ -266,7 +344,12 @@ reflector_options!(settings);
 /// source ports that could cause a loop (0, 7, 13, 17, 19, 37), another answering server of this
 /// process, packets of less than 14 bytes, or packets to a broadcast or multicast address (Linux).
 ///
-/// Iterating yields a Reflected for each packet.
+/// With links it impairs packets on purpose, repeatably, and is at their far end: a packet that leaves
+/// the uplink reaches it at T2, and a reply enters the downlink at T3. A packet that is not answered
+/// because of its source takes no link. `truth` and `fates` tell what happened to each.
+///
+/// Iterating yields a Reflected for each packet that reaches it and, with links, a Fate for each
+/// packet and for each reply when its last copy has left.
 ///
 /// Raises ValueError if an argument is out of range.
 #[pyclass(frozen, weakref, module = "udpulse")]
@@ -278,7 +361,27 @@ pub(super) struct StampReflector {
 }
 
 reflector_options!(class StampReflector);
-running_object!(StampReflector: Reflected);
+running_object!(StampReflector: ReflectorEvent);
+changeable!(StampReflector);
+fated! { StampReflector: ReflectorRows = "reflected", "(self, table='reflected')"
+    /// Returns the kept rows as a dict of read-only NumPy arrays of shape (n,).
+    ///
+    /// table: "reflected" for a row per packet that reached the reflector, oldest first:
+    ///     client, outcome: object (str; a client as "host:port").
+    ///     received_at_ns: int64, nanoseconds since `started_at`.
+    ///     size: uint64.
+    ///     ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
+    ///
+    /// With links also "fates" for a row per packet and per reply, in order of completion, and
+    /// "copies" for a row per datagram past its link, with the columns of `EchoServer.columns`.
+    /// "fates" has one more:
+    ///     way: uint8, 0 for a packet to the reflector and 1 for a reply.
+    ///
+    /// The rows of a running reflector change between calls: stop it before you relate the tables or
+    /// `clients` to each other.
+    ///
+    /// Raises ValueError for another table.
+}
 arrow_stream!(StampReflector);
 
 impl StampReflector {
@@ -297,13 +400,41 @@ impl StampReflector {
             format: settings.timestamp_format.0,
             synchronized: settings.synchronized,
             error_ns: settings.clock_error.ns().unsigned_abs(),
+            per_client: settings.per_client.model()?,
+            seed: Some(settings.seed.0),
             keep: settings.keep.rows().unwrap_or(usize::MAX),
+            ..ReflectorConfig::default()
         };
+        settings.uplink.model()?;
+        settings.downlink.model()?;
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
-        Ok(Self { settings, endpoint, config, handle: Handle::new("StampReflector") })
+        let made = Self { settings, endpoint, config, handle: Handle::new("StampReflector") };
+        Python::attach(|py| made.settings.timeline.check(py, |step| made.check_step(step)))?;
+        Ok(made)
+    }
+
+    /// Refuses an outage that this reflector cannot have.
+    fn check_outage(&self, mode: OutageMode, ways: [bool; 2]) -> Result<()> {
+        check_outage(mode, ways, self.settings.threads.0)
+    }
+
+    /// Refuses a step that it cannot take.
+    fn check_step(&self, step: &Step) -> Result<()> {
+        step.check_at_server(self.settings.threads.0)
     }
 
     fn rows(&self, py: Python<'_>) -> Table {
+        self.rows_of(py, ReflectorRows::Reflected)
+    }
+
+    fn rows_of(&self, py: Python<'_>, rows: ReflectorRows) -> Table {
+        let ReflectorRows::Path(rows) = rows else { return self.reflected_rows(py) };
+        let (columns, started_ns) =
+            self.handle.look_since(py, |reflector| Columns::of(reflector.fates()).with_ways());
+        columns.table(rows, started_ns)
+    }
+
+    fn reflected_rows(&self, py: Python<'_>) -> Table {
         let (records, started_ns): (Vec<_>, _) =
             self.handle.look_since(py, |reflector| reflector.records().copied().collect());
         let mut table = Table::new(records.len(), started_ns);
@@ -338,9 +469,16 @@ impl StampReflector {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let threads = self.settings.threads.0;
+        let Settings { threads, uplink, downlink, timeline, .. } = &self.settings;
+        let mut config = ReflectorConfig {
+            uplink: uplink.model()?,
+            downlink: downlink.model()?,
+            timeline: timeline.model(0, self.handle.is_recorded())?,
+            ..self.config.clone()
+        };
         let launched = self.handle.launch(py, self.endpoints(), |addresses| {
-            driver::stamp::start(addresses[0], threads, self.config.clone())
+            config.timeline.start_ns = now().mono_ns;
+            driver::stamp::start(addresses[0], threads.0, config)
         });
         let low = (1..1024).contains(&self.settings.port.0);
         launched.map_err(|error| if low { with_hint(py, error) } else { error })
@@ -378,10 +516,19 @@ impl StampReflector {
         self.handle.look(py, |reflector| reflector.counters()).into()
     }
 
-    /// The number of older records that are no longer kept.
+    /// Counts of the links' impairments since the last start.
     #[getter]
-    fn rows_dropped(&self, py: Python<'_>) -> u64 {
-        self.handle.look(py, |reflector| reflector.events().rows_dropped())
+    fn truth(&self, py: Python<'_>) -> StampReflectorTruth {
+        let truth = self.handle.look(py, |reflector| reflector.truth());
+        let stamp::Truth { uplink, downlink, pending, delayed, delay_line_full, crowded } = truth;
+        StampReflectorTruth {
+            uplink: uplink.into(),
+            downlink: downlink.into(),
+            pending,
+            delayed,
+            delay_line_full,
+            crowded,
+        }
     }
 
     /// Returns the kept records, oldest first.
@@ -389,24 +536,6 @@ impl StampReflector {
         let records: Vec<_> =
             self.handle.look(py, |reflector| reflector.records().copied().collect());
         records.into_iter().map(Reflected::from).collect()
-    }
-
-    /// Returns the kept records as a dict of read-only NumPy arrays of shape (n,), oldest first.
-    ///
-    /// client, outcome: object (str; a client as "host:port").
-    /// received_at_ns: int64, nanoseconds since `started_at`.
-    /// size: uint64.
-    /// ssid, seq, reflector_seq, ttl, tos, sent_at_ns: float64; NaN without a reply or a value.
-    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.rows(py).into_numpy(py)
-    }
-
-    /// Returns the kept records as a Table, for polars, pandas and others, or for CSV: the rows and
-    /// columns of `columns()`. `outcome` is a dictionary of strings, times are timestamp[ns, UTC];
-    /// null stands for NaN.
-    #[pyo3(signature = (), text_signature = "($self)")]
-    fn table(&self, py: Python<'_>) -> Table {
-        self.rows(py)
     }
 
     /// Returns the sessions that were heard in the last 300 seconds, in no particular order.

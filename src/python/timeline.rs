@@ -11,7 +11,7 @@ use crate::python::args::{
 };
 use crate::python::fates::Fate;
 use crate::python::link::Link;
-use crate::python::paths::{Client, Ways, check_refusal};
+use crate::python::paths::{Client, Ways, check_outage, check_refusal};
 use crate::python::relay::SessionEnded;
 use crate::python::value::{address, value};
 use crate::{Error, Result, nanoseconds, seconds};
@@ -24,7 +24,7 @@ impl Words for Kind {
 }
 
 value! {
-    /// A step of a timeline of an EchoServer or a Relay: a change and its moment.
+    /// A step of a timeline of an EchoServer, a Relay or a StampReflector: a change and its moment.
     ///
     /// action: "set" replaces links; "outage" starts an outage; "rebind" replaces ports at the
     ///     upstream (Relay); "loop", the last step, begins the timeline again.
@@ -67,7 +67,7 @@ value! {
 }
 
 value! {
-    /// A step that an EchoServer or a Relay took.
+    /// A step that an EchoServer, a Relay or a StampReflector took.
     StepDone in "udpulse.reports" {
         *,
         /// Its number among all steps taken, from 1.
@@ -109,6 +109,7 @@ impl From<path::Event> for PathEvent {
             path::Event::Fate(fate) => Self::Fate(fate.into()),
             path::Event::Step(done) => Self::Step((&done).into()),
             path::Event::Ended(ended) => Self::Ended(ended.into()),
+            path::Event::Record(never) => match never {},
         }
     }
 }
@@ -157,8 +158,12 @@ impl Step {
         }
     }
 
-    pub(super) fn rebinds(&self) -> bool {
-        self.action.0 == Kind::Rebind
+    /// Refuses a step that a server with several threads or without an upstream cannot take.
+    pub(super) fn check_at_server(&self, threads: usize) -> Result<()> {
+        if self.action.0 == Kind::Rebind {
+            return Err(Error::argument("action", "'rebind'", "'set', 'outage' or 'loop'"));
+        }
+        self.outage().map_or(Ok(()), |(mode, ways)| check_outage(mode, ways, threads))
     }
 
     /// Returns the mode and the ways of an outage.

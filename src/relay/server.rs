@@ -1,9 +1,10 @@
 //! The relay as a state machine.
 
+use std::convert::Infallible;
 use std::mem;
 use std::net::SocketAddr;
 
-use crate::impair::{Corruption, Link};
+use crate::impair::Link;
 use crate::path::{
     Changeable, Counters, Damage, Done, Event, Fate, LinkCounters, Outcome, Packet, PathConfig,
     Paths, Queued, Reason, Route, Timeline,
@@ -112,7 +113,6 @@ pub enum Change {
 pub struct Relay {
     paths: Paths,
     sessions: Sessions,
-    per_client: std::vec::IntoIter<[Link; 2]>,
     idle_ns: Option<i64>,
     max_clients: usize,
     ttl: Option<u8>,
@@ -128,12 +128,13 @@ impl Relay {
     /// Creates a relay.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let Config { uplink, downlink, seed, delay_line, keep, timeline, capture, .. } = config;
-        let paths = PathConfig { uplink, downlink, seed, delay_line, keep, timeline, capture };
+        let Config { uplink, downlink, per_client, seed, delay_line, .. } = config;
+        let Config { keep, timeline, capture, .. } = config;
+        let paths =
+            PathConfig { uplink, downlink, per_client, seed, delay_line, keep, timeline, capture };
         Self {
             paths: Paths::new(paths, &[Route::Up, Route::Down]),
             sessions: Sessions::default(),
-            per_client: config.per_client.into_iter(),
             idle_ns: config.idle_ns,
             max_clients: config.max_clients,
             ttl: config.ttl,
@@ -314,11 +315,6 @@ impl Relay {
             self.end(idlest, Reason::Evicted, at);
         }
         let path = self.paths.add_client(key.0.ip());
-        if let Some(links) = self.per_client.next() {
-            for (way, link) in links.into_iter().enumerate() {
-                self.paths.set_link(way, link, Some(path), at);
-            }
-        }
         self.sessions.add(key, path, at.mono_ns)
     }
 
@@ -348,6 +344,7 @@ impl Relay {
             local,
             received: Headers { ttl: arrival.ttl, tos: arrival.tos },
             headers,
+            is_reply: false,
             length: arrival.datagram.len(),
             payload: arrival.datagram,
         };
@@ -355,7 +352,7 @@ impl Relay {
         if arrival.ttl.is_some_and(|ttl| ttl <= 1) {
             self.truth.hops += 1;
             self.paths.refuse(line, &packet, Outcome::Hops, shown);
-        } else if self.paths.enter(line, &mut packet, shown, damage) {
+        } else if self.paths.enter(line, &mut packet, shown, Damage::flip) {
             let (to, from) = if line == DOWN { (Some(client), local) } else { (None, None) };
             self.forwards.push(number(session), to, from, headers, packet.payload);
         }
@@ -363,6 +360,8 @@ impl Relay {
 }
 
 impl Changeable for Relay {
+    type Record = Infallible;
+
     fn paths(&mut self) -> &mut Paths {
         &mut self.paths
     }
@@ -406,14 +405,6 @@ impl Observed for Relay {
     fn count_drops(&mut self, _: usize, total: u64) {
         self.listener_drops = total;
     }
-}
-
-/// Applies flipped bits.
-fn damage(payload: &mut [u8], flipped: [Option<u32>; 2]) -> Damage {
-    for bit in flipped.into_iter().flatten() {
-        Corruption::flip(payload, bit);
-    }
-    Damage { flipped, corrupted: flipped != [None, None] }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the table of sessions is bounded")]

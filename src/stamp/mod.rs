@@ -6,6 +6,6 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use reflected::{Counters, Numbers, Outcome, Reflected};
+pub use reflected::{Counters, Numbers, Outcome, Reflected, Truth};
 pub use reflector::{Reflector, ReflectorConfig};
 pub use sessions::{MAX_SESSIONS, Session};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::Stamp;
+use crate::path::LinkCounters;
 
 /// The outcome of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,8 @@ impl Outcome {
     ];
 }
 
-/// Packet counts: `received` is the sum of all outcomes and of `send_failed`.
+/// Counts of the packets that reached the reflector: `received` is the sum of all outcomes and of
+/// `send_failed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// One for each of [`Outcome::ALL`]; a reply that could not be sent counts as none of them.
@@ -74,6 +76,24 @@ impl Counters {
     pub(super) fn count(&mut self, outcome: Outcome) {
         self.outcomes[outcome as usize] += 1;
     }
+}
+
+/// Counts of the links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// Impairments on the uplink.
+    pub uplink: LinkCounters,
+    /// Impairments on the downlink.
+    pub downlink: LinkCounters,
+    /// Packets and replies that are neither dropped nor past their link yet: they are delayed.
+    pub pending: u64,
+    /// The same, copies included.
+    pub delayed: u64,
+    /// Copies dropped because the delay line was full.
+    pub delay_line_full: u64,
+    /// Packets from clients beyond the full table, which share one stream of random choices;
+    /// consecutive packets of one such client count once.
+    pub crowded: u64,
 }
 
 /// The record of a packet.

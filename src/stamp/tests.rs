@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::impair::{Delay, Link, Loss, Pattern};
 use crate::machine::by_hand::{tick, transmit};
+use crate::path::{Action, Changeable, DOWNLINK, Route, Step, Timeline, When};
 use crate::wire::stamp::{
     DirectMeasurement, ErrorEstimate, FollowUp, Format, Kind, Mode, Reply, Request, Timestamp, Tlv,
     Tlvs, is_signed, sign,
@@ -14,6 +16,7 @@ use crate::wire::{Key, Unauthenticated};
 use crate::{Arrival, Limiter, Machine, Stamp};
 
 const SECOND: i64 = crate::NS_PER_SECOND;
+const MS: i64 = SECOND / 1000;
 /// 2026-11-26T05:09:59Z.
 const WALL_NS: i64 = 1_795_669_799 * SECOND;
 
@@ -388,6 +391,119 @@ fn waiting_replies_are_bounded() {
     let sent = std::iter::from_fn(|| transmit(&mut reflector).map(|_| ())).count();
     assert_eq!(sent, 274);
     assert!(reply(&mut reflector, &packet).is_some(), "there is room again");
+}
+
+/// Hands over a request of `port`.
+fn send(reflector: &mut Reflector, arrived: Stamp, port: u16, seq: u32) {
+    let mut payload = request(Mode::Open, seq, 0);
+    let arrival = Arrival::new(arrived, client(port), &mut payload);
+    assert_eq!(reflector.on_datagram(0, &mut Arrival { ttl: Some(61), ..arrival }), None);
+}
+
+/// Returns the replies that leave at `now`.
+fn replies(reflector: &mut Reflector, now: Stamp) -> Vec<Reply> {
+    tick(reflector, now);
+    let next = || transmit(reflector).map(|(_, reply)| Reply::read(Mode::Open, reply).unwrap());
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn a_delayed_packet_comes_and_its_reply_leaves_within_the_links() {
+    let link = |ns| Link { delay: Delay::Fixed(ns), ..Link::default() };
+    let config = ReflectorConfig { uplink: link(10e6), downlink: link(5e6), ..Default::default() };
+    let mut reflector = reflector(config);
+    send(&mut reflector, at(0), 5000, 7);
+    assert_eq!((reflector.deadline(0), reflector.truth().pending), (Some(10 * MS), 1));
+    assert!(reflector.sessions(0).is_empty(), "it is on its way");
+    assert_eq!(replies(&mut reflector, at(12 * MS)), []);
+    assert_eq!(reflector.deadline(0), Some(17 * MS));
+    let replies = replies(&mut reflector, at(18 * MS));
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0].received, Timestamp::new(Format::Ntp, WALL_NS + 10 * MS));
+    assert_eq!(replies[0].sent, Timestamp::new(Format::Ntp, WALL_NS + 12 * MS));
+    assert_eq!((replies[0].ttl, replies[0].sender_seq), (Some(61), 7));
+    let mut backlog = request(Mode::Open, 0, 0);
+    reflector.on_unblocked(0, at(SECOND), client(5000), &mut backlog);
+    assert_eq!(backlog, request(Mode::Open, 0, 0), "T3 stays what it was before the downlink");
+    let left: Vec<_> = reflector
+        .fates()
+        .map(|fate| (fate.route, fate.at, fate.first.map(|reply| reply.sent_ns - WALL_NS)))
+        .collect();
+    assert_eq!(
+        left,
+        [(Route::Up, at(0), Some(10 * MS)), (Route::Down, at(12 * MS), Some(18 * MS))]
+    );
+    assert_eq!((reflector.deadline(0), reflector.truth().pending), (None, 0));
+}
+
+#[test]
+fn each_link_loses_its_own() {
+    let link = |lost: &[bool]| {
+        let loss = Loss::Pattern(Pattern::new(lost.to_vec()).unwrap());
+        Link { loss, ..Link::default() }
+    };
+    let config = ReflectorConfig {
+        uplink: link(&[false, true, false, false]),
+        downlink: link(&[false, false, true]),
+        ..Default::default()
+    };
+    let mut reflector = reflector(config);
+    (0..4).for_each(|seq| send(&mut reflector, at(0), 5000, seq));
+    let replies = replies(&mut reflector, at(1));
+    let numbers: Vec<_> = replies.iter().map(|reply| (reply.sender_seq, reply.seq)).collect();
+    assert_eq!(numbers, [(0, 0), (2, 1)]);
+    let truth = reflector.truth();
+    assert_eq!((truth.uplink.flags[0], truth.downlink.flags[0]), (1, 1));
+    assert_eq!(reflector.counters().received(), 3);
+    assert_eq!(reflector.records().count(), 3);
+    assert_eq!(reflector.fates().count(), 7);
+}
+
+#[test]
+fn copies_on_the_way_in_differ_in_their_times() {
+    let uplink = Link { duplication: 1.0, ..Link::default() };
+    let config = ReflectorConfig { uplink, stateful: false, ..Default::default() };
+    let mut reflector = reflector(config);
+    send(&mut reflector, at(0), 5000, 3);
+    let replies = replies(&mut reflector, at(50));
+    assert_eq!(replies.len(), 2);
+    assert_ne!(replies[0].received, replies[1].received);
+    assert_eq!(reflector.counters().of(Outcome::Replied), 2);
+}
+
+#[test]
+fn a_packet_that_is_refused_by_its_source_takes_no_link() {
+    let limiter = Some(Limiter::new(1.0).unwrap());
+    let uplink = Link { delay: Delay::Fixed(1e6), ..Link::default() };
+    let config = ReflectorConfig { limiter, uplink, ..Default::default() };
+    let mut reflector = reflector(config);
+    (0..3).for_each(|seq| send(&mut reflector, at(0), 5000, seq));
+    send(&mut reflector, at(0), 7, 3);
+    assert_eq!(replies(&mut reflector, at(MS)).len(), 1);
+    let counters = reflector.counters();
+    assert_eq!((counters.of(Outcome::Limited), counters.of(Outcome::Unanswerable)), (2, 1));
+    assert_eq!(reflector.fates().count(), 2);
+}
+
+#[test]
+fn links_of_clients_and_steps_by_packet() {
+    let lossy = || Link { loss: Loss::Bernoulli(1.0), ..Link::default() };
+    let set = |packet, link: Link| Step {
+        when: When::Packet(packet),
+        action: Action::Set { links: Box::new([Some(link), None]), client: None },
+    };
+    let steps = vec![set(3, lossy()), set(4, Link::default())];
+    let timeline = Timeline { steps, ..Timeline::default() };
+    let per_client = vec![[Link::default(), lossy()]];
+    let mut reflector = reflector(ReflectorConfig { per_client, timeline, ..Default::default() });
+    for (port, answered) in [(1, 0), (2, 1), (2, 0), (2, 1)] {
+        send(&mut reflector, at(0), port, 0);
+        assert_eq!(replies(&mut reflector, at(1)).len(), answered);
+    }
+    assert_eq!(reflector.steps().count(), 2);
+    reflector.set_link(DOWNLINK, &Link::default(), Some(client(1)), at(2));
+    send(&mut reflector, at(2), 1, 0);
+    assert_eq!(replies(&mut reflector, at(2)).len(), 1);
 }
 
 proptest! {

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from udpulse import EchoServer, Relay
+from udpulse import EchoServer, Relay, StampReflector
 from udpulse._printable import printable
 from udpulse.reports import StepDone
 
@@ -21,7 +21,7 @@ LONGEST = 1 << 20
 class Control:
     """Adds the steps on stdin to a server, and remembers lines that are not one."""
 
-    def __init__(self, server: EchoServer | Relay) -> None:
+    def __init__(self, server: EchoServer | Relay | StampReflector) -> None:
         self.server = server
         self.shown = 0
         self._errors: SimpleQueue[dict[str, Any]] = SimpleQueue()

@@ -1,21 +1,23 @@
-"""The texts and the live screen about the packets of an echo server or a relay."""
+"""The texts and the live screen about the packets of a server that impairs them on purpose."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from udpulse import EchoServer, Fate, Relay
+from udpulse import EchoServer, Fate, Relay, StampReflector
 from udpulse._printable import joined
+from udpulse.cli import _reflected
 from udpulse.cli._live import Meter
 from udpulse.cli._text import clock, counted, milliseconds, notes
-from udpulse.events import RelayEvent, SessionEnded
-from udpulse.reports import StepDone
+from udpulse.events import ReflectorEvent, RelayEvent, SessionEnded
+from udpulse.reports import Reflected, StepDone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-PathEvent: TypeAlias = RelayEvent | StepDone
+Server: TypeAlias = EchoServer | Relay | StampReflector
+PathEvent: TypeAlias = RelayEvent | ReflectorEvent | StepDone
 
 REASONS = {
     "refused": "refused by the upstream",
@@ -46,15 +48,17 @@ TROUBLES = {
 
 
 def path_line(event: PathEvent) -> str:
-    """Return the line about a packet, a step or the end of a session, with its time."""
+    """Return the line about an event, with its time."""
     return f"{clock(moment(event))} {path_text(event)}"
 
 
 def path_text(event: PathEvent) -> str:
-    """Return the text about a packet, a step or the end of a session."""
+    """Return the text about an event: a packet, a step or the end of a session."""
     match event:
         case Fate():
             return fate_text(event)
+        case Reflected():
+            return _reflected.text(event)
         case StepDone():
             return step_text(event)
         case SessionEnded():
@@ -63,7 +67,7 @@ def path_text(event: PathEvent) -> str:
 
 def moment(event: PathEvent) -> float:
     """Return when a packet came, a step was taken or a session ended."""
-    return event.received_at if isinstance(event, Fate) else event.time
+    return event.received_at if isinstance(event, Fate | Reflected) else event.time
 
 
 def in_order(events: Iterable[PathEvent], steps: Iterable[StepDone]) -> Iterator[PathEvent]:
@@ -132,13 +136,20 @@ def summary_lines(counters: Mapping[str, int], truth: Mapping[str, Any]) -> Iter
         if what := link_text(truth[way]):
             yield f"{way}: {what}"
     sent, copies = ("sent", "datagrams sent") if done == "relayed" else ("replies", "replies")
-    if truth[sent] != counters[done]:
+    if truth.get(sent, counters[done]) != counters[done]:
         yield f"{truth[sent]} {copies} in all, copies included"
 
 
-def summary(server: EchoServer | Relay) -> str:
+def summary(server: Server) -> str:
     """Return the lines about all packets of a server."""
     return "\n".join(summary_lines(server.counters.to_dict(), server.truth.to_dict()))
+
+
+def troubles(server: Server) -> Iterator[str]:
+    """Return a line about each trouble of a server."""
+    reflects = isinstance(server, StampReflector)
+    meanings = TROUBLES | (_reflected.TROUBLES if reflects else {})
+    return notes(server.counters.to_dict() | server.truth.to_dict(), meanings, "packet")
 
 
 def link_text(counts: Mapping[str, int]) -> str:
@@ -150,9 +161,9 @@ def link_text(counts: Mapping[str, int]) -> str:
 
 @dataclass
 class Rates:
-    """The live screen: counters and their rates."""
+    """The live screen: counters, their rates and the number of sessions."""
 
-    server: EchoServer | Relay
+    server: Server
     meter: Meter = field(default_factory=Meter)
 
     def render(self, width: int, _height: int) -> "RenderableType":
@@ -163,15 +174,18 @@ class Rates:
         server = self.server
         counters = server.counters.to_dict()
         lines = [Text(joined(server.address), style="bold")]
-        counts = {name: counters[name] for name in counters if name != "send_failed"}
+        names = ("received", "replied", "relayed", "dropped")
+        counts = {name: counters[name] for name in names if name in counters}
         lines += map(Text, self.meter.lines(counts))
+        if isinstance(server, StampReflector) and server.stateful:
+            lines.append(Text(f"{'sessions':<10}{len(server.sessions()):>14,}"))
         truth = server.truth.to_dict()
         for way in ("uplink", "downlink"):
             if done := link_text(truth[way]):
                 lines.append(Text(f"{way:<10}{done}"))
         if truth["pending"]:
             lines.append(Text(f"{'pending':<10}{truth['pending']:>14,}"))
-        lines += [Text(note, style="yellow") for note in notes(truth, TROUBLES, "packet")]
+        lines += [Text(note, style="yellow") for note in troubles(server)]
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return Group(*lines)

@@ -6,15 +6,14 @@ from typing import Any, TypeVar
 
 import click
 
-from udpulse import EchoServer, Relay
 from udpulse.cli import _parameters as types
 from udpulse.cli._control import Control
-from udpulse.cli._fates import TROUBLES, Rates, path_line, summary
+from udpulse.cli._fates import Rates, path_line, summary, troubles
+from udpulse.cli._fates import Server as Impairing
 from udpulse.cli._options import ApiOption, options_of
 from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import Program, Screen
 from udpulse.cli._serve import Server, serve
-from udpulse.cli._text import notes
 from udpulse.impair import Link, RateLimit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +59,7 @@ def output_options(function: F) -> F:
 
 
 def program(
-    make: Callable[..., EchoServer | Relay],
+    make: Callable[..., Impairing],
     options: dict[str, Any],
     *,
     verbose: bool,
@@ -93,14 +92,14 @@ def program(
         else:
             if verbose:
                 server._record_all()
-            # Of either kind of events.
+            # Of any kind of events.
             running: Server[Any] = server
             serve(
                 running,
                 line=path_line if verbose else None,
                 render=Rates(server).render,
                 summary=partial(summary, server),
-                troubles=lambda: notes(server.truth.to_dict(), TROUBLES, "packet"),
+                troubles=partial(troubles, server),
                 begun=control.start,
                 lines=lines,
             )

@@ -1,17 +1,8 @@
-"""The texts and the live screen about the packets of a reflector."""
+"""The texts about the packets of a reflector."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from udpulse import StampReflector
 from udpulse._printable import joined
-from udpulse.cli._live import Meter
-from udpulse.cli._text import clock, counted, milliseconds, notes
+from udpulse.cli._text import milliseconds
 from udpulse.reports import Reflected
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 REASONS = {
     "unanswerable": "not answered, an answer could start a loop or reach many hosts",
@@ -39,9 +30,9 @@ TROUBLES = {
 }
 
 
-def reflected_line(reflected: Reflected) -> str:
-    """Return the line about a packet: its numbers, its way here, and its reply."""
-    parts = [f"{clock(reflected.received_at)} {joined(reflected.client)}"]
+def text(reflected: Reflected) -> str:
+    """Return the text about a packet: its numbers, its way here, and its reply."""
+    parts = [joined(reflected.client)]
     if reflected.seq is not None:
         parts.append(f"#{reflected.seq}")
     if reflected.ssid:
@@ -58,43 +49,3 @@ def reply_text(reflected: Reflected) -> str:
         return REASONS.get(reflected.outcome, "not answered")
     residence = milliseconds(reflected.sent_at - reflected.received_at)
     return f"reply #{reflected.reflector_seq} after {residence} ms"
-
-
-def summary_lines(counters: Mapping[str, int]) -> Iterator[str]:
-    """Return the line about all packets."""
-    line = f"{counted(counters['received'], 'packet')}: {counters['replied']} replied"
-    yield line + "".join(
-        f", {counters[name]} {text}"
-        for name, text in (("dropped", "dropped"), ("send_failed", "failed to send"))
-        if counters[name]
-    )
-
-
-def summary(reflector: StampReflector) -> str:
-    """Return the line about all packets of a reflector."""
-    return "\n".join(summary_lines(reflector.counters.to_dict()))
-
-
-@dataclass
-class Rates:
-    """The live screen: counters, their rates and the number of sessions."""
-
-    reflector: StampReflector
-    meter: Meter = field(default_factory=Meter)
-
-    def render(self, width: int, _height: int) -> "RenderableType":
-        """Draw the screen."""
-        from rich.console import Group
-        from rich.text import Text
-
-        reflector = self.reflector
-        counters = reflector.counters.to_dict()
-        lines = [Text(joined(reflector.address), style="bold")]
-        counts = {name: counters[name] for name in ("received", "replied", "dropped")}
-        lines += map(Text, self.meter.lines(counts))
-        if reflector.stateful:
-            lines.append(Text(f"{'sessions':<10}{len(reflector.sessions()):>14,}"))
-        lines += [Text(note, style="yellow") for note in notes(counters, TROUBLES, "packet")]
-        for line in lines:
-            line.truncate(width, overflow="ellipsis")
-        return Group(*lines)

@@ -7,12 +7,11 @@ import click
 
 from udpulse import Beat, Fate, PingReport
 from udpulse._printable import joined
-from udpulse.cli import _fates, _fleet, _reflected
+from udpulse.cli import _fates, _fleet
 from udpulse.cli._beats import spaced
 from udpulse.cli._fates import path_line
 from udpulse.cli._fleet import event_line
 from udpulse.cli._ping_screens import own_troubles, target_name, totals
-from udpulse.cli._reflected import reflected_line
 from udpulse.cli._run import Command, Program, Screen
 from udpulse.cli._text import clock, duration
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
@@ -67,7 +66,7 @@ def show(run: Run, screen: Screen, limits: Limits) -> int:
             screen.show(row(report, width))
         screen.show(totals(reports))
         return finish(Outcome(reports, interrupted=False), limits, None)
-    events = [item for item in run.result if isinstance(item, Fate | SessionEnded)]
+    events = [item for item in run.result if isinstance(item, Fate | Reflected | SessionEnded)]
     for item in _fates.in_order(events, run.steps) if run.steps else run.result:
         if not isinstance(item, PingReport):
             screen.show(line(item))
@@ -78,10 +77,8 @@ def show(run: Run, screen: Screen, limits: Limits) -> int:
 
 def summary(run: Run) -> Iterator[str]:
     """Return the lines about the whole run of a server."""
-    if run.command in ("echo", "relay"):
+    if run.command in ("echo", "relay", "reflect"):
         yield from _fates.summary_lines(run.counters, run.truth)
-    elif run.command == "reflect":
-        yield from _reflected.summary_lines(run.counters)
     elif run.command == "watch":
         yield from _fleet.summary_lines(run.peers, run.missing)
 
@@ -89,10 +86,8 @@ def summary(run: Run) -> Iterator[str]:
 def line(item: Fate | SessionEnded | StepDone | Reflected | Event | ClientEvent) -> str:
     """Return the line about a packet, a client or a beat."""
     match item:
-        case Fate() | SessionEnded() | StepDone():
+        case Fate() | SessionEnded() | StepDone() | Reflected():
             return path_line(item)
-        case Reflected():
-            return reflected_line(item)
         case Beat(seq=seq, outcome=outcome, time=time):
             return f"{clock(time)} beat {seq} {spaced(outcome)}"
         case Unheard(server=server, time=time, silence=silence):

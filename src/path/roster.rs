@@ -1,13 +1,18 @@
-//! The table of the server's clients.
+//! The table of a server's clients.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use crate::Stamp;
+use crate::impair::Link;
 use crate::path::Paths;
+
+/// The most clients with their own links.
+const MAX_CLIENTS: usize = 1 << 14;
 
 /// Clients by address and port, up to a capacity. Later ones share a path.
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(crate) struct Roster {
     capacity: usize,
     by_address: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
     /// The path of clients beyond the full table.
@@ -17,14 +22,18 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    /// Creates an empty table for `capacity` clients.
-    pub(super) fn new(capacity: usize, paths: &mut Paths) -> Self {
+    /// Creates an empty table.
+    pub(crate) fn new<R>(paths: &mut Paths<R>) -> Self {
+        Self::with_capacity(MAX_CLIENTS, paths)
+    }
+
+    fn with_capacity<R>(capacity: usize, paths: &mut Paths<R>) -> Self {
         let crowd = paths.add_crowd();
         Self { capacity, by_address: HashMap::default(), crowd, last: None, crowded: 0 }
     }
 
     /// Returns the number of the client's path; it never changes.
-    pub(super) fn path_of(&mut self, address: SocketAddr, paths: &mut Paths) -> u32 {
+    pub(crate) fn path_of<R>(&mut self, address: SocketAddr, paths: &mut Paths<R>) -> u32 {
         let path = match self.last {
             Some((last, path)) if last == address => path,
             _ => self.find(address, paths),
@@ -33,20 +42,36 @@ impl Roster {
         path
     }
 
-    /// Returns the number of the client's path, unless it has none of its own.
-    pub(super) fn own_path_of(&mut self, address: SocketAddr, paths: &mut Paths) -> Option<u32> {
-        let is_new = !self.by_address.contains_key(&address);
-        let is_full = self.by_address.len() >= self.capacity;
-        (!is_new || !is_full).then(|| self.path_of(address, paths))
+    /// Sets a link of one client or, if `None`, of all that have none of their own. Returns the
+    /// number of clients whose link it is.
+    pub(crate) fn set_link<R>(
+        &mut self,
+        paths: &mut Paths<R>,
+        way: usize,
+        link: &Link,
+        client: Option<SocketAddr>,
+        now: Stamp,
+    ) -> usize {
+        let Some(client) = client else {
+            // That of clients beyond the full table is among them.
+            return paths.set_link(way, link.clone(), None, now).saturating_sub(1);
+        };
+        let has_place =
+            self.by_address.len() < self.capacity || self.by_address.contains_key(&client);
+        if !has_place {
+            return 0;
+        }
+        let path = self.path_of(client, paths);
+        paths.set_link(way, link.clone(), Some(path), now)
     }
 
     /// Returns how many packets came from clients beyond the full table; consecutive packets of one
     /// such client count once.
-    pub(super) fn crowded(&self) -> u64 {
+    pub(crate) fn crowded(&self) -> u64 {
         self.crowded
     }
 
-    fn find(&mut self, address: SocketAddr, paths: &mut Paths) -> u32 {
+    fn find<R>(&mut self, address: SocketAddr, paths: &mut Paths<R>) -> u32 {
         if let Some(path) = self.by_address.get(&address) {
             return *path;
         }
@@ -67,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_sources_does_not_grow_the_table() {
-        let mut paths = Paths::new(PathConfig::default(), &[Route::Both]);
-        let mut roster = Roster::new(100, &mut paths);
+        let mut paths: Paths = Paths::new(PathConfig::default(), &[Route::Both]);
+        let mut roster = Roster::with_capacity(100, &mut paths);
         let first = "127.0.0.1:1".parse().unwrap();
         let path = roster.path_of(first, &mut paths);
         for i in 0..100_000_u32 {
