@@ -171,7 +171,7 @@ pub struct Server {
     offsets_ns: Option<(i64, i64)>,
     /// When the server last ran.
     ran_ns: i64,
-    /// The time as of which silence was last judged.
+    /// The time until which silence was last judged.
     heard_ns: i64,
     /// The last time in which this process did not run although it had work: from, to.
     away: (i64, i64),

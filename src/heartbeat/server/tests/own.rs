@@ -102,7 +102,7 @@ fn a_suspended_server_books_its_own_pause() {
 fn a_pause_is_one_event_whatever_waits_to_be_read() {
     const CLIENTS: i64 = 20;
     let text = |second| format!("hb;i=1000 {second}");
-    // The receive buffer held the beats of so many seconds; so many are read together.
+    // The seconds whose beats the receive buffer held, and the number of beats read together.
     for (held, together) in [(0, 1), (2, 1), (2, 30), (5, 1), (5, 7), (5, 100)] {
         let mut server = Driven::new(multiple());
         let beats = |from: i64, to: i64| {
