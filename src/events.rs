@@ -54,6 +54,11 @@ impl<E> Events<E> {
             self.queue.pop_front();
             self.dropped += u64::from(self.log.as_mut().is_none_or(Log::drop_row));
         }
+        let length = self.queue.len();
+        if length == self.queue.capacity() {
+            // Not beyond the capacity: a full queue then uses the same memory over and over.
+            self.queue.reserve_exact(length.max(4).min(self.capacity - length));
+        }
         self.queue.push_back(event);
     }
 

@@ -1,5 +1,5 @@
-//! A running echo server allocates nothing per datagram. A program of its own, because the threads
-//! of a test harness allocate, too.
+//! A running echo server allocates nothing per datagram, with a log neither. A program of its own,
+//! because the threads of a test harness allocate, too.
 
 #![expect(unsafe_code, reason = "a global allocator that counts")]
 
@@ -51,7 +51,14 @@ fn exchange(clients: &[UdpSocket], window: usize) -> io::Result<()> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let server = start("127.0.0.1:0".parse()?, 1, Config::default(), None)?;
+    // The first datagram makes the buffers, and the first ones the log and a path for each client.
+    assert_none(Config::default(), 1)?;
+    assert_none(Config { keep: 16, ..Config::default() }, 8)
+}
+
+/// Asserts that nothing is allocated after a few datagrams of the first `known` clients.
+fn assert_none(config: Config, known: usize) -> Result<(), Box<dyn Error>> {
+    let server = start("127.0.0.1:0".parse()?, 1, config, None)?;
     let client = |_| {
         let client = UdpSocket::bind("127.0.0.1:0")?;
         client.connect(server.address())?;
@@ -59,8 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(client)
     };
     let clients: Vec<_> = (0..8).map(client).collect::<io::Result<_>>()?;
-    // The first datagram makes the buffers.
-    exchange(&clients[..1], 1)?;
+    exchange(&clients[..known], known)?;
     let before = CALLS.load(Ordering::Relaxed);
     for window in [1, 2, 10, 10, 10, 1] {
         exchange(&clients, window)?;

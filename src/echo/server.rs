@@ -12,7 +12,7 @@ use crate::path::{
     Roster, Route, Timeline,
 };
 use crate::wire::probe::{self, Claim, Direction};
-use crate::wire::{Key, Keys, MAX_DATAGRAM, Unauthenticated, shown};
+use crate::wire::{Key, Keys, MAX_DATAGRAM, Shown, Unauthenticated};
 use crate::{
     Arrival, Captured, Events, Headers, Limiter, Machine, Stamp, Transmit, answers_anything,
 };
@@ -228,7 +228,7 @@ impl Echo {
             Ok(Some(_)) => {
                 let mut answer = payload.to_vec();
                 transform.answer(&mut answer, [None; 2], sign);
-                shown(&answer)
+                Shown::of(&answer)
             }
             _ => transform.shown(payload),
         };
@@ -278,8 +278,8 @@ impl Transform {
     }
 
     /// Returns the answer to a request, cut for the log.
-    fn shown(self, payload: &[u8]) -> Box<[u8]> {
-        let mut answer = shown(payload);
+    fn shown(self, payload: &[u8]) -> Shown {
+        let mut answer = Shown::of(payload);
         self.apply(&mut answer);
         answer
     }

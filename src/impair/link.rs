@@ -66,6 +66,14 @@ impl Default for LinkState {
     }
 }
 
+impl LinkState {
+    /// Returns what a link without impairments draws.
+    pub(crate) fn pass(&mut self) -> LinkDraw {
+        self.burst = 0;
+        LinkDraw { copies: [Some(CopyPlan::default()), None], ..LinkDraw::default() }
+    }
+}
+
 /// Everything that happened to a packet, or to any of its copies, on one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);

@@ -39,6 +39,8 @@ pub(super) struct Way {
     is_own: bool,
     /// Whether a packet may leave later than it enters.
     takes_time: bool,
+    /// Whether the link has no impairments.
+    is_plain: bool,
     state: LinkState,
     random: Random,
 }
@@ -55,6 +57,7 @@ impl Way {
     ) {
         link.replace(&self.link, &mut self.state, now_ns, last_ns, queue);
         self.takes_time = link.takes_time();
+        self.is_plain = **link == Link::default();
         self.link = Arc::clone(link);
         self.is_own |= is_own;
     }
@@ -66,6 +69,9 @@ impl Way {
 
     /// Makes the decisions for a packet that comes at `at_ns`: [`Link::draw`].
     pub(super) fn draw(&mut self, at_ns: i64, payload: &[u8]) -> LinkDraw {
+        if self.is_plain {
+            return self.state.pass();
+        }
         self.link.draw(&mut self.state, at_ns, payload, &mut self.random)
     }
 
@@ -184,6 +190,7 @@ impl Clients {
             link: Arc::clone(&links[usize::from(way)]),
             is_own,
             takes_time: links[usize::from(way)].takes_time(),
+            is_plain: *links[usize::from(way)] == Link::default(),
             state: LinkState::default(),
             random: Random::stream(self.seed, &[way.into(), high, low, port]),
         };

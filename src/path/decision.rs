@@ -6,7 +6,7 @@ use crate::path::{DOWNLINK, Route, UPLINK};
 
 /// A planned copy: its passage of the last link that it entered, and the bits flipped on each link.
 /// If it enters the downlink later, `ahead` holds its random part.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) passage: Passage,
     pub(super) flipped: [Option<u32>; 2],
@@ -15,7 +15,7 @@ pub(super) struct Plan {
 
 /// The decision about a packet on the links of its route.
 pub(super) struct Decision {
-    copies: [Plan; 4],
+    copies: [Option<Plan>; 4],
     count: usize,
     /// Its impairments on the uplink and on the downlink.
     pub(super) flags: [Flags; 2],
@@ -35,12 +35,8 @@ impl Decision {
         answer: impl Fn(Option<u32>) -> Vec<u8>,
         is_out: impl Fn(usize, i64) -> bool,
     ) -> Self {
-        let mut decision = Self {
-            copies: Default::default(),
-            count: 0,
-            flags: [Flags::default(); 2],
-            rules: [None; 2],
-        };
+        let mut decision =
+            Self { copies: [None; 4], count: 0, flags: [Flags::default(); 2], rules: [None; 2] };
         match route {
             Route::Both => decision.round_trip(client, at_ns, payload, answer, is_out),
             Route::Up => decision.one_way(client, UPLINK, at_ns, payload, is_out),
@@ -62,11 +58,11 @@ impl Decision {
         flags.add(drawn.flags);
         self.rules[number] = drawn.rule;
         for copy in drawn.copies.iter().flatten() {
-            let mut plan = Plan::default();
-            plan.flipped[number] = copy.flipped;
+            let mut flipped = [None; 2];
+            flipped[number] = copy.flipped;
             let broken = is_out(number, at_ns);
             if let Some(passage) = way.carry(at_ns, payload.len(), copy, flags, broken) {
-                self.copies[self.count] = Plan { passage, ..plan };
+                self.copies[self.count] = Some(Plan { passage, flipped, ahead: None });
                 self.count += 1;
             }
         }
@@ -106,7 +102,7 @@ impl Decision {
                     let passage = downlink.carry(at_ns, length, back, down_flags, broken);
                     passage.map(|passage| Plan { passage, flipped, ahead: None })
                 };
-                if let Some(plan) = plan {
+                if plan.is_some() {
                     self.copies[self.count] = plan;
                     self.count += 1;
                 }
@@ -115,7 +111,8 @@ impl Decision {
         self.rules = [up.rule, down_rule];
     }
 
-    pub(super) fn copies(&self) -> &[Plan] {
+    /// Returns the copies that leave, each of them there.
+    pub(super) fn copies(&self) -> &[Option<Plan>] {
         &self.copies[..self.count]
     }
 }

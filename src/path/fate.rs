@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::Stamp;
 use crate::impair::{Corruption, Flags};
 use crate::path::Route;
+use crate::wire::Shown;
 
 /// Packet counts: `received = replied + dropped + send_failed + pending`, with
 /// `pending` packets whose copies are all delayed.
@@ -95,8 +96,9 @@ pub struct Fate {
     pub client: SocketAddr,
     /// The links of its route.
     pub route: Route,
-    /// The unimpaired answer, or payload that was passed on, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN) bytes.
-    pub answer: Box<[u8]>,
+    /// The unimpaired answer, or payload that was passed on, cut to [`MAX_SHOWN`](crate::wire::MAX_SHOWN)
+    /// bytes.
+    pub answer: Shown,
     /// The length of its payload as received.
     pub size: usize,
     /// Its number among the packets of its client, from 1; 0 if it was dropped before it entered a

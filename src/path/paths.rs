@@ -16,6 +16,7 @@ use crate::path::fate::{Counters, Damage, Fate, LinkCounters, Outcome, Reply};
 use crate::path::outage::{Outage, OutageMode};
 use crate::path::timeline::{Agenda, Done, Due, MAX_DONE, Step, Timeline};
 use crate::path::{Action, DOWNLINK, Ended, Event, Reason, Route};
+use crate::wire::Shown;
 use crate::{Captured, Events, Headers, Local, Random, Stamp};
 
 /// How many of the last fates a refusal may be about.
@@ -67,12 +68,12 @@ pub(crate) struct Packet<'a> {
 
 impl Packet<'_> {
     /// Returns the fate of the packet, which is lost so far.
-    fn fate(&self, route: Route, number: u64) -> Fate {
+    fn fate(&self, route: Route, number: u64, answer: Shown) -> Fate {
         Fate {
             at: self.at,
             client: self.client,
             route,
-            answer: Box::default(),
+            answer,
             size: self.payload.len(),
             number,
             outcome: Outcome::Lost,
@@ -436,14 +437,12 @@ impl<R> Paths<R> {
         line: usize,
         packet: &Packet<'_>,
         outcome: Outcome,
-        answer: impl FnOnce(&[u8]) -> Box<[u8]>,
+        answer: impl FnOnce(&[u8]) -> Shown,
     ) {
         self.counters.received += 1;
-        let mut fate = Fate { outcome, ..packet.fate(self.routes[line], 0) };
+        let answer = if self.keeps { answer(packet.payload) } else { Shown::default() };
+        let fate = Fate { outcome, ..packet.fate(self.routes[line], 0, answer) };
         self.capture_arrival(packet, &fate, true);
-        if self.keeps {
-            fate.answer = answer(packet.payload);
-        }
         self.complete(fate);
     }
 
@@ -456,7 +455,7 @@ impl<R> Paths<R> {
         &mut self,
         line: usize,
         packet: &mut Packet<'_>,
-        answer: impl FnOnce(&[u8]) -> Box<[u8]>,
+        answer: impl FnOnce(&[u8]) -> Shown,
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) -> bool {
         self.counters.received += 1;
@@ -475,14 +474,12 @@ impl<R> Paths<R> {
             answer
         };
         let decision = Decision::new(client, route, at.mono_ns, payload, answer_to, is_out);
-        let mut fate = packet.fate(route, number);
+        let answer = if self.keeps { answer(payload) } else { Shown::default() };
+        let mut fate = packet.fate(route, number, answer);
         [fate.uplink, fate.downlink] = decision.flags;
         fate.rules = decision.rules;
         for (counters, flags) in self.impairments.iter_mut().zip(decision.flags) {
             counters.count(flags);
-        }
-        if self.keeps {
-            fate.answer = answer(&packet.payload[..length]);
         }
         match decision.copies() {
             [] => {
@@ -491,7 +488,7 @@ impl<R> Paths<R> {
                 false
             }
             // A packet that leaves immediately must not overtake one that is due.
-            [copy]
+            [Some(copy)]
                 if copy.ahead.is_none()
                     && copy.passage.out_ns <= at.mono_ns
                     && self.next_ns(line).is_none_or(|ns| ns > copy.passage.out_ns)
@@ -693,7 +690,7 @@ impl<R> Paths<R> {
         line: usize,
         packet: &Packet<'_>,
         mut fate: Fate,
-        copies: &[Plan],
+        copies: &[Option<Plan>],
         change: impl Fn(&mut [u8], [Option<u32>; 2]) -> Damage,
     ) {
         let &Packet { client: to, local: from, headers, path, session, length, .. } = packet;
@@ -701,7 +698,7 @@ impl<R> Paths<R> {
         let (index, mut outstanding) = (self.waiting.vacant_key(), 0);
         let serial = self.clients.at(path).serial;
         let line = &mut self.lines[line];
-        for copy in copies {
+        for copy in copies.iter().flatten() {
             if !line.has_room(length) {
                 self.delay_line_full += 1;
                 fate.outcome = Outcome::DelayLineFull;

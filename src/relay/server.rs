@@ -11,7 +11,7 @@ use crate::path::{
 };
 use crate::relay::forwards::Forwards;
 use crate::relay::sessions::Sessions;
-use crate::wire::shown;
+use crate::wire::Shown;
 use crate::{Arrival, Captured, Events, Headers, Icmp, Observed, Stamp};
 
 /// The delay lines of the two routes.
@@ -351,8 +351,8 @@ impl Relay {
         // A packet without hops is dropped, as by a router, so that a ring of relays ends.
         if arrival.ttl.is_some_and(|ttl| ttl <= 1) {
             self.truth.hops += 1;
-            self.paths.refuse(line, &packet, Outcome::Hops, shown);
-        } else if self.paths.enter(line, &mut packet, shown, Damage::flip) {
+            self.paths.refuse(line, &packet, Outcome::Hops, Shown::of);
+        } else if self.paths.enter(line, &mut packet, Shown::of, Damage::flip) {
             let (to, from) = if line == DOWN { (Some(client), local) } else { (None, None) };
             self.forwards.push(number(session), to, from, headers, packet.payload);
         }

@@ -16,7 +16,7 @@ use crate::wire::stamp::{
     Departed, ErrorEstimate, Facts, Format, Mode, Reply, Request, Timestamp, TimestampInfo,
     is_authenticated, is_reflected, is_signed, reflect, selector, set_sent, sign,
 };
-use crate::wire::{Key, Unauthenticated, shown};
+use crate::wire::{Key, Shown, Unauthenticated};
 use crate::{
     Arrival, Events, Headers, Limiter, Local, Machine, Prefix, Stamp, Transmit, answers_anything,
 };
@@ -413,7 +413,7 @@ impl Reflector {
             length: reply.len(),
             payload: reply,
         };
-        self.paths.enter(down(thread), &mut packet, shown, Damage::flip)
+        self.paths.enter(down(thread), &mut packet, Shown::of, Damage::flip)
     }
 }
 
@@ -508,7 +508,7 @@ impl Machine for Reflector {
             length: arrival.datagram.len(),
             payload: arrival.datagram,
         };
-        if self.paths.enter(up(thread), &mut packet, shown, Damage::flip) {
+        if self.paths.enter(up(thread), &mut packet, Shown::of, Damage::flip) {
             let (path, datagram) = (Some(path), &*packet.payload);
             self.reflect(thread, &Incoming { at, from, to, headers, path, datagram });
         }
