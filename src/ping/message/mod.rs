@@ -59,6 +59,7 @@ impl Fill {
                 out.resize(size, 0);
                 random().fill(&mut out[start..]);
             }
+            Self::Pattern(Cow::Borrowed([byte])) => out.resize(size, *byte),
             // Doubles the padding until it is long enough.
             Self::Pattern(pattern) => {
                 out.extend_from_slice(&pattern[..pattern.len().min(size - start)]);

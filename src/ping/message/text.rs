@@ -116,6 +116,7 @@ impl Text {
 
     /// Writes the probe with a tag of zeros. Returns the place of the tag and its key.
     fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) -> Option<(Range<usize>, &Key)> {
+        out.clear();
         out.reserve(self.size.max(MIN_TOKEN_SIZE));
         LAB.write(seq, wall_ns, 0, out);
         if let Some(token) = &self.token {
