@@ -3,6 +3,7 @@
 `.ci/run peers` installs those that a package registry has.
 """
 
+import hmac
 import importlib.util
 import json
 import re
@@ -18,9 +19,11 @@ from typing import Any
 import peers
 import pytest
 
-from udpulse import StampReflector, stamp
+from udpulse import Keys, StampReflector, stamp
 
-KEY = bytes(range(32)).hex()
+SECRET = bytes(range(32))
+KEY = SECRET.hex()
+KEYS = Keys({"new": bytes(32), "old": SECRET})
 TLVS = [
     *("--cos", "--dscp", "46", "--ecn", "2", "--direct-measurement", "--follow-up-telemetry"),
     *("--timestamp-info", "--location", "--extra-padding", "8"),
@@ -84,9 +87,25 @@ def test_stamp_suite_finds_tlvs_unverified_without_our_key() -> None:
     assert summary["measurements"]["tlv_validation"]["flags"]["integrity_failed"] == 10
 
 
+@pytest.mark.parametrize("stateful", [True, False])
+def test_stamp_suite_sends_authenticated_packets(stateful: bool) -> None:
+    authenticated = ["-A", "A", "--hmac-key", KEY, "--verify-tlv-hmac"]
+    with StampReflector(port=0, stateful=stateful, keys=KEYS) as reflector:
+        summary = suite_sends(reflector, *authenticated, *TLVS)
+        counters = reflector.counters
+    assert (counters.received, counters.replied) == (5, 5)
+    tlvs = summary["measurements"]["tlv_validation"]
+    assert (tlvs["evaluated_replies"], tlvs["rejected_replies"]) == (5, 0)
+    flags = tlvs["flags"]
+    assert flags["unrecognized"] == (0 if stateful else 5)
+    assert (flags["malformed"], flags["integrity_failed"]) == (0, 0)
+
+
 @contextmanager
-def listening(address: peers.Address, *command: str) -> Iterator[peers.Address]:
-    """Run a reflector at this address."""
+def listening(
+    address: peers.Address, *command: str, request: bytes = bytes(44)
+) -> Iterator[peers.Address]:
+    """Run a reflector at this address, which answers this request."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             end = time.monotonic() + peers.PATIENCE
@@ -95,8 +114,8 @@ def listening(address: peers.Address, *command: str) -> Iterator[peers.Address]:
                 sender.connect(address)
                 while time.monotonic() < end:
                     try:
-                        sender.send(bytes(44))
-                        sender.recv(100)
+                        sender.send(request)
+                        sender.recv(200)
                     except OSError:  # it does not listen yet
                         continue
                     break
@@ -106,12 +125,23 @@ def listening(address: peers.Address, *command: str) -> Iterator[peers.Address]:
 
 
 @contextmanager
-def suite_reflects(*options: str) -> Iterator[peers.Address]:
+def suite_reflects(*options: str, request: bytes = bytes(44)) -> Iterator[peers.Address]:
     """Run stamp-suite's reflector."""
     host, port = "127.0.0.1", free_port()
     program = [needed("stamp-suite"), "-i", "-S", host, "-o", str(port)]
-    with listening((host, port), *program, *options) as address:
+    with listening((host, port), *program, *options, request=request) as address:
         yield address
+
+
+@pytest.mark.parametrize("size", [112, 136, 1000])
+def test_stamp_suite_reflects_authenticated_packets(size: int) -> None:
+    options = ["--stateful-reflector", "-A", "A", "--hmac-key", KEY, "--verify-tlv-hmac"]
+    request = bytes(96) + hmac.new(SECRET, bytes(96), "sha256").digest()[:16]
+    with suite_reflects(*options, request=request) as address:
+        keys = Keys({"a": SECRET})
+        report = stamp(*address, count=10, interval=0.005, timeout=5, size=size, keys=keys)
+    assert (report.answered, report.corrupt, report.foreign) == (10, 0, 0)
+    assert (report.reflector.mode, report.reflector.quirks) == ("stateful", ())
 
 
 @pytest.mark.parametrize("stateful", [True, False])

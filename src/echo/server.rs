@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::echo::truth::Truth;
@@ -190,8 +189,8 @@ impl Echo {
             None => Ok(None),
         });
         let sign = |answer: &mut [u8]| {
-            if let Ok(Some((key, digits))) = &admitted {
-                probe::sign(answer, digits.clone(), Direction::Reply, key);
+            if let Ok(Some((key, end))) = admitted {
+                probe::sign(answer, end, Direction::Reply, key);
             }
         };
         let path = match &mut self.roster {
@@ -252,21 +251,21 @@ impl Echo {
     }
 }
 
-/// Returns the key of a probe and the place of its tag; `None` if it has none and that is allowed.
+/// Returns the key of a probe and the end of its tag; `None` if it has none and that is allowed.
 fn signature<'a>(
     keys: &'a Keys,
     probe: &[u8],
     unauthenticated: Unauthenticated,
-) -> Result<Option<(&'a Key, Range<usize>)>, Outcome> {
-    let Some(Claim { id, digits }) = Claim::find(probe) else {
+) -> Result<Option<(&'a Key, usize)>, Outcome> {
+    let Some(Claim { id, end }) = Claim::find(probe) else {
         return match unauthenticated {
             Unauthenticated::Refuse => Err(Outcome::Unauthenticated),
             Unauthenticated::Accept => Ok(None),
         };
     };
     let key = keys.find(id).and_then(|(_, key)| key.master()).ok_or(Outcome::UnknownKey)?;
-    let is_right = probe::verifies(probe, &digits, Direction::Probe, key);
-    if is_right { Ok(Some((key, digits))) } else { Err(Outcome::BadTag) }
+    let is_right = probe::verifies(probe, end, Direction::Probe, key);
+    if is_right { Ok(Some((key, end))) } else { Err(Outcome::BadTag) }
 }
 
 impl Transform {

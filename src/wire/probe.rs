@@ -41,8 +41,8 @@ impl Direction {
 pub struct Claim<'a> {
     /// The id of its key.
     pub id: &'a [u8],
-    /// The place of its digits.
-    pub digits: Range<usize>,
+    /// Where its digits end.
+    pub end: usize,
 }
 
 impl<'a> Claim<'a> {
@@ -56,18 +56,22 @@ impl<'a> Claim<'a> {
         let word = beginning[start..end].strip_prefix(b"k=")?;
         let length = word.iter().position(|byte| *byte == b';')?;
         let digits = word[length + 1..].strip_prefix(b"m=")?;
-        Some(Self { id: &word[..length], digits: end - digits.len()..end })
+        Some(Self { id: &word[..length], end: end - digits.len() + DIGITS })
     }
 }
 
-/// Appends the word with a tag of zeros to a probe. Returns the place of its digits.
-pub fn append(id: &str, probe: &mut Vec<u8>) -> Range<usize> {
+/// Appends the word with a tag of zeros to a probe.
+pub fn append(id: &str, probe: &mut Vec<u8>) {
     for part in [" k=", id, ";m="] {
         probe.extend_from_slice(part.as_bytes());
     }
-    let start = probe.len();
-    probe.resize(start + DIGITS, b'0');
-    start..probe.len()
+    probe.resize(probe.len() + DIGITS, b'0');
+}
+
+/// Returns the place of the digits of a tag that ends there.
+#[must_use]
+pub fn digits(end: usize) -> Range<usize> {
+    end.saturating_sub(DIGITS)..end
 }
 
 /// Returns the length of the word with a tag, and of the blank before it.
@@ -76,28 +80,30 @@ pub fn length(id: &str) -> usize {
     " k=;m=".len() + id.len() + DIGITS
 }
 
-/// Writes the tag of a datagram over its `digits`; does nothing if they are not inside.
-pub fn sign(datagram: &mut [u8], digits: Range<usize>, direction: Direction, key: &Key) {
-    let Some((before, _, after)) = split(datagram, &digits) else { return };
+/// Writes the tag of a datagram that ends there; does nothing if that is outside.
+pub fn sign(datagram: &mut [u8], end: usize, direction: Direction, key: &Key) {
+    let Some((before, _, after)) = split(datagram, end) else { return };
     let tag = key.tag([direction.domain(), before, after]);
-    let (places, _) = datagram[digits].as_chunks_mut();
+    let (places, _) = datagram[digits(end)].as_chunks_mut();
     for (place, byte) in places.iter_mut().zip(tag) {
         *place = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
     }
 }
 
-/// Returns whether the tag of a datagram, which has its `digits` there, is right.
+/// Returns whether the tag of a datagram that ends there is right, and the end of its word.
 #[must_use]
-pub fn verifies(datagram: &[u8], digits: &Range<usize>, direction: Direction, key: &Key) -> bool {
-    split(datagram, digits).is_some_and(|(before, digits, after)| {
-        tag(digits).is_some_and(|tag| key.verifies([direction.domain(), before, after], &tag))
+pub fn verifies(datagram: &[u8], end: usize, direction: Direction, key: &Key) -> bool {
+    split(datagram, end).is_some_and(|(before, digits, after)| {
+        let ends = after.first().is_none_or(|byte| *byte == b' ');
+        let tag = tag(digits).filter(|_| ends);
+        tag.is_some_and(|tag| key.verifies([direction.domain(), before, after], &tag))
     })
 }
 
-/// Returns the bytes before, of and after the digits of a tag.
-fn split<'a>(datagram: &'a [u8], digits: &Range<usize>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
-    let (rest, after) = datagram.split_at_checked(digits.end)?;
-    let (before, digits) = rest.split_at_checked(digits.start)?;
+/// Returns the bytes before, of and after the digits of a tag that ends there.
+fn split(datagram: &[u8], end: usize) -> Option<(&[u8], &[u8], &[u8])> {
+    let (rest, after) = datagram.split_at_checked(end)?;
+    let (before, digits) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
     Some((before, digits, after))
 }
 
@@ -128,27 +134,28 @@ mod tests {
         Key::new(&[7; 32]).unwrap()
     }
 
-    /// Returns a signed probe and the place of its tag.
-    fn signed(id: &str, padding: &[u8]) -> (Vec<u8>, Range<usize>) {
+    /// Returns a signed probe and the end of its tag.
+    fn signed(id: &str, padding: &[u8]) -> (Vec<u8>, usize) {
         let mut probe = PROBE.as_bytes().to_vec();
-        let digits = append(id, &mut probe);
+        append(id, &mut probe);
+        let end = probe.len();
         probe.extend_from_slice(padding);
-        sign(&mut probe, digits.clone(), Direction::Probe, &key());
-        (probe, digits)
+        sign(&mut probe, end, Direction::Probe, &key());
+        (probe, end)
     }
 
     fn is_right(datagram: &[u8], direction: Direction) -> bool {
         let claim = Claim::find(datagram);
-        claim.is_some_and(|claim| verifies(datagram, &claim.digits, direction, &key()))
+        claim.is_some_and(|claim| verifies(datagram, claim.end, direction, &key()))
     }
 
     #[test]
     fn a_tag_is_found_where_it_was_written() {
         for padding in [&b""[..], b" ", b" k=b;m=00", b" \xff\0"] {
             for id in ["a", "2026a", "x-_.0123456789AB"] {
-                let (probe, digits) = signed(id, padding);
+                let (probe, end) = signed(id, padding);
                 let found = Claim::find(&probe).unwrap();
-                assert_eq!((found.id, &found.digits), (id.as_bytes(), &digits));
+                assert_eq!(found, Claim { id: id.as_bytes(), end });
                 assert_eq!(length(id) + PROBE.len() + padding.len(), probe.len());
                 assert!(is_right(&probe, Direction::Probe));
             }
@@ -157,17 +164,17 @@ mod tests {
 
     #[test]
     fn a_probe_sent_back_is_no_reply() {
-        let (mut probe, digits) = signed("a", b" ....");
+        let (mut probe, end) = signed("a", b" ....");
         assert!(!is_right(&probe, Direction::Reply));
-        sign(&mut probe, digits, Direction::Reply, &key());
+        sign(&mut probe, end, Direction::Reply, &key());
         assert!(is_right(&probe, Direction::Reply) && !is_right(&probe, Direction::Probe));
     }
 
     #[test]
     fn a_truncated_tag_is_wrong() {
-        let (probe, digits) = signed("a", b"");
+        let (probe, end) = signed("a", b"");
         for length in [0, 2, 30, 31] {
-            let (probe, _) = probe.split_at(digits.start + length);
+            let (probe, _) = probe.split_at(digits(end).start + length);
             assert!(!is_right(probe, Direction::Probe) && Claim::find(probe).is_some());
             assert!(!is_right(&[probe, b" ...."].concat(), Direction::Probe));
         }
@@ -182,18 +189,20 @@ mod tests {
             assert_eq!(Claim::find(probe.as_bytes()), None, "{probe}");
         }
         let mut empty = [];
-        sign(&mut empty, 0..DIGITS, Direction::Probe, &key());
-        assert!(!verifies(&empty, &(0..DIGITS), Direction::Probe, &key()));
+        for end in [0, 1, DIGITS, usize::MAX] {
+            sign(&mut empty, end, Direction::Probe, &key());
+            assert!(!verifies(&empty, end, Direction::Probe, &key()));
+        }
     }
 
     proptest! {
         #[test]
         fn any_change_is_found(bit in 0..8 * 90_usize) {
-            let (mut probe, digits) = signed("2026a", b" ...........");
+            let (mut probe, end) = signed("2026a", b" ...........");
             prop_assert_eq!(probe.len(), 96);
             let bit = bit % (8 * probe.len());
             probe[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(!verifies(&probe, &digits, Direction::Probe, &key()));
+            prop_assert!(!verifies(&probe, end, Direction::Probe, &key()));
             prop_assert!(!is_right(&probe, Direction::Probe));
         }
 
@@ -201,14 +210,13 @@ mod tests {
         fn any_bytes_are_read(
             mut bytes in prop::collection::vec(any::<u8>(), 0..300),
             words in "[ kam=;:0-9A-F]{0,80}",
-            start in 0..400_usize, length in 0..80_usize,
+            end in 0..400_usize,
         ) {
             for datagram in [&bytes[..], words.as_bytes()] {
                 prop_assert!(!is_right(datagram, Direction::Reply));
             }
-            let digits = start..start + length;
-            prop_assert!(!verifies(&bytes, &digits, Direction::Probe, &key()));
-            sign(&mut bytes, digits, Direction::Probe, &key());
+            prop_assert!(!verifies(&bytes, end, Direction::Probe, &key()));
+            sign(&mut bytes, end, Direction::Probe, &key());
         }
     }
 }

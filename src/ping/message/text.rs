@@ -1,12 +1,10 @@
 //! The lab's message with a token, and the likeness of a reply.
 
 use std::io::Write;
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Random;
 use crate::ping::message::{Fill, Signer};
-use crate::wire::Key;
 use crate::wire::Template;
 use crate::wire::probe::{self, Direction};
 
@@ -109,13 +107,14 @@ impl Text {
 
     /// Writes the probe with this number into `out`, replacing its content.
     pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
-        if let Some((digits, key)) = self.compose(seq, wall_ns, out) {
-            probe::sign(out, digits, Direction::Probe, key);
+        let end = self.compose(seq, wall_ns, out);
+        if let Some((_, key)) = self.key.as_deref() {
+            probe::sign(out, end, Direction::Probe, key);
         }
     }
 
-    /// Writes the probe with a tag of zeros. Returns the place of the tag and its key.
-    fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) -> Option<(Range<usize>, &Key)> {
+    /// Writes the probe with a tag of zeros, if there is a key. Returns the end of the tag.
+    fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) -> usize {
         out.clear();
         out.reserve(self.size.max(MIN_TOKEN_SIZE));
         LAB.write(seq, wall_ns, 0, out);
@@ -123,12 +122,15 @@ impl Text {
             out.push(b' ');
             out.extend_from_slice(token);
         }
-        let tag = self.key.as_deref().map(|(id, key)| (probe::append(id, out), key));
-        if out.len() < self.size {
+        if let Some(signer) = &self.key {
+            probe::append(&signer.0, out);
+        }
+        let end = out.len();
+        if end < self.size {
             out.push(b' ');
             self.fill.pad(self.size, || Random::stream(self.secret, &[seq]), out);
         }
-        tag
+        end
     }
 
     /// Returns the number of a probe whose end may be missing.
@@ -155,19 +157,21 @@ impl Text {
         wall_ns: i64,
     ) -> bool {
         let mut said = std::mem::take(&mut self.said);
-        let tag = self.compose(seq, wall_ns, &mut said);
+        let end = self.compose(seq, wall_ns, &mut said);
         let is_echo = if said.len() == reply.len() {
-            if let Some((digits, _)) = &tag {
-                said[digits.clone()].copy_from_slice(&reply[digits.clone()]);
+            if self.key.is_some() {
+                let digits = probe::digits(end);
+                said[digits.clone()].copy_from_slice(&reply[digits]);
             }
             let is_same = said == reply || {
                 said.make_ascii_uppercase();
                 said == reply
             };
             is_same
-                && tag.is_none_or(|(digits, key)| {
-                    probe::verifies(reply, &digits, Direction::Reply, key)
-                })
+                && self
+                    .key
+                    .as_ref()
+                    .is_none_or(|signer| probe::verifies(reply, end, Direction::Reply, &signer.1))
         } else {
             LAB.write(seq, wall_ns, 0, &mut said);
             let quoted = reply.get(index..index + said.len());
@@ -203,7 +207,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::wire::MAX_DATAGRAM;
+    use crate::wire::{Key, MAX_DATAGRAM};
     use proptest::prelude::*;
 
     const WALL_NS: i64 = 1_486_420_330_837_133_000;
@@ -278,8 +282,8 @@ mod tests {
         let message = Text::new(size, Fill::default(), SECRET, signer);
         let (mut probe, mut reply) = (Vec::new(), Vec::new());
         message.write(7, WALL_NS, &mut probe);
-        let (digits, key) = message.compose(7, WALL_NS, &mut reply).unwrap();
-        probe::sign(&mut reply, digits, Direction::Reply, key);
+        let end = message.compose(7, WALL_NS, &mut reply);
+        probe::sign(&mut reply, end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
         (message, probe, reply)
     }
 
@@ -307,8 +311,8 @@ mod tests {
         let (mut message, probe, mut reply) = keyed(0);
         reply.make_ascii_uppercase();
         assert!(!is_echo(&mut message, &reply));
-        let digits = message.compose(7, WALL_NS, &mut Vec::new()).unwrap().0;
-        probe::sign(&mut reply, digits, Direction::Reply, &Key::new(&[7; 32]).unwrap());
+        let end = message.compose(7, WALL_NS, &mut Vec::new());
+        probe::sign(&mut reply, end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
         assert!(is_echo(&mut message, &reply) && !is_echo(&mut message, &probe));
     }
 
