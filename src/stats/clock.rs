@@ -195,17 +195,24 @@ pub fn steps(exchanges: &[Exchange]) -> Vec<(Range<usize>, Step)> {
     steps
 }
 
-/// Returns the longest stretch of exchanges between two steps.
-fn steady(exchanges: &[Exchange]) -> Option<&[Exchange]> {
+/// Returns the stretches of `count` exchanges before, between and after steps in these ranges.
+#[must_use]
+pub fn stretches(count: usize, steps: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut from = 0;
     let mut stretches = Vec::new();
-    for (range, _) in steps(exchanges) {
+    for Range { start, end } in steps.chain(std::iter::once(count..count)) {
         // The ranges of two steps can overlap by a window.
-        stretches.push(&exchanges[from.min(range.start)..range.start]);
-        from = range.end;
+        stretches.push(from..start.max(from));
+        from = end;
     }
-    stretches.push(&exchanges[from.min(exchanges.len())..]);
-    stretches.into_iter().max_by_key(|stretch| stretch.len())
+    stretches
+}
+
+/// Returns the longest stretch of exchanges between two steps.
+fn steady(exchanges: &[Exchange]) -> &[Exchange] {
+    let steps = steps(exchanges).into_iter().map(|(range, _)| range);
+    let longest = stretches(exchanges.len(), steps).into_iter().max_by_key(ExactSizeIterator::len);
+    &exchanges[longest.unwrap_or_default()]
 }
 
 /// Returns the median; 0 for nothing.
@@ -243,13 +250,12 @@ impl Clock {
             start_ns: exchanges.first().map_or(0, |one| one.sent_ns),
             ..Self::default()
         };
-        clock.skew = steady(exchanges).and_then(|stretch| {
-            if stretch.len() == exchanges.len() {
-                clock.estimated_skew(stretch)
-            } else {
-                Self::of(stretch, None).skew
-            }
-        });
+        let stretch = steady(exchanges);
+        clock.skew = if stretch.len() == exchanges.len() {
+            clock.estimated_skew(stretch)
+        } else {
+            Self::of(stretch, None).skew
+        };
         let least = |delay: fn(&Self, &Exchange) -> i64| {
             exchanges.iter().map(|one| delay(&clock, one)).min().unwrap_or_default()
         };
@@ -484,8 +490,8 @@ mod tests {
                     one.forward_ns += 5_000_000;
                 }
             }
-            let longest = steady(&seen).map(<[_]>::len);
-            assert!(longest > Some(20 * WINDOW) && longest < Some(seen.len()), "{longest:?}");
+            let longest = steady(&seen).len();
+            assert!((20 * WINDOW + 1..seen.len()).contains(&longest), "{longest}");
         }
     }
 

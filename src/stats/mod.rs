@@ -8,7 +8,7 @@ mod loss;
 mod reordering;
 mod variation;
 
-pub use clock::{Claim, Clock, Exchange, Step, steps};
+pub use clock::{Claim, Clock, Exchange, Step, steps, stretches};
 pub use distribution::Distribution;
 pub use loss::{LossRuns, Runs};
 pub use reordering::Reordering;

@@ -6,7 +6,9 @@ use std::ops::AddAssign;
 use crate::packed::{Packed, Reader, put_float};
 use crate::ping::path::HeaderField;
 use crate::ping::{Reflection, Verdict};
-use crate::stats::{Claim, Clock, Distribution, Exchange, Reordering, Step, Variation, steps};
+use crate::stats::{
+    Claim, Clock, Distribution, Exchange, Reordering, Step, Variation, steps, stretches,
+};
 use crate::wire::stamp::{ErrorEstimate, Format};
 
 /// The settled probes that are analysed together, at the least. More would hold up a session for more
@@ -569,15 +571,13 @@ impl Exchanges {
         let mut clocks = Vec::new();
         for (_, exchanges) in epochs {
             let (indices, exchanges): (Vec<_>, Vec<_>) = exchanges.into_iter().unzip();
-            let mut from = 0;
-            let mut stretches = Vec::new();
+            let mut clock_steps = Vec::new();
             for (range, step) in steps(&exchanges) {
                 match step {
                     Step::Clock(by_ns) => {
                         total.clock.steps += 1;
                         total.clock.step_total_ns = total.clock.step_total_ns.saturating_add(by_ns);
-                        stretches.push(from..range.start.max(from));
-                        from = range.end.max(from).min(exchanges.len());
+                        clock_steps.push(range);
                     }
                     Step::Route([there, back]) => {
                         total.forward.route_changes += u64::from(there != 0);
@@ -585,8 +585,7 @@ impl Exchanges {
                     }
                 }
             }
-            stretches.push(from..exchanges.len());
-            for range in stretches {
+            for range in stretches(exchanges.len(), clock_steps.into_iter()) {
                 let part = &exchanges[range.clone()];
                 indices[range].iter().for_each(|index| stretch_of[*index] = Some(clocks.len()));
                 clocks.push((Clock::of(part, self.claim(part)), part.last().copied()));
