@@ -139,10 +139,10 @@ impl Message {
     }
 
     /// Returns whether `quote` is the start of the probe, or the probe with padding (RFC 4884).
-    pub(super) fn is_quote(&mut self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
-        match self {
-            Self::Text(text) => text.is_quote(quote, seq, wall_ns),
-            Self::Packet(packet) => packet.is_quote(quote, seq, wall_ns),
-        }
+    pub(super) fn is_quote(&self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
+        let mut probe = Vec::new();
+        self.write(seq, wall_ns, &mut probe);
+        let length = probe.len().min(quote.len());
+        probe[..length] == quote[..length]
     }
 }

@@ -144,16 +144,6 @@ impl Packet {
         }
     }
 
-    /// Returns whether `quote` is the start of the probe, or the probe with padding (RFC 4884).
-    pub(super) fn is_quote(&mut self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
-        let mut said = std::mem::take(&mut self.said);
-        self.write(seq, wall_ns, &mut said);
-        let length = said.len().min(quote.len());
-        let is_quote = said[..length] == quote[..length];
-        self.said = said;
-        is_quote
-    }
-
     /// Returns the number of the probe that a datagram claims to reply to; `sent` is the last
     /// number.
     pub(in crate::ping) fn answered(&self, datagram: &[u8], sent: u64) -> Option<u64> {
