@@ -210,6 +210,35 @@ def test_each_direction_equals_the_truth(by: str, seed: int, stateful: bool) -> 
         assert (forward.lost, reverse.lost) == (0, 0)
 
 
+def test_the_way_of_each_lost_probe() -> None:
+    up, down = Link(loss=0.1, delay=0.002), Link(loss=0.1, delay=0.002)
+    with bad_path("reflector", up, down, seed=5) as (path, _):
+        report = udpulse.stamp(*path.address, count=400, interval=0.001, timeout=1)
+        requests, replies = fates_by_way(path.fates())
+    # The packet number 2 is left out.
+    numbers = [number for number in range(401) if number != 2]
+    way_of = {
+        number: "forward" if not requests[number][0].copies else "reverse"
+        for number in numbers
+        if number not in replies or not replies[number][0].copies
+    }
+    known: dict[str, list[int]] = {"forward": [], "reverse": []}
+    gap: list[int] = []
+    began = False
+    for seq, number in enumerate(numbers, 1):
+        if number in way_of:
+            gap.append(seq)
+            continue
+        ways = {way_of[numbers[lost - 1]] for lost in gap}
+        if began and len(ways) == 1:
+            known[ways.pop()] += gap
+        gap, began = [], True
+    assert min(map(len, known.values())) > 20
+    assert list(report.forward.lost_seqs) == known["forward"]
+    assert list(report.reverse.lost_seqs) == known["reverse"]
+    assert report.forward.reordered == 0
+
+
 def reordered(numbers: list[Any]) -> int:
     """Return how many numbers come after a larger one."""
     most = itertools.accumulate(numbers, max)

@@ -222,7 +222,7 @@ def use_stamp() -> None:
     for direction in (report.forward, report.reverse):
         assert_type(direction, reports.Direction)
         assert_type(direction.lost, int | None)
-        show(direction.unknown, direction.duplicates, direction.reordered)
+        show(direction.lost_seqs, direction.unknown, direction.duplicates, direction.reordered)
         show(direction.reorder_ratio, direction.reorder_extent, direction.ipdv_abs_mean)
         show(direction.pdv_median, direction.pdv_p95, direction.pdv_max)
         show(direction.route_changes)

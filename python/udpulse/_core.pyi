@@ -3268,6 +3268,7 @@ class Direction:
 
     __match_args__: Final = (
         "lost",
+        "lost_seqs",
         "unknown",
         "duplicates",
         "reordered",
@@ -3285,6 +3286,7 @@ class Direction:
         cls,
         *,
         lost: int | None = None,
+        lost_seqs: Iterable[int] = (),
         unknown: str | None = None,
         duplicates: int | None = None,
         reordered: int | None = None,
@@ -3301,6 +3303,13 @@ class Direction:
     def lost(self) -> int | None:
         """Packets lost in this direction, of those that the reflector's numbers can attribute; the
         others are in the report's `unattributed`. None if the numbers cannot tell.
+        """
+
+    @property
+    def lost_seqs(self) -> tuple[int, ...]:
+        """The `seq` of each of the last 65,536 probes that were lost in this direction for certain. Not
+        among them are probes lost next to others of which some were lost in the other
+        direction, or to copies. Empty for a sum of reports and of flows.
         """
 
     @property

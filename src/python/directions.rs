@@ -74,6 +74,10 @@ value! {
         /// Packets lost in this direction, of those that the reflector's numbers can attribute; the
         /// others are in the report's `unattributed`. None if the numbers cannot tell.
         lost: Option<u64> = None,
+        /// The `seq` of each of the last 65,536 probes that were lost in this direction for certain. Not
+        /// among them are probes lost next to others of which some were lost in the other
+        /// direction, or to copies. Empty for a sum of reports and of flows.
+        lost_seqs: Vec<u64> = (),
         /// Why `lost` is None; None if it is not.
         unknown: Option<String> = None,
         /// Copies of packets that were made in this direction, as far as they came back.
@@ -167,11 +171,13 @@ fn unknown(directions: &Directions) -> Option<String> {
 impl Direction {
     pub(super) fn of(directions: &Directions, direction: &ping::Direction) -> Self {
         let unknown = unknown(directions);
-        let ping::Direction { lost, duplicates, reordering, route_changes, ipdv, pdv, low, high } =
+        let ping::Direction { lost, lost_seqs, duplicates, reordering, route_changes, .. } =
             direction;
+        let ping::Direction { ipdv, pdv, low, high, .. } = direction;
         let median = |of: &crate::stats::Distribution| of.percentile_ns(50.0);
         Self {
             lost: unknown.is_none().then_some(*lost),
+            lost_seqs: lost_seqs.clone(),
             unknown,
             duplicates: Some(*duplicates),
             reordered: Some(reordering.reordered()),
@@ -189,6 +195,7 @@ impl Direction {
     pub(super) fn nothing() -> Self {
         Self {
             lost: None,
+            lost_seqs: Vec::new(),
             unknown: Some("an echo server does not tell directions apart".to_owned()),
             duplicates: None,
             reordered: None,
@@ -293,7 +300,8 @@ pub(super) fn describe(directions: Option<&Directions>, line: &mut Object<'_>) {
 }
 
 fn describe_direction(all: &Directions, one: &ping::Direction, object: &mut Object<'_>) {
-    let ping::Direction { lost, duplicates, reordering, route_changes, ipdv, pdv, low, high } = one;
+    let ping::Direction { lost, duplicates, reordering, route_changes, ipdv, pdv, .. } = one;
+    let ping::Direction { low, high, .. } = one;
     let unknown = unknown(all);
     let median = |of: &crate::stats::Distribution| of.percentile_ns(50.0);
     object

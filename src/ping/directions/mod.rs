@@ -1,7 +1,7 @@
 //! The directions of a session with a Session-Reflector.
 
 use std::collections::VecDeque;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 
 use crate::packed::{Packed, Reader, put_float};
 use crate::ping::path::HeaderField;
@@ -17,6 +17,9 @@ const BLOCK: usize = 2048;
 
 /// The most copies of packets that are remembered to tell copies of replies from them.
 const MAX_COPIES: usize = 4096;
+
+/// The most lost probes of one direction that are remembered.
+const MAX_LOST: usize = 1 << 16;
 
 /// How far a clock may step unseen, in nanoseconds, besides drifting.
 const STEP_NS: i64 = 1000;
@@ -36,6 +39,8 @@ const TAI_NS: i64 = 37_000_000_000;
 pub struct Direction {
     /// Packets lost in this direction, as far as numbers show it.
     pub lost: u64,
+    /// The numbers of the last probes of which that is certain, in order; empty for a sum.
+    pub lost_seqs: Vec<u64>,
     /// Copies of packets that were made in this direction.
     pub duplicates: u64,
     /// Packets that arrived in another order than they were sent.
@@ -201,6 +206,14 @@ impl Epoch {
         }
         agrees
     }
+}
+
+/// The probes between two replies that none overtook, and the numbers of the reflector there.
+struct Gap {
+    slots: Range<usize>,
+    missing: u64,
+    /// Numbers without a reply.
+    holes: u64,
 }
 
 /// The last reply before a block.
@@ -470,7 +483,6 @@ impl Exchanges {
         to_the_end: bool,
     ) -> Border {
         let slots: Vec<_> = self.slots.iter().take(count).copied().collect();
-        let border = self.add_losses(&slots, &numbers[..count], total, to_the_end);
         let mut received: Vec<_> = (self.folded + 1..)
             .zip(numbers)
             .take(count)
@@ -480,6 +492,7 @@ impl Exchanges {
         for (_, seq) in received {
             total.forward.reordering.add(seq);
         }
+        let border = self.add_losses(&slots, &numbers[..count], total, to_the_end);
         let mut left: Vec<_> = slots.iter().filter_map(|slot| slot.reply).collect();
         left.sort_by_key(|reply| (reply.left_ns, reply.received_ns));
         let mut arrived: Vec<_> =
@@ -501,9 +514,7 @@ impl Exchanges {
         total: &mut Directions,
         to_the_end: bool,
     ) -> Border {
-        let lost = |slot: &&Slot| {
-            slot.reply.is_none() && !matches!(slot.verdict, Verdict::Pending | Verdict::SendFailed)
-        };
+        let lost = |slot: &&Slot| is_lost(slot);
         if total.reflector.stateful != Some(true) {
             total.unattributed += slots.iter().filter(lost).count() as u64;
             return self.border;
@@ -512,6 +523,7 @@ impl Exchanges {
         let mut copies: Vec<_> = self.copies.iter().map(|one| one.number).collect();
         copies.sort_unstable();
         let mut from = 0;
+        let mut gaps = Vec::new();
         let mut stops = anchors(numbers);
         // The last replies may have come in another order.
         let end = numbers.iter().rposition(Option::is_some);
@@ -533,6 +545,7 @@ impl Exchanges {
                     let seen = others.count() + below(highest) - below(lowest + 1);
                     let numbers = u64::try_from(highest - lowest).unwrap_or_default();
                     let holes = numbers.saturating_sub(seen as u64);
+                    gaps.push(Gap { slots: from..stop, missing, holes });
                     if total.forward.duplicates == 0 {
                         // A packet that was overtaken and whose reply was lost leaves its hole
                         // elsewhere.
@@ -554,7 +567,39 @@ impl Exchanges {
             from = stop + 1;
         }
         total.unattributed += slots[from..].iter().filter(lost).count() as u64;
+        self.add_lost(slots, &gaps, total);
         border
+    }
+
+    /// Adds the lost probes whose direction is certain: there are as many numbers without a reply as
+    /// lost packets, or none. Packets that were overtaken have their numbers further on, so that
+    /// counts up to twice as far as any packet was overtaken must agree.
+    fn add_lost(&self, slots: &[Slot], gaps: &[Gap], total: &mut Directions) {
+        let extent = total.forward.reordering.max_extent().unwrap_or_default();
+        let reach = usize::try_from(extent).unwrap_or(usize::MAX).saturating_mul(2);
+        for gap in gaps.iter().filter(|gap| gap.missing > 0) {
+            let (start, end) = (gap.slots.start, gap.slots.end.saturating_add(reach));
+            if start < reach || end >= slots.len() {
+                continue;
+            }
+            let from = gaps.partition_point(|other| other.slots.end.saturating_add(reach) < start);
+            let until = gaps.partition_point(|other| other.slots.start <= end);
+            let near = &gaps[from..until];
+            let missing: u64 = near.iter().map(|gap| gap.missing).sum();
+            let holes: u64 = near.iter().map(|gap| gap.holes).sum();
+            let direction = match holes {
+                0 => &mut total.forward,
+                // Otherwise a hole may be that of a copy.
+                _ if holes == missing && total.forward.duplicates == 0 => &mut total.reverse,
+                _ => continue,
+            };
+            let indices = gap.slots.clone().filter(|index| is_lost(&slots[*index]));
+            direction.lost_seqs.extend(indices.map(|index| self.folded + 1 + index as u64));
+        }
+        for direction in [&mut total.forward, &mut total.reverse] {
+            let surplus = direction.lost_seqs.len().saturating_sub(MAX_LOST);
+            direction.lost_seqs.drain(..surplus);
+        }
     }
 
     /// Adds delays and their variation, for each stretch without a step of the reflector's clock.
@@ -646,6 +691,11 @@ impl Exchanges {
     }
 }
 
+/// Returns whether a probe was sent and has no reply.
+fn is_lost(slot: &Slot) -> bool {
+    slot.reply.is_none() && !matches!(slot.verdict, Verdict::Pending | Verdict::SendFailed)
+}
+
 /// Returns the indices of the numbers above all before them and below all after them.
 fn anchors(numbers: &[Option<i64>]) -> Vec<usize> {
     let mut least_after = vec![i64::MAX; numbers.len() + 1];
@@ -691,6 +741,7 @@ impl Directions {
 impl AddAssign<&Self> for Direction {
     fn add_assign(&mut self, other: &Self) {
         self.lost = self.lost.saturating_add(other.lost);
+        self.lost_seqs.clear();
         self.duplicates = self.duplicates.saturating_add(other.duplicates);
         self.reordering += &other.reordering;
         self.route_changes = self.route_changes.saturating_add(other.route_changes);
@@ -729,6 +780,7 @@ impl AddAssign<&Self> for Directions {
 impl Packed for Direction {
     fn pack(&self, out: &mut Vec<u8>) {
         self.lost.pack(out);
+        self.lost_seqs.pack(out);
         self.duplicates.pack(out);
         self.reordering.pack(out);
         self.route_changes.pack(out);
@@ -741,6 +793,7 @@ impl Packed for Direction {
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
         let direction = Self {
             lost: from.read()?,
+            lost_seqs: from.read()?,
             duplicates: from.read()?,
             reordering: from.read()?,
             route_changes: from.read()?,
