@@ -1,9 +1,12 @@
 """Keys: files, errors that show no secret, the command that makes them, signed beats."""
 
+import hmac
 import pickle
 import stat
+import time
 from pathlib import Path
 
+import peers
 import pytest
 
 from udpulse import Beat, HeartbeatClient, HeartbeatServer, Keys, events
@@ -172,9 +175,9 @@ class TestBeats:
                 ups = iter(server)
                 names = [next(ups).name for _ in range(1 + (treatment == "accept"))]
                 counters = server.counters
-                peers = {peer.name: peer.key for peer in server.peers()}
-            assert peers == ({"api": "a"} if treatment == "refuse" else {"x": None, "api": "a"})
-            assert names == [*peers]
+                keys_of = {peer.name: peer.key for peer in server.peers()}
+            assert keys_of == ({"api": "a"} if treatment == "refuse" else {"x": None, "api": "a"})
+            assert {*names} == {*keys_of}
             assert (counters.bad_tags, counters.unknown_keys) == (1, 1)
             assert counters.unauthenticated == (treatment == "refuse")
             assert counters.received == 4
@@ -217,3 +220,28 @@ class TestBeats:
         for command in (beat, ["watch"]):
             assert main(command) == 3
             assert f"No such file or directory: {tmp_path}/none" in capsys.readouterr().err
+
+    def test_the_documented_format_is_that_of_another_program(self) -> None:
+        """docs/keys.md, as Python's hmac has it."""
+
+        def tag(use: bytes, text: bytes) -> bytes:
+            before, after = text.split(b";m=TAG")
+            covered = use + before + after
+            return hmac.new(own, covered, "sha256").hexdigest()[:32].encode()
+
+        own = hmac.digest(SECRET, b"udpulse client" + b"api", "sha256")
+        text = b"hb;b=a;id=api;n=0000000000000000;k=1;m=TAG 7 %.1f" % time.time()
+        beat = text.replace(b"TAG", tag(b"udpulse beat 1 c>s", text))
+        keys = Keys({"1": SECRET})
+        with HeartbeatServer(port=0, keys=keys, reply=True) as server, peers.open_socket() as udp:
+            udp.sendto(beat, server.address)
+            answer = udp.recv(2048)
+            peer = server.peer("api")
+        assert peer is not None
+        assert (peer.key, peer.seq, len(answer)) == ("1", 7, len(beat))
+        start = answer.index(b";M=") + 3
+        given, rest = answer[start : start + 32], answer[:start] + answer[start + 32 :]
+        unsigned = rest.replace(b";M=", b";m=TAG")
+        assert unsigned.startswith(b"HB;B=A;ID=API;N=")
+        assert unsigned.endswith(b";K=1;m=TAG" + text.partition(b"TAG")[2])
+        assert given == tag(b"udpulse beat 1 s>c", unsigned)

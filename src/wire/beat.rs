@@ -391,6 +391,22 @@ fn end_of_declaration(text: &[u8]) -> usize {
     }
 }
 
+/// Returns the length of the first word, which ends at a blank.
+pub(super) fn first_word(text: &[u8]) -> usize {
+    let mut end = 0;
+    loop {
+        let bytes = eight(&text[end..]);
+        // The highest bit of the first control character or blank.
+        let found = bytes.wrapping_sub(ONES * 0x21) & !bytes & (ONES * 0x80);
+        end += found.trailing_zeros() as usize / 8;
+        match text.get(end) {
+            None => return text.len(),
+            Some(byte) if byte.is_ascii_whitespace() => return end,
+            Some(_) => end += usize::from(found != 0),
+        }
+    }
+}
+
 /// A one in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
@@ -650,6 +666,14 @@ mod tests {
             let ends = |byte: &u8| *byte == b';' || byte.is_ascii_whitespace();
             let end = text.iter().position(ends).unwrap_or(text.len());
             prop_assert_eq!(end_of_declaration(&text), end);
+        }
+
+        #[test]
+        fn the_first_word_ends_at_the_first_blank(
+            text in prop::collection::vec(prop::sample::select(&b"aZ;<\x00\x1f \t!\xbb\xa0\x80"[..]), 0..30),
+        ) {
+            let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+            prop_assert_eq!(first_word(&text), end);
         }
 
         #[test]

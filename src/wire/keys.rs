@@ -204,10 +204,22 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     bytes.filter(|_| rest.is_empty())
 }
 
+/// The value of each hexadecimal digit in either case; 255 for other bytes.
+const VALUES: [u8; 256] = {
+    let (mut values, mut value) = ([255; 256], 0_u8);
+    while value < 16 {
+        let digits = (b"0123456789abcdef"[value as usize], b"0123456789ABCDEF"[value as usize]);
+        values[digits.0 as usize] = value;
+        values[digits.1 as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 /// Parses two hexadecimal digits in either case.
 pub(crate) fn hex_byte(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? << 4 | low?).ok()
+    let [high, low] = digits.map(|digit| VALUES[usize::from(digit)]);
+    (high | low < 16).then_some(high << 4 | low)
 }
 
 #[cfg(test)]

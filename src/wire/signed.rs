@@ -13,9 +13,10 @@
 //! The tag covers the use and direction, and all bytes but `;m=` and its digits. It ends the first
 //! word, so that no other datagram has the same covered bytes.
 
+use crate::wire::Beat;
+use crate::wire::beat::{first_word, write_text};
 use crate::wire::key::{Key, TAG};
 use crate::wire::keys::{Keys, hex_byte};
-use crate::wire::{Beat, beat::write_text};
 
 /// The uses and directions of tags: a beat is never a valid answer.
 const BEAT: &[u8] = b"udpulse beat 1 c>s";
@@ -38,8 +39,7 @@ struct Places {
 
 impl Places {
     fn find(datagram: &[u8]) -> Option<Self> {
-        let blank = datagram.iter().position(u8::is_ascii_whitespace);
-        let word = &datagram[..blank.unwrap_or(datagram.len())];
+        let word = &datagram[..first_word(datagram)];
         let before = |end: usize, key: &[u8; 3]| {
             let start = end.checked_sub(key.len())?;
             word[start..end].eq_ignore_ascii_case(key).then_some(start)
@@ -178,5 +178,76 @@ fn write_hex(mut number: u128, out: &mut [u8]) {
     for digit in out.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 0xf) as usize];
         number >>= 4;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn signer() -> (Signer, Key) {
+        let keys = Keys::parse("2026a 000102030405060708090a0b0c0d0e0f").unwrap();
+        (Signer::new(&keys, b"api").unwrap(), keys.first().of_client(b"api").unwrap())
+    }
+
+    fn signed(nonce: u64) -> Vec<u8> {
+        let beat = Beat { name: Some(b"api"), boot: Some(10), ..Beat::default() };
+        let mut out = b"old".to_vec();
+        signer().0.write(&beat, nonce, 17, 1_760_000_000_123_456_000, &mut out);
+        out
+    }
+
+    /// Computed with Python's hmac.
+    #[test]
+    fn a_beat_is_signed_to_the_byte() {
+        let text = "Heartbeat;b=a;id=api;n=0000000000000abc;k=2026a;\
+                    m=84406d4a54189b14b00243fce64c8ba9 17 1760000000.123456";
+        assert_eq!(String::from_utf8(signed(0xabc)).unwrap(), text);
+    }
+
+    #[test]
+    fn an_answer_has_its_own_nonce_and_direction() {
+        let (signer, key) = signer();
+        let beat = signed(7);
+        let mut answer = beat.clone();
+        super::answer(&mut answer, &key, 8);
+        assert_eq!(answer.len(), beat.len());
+        assert_eq!((signer.verify(&answer), signer.verify(&beat)), (Some(8), None));
+        let [beat, answer] = [&beat, &answer].map(|datagram| Signed::read(datagram).unwrap());
+        assert!(beat.is_beat(&key) && !answer.is_beat(&key) && !beat.is_answer(&key));
+        assert_eq!((beat.id(), beat.nonce()), (&b"2026a"[..], Some(7)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(
+            bytes: Vec<u8>,
+            text in "[hn;]{0,3};?([nkm]=[0-9a-f]{0,17}){0,3};?m=[0-9a-fA-FxM]{30,34}[ a]?.{0,9}",
+        ) {
+            let (signer, key) = signer();
+            for mut datagram in [bytes, text.into_bytes()] {
+                if let Some(signed) = Signed::read(&datagram) {
+                    prop_assert!(!signed.is_beat(&key));
+                    let _ = signed.nonce();
+                    prop_assert!(signed.id().len() < datagram.len());
+                }
+                prop_assert_eq!(signer.verify(&datagram), None);
+                answer(&mut datagram, &key, 1);
+            }
+        }
+
+        /// A tag moved to any other place is none, or wrong.
+        #[test]
+        fn a_tag_belongs_to_its_place(to: prop::sample::Index) {
+            let (_, key) = signer();
+            let mut beat = signed(7);
+            let from = beat.windows(3).position(|part| part == b";m=").unwrap();
+            let tag: Vec<_> = beat.drain(from..from + 35).collect();
+            let to = to.index(beat.len() + 1);
+            beat.splice(to..to, tag);
+            let is_right = Signed::read(&beat).is_some_and(|signed| signed.is_beat(&key));
+            prop_assert_eq!(is_right, to == from);
+        }
     }
 }

@@ -68,7 +68,9 @@ impl Server {
                     return Err(Refused);
                 }
                 guard.numbers.commit(seq);
-                (guard.position, guard.key) = (position, key.clone());
+                if guard.position != position {
+                    (guard.position, guard.key) = (position, key.clone());
+                }
                 nonce
             }
             guard if is_later || is_live => {
@@ -84,11 +86,11 @@ impl Server {
             }
             _ => {
                 counters.old_boots += 1;
-                self.answer = replies.then_some((key, nonce));
+                self.answer = replies.then(|| Box::new((key, nonce)));
                 return Err(Refused);
             }
         };
-        self.answer = replies.then_some((key, next_nonce));
+        self.answer = replies.then(|| Box::new((key, next_nonce)));
         if self.new_guard.is_some()
             && let Some(index) = found
         {

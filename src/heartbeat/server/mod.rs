@@ -186,7 +186,7 @@ pub struct Server {
     /// The nonce for clients that are not known.
     nonce: u64,
     /// The key and the nonce for the answer to the beat just handled.
-    answer: Option<(wire::Key, u64)>,
+    answer: Option<Box<(wire::Key, u64)>>,
     /// The authentication of the client that is about to be admitted.
     new_guard: Option<Box<Guard>>,
     events: Events<Event>,
@@ -533,7 +533,7 @@ impl Machine for Server {
         let signature = self.answer.take();
         answers.then(|| {
             match signature {
-                Some((key, nonce)) => answer(arrival.datagram, &key, nonce),
+                Some(signature) => answer(arrival.datagram, &signature.0, signature.1),
                 None => arrival.datagram.make_ascii_uppercase(),
             }
             arrival.datagram.len()
