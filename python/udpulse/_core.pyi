@@ -3308,8 +3308,8 @@ class Direction:
     @property
     def lost_seqs(self) -> tuple[int, ...]:
         """The `seq` of each of the last 65,536 probes that were lost in this direction for certain. Not
-        among them are probes lost next to others of which some were lost in the other
-        direction, or to copies. Empty for a sum of reports and of flows.
+        among them are probes lost in a row with losses in the other direction, or next to
+        copies. Empty for a sum of reports and of flows.
         """
 
     @property

@@ -75,8 +75,8 @@ value! {
         /// others are in the report's `unattributed`. None if the numbers cannot tell.
         lost: Option<u64> = None,
         /// The `seq` of each of the last 65,536 probes that were lost in this direction for certain. Not
-        /// among them are probes lost next to others of which some were lost in the other
-        /// direction, or to copies. Empty for a sum of reports and of flows.
+        /// among them are probes lost in a row with losses in the other direction, or next to
+        /// copies. Empty for a sum of reports and of flows.
         lost_seqs: Vec<u64> = (),
         /// Why `lost` is None; None if it is not.
         unknown: Option<String> = None,

@@ -39,7 +39,7 @@ const TAI_NS: i64 = 37_000_000_000;
 pub struct Direction {
     /// Packets lost in this direction, as far as numbers show it.
     pub lost: u64,
-    /// The numbers of the last probes of which that is certain, in order; empty for a sum.
+    /// The numbers of the last probes that certainly were, in order; empty for a sum.
     pub lost_seqs: Vec<u64>,
     /// Copies of packets that were made in this direction.
     pub duplicates: u64,
@@ -572,7 +572,7 @@ impl Exchanges {
     }
 
     /// Adds the lost probes whose direction is certain: there are as many numbers without a reply as
-    /// lost packets, or none. Packets that were overtaken have their numbers further on, so that
+    /// lost packets, or none. Packets that were overtaken have their numbers later, so that
     /// counts up to twice as far as any packet was overtaken must agree.
     fn add_lost(&self, slots: &[Slot], gaps: &[Gap], total: &mut Directions) {
         let extent = total.forward.reordering.max_extent().unwrap_or_default();
