@@ -521,7 +521,6 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "loss": "a probability from 0 to 1",
         "seed": "0 to 2**64 - 1",
         "format": "a str",
-        "keys": KEYS,
     },
     HeartbeatServer: {
         "host": "an address or a name",
@@ -542,7 +541,6 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "max_grace": "above 0 and below 9.2e9 seconds",
         "expect": 'names of 1 to 255 bytes without blanks, control characters and ";"',
         "grace": "above 0 and below 9.2e9 seconds",
-        **SERVER_KEYS,
     },
 }
 
