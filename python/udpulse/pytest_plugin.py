@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 import pytest
 
-from udpulse._core import EchoServer, Relay
+from udpulse._core import EchoServer, Keys, Relay
 from udpulse.impair import Link, Step
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class EchoOptions(TypedDict, total=False):
     transform: Literal["upper", "echo"]
     max_size: int
     max_rate: float | None
+    keys: Keys | str | os.PathLike[str] | None
+    unauthenticated: Literal["refuse", "accept"]
     threads: int
     timeline: "Iterable[Step | dict[str, Any]]"
     keep: int | Literal["all"]
