@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::thread;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::prctl::set_timerslack;
@@ -14,6 +16,7 @@ use crate::net::clock::monotonic_ns;
 use crate::net::exchange::End;
 use crate::net::kernel_time::timespec;
 use crate::net::mmsg::Messages;
+use crate::net::socket::BROKEN;
 use crate::net::{Batch, BatchSocket, Interrupter, Options, Outbox, Port, Wake, Waker};
 use crate::{Error, Headers, Local, Result};
 
@@ -125,7 +128,12 @@ impl Exchange {
                 EpollTimeout::ZERO
             }
         };
-        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or_else(|errno| {
+            if errno != Errno::EINTR {
+                thread::sleep(BROKEN);
+            }
+            0
+        });
         for event in &events[..count] {
             let end = match u32::try_from(event.data()) {
                 Ok(line) => End::Line(line),

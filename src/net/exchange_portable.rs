@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mio::net::UdpSocket;
@@ -14,7 +15,7 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::exchange::End;
-use crate::net::socket::{MAX_PAYLOAD, bind, insist, reachable};
+use crate::net::socket::{BROKEN, MAX_PAYLOAD, bind, insist, reachable};
 use crate::net::{Batch, Interrupter, Outbox, Wake, Waker, now};
 use crate::{Error, Headers, Local, Result};
 
@@ -104,8 +105,11 @@ impl Exchange {
         let left = deadline.map(|deadline| deadline.saturating_sub(monotonic_ns()).max(0));
         let left = left.map(|left| Duration::from_nanos(left.unsigned_abs()));
         let timeout = if self.unread.is_empty() { left } else { Some(Duration::ZERO) };
-        // The only error is a signal.
-        let _ = self.poll.poll(&mut self.events, timeout);
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            thread::sleep(BROKEN);
+        }
         for event in &self.events {
             let end = match event.token() {
                 WAKE => continue,

@@ -35,8 +35,8 @@ const MAX_TRIES: usize = 16;
 /// Errors in a row that can belong to earlier sends.
 const PASSING: u32 = 64;
 
-/// The wait between two tries on a broken socket.
-const BROKEN: Duration = Duration::from_millis(10);
+/// The wait between two tries if a descriptor is broken.
+pub(super) const BROKEN: Duration = Duration::from_millis(10);
 
 /// Errors in a row. A socket whose descriptor somebody has closed fails without end.
 #[derive(Debug, Default)]
