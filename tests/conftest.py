@@ -1,6 +1,7 @@
 """Fixtures and plugins for all tests."""
 
 import signal
+import socket
 from collections.abc import Iterator
 
 import peers
@@ -17,3 +18,10 @@ def silent() -> Iterator[peers.Address]:
     """The address of a socket that is never read, so that nothing is answered or refused."""
     with peers.open_socket() as sink:
         yield sink.getsockname()
+
+
+@pytest.fixture
+def sender() -> Iterator[socket.socket]:
+    """A socket whose waits are bounded."""
+    with peers.open_socket() as sender:
+        yield sender

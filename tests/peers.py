@@ -259,6 +259,12 @@ def open_sockets(number: int) -> Iterator[list[socket.socket]]:
         yield [stack.enter_context(open_socket()) for _ in range(number)]
 
 
+def exchange(sender: socket.socket, server: Address, packet: bytes) -> bytes:
+    """Return a server's reply to a packet."""
+    sender.sendto(packet, server)
+    return sender.recv(65536)
+
+
 def port_of(udp: socket.socket) -> int:
     """Return the port that a socket is bound to."""
     return int(udp.getsockname()[1])

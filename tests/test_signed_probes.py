@@ -5,7 +5,7 @@ import hmac
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,14 +36,6 @@ def probe(secret: bytes = OLD, key: str = "old") -> bytes:
     """Return a probe."""
     text = b"Ping 1 1760000000.123456 0123456789ABCDEF k=old;m=" + b"0" * 32 + b" ...."
     return signed(text, "c>s", secret).replace(b"k=old", b"k=" + key.encode())
-
-
-@pytest.fixture
-def sender() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        sender.settimeout(peers.PATIENCE)
-        yield sender
 
 
 def outcome(sender: socket.socket, server: EchoServer, packet: bytes) -> str:

@@ -11,13 +11,14 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import peers
 import pytest
+from peers import exchange
 from programs import Program
 from schemas import fits
 
@@ -81,33 +82,19 @@ def parsed(reply: bytes) -> Reply:
     return Reply(seq, sent_at, error, ssid, received_at, sender_seq, t1, sender_error, ttl)
 
 
-@pytest.fixture
-def sender() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        sender.settimeout(peers.PATIENCE)
-        yield sender
-
-
-def exchange(sender: socket.socket, reflector: StampReflector, packet: bytes) -> bytes:
-    """Return the reply to a packet."""
-    sender.sendto(packet, reflector.address)
-    return sender.recv(65536)
-
-
 def ignored(sender: socket.socket, reflector: StampReflector, packets: list[bytes]) -> None:
     """Send packets that get no reply."""
     for packet in packets:
         sender.sendto(packet, reflector.address)
     # The reply to a later packet would come after theirs.
-    assert parsed(exchange(sender, reflector, request(4242))).sender_seq == 4242
+    assert parsed(exchange(sender, reflector.address, request(4242))).sender_seq == 4242
 
 
 def test_a_reply_says_when_the_request_came_and_when_it_left(sender: socket.socket) -> None:
     with StampReflector(port=0) as reflector:
         for seq in (7, 9, 9):
             before = time.time()
-            reply = exchange(sender, reflector, request(seq, ssid=0x1234))
+            reply = exchange(sender, reflector.address, request(seq, ssid=0x1234))
             after = time.time()
             fields = parsed(reply)
             assert (len(reply), fields.sender_seq, fields.ssid) == (44, seq, 0x1234)
@@ -132,14 +119,18 @@ def test_a_reply_says_when_the_request_came_and_when_it_left(sender: socket.sock
 
 def test_a_stateless_reflector_copies_numbers(sender: socket.socket) -> None:
     with StampReflector(port=0, stateful=False) as reflector:
-        replies = [parsed(exchange(sender, reflector, request(seq))) for seq in (5, 3, 2**32 - 1)]
+        replies = [
+            parsed(exchange(sender, reflector.address, request(seq))) for seq in (5, 3, 2**32 - 1)
+        ]
         assert [reply.seq for reply in replies] == [5, 3, 2**32 - 1]
         assert reflector.sessions() == []
 
 
 def test_a_session_limit_is_counted(sender: socket.socket) -> None:
     with StampReflector(port=0, max_sessions=2) as reflector:
-        replies = [parsed(exchange(sender, reflector, request(9, ssid))) for ssid in (1, 2, 3, 1)]
+        replies = [
+            parsed(exchange(sender, reflector.address, request(9, ssid))) for ssid in (1, 2, 3, 1)
+        ]
         assert [reply.seq for reply in replies] == [0, 0, 9, 1]
         assert reflector.counters.stateless_answers == 1
         assert len(reflector.sessions()) == 2
@@ -148,7 +139,7 @@ def test_a_session_limit_is_counted(sender: socket.socket) -> None:
 def test_ptp_timestamps_and_a_synchronized_clock(sender: socket.socket) -> None:
     options: dict[str, Any] = {"timestamp_format": "ptp", "synchronized": True, "clock_error": 1e-6}
     with StampReflector(port=0, **options) as reflector:
-        reply = exchange(sender, reflector, request(0))
+        reply = exchange(sender, reflector.address, request(0))
         seconds, ns, error = struct.unpack("!IIH", reply[4:14])
         assert seconds + ns / 1e9 == pytest.approx(time.time(), abs=peers.PATIENCE)
         assert error == 0xC587
@@ -158,7 +149,7 @@ def test_a_reply_has_the_length_of_its_request(sender: socket.socket) -> None:
     with StampReflector(port=0) as reflector:
         for length in (41, 43, 44, 45, 47, 48, 142, 1472, 9000, 65507):
             packet = request(0) + bytes(65507)
-            reply = exchange(sender, reflector, packet[:length])
+            reply = exchange(sender, reflector.address, packet[:length])
             assert len(reply) == length
             assert not any(reply[44:])
         ignored(sender, reflector, [request(0)[:length] for length in (0, 1, 13, 14, 40)])
@@ -168,7 +159,7 @@ def test_a_reply_has_the_length_of_its_request(sender: socket.socket) -> None:
 def test_twamp_light_has_an_exception(sender: socket.socket) -> None:
     with StampReflector(port=0, twamp_light=True) as reflector:
         for length in (14, 16, 40):
-            reply = exchange(sender, reflector, request(0)[:length])
+            reply = exchange(sender, reflector.address, request(0)[:length])
             assert len(reply) == 44
         ignored(sender, reflector, [b"", bytes(13)])
         assert reflector.counters.short == 2
@@ -179,7 +170,7 @@ def test_the_padding_of_twamp_is_no_session(sender: socket.socket) -> None:
     with StampReflector(port=0) as reflector:
         for seq in range(100):
             packet = request(seq)[:14] + choose.randbytes(27)
-            assert parsed(exchange(sender, reflector, packet) + bytes(3)).seq == seq
+            assert parsed(exchange(sender, reflector.address, packet) + bytes(3)).seq == seq
         assert len(reflector.sessions()) == 1
 
 
@@ -193,7 +184,7 @@ def test_tlvs_are_answered(sender: socket.socket) -> None:
         "80010004 01020304"  # padding
     )
     with StampReflector(port=0) as reflector:
-        reply = exchange(sender, reflector, request(0, tail=tail))
+        reply = exchange(sender, reflector.address, request(0, tail=tail))
         ports = struct.pack("!HH", reflector.address[1], sender.getsockname()[1])
         assert reply[44:] == (
             bytes.fromhex("00040004 bae90000 00020018")
@@ -234,7 +225,7 @@ def test_many_senders_have_their_own_numbers(threads: int) -> None:
         for seq in range(10):
             for sender in senders:
                 sender.settimeout(peers.PATIENCE)
-                assert parsed(exchange(sender, reflector, request(seq))).seq == seq
+                assert parsed(exchange(sender, reflector.address, request(seq))).seq == seq
         assert len(reflector.sessions()) == 20
         assert reflector.counters.received == 200
     for sender in senders:
@@ -243,8 +234,8 @@ def test_many_senders_have_their_own_numbers(threads: int) -> None:
 
 def test_replies_are_not_answered(sender: socket.socket) -> None:
     with StampReflector(port=0) as reflector, StampReflector(port=0) as other:
-        reply = exchange(sender, other, request(0))
-        twamp = exchange(sender, other, request(0)[:41])
+        reply = exchange(sender, other.address, request(0))
+        twamp = exchange(sender, other.address, request(0)[:41])
         ignored(sender, reflector, [reply, twamp, reply + bytes(100)])
         assert reflector.counters.looped == 3
         assert reflector.counters.received == 4
@@ -269,7 +260,7 @@ def test_only_allowed_sources_within_their_rate_are_answered(sender: socket.sock
         assert next(reflector).outcome == "not_allowed"
         assert (reflector.counters.not_allowed, reflector.counters.dropped) == (1, 1)
     with StampReflector(port=0, allow=["127.0.0.1"], max_rate=0.001) as reflector:
-        exchange(sender, reflector, request(0))
+        exchange(sender, reflector.address, request(0))
         sender.sendto(request(1), reflector.address)
         assert [next(reflector).outcome for _ in range(2)] == ["replied", "limited"]
         assert reflector.counters.limited == 1
@@ -319,7 +310,7 @@ def test_without_the_privilege_a_high_port_is_named() -> None:
 def test_the_reflector_is_at_the_far_end_of_its_links(sender: socket.socket) -> None:
     uplink, downlink = Link(delay=0.004), Link(delay=0.002)
     with StampReflector(port=0, uplink=uplink, downlink=downlink) as reflector:
-        fields = parsed(exchange(sender, reflector, request(7)))
+        fields = parsed(exchange(sender, reflector.address, request(7)))
         assert peers.PORTABLE or fields.ttl == 64
         events = [next(reflector) for _ in range(3)]
         up, down = reflector.fates()
@@ -355,13 +346,15 @@ def test_links_change_while_it_runs(sender: socket.socket) -> None:
             """Return the outcomes of the next packets and replies."""
             return [next(reflector).outcome for _ in range(count)]
 
-        exchange(sender, reflector, request(0))
+        exchange(sender, reflector.address, request(0))
         assert (outcomes(1), reflector.fates()) == (["replied"], []), "it takes no link"
         reflector.uplink = lossy
         sender.sendto(request(1), reflector.address)
         assert outcomes(1) == ["lost"]
         reflector.set_links(sender.getsockname(), uplink=Link())
-        assert parsed(exchange(sender, reflector, request(2))).seq == 1, "nothing came meanwhile"
+        assert parsed(exchange(sender, reflector.address, request(2))).seq == 1, (
+            "nothing came meanwhile"
+        )
         assert outcomes(3) == ["relayed", "replied", "relayed"]
         with reflector.outage(way="downlink"):
             sender.sendto(request(3), reflector.address)
@@ -369,7 +362,7 @@ def test_links_change_while_it_runs(sender: socket.socket) -> None:
         assert reflector.fates()[-1].downlink == ("outage",)
         assert (reflector.truth.uplink.lost, reflector.truth.downlink.outage) == (1, 1)
         assert reflector.rows_dropped == 0
-        exchange(sender, reflector, request(4))
+        exchange(sender, reflector.address, request(4))
         outcomes(3)
         assert reflector.rows_dropped == 3
         assert (reflector.counters.received, reflector.counters.replied) == (4, 4)
@@ -385,7 +378,7 @@ def test_links_of_senders_and_steps(sender: socket.socket) -> None:
     ):
         other.sendto(request(0), reflector.address)
         assert [next(reflector).outcome for _ in range(3)] == ["relayed", "replied", "lost"]
-        exchange(sender, reflector, request(1))
+        exchange(sender, reflector.address, request(1))
         for seq in (2, 3):
             sender.sendto(request(seq), reflector.address)
         outcomes = [next(reflector).outcome for _ in range(5)]
@@ -410,7 +403,7 @@ def test_a_recorded_run_is_read_back(sender: socket.socket) -> None:
         def write(self, text: str) -> int:
             if '"start"' in text:
                 sender.sendto(b"short", reflector.address)
-                exchange(sender, reflector, request(5, ssid=3))
+                exchange(sender, reflector.address, request(5, ssid=3))
             if '"downlink","outcome":"relayed"' in text:
                 reflector.stop()
             return file.write(text)

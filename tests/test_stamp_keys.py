@@ -4,12 +4,13 @@ import hashlib
 import hmac
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import peers
 import pytest
+from peers import exchange
 
 import udpulse
 from udpulse import Keys, StampReflector, StampSender
@@ -39,20 +40,6 @@ def unauthenticated(length: int) -> bytes:
     return struct.pack("!IQHH28x", 0, T1, 1, 7).ljust(length, b"\0")
 
 
-@pytest.fixture
-def sender() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        sender.settimeout(peers.PATIENCE)
-        yield sender
-
-
-def exchange(sender: socket.socket, reflector: StampReflector, packet: bytes) -> bytes:
-    """Return the reply to a packet."""
-    sender.sendto(packet, reflector.address)
-    return sender.recv(65536)
-
-
 def outcome(sender: socket.socket, reflector: StampReflector, packet: bytes) -> str:
     """Return what the reflector does with a packet."""
     sender.sendto(packet, reflector.address)
@@ -75,23 +62,23 @@ def test_both_roles_with_the_same_keys(size: int) -> None:
 def test_a_reply_is_signed(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"a": OLD})) as reflector:
         for seq in (4, 5):
-            reply = exchange(sender, reflector, request(seq))
+            reply = exchange(sender, reflector.address, request(seq))
             number, ssid, sender_seq, t1 = struct.unpack("!I22xH20xI12xQ40x", reply)
             assert (number, ssid, sender_seq, t1) == (seq - 4, 7, seq, T1)
             assert reply[96:] == tag(OLD, reply[:96])
         tail = bytes.fromhex("80040004 b8000000")
         tail += bytes.fromhex("80080010") + tag(OLD, bytes(4) + tail)
-        reply = exchange(sender, reflector, request(0) + tail)
+        reply = exchange(sender, reflector.address, request(0) + tail)
         assert (len(reply), reply[112], reply[120]) == (140, 0, 0)
         assert reply[124:] == tag(OLD, reply[:4] + reply[112:120])
         # Without the tag of the TLVs they are not answered.
-        reply = exchange(sender, reflector, request(0) + tail[:8])
+        reply = exchange(sender, reflector.address, request(0) + tail[:8])
         assert (len(reply), reply[112]) == (120, 0x20)
 
 
 def test_forged_requests_are_refused(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"a": OLD})) as reflector:
-        reply = exchange(sender, reflector, request(0))
+        reply = exchange(sender, reflector.address, request(0))
         assert next(reflector).outcome == "replied"
         assert outcome(sender, reflector, reply) == "looped", "a reply is no request"
         altered = b"\1" + request(0)[1:]
@@ -109,7 +96,7 @@ def test_forged_requests_are_refused(sender: socket.socket) -> None:
 def test_a_rotated_out_key_is_refused(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"new": NEW, "old": OLD})) as reflector:
         for secret in (OLD, NEW):
-            reply = exchange(sender, reflector, request(0, secret))
+            reply = exchange(sender, reflector.address, request(0, secret))
             assert reply[96:] == tag(secret, reply[:96])
     with StampReflector(port=0, keys=Keys({"new": NEW})) as reflector:
         assert outcome(sender, reflector, request(0, OLD)) == "bad_tag"
@@ -118,16 +105,18 @@ def test_a_rotated_out_key_is_refused(sender: socket.socket) -> None:
 
 def test_a_replayed_request_is_answered_as_a_copy(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"a": OLD})) as reflector:
-        numbers = [exchange(sender, reflector, request(9))[:4] for _ in range(2)]
+        numbers = [exchange(sender, reflector.address, request(9))[:4] for _ in range(2)]
     assert numbers == [bytes(4), bytes(3) + b"\1"]
 
 
 def test_unauthenticated_packets_can_be_accepted(sender: socket.socket) -> None:
     keys = Keys({"a": OLD})
     with StampReflector(port=0, keys=keys, unauthenticated="accept") as reflector:
-        assert len(exchange(sender, reflector, unauthenticated(44))) == 44
-        assert len(exchange(sender, reflector, unauthenticated(200))) == 200
-        assert exchange(sender, reflector, request(0))[:4] == bytes(4), "a session of its own"
+        assert len(exchange(sender, reflector.address, unauthenticated(44))) == 44
+        assert len(exchange(sender, reflector.address, unauthenticated(200))) == 200
+        assert exchange(sender, reflector.address, request(0))[:4] == bytes(4), (
+            "a session of its own"
+        )
         sender.sendto(request(0, NEW), reflector.address)
         assert [next(reflector).outcome for _ in range(4)] == ["replied"] * 3 + ["bad_tag"]
 
