@@ -216,8 +216,19 @@ const VALUES: [u8; 256] = {
     values
 };
 
+/// Parses a tag from its hexadecimal digits in either case, with which `digits` begins.
+pub(super) fn hex_tag(digits: &[u8]) -> Option<[u8; TAG]> {
+    let (pairs, _) = digits.as_chunks();
+    let pairs = pairs.first_chunk::<TAG>()?;
+    let mut tag = [0; TAG];
+    for (byte, pair) in tag.iter_mut().zip(pairs) {
+        *byte = hex_byte(*pair)?;
+    }
+    Some(tag)
+}
+
 /// Parses two hexadecimal digits in either case.
-pub(crate) fn hex_byte(digits: [u8; 2]) -> Option<u8> {
+fn hex_byte(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| VALUES[usize::from(digit)]);
     (high | low < 16).then_some(high << 4 | low)
 }

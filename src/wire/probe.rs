@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::wire::keys::hex_tag;
 use crate::wire::{Key, TAG};
 
 /// The length of a tag's digits.
@@ -109,18 +110,8 @@ fn split(datagram: &[u8], end: usize) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// Parses a tag. Lower case is refused: a bit may have changed it.
 fn tag(digits: &[u8]) -> Option<[u8; TAG]> {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    };
-    let digits: &[u8; DIGITS] = digits.try_into().ok()?;
-    let (pairs, _) = digits.as_chunks();
-    let mut tag = [0; TAG];
-    for (byte, [high, low]) in tag.iter_mut().zip(pairs) {
-        *byte = value(*high)? << 4 | value(*low)?;
-    }
-    Some(tag)
+    let lower = digits.iter().any(u8::is_ascii_lowercase);
+    if lower { None } else { hex_tag(digits) }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@
 use crate::wire::Beat;
 use crate::wire::beat::{first_word, write_text};
 use crate::wire::key::{Key, TAG};
-use crate::wire::keys::{Keys, hex_byte};
+use crate::wire::keys::{Keys, hex_tag};
 
 /// The uses and directions of tags: a beat is never a valid answer.
 const BEAT: &[u8] = b"udpulse beat 1 c>s";
@@ -81,11 +81,7 @@ impl<'a> Signed<'a> {
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Option<Self> {
         let places = Places::find(datagram)?;
-        let mut tag = [0; TAG];
-        let (pairs, _) = datagram[places.tag()..].as_chunks();
-        for (byte, pair) in tag.iter_mut().zip(pairs) {
-            *byte = hex_byte(*pair)?;
-        }
+        let tag = hex_tag(&datagram[places.tag()..])?;
         Some(Self { datagram, places, tag })
     }
 
