@@ -1,0 +1,1 @@
+"""A monitor: sessions, a heartbeat server and echo servers that one configuration describes."""
