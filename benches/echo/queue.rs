@@ -51,7 +51,7 @@ pub(crate) fn compare() -> Result<(), Box<dyn Error>> {
 fn peers() -> Result<Vec<Peer>, Box<dyn Error>> {
     let lab = Link { loss: Loss::Lab, ..Link::default() };
     let lab = Config { uplink: lab, seed: Some(1), ..Config::default() };
-    let log = Config { keep: 100_000, ..lab.clone() };
+    let log = Config { keep: 10_000, ..lab.clone() };
     Ok(vec![
         naive()?,
         ours("udpulse", Config::default())?,
