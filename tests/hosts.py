@@ -70,6 +70,51 @@ class Routed(NamedTuple):
         ip("-n", name, *args)
 
 
+class Bridged(NamedTuple):
+    """Namespaces on two networks, each a bridge: host n has the addresses 198.18.10.n and .20.n.
+
+    The first is that of the link "control", the second of the link "data".
+    """
+
+    hosts: list[str]
+
+    def control(self, number: int) -> str:
+        """Return the address of a host, from 1, for whatever manages it."""
+        return f"198.18.10.{number}"
+
+    def data(self, number: int) -> str:
+        """Return the address of a host for traffic to measure."""
+        return f"198.18.20.{number}"
+
+
+@contextmanager
+def bridged(count: int) -> Iterator[Bridged]:
+    """Create a `Bridged` of `count` hosts, delete it at the end; skip the test if not permitted."""
+    if shutil.which("ip") is None:
+        pytest.skip("there is no program `ip`")
+    switch = f"udpulse-{os.getpid()}-switch"
+    hosts = Bridged([f"udpulse-{os.getpid()}-{number}" for number in range(1, count + 1)])
+    with ExitStack() as gone_at_the_end:
+        try:
+            for name in (switch, *hosts.hosts):
+                ip("netns", "add", name)
+                gone_at_the_end.callback(ip, "netns", "delete", name)
+                ip("-n", name, "link", "set", "lo", "up")
+            for device, address in (("control", hosts.control), ("data", hosts.data)):
+                ip("-n", switch, "link", "add", device, "type", "bridge")
+                ip("-n", switch, "link", "set", device, "up")
+                for number, name in enumerate(hosts.hosts, 1):
+                    port = f"{device}{number}"
+                    end = ["peer", device, "netns", name]
+                    ip("link", "add", port, "netns", switch, "type", "veth", *end)
+                    ip("-n", switch, "link", "set", port, "master", device, "up")
+                    ip("-n", name, "address", "add", f"{address(number)}/24", "dev", device)
+                    ip("-n", name, "link", "set", device, "up")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no right to make network namespaces: {error.stderr.decode()}")
+        yield hosts
+
+
 V4 = "198.18.{}.{}"
 V6 = "2001:db8:{}::{}"
 

@@ -147,6 +147,7 @@ def use_ping(address: Address) -> None:
     show(client.linger)
     use_report(client.report())
     use_fit(client.report())
+    show(udpulse.mesh(["127.0.0.1", "127.0.0.2"], count=1, rate=1000).causes)
     client.start()
     client.stop()
     use_report(udpulse.ping(*address, count=2) + udpulse.ping(*address, count=2, size=64))

@@ -36,6 +36,7 @@ from udpulse._errors import NotStartedError, UdpulseError
 
 if TYPE_CHECKING:
     from udpulse.fits import fit
+    from udpulse.meshes import mesh
 
 __all__ = [
     "VERDICTS",
@@ -62,6 +63,7 @@ __all__ = [
     "events",
     "fit",
     "impair",
+    "mesh",
     "ping",
     "ping_many",
     "reports",
@@ -71,8 +73,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what few programs need when it is used."""
-    if name != "fit":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from udpulse.fits import fit
+    if name == "fit":
+        from udpulse.fits import fit
 
-    return fit
+        return fit
+    if name == "mesh":
+        from udpulse.meshes import mesh
+
+        return mesh
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
