@@ -211,6 +211,25 @@ def test_a_host_that_hangs_is_given_up_and_the_others_are_measured() -> None:
     assert {state for (a, _), state in states.items() if a == "127.0.0.2"} == {"unreachable"}
 
 
+class Interrupted(Threads):
+    """Threads whose fourth measurement meets Ctrl-C."""
+
+    measurements = 0
+
+    def submit(self, host: str, work: Callable[..., Any], /, *arguments: Any) -> Pending[Any]:
+        self.measurements += work.__name__ == "measure"
+        if self.measurements == 4:
+            raise KeyboardInterrupt
+        return super().submit(host, work, *arguments)
+
+
+def test_an_interrupted_visit_keeps_its_measurements() -> None:
+    with pytest.raises(KeyboardInterrupt) as error:
+        mesh(Interrupted(["127.0.0.1", "127.0.0.2", "127.0.0.3"]), count=2, rate=500)
+    # Of three hosts only two can measure: the third measurement has ended, too.
+    assert len(error.value.report.reports) == 3  # type: ignore[attr-defined]
+
+
 def test_a_host_without_a_responder_is_unreachable_both_ways() -> None:
     # No host of this machine has this address.
     report = mesh(["127.0.0.1", "127.0.0.2", "198.18.30.1"], count=2, rate=500)
@@ -238,6 +257,8 @@ def test_responders_live_from_start_to_stop() -> None:
         ({"protocol": "icmp"}, "protocol must be 'ping' or 'stamp'"),
         ({"count": 0}, "count must be 1 or more"),
         ({"rate": 0}, "rate must be above 0"),
+        ({"timeout": 0}, "timeout must be above 0"),
+        ({"port": 65536}, "port must be 0 to 65535"),
         ({"peers": 0}, "peers must be 1 or more"),
         ({"max_loss": 2}, "max_loss must be a share"),
         ({"hosts": ["127.0.0.1"]}, "two or more"),

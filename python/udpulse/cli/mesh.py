@@ -110,26 +110,36 @@ def client(scheduler: str) -> Any:
 
 
 def watch(mesh: Mesh, every: float | None, limits: Limits, as_json: bool, svg: Path | None) -> int:
-    """Show each visit; return the exit code, that of the worst one."""
-    worst = 0
-    with Signals() as signals, mesh:
-        signals.orderly = every is not None
+    """Show each visit until Ctrl-C; return the exit code, that of the worst one."""
+    worst = None
+    with Signals(), mesh:
         due = time.monotonic()
-        while True:
-            report = mesh.visit()
-            show(report, as_json)
-            if svg is not None:
-                report.save(svg)
-            for line in broken(report, limits):
-                SCREEN.note(line)
-                worst = BROKEN
-            if every is None:
-                return worst
-            due = max(due + every, time.monotonic())
-            while time.monotonic() < due:
-                if signals.ended:
+        try:
+            while True:
+                report = mesh.visit()
+                worst = max(worst or 0, shown(report, limits, as_json, svg))
+                if every is None:
                     return worst
-                time.sleep(min(0.1, max(due - time.monotonic(), 0)))
+                due = max(due + every, time.monotonic())
+                time.sleep(max(due - time.monotonic(), 0))
+        except KeyboardInterrupt as error:
+            part: MeshReport | None = getattr(error, "report", None)
+            if part and part.reports:
+                worst = max(worst or 0, shown(part, limits, as_json, svg))
+            if worst is None:
+                raise
+            return worst
+
+
+def shown(report: MeshReport, limits: Limits, as_json: bool, svg: Path | None) -> int:
+    """Show a report and each broken threshold; return the exit code."""
+    show(report, as_json)
+    if svg is not None:
+        report.save(svg)
+    lines = [*broken(report, limits)]
+    for line in lines:
+        SCREEN.note(line)
+    return BROKEN if lines else 0
 
 
 def show(report: MeshReport, as_json: bool) -> None:

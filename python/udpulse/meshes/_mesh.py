@@ -76,10 +76,10 @@ class Mesh:
         """Check the arguments; nothing runs yet."""
         if protocol not in ("ping", "stamp"):
             raise ValueError(f"protocol must be 'ping' or 'stamp', not {protocol!r}")
-        at_least_one("count", count)
         if peers is not None:
             at_least_one("peers", peers)
-        for name, value in (("rate", rate), ("timeout", timeout), ("host_timeout", host_timeout)):
+        at_least_one("count", count)
+        for name, value in (("rate", rate), ("host_timeout", host_timeout)):
             positive(name, value)
         if max_rtt is not None:
             positive("max_rtt", max_rtt)
@@ -98,8 +98,15 @@ class Mesh:
         self.max_rtt = max_rtt
         self._engine = engine_of(hosts)
         self._session = Session(protocol, count, 1 / rate, timeout, size)
+        self._session.check(port)
         self._name = ""
         self._visits = 0
+
+    def __repr__(self) -> str:
+        """Return the settings."""
+        names = ("protocol", "count", "rate", "timeout", "size", "port", "peers", "host_timeout")
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"<Mesh {settings}>"
 
     def start(self) -> None:
         """Prepare the hosts; do nothing if the mesh runs.
