@@ -45,9 +45,10 @@ class Mesh:
         and one of every other group. None for no groups.
     host_timeout: the time after which a host that does not end its work is given up, in seconds
         beyond the time that the work takes.
-    max_loss: the highest loss, 0 to 1, that is no problem: a cell is a problem if its confidence
-        interval is above that.
-    max_rtt: the highest median round trip that is no problem, in seconds; None for any.
+    max_loss: the highest tolerable loss, 0 to 1: a cell is bad if its whole confidence interval is
+        above that.
+    max_rtt: the highest tolerable median round trip, in seconds; None for three times the usual
+        one, and 5 ms more.
 
     Each host has a responder at its address while the mesh runs. No host is in two measurements at
     the same time. A host that joins is in the next visit. A visit stops neither for a host that
@@ -167,7 +168,7 @@ class Mesh:
 
 
 def mesh(hosts: Iterable[str] | Client | Engine | None = None, **options: Any) -> MeshReport:
-    """Have hosts measure each other once; return who has trouble with whom.
+    """Have hosts measure each other once; return the report.
 
     The arguments are those of `Mesh`.
     """
@@ -272,7 +273,7 @@ class Board:
         return len(self.pending)
 
     def submit(self, key: Any, host: str, work: Work, patience: float) -> None:
-        """Start work on a host that has so many seconds for it."""
+        """Start work on a host; it is overdue after `patience` seconds."""
         pending = self.engine.submit(host, work.call, *work.arguments)
         self.pending[key] = (pending, time.monotonic() + patience, patience)
         pending.add_done_callback(lambda _: self.ended.put(key))

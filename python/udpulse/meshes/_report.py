@@ -74,8 +74,8 @@ class MeshReport:
     protocol: "ping" or "stamp".
     started_at: the start, in seconds since the Unix epoch.
     ended_at: the end.
-    max_loss: the highest loss that is no problem.
-    max_rtt: the highest median round trip that is no problem, in seconds; None for any.
+    max_loss: the highest tolerable loss.
+    max_rtt: the highest tolerable median round trip, in seconds, or None.
     """
 
     hosts: tuple[str, ...]
