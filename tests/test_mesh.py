@@ -263,6 +263,7 @@ def test_responders_live_from_start_to_stop() -> None:
         ({"max_loss": 2}, "max_loss must be a share"),
         ({"hosts": ["127.0.0.1"]}, "two or more"),
         ({"hosts": ["127.0.0.1", "host.example"]}, "addresses of this host"),
+        ({"hosts": ["127.0.0.1", "::1"]}, "all IPv4 or all IPv6"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], text: str) -> None:

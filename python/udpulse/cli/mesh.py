@@ -11,6 +11,7 @@ import click
 from udpulse.cli import _parameters as types
 from udpulse.cli._follow import Signals
 from udpulse.cli._options import options_of
+from udpulse.cli._record import reserve
 from udpulse.cli._run import BROKEN, Command, Program, Screen
 from udpulse.cli._targets import lines
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
@@ -104,7 +105,7 @@ def client(scheduler: str) -> Any:
         text = "--scheduler needs distributed: pip install 'udpulse[mesh]'"
         raise click.ClickException(text) from None
     try:
-        return Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+        return Client(scheduler, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise click.ClickException(f"--scheduler {scheduler}: {error}") from None
 
@@ -112,6 +113,8 @@ def client(scheduler: str) -> Any:
 def watch(mesh: Mesh, every: float | None, limits: Limits, as_json: bool, svg: Path | None) -> int:
     """Show each visit until Ctrl-C; return the exit code, that of the worst one."""
     worst = None
+    if svg is not None:
+        reserve(str(svg))
     with Signals(), mesh:
         due = time.monotonic()
         try:

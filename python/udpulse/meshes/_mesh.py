@@ -326,15 +326,18 @@ def engine_of(hosts: Any) -> Engine:
     if isinstance(hosts, str):
         raise TypeError(f"hosts must be several addresses, not the str {hosts!r}")
     addresses = list(dict.fromkeys(hosts))
+    versions = set()
     for address in addresses:
         try:
-            ipaddress.ip_address(address)
+            versions.add(ipaddress.ip_address(address).version)
         except ValueError:
             raise ValueError(
                 f"hosts must be addresses of this host such as 127.0.0.2, not {address!r}"
             ) from None
     if len(addresses) < 2:
         raise ValueError(f"hosts must be two or more different addresses, not {addresses!r}")
+    if len(versions) > 1:
+        raise ValueError(f"hosts must be all IPv4 or all IPv6 addresses, not {addresses!r}")
     return Threads(addresses)
 
 
