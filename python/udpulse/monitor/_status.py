@@ -48,9 +48,10 @@ class Row:
     cause: str = ""
     #: The last reply or beat, in seconds since the Unix epoch; None before the first.
     last_received_at: float | None = None
-    #: Counts since the thing is known, over restarts; they only grow. Of a target: sent, answered,
-    #: late, lost, refused, unreachable, send_failed. Of a client: expected, received, duplicates,
-    #: reordered, since it started. Of a server: its counters.
+    #: Counts since the thing is known, over restarts. Of a target: sent, answered, late, lost,
+    #: refused, unreachable, send_failed; all are decided, but a late reply revises lost. Of a
+    #: client since it started: expected, received, duplicates, reordered. Of a server: its
+    #: counters.
     counts: Mapping[str, int] = field(default_factory=dict)
     #: The loss among the last probes of a target, or of all beats of a client, 0 to 1, and its 95 %
     #: confidence interval; None if there is none.
