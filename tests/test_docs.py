@@ -179,3 +179,11 @@ def test_all_steps_of_the_gate_are_listed() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", contributing, re.MULTILINE)
     assert listed == steps
+
+
+def test_the_tests_that_show_guarantees_exist() -> None:
+    named = set(re.findall(r"`((?:src|tests)/[\w/]+\.\w+)::(\w+)`", text_of("guarantees.md")))
+    assert len(named) > 100
+    for path, function in named:
+        source = (ROOT / path).read_text("utf-8")
+        assert re.search(rf"\b(?:fn|def) {function}\(", source), f"{path}::{function}"
