@@ -492,20 +492,23 @@ def test_a_server_that_cannot_start_is_an_error_at_first_and_later_a_row() -> No
             monitor.reload(config(echo))
             failed = until(monitor, kind="echo", state="failed")
             assert "in use" in failed["cause"]
+            monitor.reload(config(heartbeat(taken.address[1], 'expect = ["api"]')))
+            failed = until(monitor, kind="watch", state="failed")
+            assert row(monitor, "heartbeat", "api").cause == failed["cause"]
 
 
 def test_clients_are_known_missing_and_not_made_up() -> None:
     more = 'expect = ["api", "db"]\ngrace = 0.5'
     with Monitor(config(heartbeat(more=more))) as monitor:
         (source,) = monitor.sources()
-        with HeartbeatClient(*source.object.address, interval=0.05, name="api"):
+        with HeartbeatClient(*source.object.address, interval=0.05, multiplier=100, name="api"):
             forged = peers.open_socket()
             forged.sendto(b"Heartbeat 1 1700000000", source.object.address)
             until(monitor, kind="heartbeat", name="api", state="up")
             until(monitor, kind="heartbeat", name="db", state="missing", cause="not heard in time")
             wait_for(lambda: row(monitor, "heartbeat", "api").counts.get("received", 0) > 3)
             api = row(monitor, "heartbeat", "api")
-            assert api.timeout == pytest.approx(0.25)
+            assert api.timeout == pytest.approx(5.0)
             assert api.interval == pytest.approx(0.05)
         until(monitor, kind="heartbeat", name="api", state="stopped")
         snapshot = monitor.snapshot()
@@ -514,11 +517,51 @@ def test_clients_are_known_missing_and_not_made_up() -> None:
         forged.close()
 
 
+def test_a_client_may_be_listed_before_its_events_are_read() -> None:
+    with Monitor(config(heartbeat())) as monitor:
+        (source,) = monitor.sources()
+        with (
+            monitor._book.lock,
+            HeartbeatClient(*source.object.address, interval=0.01, multiplier=100, name="api"),
+        ):
+            wait_for(lambda: source.object.counters.beats > 3)
+            monitor._fleet.refresh(0.0, is_due=True)
+            assert monitor.row("heartbeat", "api") is not None
+        until(monitor, name="api", state="stopped")
+        states = [e["state"] for e in monitor.events() if e.get("name") == "api"]
+        assert states == ["up", "stopped"]
+
+
+def test_new_keys_in_the_same_file_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "test.keys"
+    udpulse.Keys({"a": b"0" * 32}).write(file)
+    text = '[[echo]]\nport = 0\nkeys = "test.keys"\n'
+    before, same = config(text, tmp_path), config(text, tmp_path)
+    file.unlink()
+    udpulse.Keys({"other": b"0" * 32}).write(file)
+    assert before.parts[0].is_same(same.parts[0])
+    assert not before.parts[0].is_same(config(text, tmp_path).parts[0])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_of_its_own_ends_a_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Monitor(config(heartbeat())) as monitor:
+
+        def fail(*_: object) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(monitor, "_fold", fail)
+        wait_for(lambda: not monitor.running)
+        with pytest.raises(udpulse.NotStartedError):
+            monitor.reload()
+    assert monitor.events()[-1]["event"] == "stopped"
+
+
 def test_a_heartbeat_server_that_changes_forgets_no_client() -> None:
     port = free_port()
     with (
         Monitor(config(heartbeat(port))) as monitor,
-        HeartbeatClient("127.0.0.1", port, interval=0.05, name="api"),
+        HeartbeatClient("127.0.0.1", port, interval=0.05, multiplier=100, name="api"),
     ):
         (source,) = monitor.sources()
         first = until(monitor, name="api", state="up")
@@ -552,7 +595,7 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
         text = heartbeat(port, expected) + ping_of(server) + alert + stored(tmp_path)
         with (
             Monitor(config(text)) as monitor,
-            HeartbeatClient("127.0.0.1", port, interval=0.05, name="api"),
+            HeartbeatClient("127.0.0.1", port, interval=0.05, multiplier=100, name="api"),
         ):
             until(monitor, name="far", state="up")
             until(monitor, name="api", state="up")
@@ -582,7 +625,7 @@ def test_after_a_kill_nobody_is_down_and_the_gap_is_unknown(tmp_path: Path) -> N
     port = free_port()
     with (
         EchoServer(port=0) as server,
-        HeartbeatClient("127.0.0.1", port, interval=0.05, name="api"),
+        HeartbeatClient("127.0.0.1", port, interval=0.05, multiplier=100, name="api"),
     ):
         text = heartbeat(port) + ping_of(server) + stored(tmp_path)
         file = tmp_path / "m.toml"
@@ -600,7 +643,7 @@ def test_after_a_kill_nobody_is_down_and_the_gap_is_unknown(tmp_path: Path) -> N
             up = until(monitor, kind="heartbeat", name="api", state="up")
             assert up["was"] == "unknown"
             until(monitor, name="far", state="up")
-            track = monitor._clients["api"]
+            track = monitor._fleet.clients["api"]
             gap = track.seconds(alive, up["time"])
             assert gap == {"unknown": pytest.approx(up["time"] - alive)}
             far = row(monitor, "ping", "far").counts
@@ -625,7 +668,7 @@ def test_a_locked_store_stops_no_judging(tmp_path: Path, monkeypatch: pytest.Mon
         lock.execute("BEGIN EXCLUSIVE")
         with Monitor(config(text)) as monitor:
             up = until(monitor, name="far", state="up")
-            wait_for(lambda: monitor.snapshot().observer.store_errors > 1)
+            wait_for(lambda: monitor._observer().store_errors > 1)
             lock.execute("COMMIT")
             lock.close()
             wait_for(lambda: query(tmp_path, f"SELECT 1 FROM events WHERE id = {up['id']}"))
@@ -646,8 +689,8 @@ def test_a_full_disk_stops_no_judging(tmp_path: Path, monkeypatch: pytest.Monkey
     with server, Monitor(config(ping_of(server) + stored(tmp_path))) as monitor:
         until(monitor, name="far", state="up")
         for number in range(200):
-            monitor._emit("started", text="x" * 200, name=str(number))
-        wait_for(lambda: monitor.snapshot().observer.store_errors > 0)
+            monitor._book.emit("started", text="x" * 200, name=str(number))
+        wait_for(lambda: monitor._observer().store_errors > 0)
         server.stop()
         until(monitor, name="far", state="down")
 
@@ -702,8 +745,6 @@ def test_the_service_manager_hears_in_both_kinds_of_sockets(
         notify.send("READY=1")
         for now in (1.0, 1.9, 2.0, 2.5, 3.1):
             notify.alive(now)
-        notify.close()
-        notify.send("STOPPING=1")
         heard = [manager.recv(100) for _ in range(3)]
         manager.setblocking(False)
         heard += [manager.recv(100)]
@@ -723,7 +764,7 @@ def test_the_example_runs_as_a_service(tmp_path: Path, monkeypatch: pytest.Monke
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
         with programs.Program("udpulse", "serve", str(file)) as service:
             assert heard(manager) == b"READY=1"
             service.notes.until(r'.*"name": "echo", "state": "up", "was": "unknown".*')

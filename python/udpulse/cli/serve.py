@@ -9,7 +9,7 @@ import click
 
 from udpulse._printable import joined, printable
 from udpulse.cli._follow import Signals
-from udpulse.cli._run import USAGE, Command, Program, Screen, refuse
+from udpulse.cli._run import BROKEN, USAGE, Command, Program, Screen, refuse
 from udpulse.cli._text import clock, counted
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run(monitor: "Monitor") -> int:
             last = log(monitor, last, screen)
             if monitor.config.log == "lines":
                 screen.note(ready(monitor))
-            while not signals.ended:
+            while monitor.running and not signals.ended:
                 monitor.wait(last, TICK)
                 last = log(monitor, last, screen)
                 if signals.reload:
@@ -100,7 +100,7 @@ def run(monitor: "Monitor") -> int:
         finally:
             monitor.stop()
             log(monitor, last, screen)
-    return 0
+    return 0 if signals.ended else BROKEN
 
 
 def ready(monitor: "Monitor") -> str:

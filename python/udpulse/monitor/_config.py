@@ -86,6 +86,8 @@ class Part:
     name: str
     #: The arguments of its class.
     options: Mapping[str, Any]
+    #: The file of keys that the options name, by its time of change and size.
+    keys: tuple[int, int] | None = None
     #: The number of probes without an answer in a row after which a target is down.
     outage_after: int = 3
     #: The clients that a heartbeat server must hear, and the time for that in seconds.
@@ -95,6 +97,10 @@ class Part:
     def make(self) -> Any:
         """Create the object, which is not started."""
         return FORMS[self.kind].api(**self.options)
+
+    def is_same(self, other: "Part") -> bool:
+        """Return whether an object of the other part serves for this one."""
+        return (self.options, self.keys) == (other.options, other.keys)
 
     @property
     def targets(self) -> list[tuple[str, tuple[str, int]]]:
@@ -356,7 +362,9 @@ class Checker:
         if len(self.problems) > errors:
             return None
         name = printable(own.pop("name", None) or default_name(kind, options))
-        return Part(kind=kind, name=name, options=options, **own)
+        status = os.stat(options["keys"]) if "keys" in options else None
+        keys = None if status is None else (status.st_mtime_ns, status.st_size)
+        return Part(kind=kind, name=name, options=options, keys=keys, **own)
 
     def own(self, name: str, value: Any, kind: Kind, index: int) -> Any:
         """Return an option of the monitor itself."""
@@ -470,7 +478,7 @@ class Checker:
         rule = self.filled(AlertRule, table, "alert", index)
         if rule is None:
             return None
-        self.among(rule.kinds, tuple(FORMS), *place, "kinds")
+        self.among(rule.kinds, get_args(Kind), *place, "kinds")
         self.among(rule.state, STATES, *place, "state")
         conditions = [name for name in ("state", "loss", "p50", "p99") if name in table]
         if len(conditions) != 1:
@@ -595,7 +603,7 @@ ALLOWED: dict[tuple[str, str], tuple[Callable[[Any], object], str]] = {
     ("store", "path"): (bool, "the path of a file"),
     ("store", "retention"): (lambda s: 3600 <= s < math.inf, "a number of seconds, 3600 or more"),
     ("alert", "name"): (bool, "a text that is not empty"),
-    ("alert", "kinds"): (bool, f"a list of kinds: {', '.join(FORMS)}"),
+    ("alert", "kinds"): (bool, f"a list of kinds: {', '.join(get_args(Kind))}"),
     ("alert", "rows"): (bool, "a list of patterns of names, such as 'db*'"),
     ("alert", "state"): (bool, f"a list of states: {', '.join(STATES)}"),
     ("alert", "loss"): SHARE,

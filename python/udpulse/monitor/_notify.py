@@ -5,6 +5,9 @@ import os
 import socket
 import time
 
+#: How long a message waits for a busy manager, in seconds.
+PATIENCE = 5.0
+
 
 class Notify:
     """The socket of NOTIFY_SOCKET; without one nothing is sent.
@@ -16,41 +19,32 @@ class Notify:
         path = os.environ.pop("NOTIFY_SOCKET", "")
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
         process = os.environ.pop("WATCHDOG_PID", "")
-        self._socket: socket.socket | None = None
+        # An @ stands for the zero byte of an abstract name.
+        self._address = "\0" + path[1:] if path[:1] == "@" else path
         self._period = 0.0
         self._last = 0.0
-        if path and hasattr(socket, "AF_UNIX"):
-            # An @ stands for the zero byte of an abstract name.
-            address = "\0" + path[1:] if path[0] == "@" else path
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
-            try:
-                self._socket.connect(address)
-            except OSError:
-                self._socket.close()
-                self._socket = None
         if microseconds.isdecimal() and process in ("", str(os.getpid())):
             self._period = int(microseconds) / 2e6
 
-    def send(self, *lines: str) -> None:
-        """Send a message; a manager that does not read it misses it."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.send("\n".join(lines).encode())
+    def send(self, *lines: str, patience: float = PATIENCE) -> None:
+        """Send a message; a manager that does not read misses it."""
+        if not self._address:
+            return
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        ):
+            manager.settimeout(patience)
+            manager.connect(self._address)
+            manager.send("\n".join(lines).encode())
 
     def reloading(self) -> None:
         """Tell that a reload begins; READY=1 ends it."""
-        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self.send("RELOADING=1", f"MONOTONIC_USEC={microseconds}")
+        # On Linux that clock is the manager's, too.
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def alive(self, now: float) -> None:
-        """Feed the watchdog, twice per period."""
+        """Feed the watchdog, twice per period; it does not wait."""
         if self._period and now - self._last >= self._period:
             self._last = now
-            self.send("WATCHDOG=1")
-
-    def close(self) -> None:
-        """Close the socket."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+            self.send("WATCHDOG=1", patience=0)

@@ -150,13 +150,48 @@ class Track:
         return {}
 
 
-class Target(Track):
+class Counted(Track):
+    """A row with counts that go on over restarts."""
+
+    __slots__ = ("base", "hour_base", "object")
+
+    def __init__(self, kind: Kind, name: str, address: str, now: float) -> None:
+        super().__init__(kind, name, address, now)
+        #: The running object that counts; None if it does not run.
+        self.object: Any = None
+        #: The counts of the time before that object, and of the time before this hour.
+        self.base: Counter[str] = Counter()
+        self.hour_base: Counter[str] = Counter()
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the counts of the object."""
+        return self.object.counters.to_dict() if self.object is not None else {}
+
+    def total(self) -> Counter[str]:
+        """Return all counts."""
+        total = Counter(self.base)
+        total.update(self.counts())
+        return total
+
+    def begin_hour(self) -> None:
+        """Count a new hour."""
+        self.hour_base = self.total()
+
+    def retire(self) -> None:
+        """The object has stopped: what it counted is of the time before."""
+        self.base = self.total()
+        self.object = None
+
+    def has_news(self, is_due: bool) -> bool:
+        """Return whether there is something to store; a target waits until that is due."""
+        raise NotImplementedError
+
+
+class Target(Counted):
     """A target of probes."""
 
     __slots__ = (
-        "base",
         "cached",
-        "counts",
         "hour",
         "is_unsaved",
         "last_received_at",
@@ -178,16 +213,37 @@ class Target(Track):
         #: Those of them without an answer in time.
         self.missed = 0
         self.last_received_at: float | None = None
-        #: The counts before the running object, and all.
-        self.base: Counter[str] = Counter()
-        self.counts: Counter[str] = Counter()
-        #: All probes since the start of the object.
+        #: All probes since the start of the object; of a group it is the sum of its reports.
         self.report = PingReport()
         self.hour = Sketch()
         self.is_unsaved = False
         #: Rises with each probe. The last row, and what it was made of.
         self.version = 0
         self.cached: tuple[tuple[Any, ...], Row] | None = None
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the counts of decided probes; one that may still be answered late is lost."""
+        if self.object is not None:
+            self.report = self.object.report()
+        counts = {name: getattr(self.report, name) for name in VERDICTS}
+        counts["sent"] -= self.report.pending
+        return counts
+
+    def begin_hour(self) -> None:
+        """Count a new hour."""
+        super().begin_hour()
+        self.hour = Sketch()
+
+    def retire(self) -> None:
+        """The object has stopped: what it counted is of the time before."""
+        super().retire()
+        self.report = PingReport()
+
+    def has_news(self, is_due: bool) -> bool:
+        """Return whether there is something to store, at the time for targets."""
+        has_news = is_due and self.is_unsaved
+        self.is_unsaved &= not is_due
+        return has_news
 
     def add(self, probe: Probe, cause: str) -> tuple[State, str]:
         """Record a probe; return the state that it makes, and the cause."""
@@ -231,12 +287,19 @@ class Target(Track):
         median = times[(len(times) - 1) // 2] if times else None
         return median, times[math.ceil(0.99 * len(times)) - 1] if len(times) >= 100 else None
 
+    def row(self, now: float) -> Row:
+        """Return the row, made again only after a probe or a minute."""
+        key = (self.version, self.state, self.cause, now // MINUTE)
+        if self.cached is None or self.cached[0] != key:
+            self.cached = (key, super().row(now))
+        return self.cached[1]
+
     def numbers(self) -> dict[str, Any]:
         """Return the other attributes of the row."""
         p50, p99 = self.percentiles()
         return {
             "last_received_at": self.last_received_at,
-            "counts": {name: self.counts[name] for name in VERDICTS},
+            "counts": dict(self.total()),
             "loss": self.loss,
             "loss_interval": self.interval(),
             "p50": p50,
@@ -247,12 +310,13 @@ class Target(Track):
 class Client(Track):
     """A client of the heartbeat server."""
 
-    __slots__ = ("confirmed", "deadline", "is_heard", "peer", "timeout")
+    __slots__ = ("confirmed", "deadline", "expected", "is_heard", "peer", "timeout")
 
     def __init__(self, name: str, address: str, now: float) -> None:
         super().__init__("heartbeat", name, address, now)
         #: Whether it was heard more than once, expected, or known before the start.
         self.confirmed = False
+        self.expected = False
         #: Whether the running server has heard it.
         self.is_heard = False
         #: When it is missing unless it was heard before, by the monotonic clock.
@@ -291,19 +355,23 @@ class Client(Track):
         }
 
 
-class Server(Track):
-    """An echo server or a reflector."""
+class Server(Counted):
+    """A server."""
 
-    __slots__ = ("base", "counts")
+    __slots__ = ("saved",)
 
     def __init__(self, kind: Kind, name: str, address: str, now: float) -> None:
         super().__init__(kind, name, address, now)
-        self.base: Counter[str] = Counter()
-        self.counts: Counter[str] = Counter()
+        self.saved: Counter[str] = Counter()
+
+    def has_news(self, is_due: bool) -> bool:
+        """Return whether there is something to store."""
+        before, self.saved = self.saved, self.total()
+        return self.saved != before
 
     def numbers(self) -> dict[str, Any]:
         """Return the other attributes of the row."""
-        return {"counts": dict(self.counts)}
+        return {"counts": dict(self.total())}
 
 
 class Sketch:
@@ -368,11 +436,3 @@ def probe_of(report: PingReport) -> Probe | None:
 def label(client: Any) -> str:
     """Return the name of a client of an event or a peer, or else its address."""
     return printable(client.name) if client.name is not None else joined(client.address)
-
-
-def add_counts(*counts: Mapping[str, int]) -> Counter[str]:
-    """Return the sum of counts."""
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return total

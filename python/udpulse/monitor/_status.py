@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-Kind: TypeAlias = Literal["ping", "stamp", "ping_many", "heartbeat", "echo", "reflect"]
+#: "heartbeat" is a client; "watch" is its server, in events and alerts only.
+Kind: TypeAlias = Literal["ping", "stamp", "ping_many", "heartbeat", "echo", "reflect", "watch"]
 
 State: TypeAlias = Literal[
     "down",

@@ -30,6 +30,9 @@ EVERY = 1.0
 #: How long a write waits for another program's lock, in seconds.
 PATIENCE = 1.0
 
+#: How long the last write may take, in seconds.
+LAST = 30.0
+
 #: The most events that wait for a write.
 WAITING = 100_000
 
@@ -126,7 +129,7 @@ class Store:
     def stop(self) -> None:
         """Write what waits and close the file."""
         self._ending.set()
-        self._thread.join(5 * PATIENCE)
+        self._thread.join(LAST)
 
     def memory(self) -> Memory | None:
         """Return what the file knows, once, when it could be read."""
