@@ -62,7 +62,8 @@ const PROBE: u32 = 4;
 pub struct BatchSocket {
     udp: Arc<UdpSocket>,
     local: SocketAddr,
-    opened: Stamp,
+    /// The last kernel timestamp, or the opening of the socket.
+    heard_ns: i64,
     interrupter: Interrupter,
     errors: Option<ErrorQueue>,
     /// Whether to check TTLs for answers of other servers.
@@ -122,7 +123,7 @@ impl BatchSocket {
             errors: options.probes.then(|| ErrorQueue::new(&udp, local)),
             udp,
             local,
-            opened: now(),
+            heard_ns: monotonic_ns(),
             watch: options.answers.then(Watch::default),
             slot: options.longest.map_or(LONGEST, |longest| longest.min(LONGEST)) + PADDING,
             depth: 1,
@@ -327,7 +328,9 @@ impl BatchSocket {
             for control in message.controls() {
                 match control {
                     ControlMessageOwned::ScmTimestampns(wall) => {
-                        burst.kernel = Some(arrival(nanoseconds(wall), now, self.opened));
+                        let kernel = arrival(nanoseconds(wall), now, self.heard_ns);
+                        self.heard_ns = kernel.mono_ns;
+                        burst.kernel = Some(kernel);
                     }
                     ControlMessageOwned::UdpGroSegments(segment) => {
                         burst.segment = usize::try_from(segment).unwrap_or(length);
@@ -517,11 +520,12 @@ fn is_answer(hops_left: u8) -> bool {
     (ANSWER_HOPS - 31..=ANSWER_HOPS).contains(&hops_left)
 }
 
-/// Converts the kernel's wall-clock timestamp to both clocks. If the wall clock was set meanwhile,
-/// the result still lies between the opening of the socket and `now`.
-fn arrival(wall_ns: i64, now: Stamp, opened: Stamp) -> Stamp {
-    let mono_ns = monotonic(now, wall_ns);
-    Stamp { mono_ns: mono_ns.clamp(opened.mono_ns, now.mono_ns), wall_ns }
+/// Converts the kernel's wall-clock timestamp to both clocks. Two readings of both clocks may differ,
+/// and the wall clock may have been set: the result lies between the arrival before, at `heard_ns`,
+/// and `now`.
+fn arrival(wall_ns: i64, now: Stamp, heard_ns: i64) -> Stamp {
+    let mono_ns = monotonic(now, wall_ns).max(heard_ns).min(now.mono_ns);
+    Stamp { mono_ns, wall_ns }
 }
 
 #[cfg(test)]
@@ -569,10 +573,12 @@ mod tests {
     }
 
     #[test]
-    fn kernel_stamps_are_clamped_to_the_lifetime_of_the_socket() {
-        let opened = Stamp { mono_ns: 1_000, wall_ns: 51_000 };
+    fn kernel_stamps_lie_between_the_last_one_and_now() {
         let now = Stamp { mono_ns: 9_000, wall_ns: 59_000 };
-        let mono_ns = |wall| arrival(wall, now, opened).mono_ns;
+        let mono_ns = |wall| arrival(wall, now, 1_000).mono_ns;
         assert_eq!([mono_ns(58_000), mono_ns(0), mono_ns(99_000)], [8_000, 1_000, 9_000]);
     }
 }
+        // Between the two clocks of this reading the thread was stopped.
+        let later = Stamp { mono_ns: 9_500, wall_ns: 60_500 };
+        assert_eq!(arrival(58_100, later, mono_ns(58_000)).mono_ns, 8_000);
