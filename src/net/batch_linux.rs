@@ -54,6 +54,11 @@ const ALARM_NS: i64 = 60_000_000_000;
 /// Looks before a sleep. After as many sleeps in a row, only one of as many is worth that.
 const LOOKS: u32 = 16;
 
+/// The memory for datagrams grows to 16 MB in a burst. It shrinks if it is larger than `SPARE` and
+/// more than `SPARED` calls in a row need less than a quarter of it.
+const SPARE: usize = 1 << 20;
+const SPARED: u32 = 1024;
+
 /// Single datagrams received in a row before a call asks for more.
 const PROBE: u32 = 4;
 
@@ -73,6 +78,8 @@ pub struct BatchSocket {
     /// The number of messages that the next call asks for.
     depth: usize,
     alone: u32,
+    /// Calls in a row that needed little of the memory.
+    spared: u32,
     /// Whether an empty datagram of its own came, which only wakes it.
     woken: bool,
     messages: Messages,
@@ -128,6 +135,7 @@ impl BatchSocket {
             slot: options.longest.map_or(LONGEST, |longest| longest.min(LONGEST)) + PADDING,
             depth: 1,
             alone: 0,
+            spared: 0,
             woken: false,
             messages,
             headers: Headers::default(),
@@ -307,10 +315,17 @@ impl BatchSocket {
     fn receive_now(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let Batch { memory, bursts, .. } = batch;
         bursts.clear();
-        if memory.len() < MAX_BATCH * self.slot {
+        let needed = self.depth * self.slot;
+        let is_spare = memory.len() > SPARE.max(4 * needed);
+        self.spared = if is_spare { self.spared.saturating_add(1) } else { 0 };
+        if memory.len() < needed || self.spared > SPARED {
             // The system clears this memory when it is used, not now.
-            *memory = mmsg::memory(MAX_BATCH * self.slot);
-            bursts.reserve(MAX_BATCH);
+            match mmsg::memory(needed) {
+                Some(other) => *memory = other,
+                None if memory.len() < self.slot => return Err(Errno::ENOMEM),
+                None => self.depth = self.depth.min(memory.len() / self.slot),
+            }
+            bursts.reserve(self.depth);
         }
         let slots = memory.chunks_exact_mut(self.slot).take(self.depth);
         self.messages.receive(&self.udp, slots, patience)?;
@@ -552,6 +567,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_grows_with_a_burst_and_goes_back() {
+        let mut socket =
+            BatchSocket::bind("127.0.0.1:0".parse().unwrap(), Options::default()).unwrap();
+        let mut batch = Batch::default();
+        let slot = LONGEST + PADDING;
+        for (depth, times, slots) in
+            [(1, 1, 1), (16, 1, 16), (MAX_BATCH, 1, MAX_BATCH), (1, SPARED, MAX_BATCH), (1, 1, 1)]
+        {
+            socket.depth = depth;
+            for _ in 0..times {
+                assert_eq!(socket.receive(&mut batch, Some(0), false), Wake::Idle);
+            }
+            assert_eq!(batch.memory().len(), slots * slot);
+        }
+    }
+
+    #[test]
     fn answers_are_recognized_by_their_ttl() {
         assert!([200, 199, 169].into_iter().all(is_answer));
         assert!([0, 32, 64, 128, 168, 201, 255].into_iter().all(|hops| !is_answer(hops)));
@@ -577,8 +609,8 @@ mod tests {
         let now = Stamp { mono_ns: 9_000, wall_ns: 59_000 };
         let mono_ns = |wall| arrival(wall, now, 1_000).mono_ns;
         assert_eq!([mono_ns(58_000), mono_ns(0), mono_ns(99_000)], [8_000, 1_000, 9_000]);
-    }
-}
         // Between the two clocks of this reading the thread was stopped.
         let later = Stamp { mono_ns: 9_500, wall_ns: 60_500 };
         assert_eq!(arrival(58_100, later, mono_ns(58_000)).mono_ns, 8_000);
+    }
+}
