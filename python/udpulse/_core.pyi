@@ -4999,7 +4999,8 @@ class HeartbeatServer:
     expect: the names of clients that must be heard, for Missing.
     grace: the time after the start, in seconds, in which they must be heard.
     max_peers: the maximum number of clients, 1 or more; others are rejected and counted. New clients
-        replace those that have stopped and those heard only once, more than 60 s ago.
+        replace those that have stopped, those heard only once, more than 60 s ago, and those
+        silent for 60 s and for twice as long as they were known before, whatever they declared.
     every_beat: whether to report each datagram (Heard, Ignored), not only changes.
     old_beats: the treatment of a beat with a number or time that is not newer than earlier ones:
         "ignore" does not count it as a sign of life if it is a duplicate or was sent long
@@ -5129,7 +5130,8 @@ class HeartbeatServer:
     @property
     def max_peers(self) -> int:
         """the maximum number of clients, 1 or more; others are rejected and counted. New clients
-        replace those that have stopped and those heard only once, more than 60 s ago.
+        replace those that have stopped, those heard only once, more than 60 s ago, and those
+        silent for 60 s and for twice as long as they were known before, whatever they declared.
         """
 
     @property

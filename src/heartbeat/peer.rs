@@ -184,6 +184,8 @@ pub(super) struct Details {
     pub(super) outlasts_timeout: bool,
     /// When it became busy or stalled, or ended.
     pub(super) since_ns: i64,
+    /// When it first said that it may be silent for longer than a newcomer.
+    pub(super) claims_since_ns: Option<i64>,
 }
 
 impl Details {
@@ -203,6 +205,7 @@ impl Details {
             asked: next.asked,
             unsent: next.unsent,
             rivals: std::mem::take(&mut self.rivals),
+            claims_since_ns: self.claims_since_ns,
             ..Self::default()
         };
     }

@@ -185,7 +185,8 @@ macro_rules! server_options {
         /// the time after the start, in seconds, in which they must be heard.
         grace: Seconds = 60.0,
         /// the maximum number of clients, 1 or more; others are rejected and counted. New clients
-        /// replace those that have stopped and those heard only once, more than 60 s ago.
+        /// replace those that have stopped, those heard only once, more than 60 s ago, and those
+        /// silent for 60 s and for twice as long as they were known before, whatever they declared.
         max_peers: Int<usize, 1, { u32::MAX as u64 }> = 65536,
         /// whether to report each datagram (Heard, Ignored), not only changes.
         every_beat: bool = False,

@@ -1,7 +1,7 @@
 //! Handling of beats from known clients: state, interval, delays.
 
 use super::identity::newly_unsent;
-use super::{OldBeats, ReceivedBeat, STEP_NS, Server};
+use super::{GRACE_NS, OldBeats, ReceivedBeat, STEP_NS, Server};
 use crate::heartbeat::identity::{Rival, is_next};
 use crate::heartbeat::peer::RISE;
 use crate::heartbeat::sequence::{SendOrder, SeqClass};
@@ -357,6 +357,11 @@ impl Server {
         }
         *self.table.deadline_mut(index) = due_ns;
         self.arm(due_ns);
+        let is_claim = new == State::Busy || self.table.record(index).is_declared();
+        if is_claim && due_ns.saturating_sub(received.at.mono_ns) > GRACE_NS {
+            let details = self.table.details_or_default(index);
+            details.claims_since_ns.get_or_insert(received.at.mono_ns);
+        }
     }
 
     /// Decides that the sender's clock was set back if delayed beats have come for longer than a

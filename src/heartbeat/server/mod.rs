@@ -378,26 +378,19 @@ impl Server {
         }
     }
 
-    /// Makes room for one more client; returns whether there is any. If the table is full, silent
-    /// newcomers heard only once are evicted, whatever they declared. So are clients that ended,
-    /// unless there are many such newcomers: a flood of them evicts only its own.
+    /// Makes room for one more client; returns whether there is any. If the table is full, newcomers
+    /// heard only once are evicted, unless they [may be silent](Self::may_be_silent). So are other
+    /// clients, unless there are many such newcomers: a flood of them evicts only its own.
     fn make_room(&mut self, now_ns: i64) -> bool {
         if self.table.len() < self.config.max_peers {
             return true;
         }
         let unproven: usize = self.counts[0].iter().sum();
-        if unproven + self.ended() == 0 {
-            return false;
-        }
+        let is_flood = unproven * ON_PROBATION >= self.table.len();
         for _ in 0..EVICTION_STEPS.min(self.table.len()) {
             self.eviction_cursor = (self.eviction_cursor + 1) % self.table.len();
-            let record = self.table.record(self.eviction_cursor);
-            let may_go = if record.is_proven() {
-                record.state.is_end() && unproven * ON_PROBATION < self.table.len()
-            } else {
-                record.state.is_end() || now_ns >= record.last_received_ns.saturating_add(GRACE_NS)
-            };
-            if may_go {
+            let is_proven = self.table.record(self.eviction_cursor).is_proven();
+            if !(is_proven && is_flood || self.may_be_silent(self.eviction_cursor, now_ns)) {
                 self.remove(self.eviction_cursor);
                 return true;
             }
@@ -405,15 +398,27 @@ impl Server {
         false
     }
 
-    /// Forgets a client.
+    /// Returns whether a client is alive for all that its silence shows. If it said that it may be
+    /// silent for long, it is believed for twice as long as it has been known: a few beats cannot
+    /// hold an entry of the table for days.
+    fn may_be_silent(&self, index: usize, now_ns: i64) -> bool {
+        let record = self.table.record(index);
+        let last_ns = record.last_received_ns;
+        let claims_since_ns = self.table.details(index).and_then(|known| known.claims_since_ns);
+        let believed_ns = match claims_since_ns {
+            Some(since_ns) => last_ns.saturating_sub(since_ns).saturating_mul(2),
+            None if record.is_proven() => i64::MAX,
+            None => 0,
+        };
+        let until_ns = last_ns.saturating_add(believed_ns.max(GRACE_NS));
+        !record.state.is_end() && now_ns < until_ns
+    }
+
     fn remove(&mut self, index: usize) {
+    /// Forgets a client.
         let record = self.table.record(index);
         self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
         self.table.remove(index);
-    }
-
-    fn ended(&self) -> usize {
-        self.counts.iter().map(ended).sum()
     }
 
     fn set_state(&mut self, index: usize, state: State) {

@@ -170,6 +170,45 @@ fn a_flood_makes_room_again_whatever_it_declared() {
     }
 }
 
+/// 60 datagrams per 25 entries of the table, as in an attack that locked others out for five days.
+#[test]
+fn a_few_beats_do_not_hold_an_entry_for_as_long_as_they_say() {
+    for claims in [
+        ["hb;i=86400000 1", "hb;i=86400000 2"],
+        ["hb;i=1000 1", "hb;i=86400000 2"],
+        ["hb;i=1000 1", "hb;i=1000;s=busy;u=432000000 2"],
+        ["hb;i=1000 1", "hb;i=1000;g=86400000 2"],
+    ] {
+        let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
+        for text in claims {
+            flood(&mut server, 10, 0..100, text);
+        }
+        assert_eq!(server.0.counters().rejected, 0);
+        server.run_until(71 * SECOND);
+        for second in 71..75 {
+            server.hear(second * SECOND, client(1), &format!("hb;i=1000 {second}"));
+        }
+        assert_eq!(server.0.counters().rejected, 0, "{claims:?}");
+        assert!(server.0.peers(0).any(|peer| peer.address == client(1)));
+        assert_adds_up(server.0.counters());
+    }
+}
+
+#[test]
+fn a_client_that_has_kept_a_long_interval_is_not_displaced() {
+    const DAY: i64 = 86_400;
+    let mut server = Driven::new(ServerConfig { max_peers: 100, ..multiple() });
+    for day in 0..3 {
+        for number in 1..=10 {
+            server.hear(day * DAY * SECOND, client(number), &format!("hb;i=86400000 {day}"));
+        }
+    }
+    flood(&mut server, 2 * DAY + DAY / 2, 0..1000, "hb;i=86400000 1");
+    flood(&mut server, 3 * DAY, 1000..2000, "hb;i=86400000 1");
+    let kept = server.0.peers(0).filter(|peer| peer.address.ip() == client(1).ip());
+    assert_eq!(kept.count(), 10);
+}
+
 #[test]
 fn silent_newcomers_neither_cause_nor_hide_a_mass_silence() {
     for text in ["hb;i=1000 1", "hb 1"] {
