@@ -11,6 +11,10 @@ use std::ops::Range;
 use crate::time::NS_PER_SECOND;
 use crate::wire::civil::{self, Civil, DAY_NS};
 
+/// The bytes in which the number and the time are sought, so that a stranger's datagram of 64 KiB
+/// costs no more than a beat.
+const SEARCHED: usize = 1024;
+
 /// Numbers and time found in a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -75,9 +79,10 @@ impl SentAt {
 
 /// Parses a datagram by the lab's rule. Looks for the time first: Unix seconds, milli-, micro- or
 /// nanoseconds by their magnitude (10, 13, 16 or 19 digits), an ISO date and time, or C's `ctime`,
-/// whichever comes first; if there is none, `H:M:S`.
+/// whichever comes first; if there is none, `H:M:S`. Looks only at the first kilobyte.
 #[must_use]
 pub fn read(datagram: &[u8]) -> Reading {
+    let datagram = start(datagram);
     let anywhere = |_| true;
     let found = find(datagram, anywhere, moment).or_else(|| find(datagram, anywhere, time_of_day));
     let (time, before, after) = split(datagram, found);
@@ -92,6 +97,7 @@ pub fn read(datagram: &[u8]) -> Reading {
 /// is a whole number of ten digits from 2038 on, which is a counter of 32 bits.
 #[must_use]
 pub(super) fn read_with_evidence(datagram: &[u8]) -> Reading {
+    let datagram = start(datagram);
     let label_at = |start: usize| label(&datagram[..start]);
     let may_be_time =
         |start: usize| label_at(start) != Label::Sequence && !is_large_counter(&datagram[start..]);
@@ -102,6 +108,15 @@ pub(super) fn read_with_evidence(datagram: &[u8]) -> Reading {
     let (seq, evidence) = sequence_number(before, after, time.is_some());
     let has_number = numbers(before).chain(numbers(after)).next().is_some();
     Reading { seq, evidence, has_number, time }
+}
+
+/// Returns the part of a text that is searched, without the beginning of a number that it cuts.
+fn start(text: &[u8]) -> &[u8] {
+    match text.split_at_checked(SEARCHED) {
+        Some((start, [b'0'..=b'9' | b'.', ..])) => trim_end(start, u8::is_ascii_digit),
+        Some((start, _)) => start,
+        None => text,
+    }
 }
 
 /// Splits the text at the time that was found.
@@ -330,6 +345,15 @@ mod tests {
 
     const T: i64 = 1_486_420_330_000_000_000; // 2017-02-06 22:32:10 UTC
     const DAY_T: i64 = ((22 * 60 + 32) * 60 + 10) * NS_PER_SECOND;
+
+    #[test]
+    fn only_the_first_kilobyte_is_searched() {
+        for read in [read, read_with_evidence] {
+            let after =
+                |blanks: usize| read(format!("{}seq 123", " ".repeat(blanks)).as_bytes()).seq;
+            assert_eq!([1017, 1018, 1020, 65_000].map(after), [Some(123), None, None, None]);
+        }
+    }
 
     #[test]
     fn messages_of_lab_programs() {
