@@ -20,7 +20,8 @@ pub(super) struct Civil {
 }
 
 /// Parses `2026-01-31 12:00:05.25` or the same without seconds (ISO 8601), with `T`, `_` or a blank
-/// in the middle, `-` or `/` in the date, and optionally `Z` or `+01:00` at the end.
+/// in the middle, `-` or `/` in the date, and optionally `Z` or `+01:00` at the end. `T` and `Z` may
+/// be small (RFC 3339 section 5.6).
 pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     let mut at = Cursor::new(text);
     let year = at.digits(4, 4)?;
@@ -28,7 +29,7 @@ pub(super) fn date_time(text: &[u8]) -> Option<(Civil, usize)> {
     let month = at.digits(2, 2)?;
     at.one_of(&[separator])?;
     let day = at.digits(2, 2)?;
-    at.one_of(b"T _")?;
+    at.one_of(b"Tt _")?;
     let time_ns = at.time_of_day(2, Seconds::Optional)?;
     let offset_ns = at.attempt(Cursor::offset);
     Some((Civil { ns: moment_ns(year, month, day, time_ns)?, offset_ns }, at.used))
@@ -229,7 +230,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn offset(&mut self) -> Option<i64> {
-        let sign = match self.one_of(b"Z+-")? {
+        let sign = match self.one_of(b"Zz+-")? {
             b'+' => 1,
             b'-' => -1,
             _ => return Some(0),
@@ -297,6 +298,7 @@ mod tests {
             ("2017-02-06 14:30:25.25", None, 22),
             ("2017/02/06T14:30:25,250 x", None, 23),
             ("2017-02-06T14:30:25.25Z", Some(0), 23),
+            ("2017-02-06t14:30:25.25z", Some(0), 23),
             ("2017-02-06 14:30:25.25+01:30", Some(5400 * NS_PER_SECOND), 28),
             ("2017-02-06 14:30:25.25-0130", Some(-5400 * NS_PER_SECOND), 27),
             ("2017-02-06 14:30:25.25 -3", None, 22),
