@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// An argument outside the allowed values.
-    #[error("{name} must be {allowed}, not {value}")]
+    #[error("{name} must be {allowed}, not {}", printable(value))]
     Argument {
         /// The argument's name.
         name: &'static str,
@@ -21,7 +21,7 @@ pub enum Error {
         allowed: String,
     },
     /// The operating system refused an operation.
-    #[error("cannot {operation} {address}: {}", reason(source))]
+    #[error("cannot {operation} {}: {}", printable(address), reason(source))]
     Io {
         /// The operation as a verb: `bind`, `connect to`.
         operation: &'static str,
@@ -31,7 +31,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A host name could not be resolved.
-    #[error("cannot resolve host {host}: {reason}")]
+    #[error("cannot resolve host {}: {reason}", printable(host))]
     Resolve {
         /// The name.
         host: String,
@@ -65,6 +65,18 @@ impl Error {
     }
 }
 
+/// Escapes the characters that control a terminal or hide on a page, as Python does.
+fn printable(text: &str) -> String {
+    let escape = |character: char| match u32::from(character) {
+        _ if "'\"\\".contains(character) => character.to_string(),
+        _ if character.escape_debug().len() == 1 => character.to_string(),
+        code @ ..=0xff => format!("\\x{code:02x}"),
+        code @ ..=0xffff => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// Returns the system's words without the number that Rust appends; Python shows the number itself.
 pub(crate) fn reason(source: &io::Error) -> String {
     let text = source.to_string();
@@ -82,6 +94,12 @@ mod tests {
     fn io_errors_name_operation_and_address() {
         let error = Error::io("bind", "127.0.0.1:1")(io::Error::from_raw_os_error(13));
         assert_eq!(error.to_string(), "cannot bind 127.0.0.1:1: Permission denied");
+    }
+
+    #[test]
+    fn no_text_controls_a_terminal() {
+        let error = Error::argument("p", "'é\\\u{1b}\u{9b}2J\u{202e}\u{e0001}'", "x");
+        assert_eq!(error.to_string(), r"p must be x, not 'é\\x1b\x9b2J\u202e\U000e0001'");
     }
 
     #[test]

@@ -265,9 +265,9 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_named() {
-        for host in ["no such host", "nul\0byte"] {
+        for (host, shown) in [("no such host", "no such host"), ("nul\0byte", r"nul\x00byte")] {
             let error = resolve(&endpoint(host)).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("cannot resolve host {host}: ")));
+            assert!(error.to_string().starts_with(&format!("cannot resolve host {shown}: ")));
         }
     }
 

@@ -271,13 +271,16 @@ fn letters(datagram: &[u8]) -> usize {
     known + datagram[known..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count()
 }
 
-/// Returns whether `name` is valid in a beat: 1 to [`MAX_NAME`] bytes, none of them a blank, `;` or
-/// a control character.
+/// Returns whether `name` is valid in a beat: 1 to [`MAX_NAME`] bytes without a blank, `;` or a
+/// control character, in UTF-8 also one of U+0080 to U+009F, which terminals obey.
 #[must_use]
 pub fn is_name(name: &[u8]) -> bool {
     let allowed =
         |byte: &u8| !byte.is_ascii_whitespace() && !byte.is_ascii_control() && *byte != b';';
-    (1..=MAX_NAME).contains(&name.len()) && name.iter().all(allowed)
+    let controls = || name.windows(2).any(|pair| matches!(pair, [0xc2, 0x80..=0x9f]));
+    (1..=MAX_NAME).contains(&name.len())
+        && name.iter().all(allowed)
+        && (name.is_ascii() || !controls())
 }
 
 /// Returns whether `task` is valid in a beat: like a name, but of at most [`MAX_WORD`] bytes.
@@ -550,6 +553,17 @@ mod tests {
         let words =
             Beat { name: Some(b"API-1"), error: Some(b"OSERROR"), task: Some(b"POLL"), ..beat };
         assert_eq!(Beat::read(&upper), words);
+    }
+
+    #[test]
+    fn a_name_has_no_control_character() {
+        for name in ["a", "Ä-\u{a0}", "\u{202e}a", "\u{7fff}"] {
+            assert!(is_name(name.as_bytes()), "{name:?}");
+        }
+        for name in ["", "a b", "a;b", "a\u{1b}", "a\u{7f}", "\u{80}", "a\u{9b}2J"] {
+            assert!(!is_name(name.as_bytes()), "{name:?}");
+        }
+        assert!(is_name(&[0x9b; MAX_NAME]) && !is_name(&[b'a'; MAX_NAME + 1]));
     }
 
     #[test]
