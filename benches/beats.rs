@@ -16,7 +16,7 @@ use std::time::Instant;
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::wire::signed::Signer;
 use udpulse::wire::{Beat, Keys, Unauthenticated};
-use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp};
+use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Zone};
 
 const CLIENTS: u32 = 1000;
 const BEATS: u32 = 50;
@@ -69,7 +69,7 @@ fn server(keys: Option<&Arc<Keys>>) -> Server {
         expect: Vec::new(),
         expect_within_ns: 0,
         max_peers: 100_000,
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         every_beat: false,
         events: 0,
     })

@@ -20,7 +20,7 @@ use udpulse::driver;
 use udpulse::heartbeat::{Change, Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{BatchSocket, Options, Outbox, Port, now};
 use udpulse::wire::Unauthenticated;
-use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
+use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp, Zone};
 
 const DEAD: u32 = 1000;
 const RUN: Duration = Duration::from_secs(20);
@@ -55,7 +55,7 @@ fn run(clients: u32) -> Result<(), Box<dyn Error>> {
         expect: Vec::new(),
         expect_within_ns: 0,
         max_peers: 2_000_000,
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         every_beat: false,
         events: 65_536,
     };

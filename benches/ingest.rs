@@ -18,7 +18,7 @@ use std::time::Instant;
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::net::{Batch, BatchSocket, Options, Outbox, Port, Wake, now};
 use udpulse::wire::Unauthenticated;
-use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp};
+use udpulse::{Arrival, Local, Machine, NS_PER_SECOND, Stamp, Zone};
 
 const QUEUE: u32 = 256;
 const ROUNDS: u32 = 5;
@@ -99,7 +99,7 @@ fn server() -> Server {
         expect: Vec::new(),
         expect_within_ns: 0,
         max_peers: 2_000_000,
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         every_beat: false,
         events: 1024,
     })

@@ -18,7 +18,7 @@ use udpulse::impair::{Link, Loss};
 use udpulse::ping::{Config, Fill, Protocol, Schedule, Session, Sweep, SweepConfig};
 use udpulse::stamp::{Reflector, ReflectorConfig};
 use udpulse::wire::{Beat, Unauthenticated};
-use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target};
+use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target, Zone};
 
 const DATAGRAMS: u32 = 65_536;
 /// The datagrams of one call.
@@ -142,7 +142,7 @@ fn server() -> Server {
         expect: Vec::new(),
         expect_within_ns: 0,
         max_peers: 2_000_000,
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         every_beat: false,
         events: 1024,
     })

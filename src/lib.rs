@@ -54,4 +54,4 @@ pub use random::{Random, probability};
 pub use replay::ReplayWindow;
 pub use target::Target;
 pub(crate) use time::PAUSE_NS;
-pub use time::{NS_PER_SECOND, Stamp, nanoseconds, seconds};
+pub use time::{NS_PER_SECOND, Stamp, Zone, nanoseconds, seconds};

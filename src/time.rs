@@ -1,5 +1,7 @@
 //! Times as pairs of a monotonic and a wall clock, in nanoseconds.
 
+use std::sync::Arc;
+
 /// Nanoseconds in a second.
 pub const NS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -25,6 +27,26 @@ impl Stamp {
     }
 }
 
+/// The offsets of a local time from UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone(Arc<[(i64, i64)]>);
+
+impl Zone {
+    /// Creates a zone whose offset changes at moments in nanoseconds since the Unix epoch, given in
+    /// order, each with the offset from then on. The first offset also holds before its moment.
+    #[must_use]
+    pub fn new(changes: impl Into<Arc<[(i64, i64)]>>) -> Self {
+        Self(changes.into())
+    }
+
+    /// Returns local time minus UTC at a moment.
+    #[must_use]
+    pub fn offset_ns(&self, wall_ns: i64) -> i64 {
+        let passed = self.0.partition_point(|(from_ns, _)| *from_ns <= wall_ns);
+        self.0.get(passed.saturating_sub(1)).map_or(0, |(_, offset_ns)| *offset_ns)
+    }
+}
+
 /// Converts seconds to nanoseconds; `None` if the result is not a finite `i64`.
 #[must_use]
 pub fn nanoseconds(seconds: f64) -> Option<i64> {
@@ -44,6 +66,13 @@ pub fn seconds(ns: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_offset_of_a_zone_changes() {
+        let zone = Zone::new([(100, 3600), (200, 7200)]);
+        assert_eq!([i64::MIN, 99, 199, 200].map(|at| zone.offset_ns(at)), [3600, 3600, 3600, 7200]);
+        assert_eq!(Zone::default().offset_ns(5), 0);
+    }
 
     #[test]
     fn seconds_and_nanoseconds_are_inverse() {

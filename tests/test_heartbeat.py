@@ -543,6 +543,34 @@ def test_a_rule_finds_the_sequence_number(numbers: Any, seqs: list[int | None]) 
 
 @pytest.mark.parametrize(
     ("old_beats", "seqs"), [("ignore", [5, 6, 8]), ("accept", [5, 4, 6, 6, 8])]
+SUMMER = """
+import os, sys, time, udpulse
+from datetime import datetime, timezone
+
+# Summer time begins within a second or two.
+at = time.gmtime(int(time.time() + 0.2) + 1)
+day = at.tm_yday - (at.tm_year % 4 == 0 and at.tm_mon > 2)
+start = f"J{day}/{at.tm_hour}:{at.tm_min}:{at.tm_sec}"
+os.environ["TZ"] = f"WINTER0SUMMER-1,{start},J{(day + 180) % 365 + 1}/0"
+time.tzset()
+with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
+    to = server.address
+    with udpulse.HeartbeatClient(*to, interval=0.02, format="{seq} {datetime}") as client:
+        for event in server:
+            if isinstance(event, udpulse.events.Heard):
+                local = datetime.fromisoformat(event.payload.decode().split(" ", 1)[1])
+                if local.replace(tzinfo=timezone.utc).timestamp() - event.time > 3000:
+                    break
+    print(server.peers()[0].difference < 1800, client.counters.sent > 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no zones by environment here")
+def test_both_sides_follow_a_change_to_summer_time() -> None:
+    ended = subprocess.run([sys.executable, "-c", SUMMER], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("True True\n", "")
+
+
 )
 def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int]) -> None:
     heard = []

@@ -419,6 +419,7 @@ impl<M: Observed> Drop for EndOnDrop<'_, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Zone;
     use crate::heartbeat::{BeatFormat, Client, ClientConfig};
     use crate::wire::Template;
 
@@ -437,7 +438,7 @@ mod tests {
             seed: None,
             unheard_after: None,
             format: BeatFormat::Template(Template::heartbeat()),
-            utc_offset_ns: 0,
+            zone: Zone::default(),
             events: 1,
         };
         let ends = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], 2)));

@@ -19,12 +19,12 @@ use crate::python::args::{
 use crate::python::handle::{Handle, running_object};
 use crate::python::keys::Keys;
 use crate::python::options::{Given, given, options};
-use crate::python::value::{Address, address, text, utc_offset_ns, value};
+use crate::python::value::{Address, address, text, value, zone};
 use crate::python::wait::resolve_each;
 use crate::wire::Template;
 use crate::wire::beat::{MAX_NAME, MAX_WORD, is_error, is_name, is_task};
 use crate::wire::signed::Signer;
-use crate::{Error, nanoseconds, seconds};
+use crate::{Error, Zone, nanoseconds, seconds};
 
 /// Maximum number of beats that wait for an iterating reader.
 const UNREAD: usize = 4096;
@@ -365,7 +365,7 @@ impl HeartbeatClient {
             unheard_after: settings.unheard_after.map(|count| count.0),
             seed: Some(settings.seed.0),
             format,
-            utc_offset_ns: 0,
+            zone: Zone::default(),
             events: UNREAD,
         };
         let endpoint = Endpoint::new(settings.host.0.clone(), settings.port.0)?;
@@ -427,7 +427,9 @@ impl HeartbeatClient {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let config = ClientConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
+        // Only a format has local times.
+        let zone = self.settings.format.as_ref().map(|_| zone(py)).transpose()?.unwrap_or_default();
+        let config = ClientConfig { zone, ..self.config.clone() };
         self.handle.launch_any(py, &[], |_| {
             self.progress.restart(now().mono_ns);
             let resolve_every_ns = self.settings.resolve_every.map(Seconds::ns);

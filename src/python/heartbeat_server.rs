@@ -16,10 +16,10 @@ use crate::python::handle::{Handle, running_object};
 use crate::python::keys::{self, Keys};
 use crate::python::options::options;
 use crate::python::table::{Table, arrow_stream, durations, times, words};
-use crate::python::value::{Address, address, text, utc_offset_ns, value};
+use crate::python::value::{Address, address, text, value, zone};
 use crate::wire::Unauthenticated;
 use crate::wire::beat::Status;
-use crate::{Error, Result, seconds};
+use crate::{Error, Result, Zone, seconds};
 
 /// Maximum number of events that wait for an iterating reader.
 const UNREAD: usize = 65_536;
@@ -251,7 +251,7 @@ impl HeartbeatServer {
             expect: settings.expect.0.iter().map(|name| name.as_bytes().into()).collect(),
             expect_within_ns: settings.grace.ns(),
             max_peers: settings.max_peers.0,
-            utc_offset_ns: 0,
+            zone: Zone::default(),
             every_beat: settings.every_beat,
             events: UNREAD,
         };
@@ -264,7 +264,7 @@ impl HeartbeatServer {
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let config = ServerConfig { utc_offset_ns: utc_offset_ns(py)?, ..self.config.clone() };
+        let config = ServerConfig { zone: zone(py)?, ..self.config.clone() };
         self.handle.launch(py, self.endpoints(), |addresses| {
             driver::heartbeat::start(addresses[0], config)
         })

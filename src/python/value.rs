@@ -23,11 +23,13 @@
 use std::net::SocketAddr;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 
-use crate::NS_PER_SECOND;
+use crate::net::now;
 use crate::python::options::Literal;
+use crate::{NS_PER_SECOND, Zone};
 
 /// Version of the pickle format. Other versions are refused, so that fields cannot be confused.
 const VERSION: u8 = 1;
@@ -365,10 +367,34 @@ pub(super) fn address(address: SocketAddr) -> Address {
     (host, address.port())
 }
 
-/// Returns the current offset of local time from UTC.
-pub(super) fn utc_offset_ns(py: Python<'_>) -> PyResult<i64> {
-    let local = py.import("time")?.call_method0("localtime")?;
-    Ok(local.getattr("tm_gmtoff")?.extract::<i64>()? * NS_PER_SECOND)
+/// Returns local time from now on, for five years: the threads that need it cannot ask Python.
+pub(super) fn zone(py: Python<'_>) -> PyResult<Zone> {
+    /// Offsets last longer than two weeks.
+    const STEP_S: i64 = 14 * 86_400;
+    const STEPS: i64 = 130;
+    let (localtime, name) = (py.import("time")?.getattr("localtime")?, intern!(py, "tm_gmtoff"));
+    let offset_s = |at_s: i64| localtime.call1((at_s,))?.getattr(name)?.extract::<i64>();
+    let now_s = now().wall_ns / NS_PER_SECOND;
+    let mut changes = vec![(now_s, offset_s(now_s)?)];
+    for step in 0..STEPS {
+        let (_, before_s) = changes[changes.len() - 1];
+        let (mut from_s, mut until_s) = (now_s + step * STEP_S, now_s + (step + 1) * STEP_S);
+        let after_s = offset_s(until_s)?;
+        if after_s == before_s {
+            continue;
+        }
+        while until_s - from_s > 1 {
+            let middle_s = i64::midpoint(from_s, until_s);
+            if offset_s(middle_s)? == before_s {
+                from_s = middle_s;
+            } else {
+                until_s = middle_s;
+            }
+        }
+        changes.push((until_s, after_s));
+    }
+    let ns = |(at_s, offset_s)| (at_s * NS_PER_SECOND, offset_s * NS_PER_SECOND);
+    Ok(Zone::new(changes.into_iter().map(ns).collect::<Vec<_>>()))
 }
 
 /// Returns bytes from the network as text; replaces invalid UTF-8.

@@ -10,7 +10,7 @@ use crate::wire::beat::Status;
 use crate::wire::signed::Signer;
 use crate::wire::{self, Template};
 use crate::{
-    Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit, canonical,
+    Arrival, Events, Icmp, Machine, NS_PER_SECOND, Random, Stamp, Target, Transmit, Zone, canonical,
 };
 
 /// Number of goodbyes, because any one may be lost, and the time between them.
@@ -53,8 +53,8 @@ pub struct ClientConfig {
     pub unheard_after: Option<u64>,
     /// Format of the beats.
     pub format: BeatFormat,
-    /// Local time minus UTC, for messages that contain local time.
-    pub utc_offset_ns: i64,
+    /// The local time of messages that contain one.
+    pub zone: Zone,
     /// Number of most recent events kept for a reader.
     pub events: usize,
 }
@@ -351,7 +351,8 @@ impl Client {
         let Server { datagram: out, send_failed, answered: (_, nonce), .. } = &mut servers[server];
         match &config.format {
             BeatFormat::Template(template) => {
-                template.write(*seq, now.wall_ns, config.utc_offset_ns, out);
+                let zone_ns = config.zone.offset_ns(now.wall_ns);
+                template.write(*seq, now.wall_ns, zone_ns, out);
             }
             BeatFormat::Declared {
                 name,

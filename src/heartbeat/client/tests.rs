@@ -21,7 +21,7 @@ fn config() -> ClientConfig {
         unheard_after: Some(3),
         seed: Some(1),
         format: BeatFormat::Template(Template::heartbeat()),
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         events: 1000,
     }
 }
@@ -660,4 +660,16 @@ fn an_answer_counts_once_and_its_nonce_is_repeated() {
     }
     assert_eq!(client.heard(), Some(at(110)), "a recording does not count");
     assert_eq!(client.counters().unauthenticated, 0);
+}
+
+#[test]
+fn local_times_follow_a_change_to_summer_time() {
+    let zone = Zone::new([(0, 0), (SECOND, 3600 * SECOND)]);
+    let format = BeatFormat::Template(Template::parse("format", "{datetime}").unwrap());
+    let mut client = Client::new(ClientConfig { format, zone, interval_ns: SECOND, ..config() });
+    for (second, text) in [(0, "1970-01-01 00:00:00.000000"), (1, "1970-01-01 01:00:01.000000")] {
+        let now = Stamp { mono_ns: second * SECOND, wall_ns: second * SECOND };
+        by_hand::tick(&mut client, now);
+        assert_eq!(transmit(&mut client).unwrap().1, text.as_bytes());
+    }
 }

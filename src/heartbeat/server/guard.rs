@@ -54,8 +54,8 @@ impl Server {
         let is_later = match &guard {
             Some(guard) => boot > guard.boot,
             None => beat.reading.time.is_some_and(|time| {
-                let utc_offset_ns = self.config.utc_offset_ns;
-                time.until_ns(at.wall_ns, utc_offset_ns).unsigned_abs() <= FRESH_NS
+                let zone_ns = self.config.zone.offset_ns(at.wall_ns);
+                time.until_ns(at.wall_ns, zone_ns).unsigned_abs() <= FRESH_NS
             }),
         };
         let replies = self.config.reply;

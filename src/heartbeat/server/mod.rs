@@ -18,7 +18,7 @@ use crate::heartbeat::{Change, Detector, Event, Peer, Sequence, Snapshot, State}
 use crate::machine::one_by_one;
 use crate::wire::signed::answer;
 use crate::wire::{self, Beat, Keys, Unauthenticated, shown};
-use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit, canonical};
+use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit, Zone, canonical};
 
 /// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
 const STEP_NS: i64 = 500_000_000;
@@ -95,8 +95,8 @@ pub struct ServerConfig {
     pub expect_within_ns: i64,
     /// Maximum number of clients; others are rejected.
     pub max_peers: usize,
-    /// Local time minus UTC, for times without a zone.
-    pub utc_offset_ns: i64,
+    /// The local time of times without a zone.
+    pub zone: Zone,
     /// Whether every datagram is an event, not only changes.
     pub every_beat: bool,
     /// Number of most recent events kept for a reader.
@@ -269,7 +269,8 @@ impl Server {
         });
         let steady_ns = at.mono_ns.saturating_add(first_ns);
         let time = beat.reading.time;
-        *difference_ns = time.map(|time| time.until_ns(steady_ns, self.config.utc_offset_ns));
+        let zone = &self.config.zone;
+        *difference_ns = time.map(|time| time.until_ns(steady_ns, zone.offset_ns(at.wall_ns)));
         *hash = self.table.hash(&self.table.key(*from, beat.name, beat.boot));
     }
 
@@ -311,8 +312,8 @@ impl Server {
         let beat = &received.beat;
         // A goodbye has an event of its own.
         if is_heard && self.config.every_beat && !beat.is_goodbye() {
-            let utc_ns = self.config.utc_offset_ns;
-            let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, utc_ns));
+            let zone_ns = self.config.zone.offset_ns(at.wall_ns);
+            let difference_ns = beat.reading.time.map(|time| time.until_ns(at.wall_ns, zone_ns));
             let payload = shown(datagram);
             let name = beat.name.map(Into::into);
             let seq = beat.reading.seq;
@@ -414,8 +415,8 @@ impl Server {
         !record.state.is_end() && now_ns < until_ns
     }
 
-    fn remove(&mut self, index: usize) {
     /// Forgets a client.
+    fn remove(&mut self, index: usize) {
         let record = self.table.record(index);
         self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
         self.table.remove(index);

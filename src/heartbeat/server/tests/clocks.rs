@@ -1,6 +1,7 @@
 //! Clock steps, and hosts that were suspended.
 
 use super::*;
+use crate::wire::Template;
 
 /// Returns a beat from a clock that is `ahead_s` ahead.
 fn beat(declares: bool, seq: i64, second: i64, ahead_s: i64) -> String {
@@ -88,4 +89,20 @@ fn a_clock_that_stands_still_changes_no_verdict() {
         }
         assert_eq!(server.changes(), [Change::Up { seq: Some(0) }]);
     }
+}
+
+#[test]
+fn a_change_to_summer_time_is_no_clock_step() {
+    let summer_ns = (WALL_S + 10) * SECOND;
+    let zone = Zone::new([(0, 3600 * SECOND), (summer_ns, 7200 * SECOND)]);
+    let template = Template::parse("format", "hb {seq} {datetime}").unwrap();
+    let mut server = Driven::new(ServerConfig { zone: zone.clone(), ..multiple() });
+    server.beats(0, 20, |second| {
+        let wall_ns = (WALL_S + second) * SECOND;
+        let mut text = Vec::new();
+        template.write(second.unsigned_abs(), wall_ns, zone.offset_ns(wall_ns), &mut text);
+        String::from_utf8(text).unwrap()
+    });
+    assert_eq!(server.changes(), [Change::Up { seq: Some(0) }]);
+    assert_eq!(server.peer(19 * SECOND).difference_ns, Some(0));
 }

@@ -32,7 +32,7 @@ fn fixed() -> ServerConfig {
         expect: Vec::new(),
         expect_within_ns: 60 * NS_PER_SECOND,
         max_peers: 3,
-        utc_offset_ns: 0,
+        zone: Zone::default(),
         every_beat: false,
         events: 100_000,
     }

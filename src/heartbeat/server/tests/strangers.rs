@@ -85,13 +85,13 @@ proptest! {
         kind in prop::sample::select(Kind::ALL.map(|(_, kind)| kind).to_vec()),
         old_beats in prop::sample::select(OldBeats::ALL.map(|(_, old_beats)| old_beats).to_vec()),
         (reply, by_host) in any::<(bool, bool)>(),
-        utc_offset_ns in -86_400 * SECOND..86_400 * SECOND,
+        zone_ns in -86_400 * SECOND..86_400 * SECOND,
         story in prop::collection::vec((stamps(), 1..4_u16, datagrams(), any::<bool>()), 1..60),
     ) {
         let detector = Detector::of(kind);
-        let every_beat = true;
+        let (every_beat, zone) = (true, Zone::new([(0, zone_ns)]));
         let config =
-            ServerConfig { detector, old_beats, by_host, reply, utc_offset_ns, every_beat, ..fixed() };
+            ServerConfig { detector, old_beats, by_host, reply, zone, every_beat, ..fixed() };
         let mut server = Server::new(config);
         for (at, number, datagram, is_on_time) in story {
             arrive(&mut server, at, client(number), &datagram);
