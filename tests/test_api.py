@@ -346,6 +346,8 @@ LINK = udpulse.impair.Link()
 BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"port": 70000}, "port must be 0 to 65535, not 70000"),
     (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
+INTERVAL = "at least 0.001 and below 9.2e9 seconds"
+
     (EchoServer, {"port": 10**50}, "port must be 0 to 65535, not 1000"),
     (EchoServer, {"loss": 1.5}, f"loss must be {LOSS}, not 1.5"),
     (EchoServer, {"loss": float("nan")}, f"loss must be {LOSS}, not nan"),
@@ -370,7 +372,8 @@ BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     ),
     (PingClient, {"port": 10**5000}, "port must be 1 to 65535, not a very long int"),
     (udpulse.ping, {"count": -3}, "count must be 1 to 2**64 - 1, not -3"),
-    (HeartbeatClient, {"interval": -1}, "interval must be above 0 and below 9.2e9 seconds, not -1"),
+    (HeartbeatClient, {"interval": 0.0009}, f"interval must be {INTERVAL}, not 0.0009"),
+    (HeartbeatClient, {"interval": -1}, f"interval must be {INTERVAL}, not -1"),
     (HeartbeatClient, {"fail_at": 0}, "fail_at must be 1 to 2**64 - 1, not 0"),
     (HeartbeatClient, {"fail_chance": 2}, "fail_chance must be a probability from 0 to 1, not 2"),
     (HeartbeatClient, {"format": "{name}"}, "format must be a text whose only braces are"),
@@ -504,7 +507,7 @@ ALLOWED: dict[Any, dict[str, str]] = {
         "host": "an address or a name",
         "port": "1 to 65535",
         "also": "(host, port) pairs",
-        "interval": "above 0 and below 9.2e9 seconds",
+        "interval": INTERVAL,
         "spread": "a number",
         "name": "a str",
         "keys": KEYS,

@@ -4483,7 +4483,7 @@ class HeartbeatClient:
         is used.
     port: the server's port, 1 to 65535.
     also: at most 255 more servers, each a (host, port); every beat goes to all of them.
-    interval: the time between beats, in seconds.
+    interval: the time between beats, in seconds, at least 0.001.
     spread: the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
         to 0.5.
     name: the name that identifies this client to the server even if its address changes: 1 to 255
@@ -4582,7 +4582,7 @@ class HeartbeatClient:
 
     @property
     def interval(self) -> float:
-        """the time between beats, in seconds."""
+        """the time between beats, in seconds, at least 0.001."""
 
     @property
     def spread(self) -> float:

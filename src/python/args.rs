@@ -14,7 +14,7 @@ use pyo3::types::{PyBool, PyList, PyString, PyTuple};
 use crate::net::{Endpoint, now};
 use crate::python::value::address;
 use crate::wire::beat::is_name;
-use crate::{Error, Random, nanoseconds};
+use crate::{Error, Random, nanoseconds, seconds};
 
 /// A type of argument.
 pub(super) trait Argument: Sized {
@@ -194,24 +194,28 @@ where
     }
 }
 
-/// A duration.
+/// A duration of at least `LEAST_NS`.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) struct Seconds(pub(super) f64);
+pub(super) struct Seconds<const LEAST_NS: i64 = 1>(pub(super) f64);
 
-impl Seconds {
+impl<const LEAST_NS: i64> Seconds<LEAST_NS> {
     pub(super) fn ns(self) -> i64 {
         nanoseconds(self.0).unwrap_or(i64::MAX)
     }
 }
 
-impl Argument for Seconds {
+impl<const LEAST_NS: i64> Argument for Seconds<LEAST_NS> {
     fn read(name: &'static str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let allowed = "above 0 and below 9.2e9 seconds";
-        let seconds = number(name, given, allowed)?;
-        if nanoseconds(seconds).is_some_and(|ns| ns > 0) {
+        let least = match LEAST_NS {
+            1 => "above 0".to_owned(),
+            _ => format!("at least {}", seconds(LEAST_NS)),
+        };
+        let allowed = format!("{least} and below 9.2e9 seconds");
+        let seconds = number(name, given, &allowed)?;
+        if nanoseconds(seconds).is_some_and(|ns| ns >= LEAST_NS) {
             Ok(Self(seconds))
         } else {
-            Err(wrong_value(name, given, allowed))
+            Err(wrong_value(name, given, &allowed))
         }
     }
 

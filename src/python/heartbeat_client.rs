@@ -88,8 +88,8 @@ macro_rules! client_options {
         *,
         /// at most 255 more servers, each a (host, port); every beat goes to all of them.
         also: Remotes<255> = (),
-        /// the time between beats, in seconds.
-        interval: Seconds = 1.0,
+        /// the time between beats, in seconds, at least 0.001.
+        interval: Seconds<1_000_000> = 1.0,
         /// the largest random shift of a beat, earlier or later, as a fraction of the interval, 0
         /// to 0.5.
         spread: f64 = 0.0,
