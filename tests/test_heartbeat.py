@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 import numpy
@@ -20,6 +21,7 @@ import pytest
 
 import udpulse
 from udpulse import HeartbeatClient, HeartbeatServer
+from udpulse._progress import decorated
 
 E = TypeVar("E")
 
@@ -271,12 +273,74 @@ def test_a_coroutine_of_a_plain_function_is_awaited(server: HeartbeatServer) -> 
         payload_with(server, rb";f=1[; ]")
 
 
-def test_a_generator_function_is_not_decorated() -> None:
-    def work() -> Iterator[int]:
+def generate() -> Iterator[int]:
+    yield 1
+
+
+async def generate_later() -> AsyncIterator[int]:
+    yield 1
+
+
+class Generates:
+    def __call__(self) -> Iterator[int]:
         yield 1
 
+
+@pytest.mark.parametrize("function", [generate, generate_later, Generates(), lambda: generate()])
+def test_a_generator_function_is_not_decorated(function: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=r"^progress\(\) cannot decorate a generator function"):
-        HeartbeatClient("127.0.0.1").progress()(work)
+        HeartbeatClient("127.0.0.1").progress()(function)()
+
+
+class Waits:
+    """A callable object whose call is a coroutine, and an awaitable that is not."""
+
+    async def __call__(self) -> int:
+        return await self
+
+    def __await__(self) -> Generator[None, None, int]:
+        yield
+        if "fail" in log:
+            raise LookupError
+        return 7
+
+
+log: list[str] = []
+
+
+class Recorder:
+    """A progress mark that records."""
+
+    def __enter__(self) -> None:
+        log.append("begin")
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        log.append(type(error).__name__)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Waits(),
+        lambda: Waits(),
+        functools.partial(Waits()),
+        Waits().__call__,
+        lambda: asyncio.ensure_future(Waits()()),
+    ],
+)
+def test_progress_of_asynchronous_work_is_its_end(function: Callable[[], Any]) -> None:
+    async def run() -> None:
+        for word, end in (("go on", "NoneType"), ("fail", "LookupError")):
+            work = decorated(Recorder(), function)()
+            log.append(word)
+            with contextlib.suppress(LookupError):
+                assert await work == 7
+            await asyncio.sleep(0)
+            # A coroutine begins when it is awaited.
+            assert log in (["begin", word, end], [word, "begin", end])
+            log.clear()
+
+    asyncio.run(run())
 
 
 def test_failures_are_counted(server: HeartbeatServer) -> None:
@@ -479,6 +543,34 @@ def test_a_forked_child_does_not_beat() -> None:
     assert (ended.stdout, ended.returncode) == ("whole\n", 0), ended.stderr
 
 
+SUMMER = """
+import os, sys, time, udpulse
+from datetime import datetime, timezone
+
+# Summer time begins within a second or two.
+at = time.gmtime(int(time.time() + 0.2) + 1)
+day = at.tm_yday - (at.tm_year % 4 == 0 and at.tm_mon > 2)
+start = f"J{day}/{at.tm_hour}:{at.tm_min}:{at.tm_sec}"
+os.environ["TZ"] = f"WINTER0SUMMER-1,{start},J{(day + 180) % 365 + 1}/0"
+time.tzset()
+with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
+    to = server.address
+    with udpulse.HeartbeatClient(*to, interval=0.02, format="{seq} {datetime}") as client:
+        for event in server:
+            if isinstance(event, udpulse.events.Heard):
+                local = datetime.fromisoformat(event.payload.decode().split(" ", 1)[1])
+                if local.replace(tzinfo=timezone.utc).timestamp() - event.time > 3000:
+                    break
+    print(server.peers()[0].difference < 1800, client.counters.sent > 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no zones by environment here")
+def test_both_sides_follow_a_change_to_summer_time() -> None:
+    ended = subprocess.run([sys.executable, "-c", SUMMER], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("True True\n", "")
+
+
 def test_hand_written_text_is_a_client(server: HeartbeatServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as netcat:
         netcat.sendto(b"hb;id=by-hand;i=100\n", server.address)
@@ -543,34 +635,6 @@ def test_a_rule_finds_the_sequence_number(numbers: Any, seqs: list[int | None]) 
 
 @pytest.mark.parametrize(
     ("old_beats", "seqs"), [("ignore", [5, 6, 8]), ("accept", [5, 4, 6, 6, 8])]
-SUMMER = """
-import os, sys, time, udpulse
-from datetime import datetime, timezone
-
-# Summer time begins within a second or two.
-at = time.gmtime(int(time.time() + 0.2) + 1)
-day = at.tm_yday - (at.tm_year % 4 == 0 and at.tm_mon > 2)
-start = f"J{day}/{at.tm_hour}:{at.tm_min}:{at.tm_sec}"
-os.environ["TZ"] = f"WINTER0SUMMER-1,{start},J{(day + 180) % 365 + 1}/0"
-time.tzset()
-with udpulse.HeartbeatServer(port=0, every_beat=True) as server:
-    to = server.address
-    with udpulse.HeartbeatClient(*to, interval=0.02, format="{seq} {datetime}") as client:
-        for event in server:
-            if isinstance(event, udpulse.events.Heard):
-                local = datetime.fromisoformat(event.payload.decode().split(" ", 1)[1])
-                if local.replace(tzinfo=timezone.utc).timestamp() - event.time > 3000:
-                    break
-    print(server.peers()[0].difference < 1800, client.counters.sent > 1)
-"""
-
-
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no zones by environment here")
-def test_both_sides_follow_a_change_to_summer_time() -> None:
-    ended = subprocess.run([sys.executable, "-c", SUMMER], capture_output=True, text=True)
-    assert (ended.stdout, ended.stderr) == ("True True\n", "")
-
-
 )
 def test_old_beats_are_shown_if_they_are_accepted(old_beats: Any, seqs: list[int]) -> None:
     heard = []

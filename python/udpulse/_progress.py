@@ -1,10 +1,11 @@
-"""Progress marks of an application: after each function call, on each pass of the event loop."""
+"""Progress marks of an application: after the work of a function, on a pass of the event loop."""
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -37,15 +38,20 @@ def unwatch(client: HeartbeatClient) -> None:
         task.cancel()
 
 
+GENERATES = (
+    "progress() cannot decorate a generator function, whose calls end before its work begins; "
+    "write `with beat.progress():` in it"
+)
+
+
 def decorated(
     progress: AbstractContextManager[object], function: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """Return `function`, plain or coroutine, wrapped to mark progress after each call."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(
-            "progress() cannot decorate a generator function, whose calls end before its work "
-            "begins; write `with beat.progress():` in it"
-        )
+    """Return `function`, plain or coroutine, wrapped to mark progress at the end of its work."""
+    # A callable object is what its class calls.
+    kinds = (function, getattr(type(function), "__call__", None))  # noqa: B004
+    if any(inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f) for f in kinds):
+        raise TypeError(GENERATES)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -55,16 +61,30 @@ def decorated(
 
         return wait
 
-    async def rest(result: Coroutine[Any, Any, object], block: ExitStack) -> object:
-        with block:
-            return await result
-
     @functools.wraps(function)
     def call(*args: object, **kwargs: object) -> object:
         with ExitStack() as block:
             block.enter_context(progress)
             result = function(*args, **kwargs)
-            # Of a coroutine function inside a plain one.
-            return rest(result, block.pop_all()) if inspect.iscoroutine(result) else result
+            # The work of a plain function may begin later.
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                raise TypeError(GENERATES)
+            if isinstance(result, asyncio.Future | concurrent.futures.Future):
+                result.add_done_callback(functools.partial(_leave, block.pop_all()))
+            elif inspect.isawaitable(result):
+                return _rest(result, block.pop_all())
+            return result
 
     return call
+
+
+async def _rest(result: Awaitable[object], block: ExitStack) -> object:
+    with block:
+        return await result
+
+
+def _leave(
+    block: ExitStack, done: "asyncio.Future[object] | concurrent.futures.Future[object]"
+) -> None:
+    error = asyncio.CancelledError() if done.cancelled() else done.exception()
+    block.__exit__(type(error) if error else None, error, None)

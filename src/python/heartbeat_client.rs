@@ -276,9 +276,11 @@ impl Progress {
         self.client.get().progress.forget(&self.task, now().mono_ns);
     }
 
-    /// Returns the function, wrapped to mark progress after each call.
+    /// Returns the function, wrapped to mark progress after each call, or at the end of the awaitable
+    /// that the call returns.
     ///
-    /// Raises TypeError if it is a generator function, whose calls end before its work begins.
+    /// Raises TypeError if it is a generator function, whose calls end before its work begins; so
+    /// does a call that returns a generator.
     fn __call__<'py>(
         slf: Bound<'py, Self>,
         function: Bound<'py, PyAny>,
