@@ -1,5 +1,6 @@
 """The six running objects: their common behaviour, and the behaviour of each."""
 
+import contextlib
 import errno
 import inspect
 import itertools
@@ -22,8 +23,10 @@ from udpulse import (
     EchoServer,
     HeartbeatClient,
     HeartbeatServer,
+    NotStartedError,
     PingClient,
     PingSweep,
+    Relay,
     StampReflector,
     StampSender,
 )
@@ -343,11 +346,11 @@ LOSS = "a probability from 0 to 1, 'lab', a GilbertElliott, a TimedGilbertElliot
 
 LINK = udpulse.impair.Link()
 
+INTERVAL = "at least 0.001 and below 9.2e9 seconds"
+
 BAD_ARGUMENTS: list[tuple[Any, dict[str, Any], str]] = [
     (EchoServer, {"port": 70000}, "port must be 0 to 65535, not 70000"),
     (EchoServer, {"port": -1}, "port must be 0 to 65535, not -1"),
-INTERVAL = "at least 0.001 and below 9.2e9 seconds"
-
     (EchoServer, {"port": 10**50}, "port must be 0 to 65535, not 1000"),
     (EchoServer, {"loss": 1.5}, f"loss must be {LOSS}, not 1.5"),
     (EchoServer, {"loss": float("nan")}, f"loss must be {LOSS}, not nan"),
@@ -637,6 +640,36 @@ class Liar:
         return self.items[index]
 
 
+def parameters(make: Any) -> list[str]:
+    """Return the names of the parameters that can be given by name."""
+    return [
+        name
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    ]
+
+
+MODELS = [getattr(udpulse.impair, name) for name in udpulse.impair.__all__]
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400)], ids=["large", "small"])
+def test_an_int_too_large_for_a_float_is_no_overflow(huge: int) -> None:
+    for make in (*ALLOWED, *filter(callable, MODELS)):
+        names = parameters(make)
+        others = {names[0]: [] if "targets" in names else "::1"} if make in ALLOWED else {}
+        for name in names:
+            # The time to linger may have no end.
+            with contextlib.suppress(TypeError, ValueError):
+                make(**others | {name: huge})
+    for make in (EchoServer, HeartbeatServer, HeartbeatClient, PingClient, StampReflector, Relay):
+        thing = make("127.0.0.1", 9)
+        methods = [name for name in dir(make) if not name.startswith("_")]
+        for method in filter(lambda name: callable(getattr(make, name)), methods):
+            for name in parameters(getattr(thing, method)):
+                with contextlib.suppress(TypeError, ValueError, NotStartedError):
+                    getattr(thing, method)(**{name: huge})
+
+
 def test_a_claimed_length_is_not_trusted() -> None:
     client = HeartbeatClient("127.0.0.1", also=Liar(("127.0.0.1", 9)))  # type: ignore[arg-type]
     assert not client.running
@@ -688,6 +721,10 @@ for call in (
     udpulse.HeartbeatClient("127.0.0.1", 9).start,
     lambda: udpulse.ping("127.0.0.1", 9),
     lambda: udpulse.ping_many([("localhost", 9)]),
+    udpulse.HeartbeatServer("localhost", 0).start,
+    udpulse.StampReflector("localhost", 0).start,
+    udpulse.Relay("127.0.0.1", 9).start,
+    lambda: udpulse.stamp("127.0.0.1", 9),
 ):
     try:
         call()
@@ -707,6 +744,9 @@ for call in (
     udpulse.HeartbeatClient("127.0.0.1", 9).start,
     lambda: udpulse.ping("127.0.0.1", 9),
     lambda: udpulse.ping_many([("127.0.0.1", 9)]),
+    udpulse.StampReflector("127.0.0.1", 0).start,
+    udpulse.Relay("127.0.0.1", 9).start,
+    lambda: udpulse.stamp("127.0.0.1", 9),
     _Waiter.pair,
 ):
     try:
@@ -719,7 +759,7 @@ for call in (
 @pytest.mark.skipif(sys.platform != "linux", reason="limits differ elsewhere")
 @pytest.mark.parametrize(
     ("code", "number", "count"),
-    [(NO_THREADS, errno.EAGAIN, 4), (NO_DESCRIPTORS, errno.EMFILE, 6)],
+    [(NO_THREADS, errno.EAGAIN, 8), (NO_DESCRIPTORS, errno.EMFILE, 9)],
     ids=["threads", "descriptors"],
 )
 def test_a_lack_of_threads_or_descriptors_is_an_os_error(
