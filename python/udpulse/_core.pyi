@@ -93,6 +93,7 @@ __all__ = [
     "_Waiter",
     "__version__",
     "_end_clients",
+    "_exposition",
     "_fit",
     "_restore",
     "async_ping",
@@ -7869,6 +7870,14 @@ class StampSender(Generic[_PingEvent]):
         """Returns whether the work has ended; if not, makes `waiter` readable when it may
         have.
         """
+
+def _exposition(
+    sources: list[tuple[str, Any, dict[str, int]]], open_metrics: bool, limit: int
+) -> bytes:
+    """Returns the metrics of running objects, each with its name and counts from before its start, as
+    text: in the format of Prometheus or of OpenMetrics, with at most `limit` series of targets and
+    clients.
+    """
 
 def _fit(
     records: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]], simulations: int, seed: int

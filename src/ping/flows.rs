@@ -3,7 +3,9 @@
 
 use std::net::SocketAddr;
 
-use crate::ping::{Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Verdict};
+use crate::ping::{
+    Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Tally, Verdict,
+};
 use crate::{Arrival, Captured, Events, Icmp, Machine, Stamp, Target, Transmit};
 
 /// A session for each flow, all on one clock; their slots take turns.
@@ -60,6 +62,20 @@ impl Flows {
     pub fn counters(&self) -> Counters {
         let mut total = Counters::default();
         self.sessions.iter().for_each(|session| total += &session.counters());
+        total
+    }
+
+    /// Returns the numbers of all flows for a monitoring system; `ended` if the session was stopped.
+    #[must_use]
+    pub fn tally(&self, ended: bool) -> Tally {
+        let mut total = Tally::default();
+        let tallies: Vec<_> = self.sessions.iter().map(|session| session.tally(ended)).collect();
+        for tally in &tallies {
+            total += tally;
+        }
+        // All flows see the same process, so a pause counts once.
+        let paused = tallies.iter().map(|tally| tally.paused_ns);
+        total.paused_ns = paused.max().unwrap_or_default();
         total
     }
 

@@ -13,6 +13,7 @@ mod schedule;
 mod session;
 mod steps;
 mod sweep;
+mod tally;
 
 pub use capture::POINTS;
 pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector};
@@ -27,3 +28,4 @@ pub use schedule::Schedule;
 pub use session::{Config, Event, Probe, Session, Snapshot, Verdict};
 pub use steps::WallSteps;
 pub use sweep::{Sweep, SweepConfig, SweepEvent};
+pub use tally::Tally;

@@ -8,7 +8,7 @@ use crate::ping::directions::Directions;
 use crate::ping::outages::{OUTAGE_AFTER, Outages};
 use crate::ping::path::Path;
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
-use crate::ping::{Pauses, Verdict, WallSteps};
+use crate::ping::{Pauses, Tally, Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + unreachable +
@@ -75,6 +75,17 @@ impl Counters {
             Verdict::SendFailed => &mut self.send_failed,
             Verdict::Unreachable => &mut self.unreachable,
         }
+    }
+
+    /// Returns the number of probes with each verdict but pending.
+    pub(super) fn decided_as(&mut self) -> Settled {
+        let mut settled = Settled::default();
+        for (_, verdict) in Verdict::ALL {
+            if verdict != Verdict::Pending {
+                settled[verdict as usize] = *self.of(verdict);
+            }
+        }
+        settled
     }
 
     /// Returns all counters: probes, their verdicts, datagrams, their kinds, guesses.
@@ -259,11 +270,7 @@ impl Report {
 
     /// Settles all decided probes, because the session is over.
     pub(super) fn settle(&mut self) {
-        for (_, verdict) in Verdict::ALL {
-            if verdict != Verdict::Pending {
-                self.settled[verdict as usize] = *self.counters.of(verdict);
-            }
-        }
+        self.settled = self.counters.decided_as();
     }
 
     /// Returns whether no more probes are settled than decided.
@@ -278,6 +285,27 @@ impl Report {
     #[must_use]
     pub fn loss_interval(&self) -> Option<(f64, f64)> {
         self.loss_runs.loss_interval(self.counters.unanswered(), self.counters.decided())
+    }
+
+    /// Returns the numbers for a monitoring system.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let Counters { duplicates, corrupt, foreign, .. } = self.counters;
+        Tally {
+            settled: self.settled,
+            duplicates,
+            corrupt,
+            foreign,
+            missed: self.missed,
+            reordered: self.reordering.reordered(),
+            loss_bursts: self.loss_runs.bursts.count,
+            outages: self.outages.count,
+            receive_drops: self.receive_drops,
+            paused_ns: self.pauses.total_ns,
+            rtt: self.rtt.buckets(),
+            kernel_rtt: self.kernel_rtt.buckets(),
+            last_reply_ns: None,
+        }
     }
 
     /// Returns the kept probes.

@@ -10,7 +10,7 @@ use slab::Slab;
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
 use crate::ping::{
-    Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Protocol, Report, Schedule, Session, Signer,
+    Config, Event, Fill, MIN_TOKEN_SIZE, Probe, Protocol, Report, Schedule, Session, Signer, Tally,
     Verdict,
 };
 use crate::time::NS_PER_SECOND;
@@ -81,6 +81,8 @@ pub struct Sweep {
     rounds: Slab<Round>,
     /// The sessions of each flow, with the numbers of their rounds.
     sessions: Vec<Slab<Session>>,
+    /// The numbers of each target's forgotten rounds; empty if no round is forgotten.
+    forgotten: Vec<Tally>,
     /// Rounds that are not decided although the next one has started, by target and number.
     overdue: HashMap<(usize, u64), usize>,
     /// The round and flow of each token.
@@ -185,6 +187,7 @@ impl Sweep {
             latest: vec![None; targets],
             rounds: Slab::with_capacity(targets),
             sessions: (0..config.flows).map(|_| Slab::with_capacity(targets)).collect(),
+            forgotten: Vec::new(),
             overdue: HashMap::default(),
             of_token: HashMap::default(),
             of_address: HashMap::default(),
@@ -229,6 +232,21 @@ impl Sweep {
         let reports = flows.map(|(flow, sessions)| sessions.remove(last).into_report(flow));
         let reports = reports.collect();
         self.labelled(target, reports)
+    }
+
+    /// Returns the numbers of each target for a monitoring system, of all its rounds, with its
+    /// current address; `ended` if the sweep was stopped.
+    #[must_use]
+    pub fn tallies(&self, ended: bool) -> Vec<(Tally, Option<SocketAddr>)> {
+        let mut tallies = self.forgotten.clone();
+        tallies.resize_with(self.latest.len(), Tally::default);
+        for (number, round) in &self.rounds {
+            for sessions in &self.sessions {
+                tallies[round.target] += &sessions[number].tally(ended);
+            }
+        }
+        let addresses = self.config.targets.iter().map(|(.., target)| target.address());
+        tallies.into_iter().zip(addresses).collect()
     }
 
     /// Returns the probes that are not decided yet, each with its target, round and flow.
@@ -351,9 +369,12 @@ impl Sweep {
     }
 
     fn forget(&mut self, round: usize) {
-        self.rounds.remove(round);
+        let Round { target, .. } = self.rounds.remove(round);
+        self.forgotten.resize_with(self.latest.len(), Tally::default);
         for sessions in &mut self.sessions {
-            if let Some(token) = sessions.remove(round).token() {
+            let session = sessions.remove(round);
+            self.forgotten[target] += &session.tally(true);
+            if let Some(token) = session.token() {
                 self.of_token.remove(&token);
             }
         }

@@ -210,7 +210,7 @@ pub(super) struct EchoServer {
     settings: Settings,
     endpoint: Endpoint,
     config: echo::Config,
-    handle: Handle<Echo>,
+    pub(super) handle: Handle<Echo>,
 }
 
 echo_options!(class EchoServer);

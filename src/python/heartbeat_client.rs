@@ -177,7 +177,7 @@ pub(super) struct HeartbeatClient {
     /// Complete except for the servers' addresses, which are resolved at each start.
     config: ClientConfig,
     progress: Arc<heartbeat::Progress>,
-    handle: Handle<Client>,
+    pub(super) handle: Handle<Client>,
 }
 
 client_options!(class HeartbeatClient);

@@ -227,8 +227,8 @@ impl Words for OldBeats {
 pub(super) struct HeartbeatServer {
     settings: Settings,
     endpoint: Endpoint,
-    config: ServerConfig,
-    handle: Handle<Server>,
+    pub(super) config: ServerConfig,
+    pub(super) handle: Handle<Server>,
 }
 
 server_options!(class HeartbeatServer);

@@ -19,6 +19,7 @@ mod json;
 mod jsonlines;
 mod keys;
 mod link;
+mod metrics;
 mod options;
 mod outages;
 mod path;
@@ -70,6 +71,8 @@ mod _core {
         Exponential, GilbertElliott, Link, LossPattern, Normal, Pareto, Quantiles, RateLimit,
         Reordering, Rule, TimedGilbertElliott, TraceRate, Uniform,
     };
+    #[pymodule_export]
+    use super::metrics::exposition;
     #[pymodule_export]
     use super::outages::{Outage, OutageEnded, OutageStarted, Pause};
     #[pymodule_export]

@@ -172,7 +172,7 @@ pub(super) struct PingSweep {
     settings: Settings,
     /// Whether somebody may iterate.
     iterable: bool,
-    handle: Handle<Sweep>,
+    pub(super) handle: Handle<Sweep>,
 }
 
 sweep_options!(class PingSweep);
@@ -214,7 +214,7 @@ impl PingSweep {
         Ok(Self { iterable: false, ..Self::make(settings)? })
     }
 
-    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.settings.targets.0.iter()
     }
 

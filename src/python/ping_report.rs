@@ -62,7 +62,7 @@ value! {
 /// are in seconds unless a name says otherwise.
 #[pyclass(frozen, eq, weakref, module = "udpulse")]
 pub(super) struct PingReport {
-    report: Report,
+    pub(super) report: Report,
     /// The report of each flow; empty for one flow.
     flows: Vec<Report>,
     columns: PyOnceLock<Py<PyDict>>,

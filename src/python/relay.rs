@@ -182,7 +182,7 @@ pub(super) struct Relay {
     settings: Settings,
     /// The address to bind and the upstream.
     endpoints: [Endpoint; 2],
-    handle: Handle<Machine>,
+    pub(super) handle: Handle<Machine>,
 }
 
 relay_options!(class Relay);

@@ -357,7 +357,7 @@ pub(super) struct StampReflector {
     settings: Settings,
     endpoint: Endpoint,
     config: ReflectorConfig,
-    handle: Handle<Reflector>,
+    pub(super) handle: Handle<Reflector>,
 }
 
 reflector_options!(class StampReflector);

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use hdrhistogram::Histogram;
 
 use crate::packed::{Packed, Reader, put_float, put_uint};
+use crate::stats::Buckets;
 
 /// Significant decimal digits of a percentile.
 const DIGITS: u8 = 3;
@@ -26,8 +27,22 @@ pub struct Distribution {
 #[derive(Clone, Debug)]
 enum Values {
     Few(Vec<u64>),
+    Many(Box<Many>),
+}
+
+#[derive(Clone, Debug)]
+struct Many {
     /// Resizes to the largest value.
-    Many(Box<Histogram<u64>>),
+    histogram: Histogram<u64>,
+    buckets: Buckets,
+}
+
+impl Many {
+    fn record(&mut self, value: u64, times: u64) {
+        // Cannot fail: the histogram resizes itself.
+        let _ = self.histogram.record_n(value, times);
+        self.buckets.add(value, times);
+    }
 }
 
 /// Up to this many values take less memory than a histogram.
@@ -45,7 +60,9 @@ impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Few(mine), Self::Few(theirs)) => mine == theirs,
-            (Self::Many(mine), Self::Many(theirs)) => recorded(mine).eq(recorded(theirs)),
+            (Self::Many(mine), Self::Many(theirs)) => {
+                recorded(&mine.histogram).eq(recorded(&theirs.histogram))
+            }
             _ => false,
         }
     }
@@ -62,7 +79,7 @@ impl Values {
         let mut histogram =
             Histogram::new(DIGITS).expect("1 to 5 digits are allowed, and 3 were asked for");
         histogram.auto(true);
-        Self::Many(Box::new(histogram))
+        Self::Many(Box::new(Many { histogram, buckets: Buckets::default() }))
     }
 
     fn record(&mut self, value: u64, times: u64) {
@@ -76,15 +93,17 @@ impl Values {
                 }
                 self.record(value, times);
             }
-            // Cannot fail: the histogram resizes itself.
-            Self::Many(histogram) => drop(histogram.record_n(value, times)),
+            Self::Many(many) => many.record(value, times),
         }
     }
 
     fn add(&mut self, other: &Self) {
         match (self, other) {
             (mine, Self::Few(values)) => values.iter().for_each(|value| mine.record(*value, 1)),
-            (Self::Many(mine), Self::Many(theirs)) => drop(mine.add(&**theirs)),
+            (Self::Many(mine), Self::Many(theirs)) => {
+                let _ = mine.histogram.add(&theirs.histogram);
+                mine.buckets += &theirs.buckets;
+            }
             (mine @ Self::Few(_), Self::Many(theirs)) => {
                 let few = std::mem::replace(mine, Self::Many(theirs.clone()));
                 mine.add(&few);
@@ -100,7 +119,7 @@ impl Values {
                 let mut values = values.clone();
                 (index < values.len()).then(|| *values.select_nth_unstable(index).1)
             }
-            Self::Many(histogram) => Some(histogram.value_at_percentile(percent)),
+            Self::Many(many) => Some(many.histogram.value_at_percentile(percent)),
         }
     }
 }
@@ -204,11 +223,26 @@ impl Distribution {
                     add(of(value), 1);
                 }
             }
-            Values::Many(histogram) => {
-                recorded(histogram).for_each(|(value, count)| add(of(value), count));
+            Values::Many(many) => {
+                recorded(&many.histogram).for_each(|(value, count)| add(of(value), count));
             }
         }
         occurrences
+    }
+
+    /// Returns the values by fixed bounds, exact unless the distribution was unpacked.
+    #[must_use]
+    pub fn buckets(&self) -> Buckets {
+        match &self.values {
+            Values::Few(values) => {
+                let mut buckets = Buckets::default();
+                for value in values {
+                    buckets.add(*value, 1);
+                }
+                buckets
+            }
+            Values::Many(many) => many.buckets,
+        }
     }
 
     /// Returns the value of this rank, from 1.
@@ -281,10 +315,10 @@ impl Packed for Distribution {
                     put_uint(*value, out);
                 }
             }
-            Values::Many(histogram) => {
-                put_uint(recorded(histogram).count() as u64, out);
+            Values::Many(many) => {
+                put_uint(recorded(&many.histogram).count() as u64, out);
                 let mut last = 0;
-                for (value, times) in recorded(histogram) {
+                for (value, times) in recorded(&many.histogram) {
                     put_uint(value - last, out);
                     put_uint(times, out);
                     last = value;
@@ -353,6 +387,17 @@ mod tests {
         assert_eq!((three.count(), three.stddev_ns()), (3, Some(2.0)));
         assert_eq!(three.percentile_ns(50.0), Some(3));
         assert_eq!((of([7]).stddev_ns(), of([7]).percentile_ns(50.0)), (None, Some(7)));
+    }
+
+    #[test]
+    fn buckets_are_exact_for_many_values_too() {
+        let durations = (0..5000).map(|n| 15_000 + n);
+        let buckets = of(durations.clone()).buckets();
+        assert_eq!(buckets.cumulative().next(), Some(1001));
+        assert_eq!(buckets.sum_ns(), durations.clone().sum::<i64>().unsigned_abs());
+        let mut sum = of(durations.clone().take(800));
+        sum += &of(durations.skip(800));
+        assert_eq!(sum.buckets(), buckets);
     }
 
     #[test]

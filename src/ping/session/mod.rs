@@ -16,7 +16,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
-use crate::ping::{Counters, Fill, Protocol, Report, Schedule, Signer};
+use crate::ping::{Counters, Fill, Protocol, Report, Schedule, Signer, Tally};
 use crate::wire::shown;
 use crate::{Arrival, Captured, Events, Headers, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -169,6 +169,8 @@ pub struct Session {
     target: SocketAddr,
     /// The target before its name had another address: replies may still come from there.
     former: Option<SocketAddr>,
+    /// When the last reply arrived, in nanoseconds since the Unix epoch.
+    last_reply_ns: Option<i64>,
     /// The verdict decided last, until it is taken.
     last_verdict: Option<Verdict>,
     /// Whether an ICMP error has decided a probe since the last step.
@@ -269,6 +271,7 @@ impl Session {
             captured: config.capture.then(Vec::new),
             target: config.target,
             former: None,
+            last_reply_ns: None,
             last_verdict: None,
             failed: false,
             not_before_ns: i64::MIN,
@@ -361,6 +364,18 @@ impl Session {
         self.report.counters
     }
 
+    /// Returns the numbers for a monitoring system; `ended` if the session was stopped.
+    pub(super) fn tally(&self, ended: bool) -> Tally {
+        let mut tally = self.report.tally();
+        if ended {
+            let mut counters = self.report.counters;
+            tally.settled = counters.decided_as();
+        }
+        tally.missed = self.slots.as_ref().map_or(0, Slots::missed);
+        tally.last_reply_ns = self.last_reply_ns;
+        tally
+    }
+
     /// Sends the probe that is due at `now`, unless the time for sending is over.
     fn on_slot(&mut self, now: Stamp) {
         if let Some(end_ns) = self.end_ns()
@@ -443,6 +458,7 @@ impl Session {
         (probe.rtt_ns, probe.kernel_rtt_ns) = (Some(rtt_ns), kernel_rtt_ns);
         probe.guessed = guessed && pending;
         let verdict = if in_time { Verdict::Answered } else { Verdict::Late };
+        self.last_reply_ns = Some(at.wall_ns);
         self.report.add_reply(seq, verdict, rtt_ns, kernel_rtt_ns.map(|ns| (ns, read_ns - ns)));
         self.exchange(seq, kernel_ns.unwrap_or(at.mono_ns), datagram, true);
         if pending {
