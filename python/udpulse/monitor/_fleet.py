@@ -161,7 +161,7 @@ class Fleet:
         server: HeartbeatServer | None = self.server.object
         if server is None or not (is_due or now >= self._due):
             return
-        begun = time.perf_counter()
+        begun = time.thread_time()
         has_missed = server.events_dropped != self._dropped
         self._dropped = server.events_dropped
         peers = {label(peer): peer for peer in server.peers()}
@@ -188,4 +188,4 @@ class Fleet:
         self._doubtful = {
             name: client for name, client in self.clients.items() if not client.confirmed
         }
-        self._due = now + max(EVERY, (time.perf_counter() - begun) / SHARE)
+        self._due = now + max(EVERY, (time.thread_time() - begun) / SHARE)

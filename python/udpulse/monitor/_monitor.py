@@ -474,9 +474,9 @@ class Monitor:
         with self._book.lock:
             now = time.monotonic()
             if self._snapshot is None or now >= self._snapshot_due:
-                begun = time.perf_counter()
+                begun = time.thread_time()
                 self._snapshot = self._make_snapshot(now, time.time())
-                cost = time.perf_counter() - begun
+                cost = time.thread_time() - begun
                 self._snapshot_due = now + max(SECOND, cost / SHARE)
             return self._snapshot
 
