@@ -438,6 +438,7 @@ def test_a_monitor_follows_many_targets_and_names_without_addresses() -> None:
             wait_for(lambda: row(monitor, "ping", "no.such.host.invalid:12000").cause)
             report = next(s.object for s in monitor.sources() if s.name == f"{host}:{port}")
             assert isinstance(report, udpulse.PingReport)
+            assert report.target == (host, port)
             wait_for(lambda: row(monitor, "ping_many", f"{host}:{port}").counts["answered"] > 2)
             states = {each.name: each.state for each in monitor.snapshot().rows}
     assert states == {

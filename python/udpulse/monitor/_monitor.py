@@ -449,7 +449,8 @@ class Monitor:
         target = self._targets["ping_many", joined(report.target)]
         if report.address is not None:
             target.address = joined(report.address)
-        target.report = target.report + report
+        # An empty report is that of no target, and so would be a sum with it.
+        target.report = target.report + report if target.report.sent else report
         state, cause = target.add(probe, cause_of(report))
         self._book.move(target, state, wall, cause)
 
