@@ -187,6 +187,7 @@ def test_each_error_has_its_line_and_what_is_allowed() -> None:
         ("[[echo]]\n[[echo]]\n", 2, "two of [[echo]] have the name 'echo'; set name"),
         ("[[echo]]\nkeys = 'none.keys'\n", 2, "none.keys: No such file or directory"),
         ("[[ping]]\nhost = 'a'\n'fill' = 7", 3, "fill must be"),
+        ("[[echo]]\n[[echo]]\nname = 'b'\ntimeline = [{}]", 4, "timeline[0]: "),
     ],
 )
 def test_an_error_names_the_line(text: str, line: int, error: str) -> None:

@@ -12,6 +12,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -108,7 +109,7 @@ class Part:
         if self.kind == "ping_many":
             return [(joined(target), target) for target in self.options["targets"]]
         api = FORMS[self.kind].api
-        port = self.options.get("port", inspect.signature(api).parameters["port"].default)
+        port = self.options.get("port", parameters_of(api)["port"].default)
         return [(self.name, (self.options["host"], port))]
 
 
@@ -331,7 +332,7 @@ class Checker:
     def part(self, kind: Kind, table: Table, index: int) -> Part | None:
         """Return a session or a server."""
         form = FORMS[kind]
-        parameters = inspect.signature(form.api).parameters
+        parameters = parameters_of(form.api)
         known = [name for name in parameters if name not in {*form.fixed, *form.without}]
         known += [name for name in form.own if name not in known]
         errors = len(self.problems)
@@ -431,7 +432,7 @@ class Checker:
                 FORMS[kind].api(**options)
             except (TypeError, ValueError, OSError) as error:
                 text = printable(str(error))
-                name = text.partition(" ")[0]
+                name = re.split(r"\W", text, maxsplit=1)[0]
                 if isinstance(error, OSError):
                     name = "keys"
                     text = f"keys: {printable(os.fspath(error.filename or ''))}: {error.strerror}"
@@ -555,6 +556,12 @@ class Checker:
         return None
 
 
+@cache
+def parameters_of(api: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a class."""
+    return inspect.signature(api).parameters
+
+
 def reason(kind: Kind, name: str, form: Form) -> str:
     """Return why an option of the class is not one of the configuration."""
     if name in form.fixed:
@@ -570,7 +577,7 @@ def brackets(name: str) -> str:
 def default_name(kind: Kind, options: Mapping[str, Any]) -> str:
     """Return the name of a table without one."""
     if kind in ("ping", "stamp"):
-        port = options.get("port", inspect.signature(FORMS[kind].api).parameters["port"].default)
+        port = options.get("port", parameters_of(FORMS[kind].api)["port"].default)
         return joined((options["host"], port))
     return kind
 
