@@ -79,8 +79,8 @@ class Collector:
     max_series: as for `render`.
 
     `prometheus_client.REGISTRY.register(Collector(sources))` adds them to the metrics that a
-    program already exports. The extra `metrics` installs prometheus_client, which takes about a
-    second for 1,000 targets; `render` takes a few milliseconds.
+    program already exports. The extra `metrics` installs prometheus_client, which takes seconds for
+    1,000 targets; `render` takes milliseconds.
     """
 
     def __init__(self, sources: Collection[Source], *, max_series: int = MAX_SERIES) -> None:
