@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from importlib.resources import files
@@ -481,6 +482,23 @@ def test_a_reload_keeps_what_is_the_same(tmp_path: Path) -> None:
             until(monitor, last, event="reloaded")
 
 
+def test_the_page_comes_and_goes_with_a_reload() -> None:
+    with Monitor(config(heartbeat() + "[http]\nport = 0\n")) as monitor:
+        first = monitor.http_address
+        assert first is not None
+        with urllib.request.urlopen("http://{}:{}/api/".format(*first)) as answer:
+            assert json.load(answer)["rows"] == []
+        monitor.reload(config(heartbeat()))
+        assert monitor.http_address is None
+        with EchoServer(port=0):
+            monitor.reload(config(heartbeat() + "[http]\nport = 0\nprobe = true\n"))
+        assert monitor.http_address is not None
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            monitor.reload(config(heartbeat() + f"[http]\nport = {port}\n"))
+        assert "in use" in until(monitor, event="failed")["text"]
+
+
 def test_a_server_that_cannot_start_is_an_error_at_first_and_later_a_row() -> None:
     with EchoServer(port=0) as taken:
         echo = f"[[echo]]\nport = {taken.address[1]}\n"
@@ -769,7 +787,7 @@ def test_the_example_runs_as_a_service(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("WATCHDOG_USEC", "2000000")
         with programs.Program("udpulse", "serve", str(file)) as service:
             assert heard(manager) == b"READY=1"
-            service.notes.until(r'.*"name": "echo", "state": "up", "was": "unknown".*')
+            service.notes.until(r'.*"kind": "ping", "name": "echo", "state": "up".*')
             file.write_text(text + "[nothing]\n")
             service.send(signal.SIGHUP)
             service.notes.until(r'.*"not reloaded".*there is no .nothing.*')

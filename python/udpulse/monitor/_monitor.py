@@ -1,7 +1,6 @@
 """The monitor: runs what a configuration describes and follows it."""
 
 import heapq
-import importlib
 import math
 import os
 import queue
@@ -24,6 +23,8 @@ from udpulse.monitor._status import EventDict, HttpConfig, Kind, Observer, Row, 
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from udpulse.monitor._http import HttpServer
 
 #: Time between two looks at what happened, in seconds.
 TICK = 0.25
@@ -100,7 +101,7 @@ class Monitor:
         self._targets: dict[Key, Target] = {}
         self._servers: dict[Key, Server] = {}
         self._queue: queue.SimpleQueue[Running | None] = queue.SimpleQueue()
-        self._http: Any = None
+        self._http: HttpServer | None = None
         self._started_at = 0.0
         self._snapshot: Snapshot | None = None
         self._snapshot_due = -math.inf
@@ -579,9 +580,11 @@ class Monitor:
             ]
 
 
-def serve_http(monitor: Monitor, config: HttpConfig | None) -> Any:
+def serve_http(monitor: Monitor, config: HttpConfig | None) -> "HttpServer | None":
     """Start the HTTP server, if the configuration has one."""
     if config is None:
         return None
-    # Few monitors have a page.
-    return importlib.import_module("udpulse.monitor._http").serve_http(monitor, config)
+    # A monitor without a page does not need it.
+    from udpulse.monitor import _http
+
+    return _http.serve_http(monitor, config)
