@@ -348,7 +348,8 @@ impl Machine for Echo {
     fn deadline(&self, thread: usize) -> Option<i64> {
         // One thread does the steps.
         let step_ns = self.paths.step_ns().filter(|_| thread == 0);
-        let ends = [self.paths.next_ns(thread), self.paths.refusal_end(self.now.mono_ns), step_ns];
+        let now_ns = self.now.mono_ns;
+        let ends = [self.paths.next_ns(thread, now_ns), self.paths.refusal_end(now_ns), step_ns];
         ends.into_iter().flatten().min()
     }
 

@@ -336,6 +336,22 @@ fn packets_held_by_an_outage_leave_together() {
 }
 
 #[test]
+fn a_packet_that_is_due_before_an_outage_waits_for_its_end() {
+    let downlink = Link { delay: Delay::Fixed(2e6), ..Link::default() };
+    let mut echo = Echo::new(Config { downlink, ..Config::default() });
+    assert_eq!(answer(&mut echo, b"x"), None);
+    // The thread wakes late, and another outage takes the place of the first.
+    for (at_ms, end_ms) in [(3, 9), (5, 20)] {
+        echo.start_outage([false, true], OutageMode::Hold, stamp(at_ms * MS), end_ms * MS);
+        tick(&mut echo, stamp(at_ms * MS + 1));
+        assert_eq!(transmit(&mut echo), None);
+        assert_eq!(echo.deadline(0), Some(end_ms * MS), "it does not come again earlier");
+    }
+    tick(&mut echo, stamp(20 * MS));
+    assert!(transmit(&mut echo).is_some());
+}
+
+#[test]
 fn each_thread_sends_its_own_delayed_replies() {
     let downlink = Link { delay: Delay::Fixed(5.0), ..Link::default() };
     let mut echo = Echo::shared(Config { downlink, delay_line: 4000, ..Config::default() }, 2);

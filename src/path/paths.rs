@@ -491,7 +491,7 @@ impl<R> Paths<R> {
             [Some(copy)]
                 if copy.ahead.is_none()
                     && copy.passage.out_ns <= at.mono_ns
-                    && self.next_ns(line).is_none_or(|ns| ns > copy.passage.out_ns)
+                    && self.next_ns(line, at.mono_ns).is_none_or(|ns| ns > copy.passage.out_ns)
                     && self.held_until(line, at.mono_ns).is_none() =>
             {
                 self.capture_arrival(packet, &fate, false);
@@ -514,10 +514,11 @@ impl<R> Paths<R> {
         }
     }
 
-    /// Returns when the next packet of a line leaves.
-    pub(crate) fn next_ns(&self, line: usize) -> Option<i64> {
+    /// Returns when the next packet of a line leaves that has not by `now_ns`.
+    pub(crate) fn next_ns(&self, line: usize, now_ns: i64) -> Option<i64> {
         let due_ns = self.lines[line].next_ns()?;
-        Some(self.held_until(line, due_ns).unwrap_or(due_ns))
+        // An outage holds one that is overdue, too.
+        Some(self.held_until(line, due_ns.max(now_ns)).unwrap_or(due_ns))
     }
 
     /// Removes the next packet of a line that leaves at `now`.

@@ -268,8 +268,9 @@ impl Relay {
     pub fn deadline(&self) -> Option<i64> {
         let idle = self.idle_ns.zip(self.sessions.idlest());
         let ends_ns = idle.map(|(idle_ns, (_, active_ns))| active_ns.saturating_add(idle_ns));
-        let refusal_ns = self.paths.refusal_end(self.now.mono_ns);
-        let lines = [UP, DOWN].map(|line| self.paths.next_ns(line));
+        let now_ns = self.now.mono_ns;
+        let refusal_ns = self.paths.refusal_end(now_ns);
+        let lines = [UP, DOWN].map(|line| self.paths.next_ns(line, now_ns));
         let step_ns = self.paths.step_ns();
         lines.into_iter().chain([ends_ns, refusal_ns, step_ns]).flatten().min()
     }

@@ -524,14 +524,15 @@ impl Machine for Reflector {
             self.take_steps(now, false);
         }
         // T2 is when a packet leaves the uplink, not when this thread wakes.
-        while let Some(due_ns) = self.paths.next_ns(up(thread)).filter(|ns| *ns <= now.mono_ns) {
+        let next_ns = |paths: &Paths<_>| paths.next_ns(up(thread), now.mono_ns);
+        while let Some(due_ns) = next_ns(&self.paths).filter(|ns| *ns <= now.mono_ns) {
             let line = &mut self.lines[thread];
             // A packet that was read late comes after those that have left.
             let mut at = now.moved_to(due_ns.max(line.last.mono_ns));
             // Both clocks are read a little apart: that must not swap the T2 of two packets. Those of
             // copies that a link delivers together differ, too.
             if (0..APART_NS).contains(&line.last.wall_ns.saturating_sub(at.wall_ns)) {
-                at.wall_ns = line.last.wall_ns + 1;
+                at.wall_ns = line.last.wall_ns.saturating_add(1);
             }
             line.last = at;
             let Some(queued) = self.paths.depart(up(thread), at) else { break };
@@ -547,8 +548,9 @@ impl Machine for Reflector {
             return Some(i64::MIN);
         }
         self.roster.as_ref()?;
-        let lines = [up(thread), down(thread)].map(|line| self.paths.next_ns(line));
-        let refusal_ns = self.paths.refusal_end(self.now.mono_ns);
+        let now_ns = self.now.mono_ns;
+        let lines = [up(thread), down(thread)].map(|line| self.paths.next_ns(line, now_ns));
+        let refusal_ns = self.paths.refusal_end(now_ns);
         // One thread does the steps.
         let step_ns = self.paths.step_ns().filter(|_| thread == 0);
         lines.into_iter().chain([refusal_ns, step_ns]).flatten().min()
