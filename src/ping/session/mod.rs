@@ -482,7 +482,7 @@ impl Session {
         };
         let Some(reflection) = packet.read(datagram, seq, at.wall_ns) else { return };
         // On a wall clock that does not step.
-        let wall_ns = |mono_ns: i64| started.wall_ns + (mono_ns - started.mono_ns);
+        let wall_ns = |mono_ns| started.moved_to(mono_ns).wall_ns;
         let sent_ns = departed_ns.filter(|ns| *ns >= at.mono_ns).unwrap_or(at.mono_ns);
         if is_first {
             exchanges.add(seq, size, (wall_ns(sent_ns), wall_ns(arrived_ns)), &reflection);
@@ -637,7 +637,7 @@ impl Session {
     /// Returns when a probe was sent, on a wall clock that does not step.
     fn sent_ns(&self, probe: &Record) -> i64 {
         let started = self.started.unwrap_or(probe.at);
-        started.wall_ns + (probe.at.mono_ns - started.mono_ns)
+        started.moved_to(probe.at.mono_ns).wall_ns
     }
 
     fn row(&self, seq: u64, probe: &Record) -> Row {
