@@ -55,7 +55,7 @@ fn overtakes(packets: &[Packet]) -> bool {
     packets.iter().any(|packet| {
         let Some(delay_ns) = packet.delay_ns else { return false };
         #[expect(clippy::cast_precision_loss, reason = "times since the start")]
-        let arrived = (packet.sent_ns - packets[0].sent_ns) as f64 + delay_ns;
+        let arrived = packet.sent_ns.saturating_sub(packets[0].sent_ns) as f64 + delay_ns;
         let overtakes = arrived < latest;
         latest = latest.max(arrived);
         overtakes
