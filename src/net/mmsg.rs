@@ -4,9 +4,7 @@
 //! them, and nix does not reset those. An echo server with 256 clients and a full queue takes 1.33 of
 //! a naive server's time with headers that are made for each call, and 1.18 with these.
 //!
-//! The tests of the batch socket pass under Rust's address sanitizer:
-//! `RUSTFLAGS=-Zsanitizer=address cargo +nightly test --no-default-features --lib --target
-//! x86_64-unknown-linux-gnu net::`.
+//! The tests of the batch socket pass under Rust's address sanitizer: `.ci/run sanitizer`.
 
 #![expect(unsafe_code, reason = "message headers lead to other buffers")]
 #![allow(
