@@ -12,7 +12,7 @@ import tempfile
 import time
 from typing import IO
 
-from ping_rtt import echo_server
+from compare.servers import served
 
 from udpulse import PingClient, jsonlines
 
@@ -43,11 +43,11 @@ def main() -> None:
     """Run the three ways in turns and print the medians."""
     shares: dict[str, list[tuple[float, float]]] = {"not recorded": [], "file": [], "pipe": []}
     missing = dropped = unsent = 0
-    with echo_server("") as port, tempfile.TemporaryDirectory() as directory:
+    with served("udpulse echo") as server, tempfile.TemporaryDirectory() as directory:
         for _ in range(ROUNDS):
             for way, results in shares.items():
                 path = os.path.join(directory, "lines")
-                client = PingClient("127.0.0.1", port, interval=1 / RATE, duration=SECONDS)
+                client = PingClient("127.0.0.1", server.port, interval=1 / RATE, duration=SECONDS)
                 if way == "not recorded":
                     results.append(shares_of(client, None))
                     continue

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from ping_rtt import echo_server
+from compare.servers import served
 
 import udpulse
 
@@ -83,8 +83,10 @@ def main() -> None:
     """Run all situations in turns and print their results."""
     os.sched_setaffinity(0, {1})
     runs = {"quiet": measured, "busy GIL": beside_a_thread, "CPU hog": beside_a_hog}
-    with echo_server(first=True) as port:
-        rounds = [{name: run(port) for name, run in runs.items()} for _ in range(ROUNDS)]
+    with served("udpulse echo") as server:
+        for task in os.listdir(f"/proc/{server.process.pid}/task"):
+            os.sched_setscheduler(int(task), os.SCHED_FIFO, os.sched_param(1))
+        rounds = [{name: run(server.port) for name, run in runs.items()} for _ in range(ROUNDS)]
     for name in runs:
         show(name, [one[name] for one in rounds])
 

@@ -10,7 +10,7 @@ import socket
 import statistics
 import time
 
-from ping_rtt import echo_server
+from compare.servers import served
 
 import udpulse
 
@@ -46,7 +46,8 @@ def with_sleep(port: int) -> tuple[float, float]:
 def main() -> None:
     """Run all schedules in turns and print medians and ratios."""
     os.sched_setaffinity(0, {1})
-    with echo_server() as port:
+    with served("udpulse echo") as server:
+        port = server.port
         runs = {
             "time.sleep": lambda: with_sleep(port),
             "udpulse": lambda: with_udpulse(port, precise=False),

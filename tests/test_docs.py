@@ -1,9 +1,11 @@
 """The documents: their blocks run, their tables are complete, their links resolve."""
 
+import importlib
 import inspect
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
@@ -187,3 +189,11 @@ def test_the_tests_that_show_guarantees_exist() -> None:
     for path, function in named:
         source = (ROOT / path).read_text("utf-8")
         assert re.search(rf"\b(?:fn|def) {function}\(", source), f"{path}::{function}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the comparison needs Linux")
+def test_the_comparison_has_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benches" / "compare")
+    titles = [work.title for work in importlib.import_module("works").WORKS]
+    titles.append(importlib.import_module("loss").TITLE)
+    assert re.findall(r"^## (.+)$", text_of("comparison.md"), re.MULTILINE) == titles

@@ -1,9 +1,8 @@
 /* The least that a relay of UDP does: a connected socket per client, and one poll loop.
- * Usage: relay UPSTREAM_PORT; prints the port on which it listens. Loopback only.
+ * Usage: relay PORT UPSTREAM_PORT. Loopback only.
  */
 #include <arpa/inet.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -38,18 +37,15 @@ static int upstream_of(struct sockaddr_in client, struct sockaddr_in upstream)
 int main(int argc, char **argv)
 {
     static char buffer[LONGEST];
-    if (argc != 2)
+    if (argc != 3)
         return 2;
-    struct sockaddr_in upstream = loopback(atoi(argv[1])), own = loopback(0);
+    struct sockaddr_in own = loopback(atoi(argv[1])), upstream = loopback(atoi(argv[2]));
     socklen_t length = sizeof own;
     int listener = socket(AF_INET, SOCK_DGRAM, 0), room = 4 << 20;
     /* As udpulse does, where that is permitted. */
     setsockopt(listener, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
-    if (bind(listener, (struct sockaddr *)&own, length) ||
-        getsockname(listener, (struct sockaddr *)&own, &length))
+    if (bind(listener, (struct sockaddr *)&own, length))
         return 1;
-    printf("%d\n", ntohs(own.sin_port));
-    fflush(stdout);
     ready[0] = (struct pollfd){ .fd = listener, .events = POLLIN };
     while (poll(ready, count + 1, -1) > 0) {
         int clients_then = count;
