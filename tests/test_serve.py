@@ -249,6 +249,8 @@ def test_a_history_has_the_worst_state_of_each_minute() -> None:
     assert track.uptime(790.0) == pytest.approx(170 / 180)
     assert track.history(790.0 + 86_400) == ("up",) * 30
     assert track.seconds(605.0, 705.0) == {"unknown": 5.0, "up": 90.0, "down": 5.0}
+    track.recall([(500.0, "up", ""), (650.0, "unknown", "")])
+    assert track.seconds(400.0, 610.0) == {"up": 100.0, "unknown": 10.0}
 
 
 def test_a_target_is_down_after_some_probes_without_an_answer() -> None:

@@ -80,7 +80,10 @@ class Track:
 
     def recall(self, changes: list[Change]) -> None:
         """Put the changes before the start in front."""
-        self.changes = [*changes, *self.changes][-CHANGES:]
+        # The wall clock may have stepped back since.
+        start = self.changes[0][0]
+        before = [(min(time, start), state, cause) for time, state, cause in changes]
+        self.changes = [*before, *self.changes][-CHANGES:]
 
     def spans(self, start: float, end: float) -> Iterator[tuple[State, float, float]]:
         """Return each state with its start and end, within a time."""
@@ -198,6 +201,7 @@ class Target(Counted):
         "limit",
         "missed",
         "probes",
+        "ranked",
         "report",
         "unanswered",
         "version",
@@ -220,6 +224,8 @@ class Target(Counted):
         #: Rises with each probe. The last row, and what it was made of.
         self.version = 0
         self.cached: tuple[tuple[Any, ...], Row] | None = None
+        #: The percentiles at a version.
+        self.ranked: tuple[int, tuple[float | None, float | None]] = (0, (None, None))
 
     def counts(self) -> Mapping[str, int]:
         """Return the counts of decided probes; one that may still be answered late is lost."""
@@ -283,9 +289,14 @@ class Target(Counted):
 
     def percentiles(self) -> tuple[float | None, float | None]:
         """Return the median and the 99th percentile of those probes' round trips."""
-        times = sorted(rtt for _, _, rtt in self.probes if rtt is not None)
-        median = times[(len(times) - 1) // 2] if times else None
-        return median, times[math.ceil(0.99 * len(times)) - 1] if len(times) >= 100 else None
+        version, found = self.ranked
+        if version != self.version:
+            times = sorted(rtt for _, _, rtt in self.probes if rtt is not None)
+            median = times[(len(times) - 1) // 2] if times else None
+            p99 = times[math.ceil(0.99 * len(times)) - 1] if len(times) >= 100 else None
+            found = (median, p99)
+            self.ranked = (self.version, found)
+        return found
 
     def row(self, now: float) -> Row:
         """Return the row, made again only after a probe or a minute."""
