@@ -90,10 +90,10 @@ class Signals:
     ENDING: tuple[str, ...] = ("SIGINT", "SIGTERM")
 
     def __init__(self) -> None:
-        self.ended = False
-        self.asked = False
+        self.ended: bool = False
+        self.asked: bool = False
         #: A start may wait for a resolver.
-        self.orderly = False
+        self.orderly: bool = False
 
     def end(self, number: int, *_: object) -> None:
         """Handle a signal that ends the program."""

@@ -156,7 +156,7 @@ class Service(Signals):
     def __init__(self) -> None:
         """Create it; it handles nothing yet."""
         super().__init__()
-        self.reload = False
+        self.reload: bool = False
 
     def ask_reload(self, *_: object) -> None:
         """Handle SIGHUP."""

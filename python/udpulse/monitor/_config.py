@@ -169,7 +169,7 @@ class ConfigError(UdpulseError, ValueError):
 
     def __init__(self, path: str, problems: Collection[Problem]) -> None:
         self.path = path
-        self.problems = tuple(sorted(problems))
+        self.problems: tuple[Problem, ...] = tuple(sorted(problems))
         lines = (f"{printable(path)}:{each.line}: {each.text}" for each in self.problems)
         super().__init__("\n".join(lines))
 
