@@ -61,7 +61,8 @@ class _Bell:
         self._waits: dict[int, asyncio.Future[None]] = {}
         self._is_read = False
         # Not `__del__`: in a cycle, the collector may finalize the socket first, with a warning.
-        weakref.finalize(self, self._socket.close)
+        # Not at the end of the interpreter: the loop of a daemon thread may still read.
+        weakref.finalize(self, self._socket.close).atexit = False
 
     async def wait(self, number: int) -> None:
         """Wait until the engine wakes the waiter with this number; may return earlier."""
