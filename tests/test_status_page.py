@@ -359,6 +359,17 @@ def test_connections_are_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
         assert get(server, "/healthz").status == 503
 
 
+def test_a_monitor_that_fails_is_not_healthy(
+    serve: Serve, monitor: FakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    with monkeypatch.context() as patch:
+        patch.delattr(FakeMonitor, "snapshot")
+        for path in ("/healthz", "/api/", "/metrics"):
+            assert get(server, path).status == 500, path
+    assert get(server, "/healthz").status == 200
+
+
 def test_a_head_has_no_body(serve: Serve) -> None:
     with socket.create_connection(serve().address, timeout=peers.PATIENCE) as client:
         client.sendall(b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n")

@@ -464,6 +464,11 @@ class Handler(BaseHTTPRequestHandler):
             self.route()
         except RefusedError as refused:
             self.send(refused.status, "text/plain; charset=utf-8", f"{refused}\n".encode())
+        except OSError:
+            raise
+        except Exception:
+            self.send(500, "text/plain; charset=utf-8", b"the monitor failed to answer\n")
+            raise
 
     do_HEAD = do_GET  # noqa: N815
 
