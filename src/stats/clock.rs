@@ -283,7 +283,7 @@ impl Clock {
     /// Returns the bounds of the offset at a time of the near clock.
     #[must_use]
     pub fn offset(&self, time_ns: i64) -> Option<(i64, i64)> {
-        let (low, high) = (-self.reverse.at(time_ns)?, self.forward.at(time_ns)?);
+        let (low, high) = (self.reverse.at(time_ns)?.saturating_neg(), self.forward.at(time_ns)?);
         let Some(Claim { error_ns, ahead_ns }) = self.claim else { return Some((low, high)) };
         Some(match self.is_claim_possible() {
             Some(true) => (
@@ -298,31 +298,33 @@ impl Clock {
     #[must_use]
     pub fn forward(&self, one: &Exchange) -> Option<(i64, i64)> {
         let (low, high) = self.offset(one.sent_ns)?;
-        Some((one.forward_ns - high, one.forward_ns - low))
+        Some((one.forward_ns.saturating_sub(high), one.forward_ns.saturating_sub(low)))
     }
 
     /// Returns the bounds of a reply's delay.
     #[must_use]
     pub fn reverse(&self, one: &Exchange) -> Option<(i64, i64)> {
         let (low, high) = self.offset(one.arrived_ns)?;
-        Some((one.reverse_ns + low, one.reverse_ns + high))
+        Some((one.reverse_ns.saturating_add(low), one.reverse_ns.saturating_add(high)))
     }
 
     /// Returns the variation of both delays: each minus the least of its direction (RFC 5481 section
     /// 4.2), without the skew if it is known.
     #[must_use]
     pub fn variation(&self, one: &Exchange) -> [i64; 2] {
-        [self.even_forward(one) - self.least[0], self.even_reverse(one) - self.least[1]]
+        let [forward, reverse] = self.least;
+        let (there, back) = (self.even_forward(one), self.even_reverse(one));
+        [there.saturating_sub(forward), back.saturating_sub(reverse)]
     }
 
     /// Returns the delay to the far end without the skew.
     fn even_forward(&self, one: &Exchange) -> i64 {
-        one.forward_ns - self.drift(one.sent_ns)
+        one.forward_ns.saturating_sub(self.drift(one.sent_ns))
     }
 
     /// Returns the delay of the reply without the skew.
     fn even_reverse(&self, one: &Exchange) -> i64 {
-        one.reverse_ns + self.drift(one.arrived_ns)
+        one.reverse_ns.saturating_add(self.drift(one.arrived_ns))
     }
 
     #[expect(
