@@ -517,8 +517,10 @@ impl<R> Paths<R> {
     /// Returns when the next packet of a line leaves that has not by `now_ns`.
     pub(crate) fn next_ns(&self, line: usize, now_ns: i64) -> Option<i64> {
         let due_ns = self.lines[line].next_ns()?;
+        let leaves_ns = self.held_until(line, due_ns).unwrap_or(due_ns);
         // An outage holds one that is overdue, too.
-        Some(self.held_until(line, due_ns.max(now_ns)).unwrap_or(due_ns))
+        let held_ns = self.held_until(line, now_ns).filter(|_| leaves_ns <= now_ns);
+        Some(held_ns.unwrap_or(leaves_ns))
     }
 
     /// Removes the next packet of a line that leaves at `now`.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::impair::{Delay, Link, Loss, Pattern};
 use crate::machine::by_hand::{tick, transmit};
-use crate::path::{Action, Changeable, DOWNLINK, Route, Step, Timeline, When};
+use crate::path::{Action, Changeable, DOWNLINK, OutageMode, Route, Step, Timeline, When};
 use crate::wire::stamp::{
     DirectMeasurement, ErrorEstimate, FollowUp, Format, Kind, Mode, Reply, Request, Timestamp, Tlv,
     Tlvs, is_signed, sign,
@@ -434,6 +434,18 @@ fn a_delayed_packet_comes_and_its_reply_leaves_within_the_links() {
         [(Route::Up, at(0), Some(10 * MS)), (Route::Down, at(12 * MS), Some(18 * MS))]
     );
     assert_eq!((reflector.deadline(0), reflector.truth().pending), (None, 0));
+}
+
+#[test]
+fn a_packet_that_an_outage_holds_arrives_at_its_end() {
+    let mut reflector = plain();
+    reflector.start_outage([true, false], OutageMode::Hold, at(0), 10 * MS);
+    send(&mut reflector, at(MS), 5000, 7);
+    assert_eq!(replies(&mut reflector, at(9 * MS)), []);
+    assert_eq!(reflector.deadline(0), Some(10 * MS));
+    let replies = replies(&mut reflector, at(12 * MS));
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0].received, Timestamp::new(Format::Ntp, WALL_NS + 10 * MS));
 }
 
 #[test]
