@@ -12,16 +12,13 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter, Write};
 
 use crate::wire::beat::is_name;
-use crate::wire::key::{Key, TAG};
+use crate::wire::key::{Key, MAX_SECRET, TAG};
 
 /// Maximum number of keys in a set.
 pub const MAX_KEYS: usize = 64;
 
 /// Maximum length of a key's id, in bytes.
 pub const MAX_ID: usize = 16;
-
-/// Maximum length of a secret, in bytes: HMAC hashes a longer one.
-const MAX_SECRET: usize = 64;
 
 /// A set of keys in order: the first one signs, all of them verify. It is never empty.
 #[derive(Clone, Debug)]
@@ -77,7 +74,10 @@ impl NamedKey {
     /// Returns the key of the client `name`; `None` if this one is bound to another client.
     #[must_use]
     pub fn of_client(&self, name: &[u8]) -> Option<Key> {
-        Key::new(&self.client_secret(name)?).ok()
+        match self.client() {
+            None => Key::new(&self.key.client_secret(name)).ok(),
+            Some(client) => (client == name).then(|| self.key.clone()),
+        }
     }
 
     fn client_secret(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -200,37 +200,43 @@ impl Keys {
 /// Parses hexadecimal digits in pairs.
 fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_chunks();
-    let bytes = pairs.iter().map(|pair| hex_byte(*pair)).collect::<Option<_>>();
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(value(*high)? << 4 | value(*low)?).ok();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
     bytes.filter(|_| rest.is_empty())
 }
 
-/// The value of each hexadecimal digit in either case; 255 for other bytes.
-const VALUES: [u8; 256] = {
-    let (mut values, mut value) = ([255; 256], 0_u8);
-    while value < 16 {
-        let digits = (b"0123456789abcdef"[value as usize], b"0123456789ABCDEF"[value as usize]);
-        values[digits.0 as usize] = value;
-        values[digits.1 as usize] = value;
-        value += 1;
-    }
-    values
-};
-
 /// Parses a tag from its hexadecimal digits in either case, with which `digits` begins.
 pub(super) fn hex_tag(digits: &[u8]) -> Option<[u8; TAG]> {
-    let (pairs, _) = digits.as_chunks();
-    let pairs = pairs.first_chunk::<TAG>()?;
+    let (eights, _) = digits.as_chunks();
+    let eights = eights.first_chunk::<{ TAG / 4 }>()?;
     let mut tag = [0; TAG];
-    for (byte, pair) in tag.iter_mut().zip(pairs) {
-        *byte = hex_byte(*pair)?;
+    for (bytes, eight) in tag.chunks_exact_mut(4).zip(eights) {
+        bytes.copy_from_slice(&hex_eight(*eight)?.to_be_bytes());
     }
     Some(tag)
 }
 
-/// Parses two hexadecimal digits in either case.
-fn hex_byte(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| VALUES[usize::from(digit)]);
-    (high | low < 16).then_some(high << 4 | low)
+/// Parses eight hexadecimal digits in either case, without a look at each.
+fn hex_eight(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = u64::from_be_bytes(digits);
+    // The highest bit of each byte that is at least the first and below the second bound.
+    let within = |bytes: u64, from: u64, below: u64| {
+        let at_least = |bound: u64| bytes.wrapping_add(ONES * (0x80 - bound));
+        at_least(from) & !at_least(below) & (ONES * 0x80)
+    };
+    let figures = within(bytes, 0x30, 0x3a);
+    let letters = within(bytes | (ONES * 0x20), 0x61, 0x67);
+    // A byte of another alphabet, whose carry could disturb others, has the highest bit.
+    if (figures | letters) & !bytes != ONES * 0x80 {
+        return None;
+    }
+    let fours = (bytes & (ONES * 0x0f)) + (letters >> 7) * 9;
+    let eights = (fours | fours >> 4) & 0x00ff_00ff_00ff_00ff;
+    let halves = (eights | eights >> 8) & 0x0000_ffff_0000_ffff;
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half is left out")]
+    Some((halves | halves >> 16) as u32)
 }
 
 #[cfg(test)]
@@ -307,6 +313,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn eight_digits_are_read_like_one_by_one(
+            digits in prop_oneof!["[0-9a-fA-F]{8}", "[/-:@-G`-g]{8}"],
+            (at, byte) in (0..8_usize, any::<u8>()),
+        ) {
+            let mut bytes: [u8; 8] = digits.into_bytes().try_into().unwrap();
+            for _ in 0..2 {
+                let plain = from_hex(&bytes).map(|bytes| bytes.try_into().unwrap());
+                prop_assert_eq!(hex_eight(bytes), plain.map(u32::from_be_bytes));
+                bytes[at] = byte;
+            }
+        }
+
         #[test]
         fn any_text_is_read(text in "([ab#]? ?[0-9a-f]{30,34}( [!-~é]{0,3})?\n?){0,4}|\\PC{0,40}") {
             if let Ok(keys) = Keys::parse(&text) {
