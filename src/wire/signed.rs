@@ -38,8 +38,9 @@ struct Places {
 }
 
 impl Places {
-    fn find(datagram: &[u8]) -> Option<Self> {
-        let word = &datagram[..first_word(datagram)];
+    /// Finds the places in a datagram whose first word has `length` bytes.
+    fn find(datagram: &[u8], length: usize) -> Option<Self> {
+        let word = datagram.get(..length)?;
         let before = |end: usize, key: &[u8; 3]| {
             let start = end.checked_sub(key.len())?;
             word[start..end].eq_ignore_ascii_case(key).then_some(start)
@@ -80,7 +81,12 @@ impl<'a> Signed<'a> {
     /// Finds the signature, which may be wrong; `None` if there is none.
     #[must_use]
     pub fn read(datagram: &'a [u8]) -> Option<Self> {
-        let places = Places::find(datagram)?;
+        Self::in_word(datagram, first_word(datagram))
+    }
+
+    /// Finds the signature like [`read`](Self::read) if the length of the first word is known.
+    pub(crate) fn in_word(datagram: &'a [u8], length: usize) -> Option<Self> {
+        let places = Places::find(datagram, length)?;
         let tag = hex_tag(&datagram[places.tag()..])?;
         Some(Self { datagram, places, tag })
     }
@@ -122,7 +128,7 @@ impl<'a> Signed<'a> {
 /// Makes a signed beat its answer: in upper case, with the server's nonce, signed.
 pub fn answer(datagram: &mut [u8], key: &Key, nonce: u64) {
     datagram.make_ascii_uppercase();
-    let Some(places) = Places::find(datagram) else { return };
+    let Some(places) = Places::find(datagram, first_word(datagram)) else { return };
     if let Some(start) = places.nonce {
         write_hex(nonce.into(), &mut datagram[start..][..NONCE_DIGITS]);
     }

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::guard::{Authentic, Refused};
 use crate::heartbeat::peer::{Details, Guard, NONE, Record};
 use crate::heartbeat::sequence::SeqClass;
 use crate::heartbeat::table::{Key, Table};
@@ -185,10 +186,6 @@ pub struct Server {
     mass: bool,
     /// The nonce for clients that are not known.
     nonce: u64,
-    /// The key and the nonce for the answer to the beat just handled.
-    answer: Option<Box<(wire::Key, u64)>>,
-    /// The authentication of the client that is about to be admitted.
-    new_guard: Option<Box<Guard>>,
     events: Events<Event>,
 }
 
@@ -198,6 +195,8 @@ struct ReceivedBeat<'a> {
     from: SocketAddr,
     datagram: &'a [u8],
     beat: Beat<'a>,
+    /// The length of the first word; 0 if it declares nothing.
+    word: usize,
     /// Receive time minus send time, on a wall clock of this host that never steps.
     difference_ns: Option<i64>,
     /// Hash of its client's key.
@@ -210,7 +209,23 @@ impl<'a> ReceivedBeat<'a> {
     /// Creates one that is not parsed yet.
     fn new(at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> Self {
         let (from, beat) = (canonical(from), Beat::default());
-        Self { at, from, datagram, beat, difference_ns: None, hash: 0, hint: NONE }
+        Self { at, from, datagram, beat, word: 0, difference_ns: None, hash: 0, hint: NONE }
+    }
+}
+
+/// The answer to a beat.
+#[derive(Debug)]
+enum Answer {
+    None,
+    /// In upper case.
+    Plain,
+    /// Signed, with a nonce.
+    Signed(Box<(wire::Key, u64)>),
+}
+
+impl Answer {
+    fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
     }
 }
 
@@ -232,8 +247,6 @@ impl Server {
             sweep_ns: None,
             mass: false,
             nonce: guard::random(),
-            answer: None,
-            new_guard: None,
             events: Events::new(config.events),
             config,
         }
@@ -257,11 +270,11 @@ impl Server {
 
     /// Parses a received datagram in place: a beat is long.
     fn parse(&mut self, received: &mut ReceivedBeat<'_>) {
-        let ReceivedBeat { at, from, datagram, beat, difference_ns, hash, .. } = received;
-        match self.config.numbers {
+        let ReceivedBeat { at, from, datagram, beat, word, difference_ns, hash, .. } = received;
+        *word = match self.config.numbers {
             Numbers::Counting => beat.fill(datagram),
             Numbers::First => beat.fill_by_first_number(datagram),
-        }
+        };
         let offset_ns = at.wall_ns.saturating_sub(at.mono_ns);
         let (first_ns, _) = *self.offsets_ns.get_or_insert_with(|| {
             (self.ran_ns, self.heard_ns) = (at.mono_ns, at.mono_ns);
@@ -274,25 +287,25 @@ impl Server {
         *hash = self.table.hash(&self.table.key(*from, beat.name, beat.boot));
     }
 
-    /// Handles a datagram. Returns whether to answer it.
-    fn handle(&mut self, received: &mut ReceivedBeat<'_>) -> bool {
+    /// Handles a datagram and returns its answer.
+    fn handle(&mut self, received: &mut ReceivedBeat<'_>) -> Answer {
         let ReceivedBeat { at, from, datagram, hash, hint, ref beat, .. } = *received;
         if !beat.is_beat() && !self.config.opaque {
             self.ignore(at, from, datagram);
-            return false;
+            return Answer::None;
         }
         self.counters.received += 1;
         self.counters.overlong_names += u64::from(beat.overlong);
         let key = self.table.key(from, beat.name, beat.boot);
-        let mut found = self.table.find(hash, &key, hint);
-        if self.config.keys.is_some() {
-            let Ok(authentic) = self.authenticate(found, received) else {
-                let answers = self.answer.is_some();
-                self.counters.replied += u64::from(answers);
-                return answers;
-            };
-            found = authentic;
-        }
+        let found = self.table.find(hash, &key, hint);
+        let Authentic { found, guard, answer } = match self.authenticate(found, received) {
+            Ok(authentic) => authentic,
+            Err(Refused { counter, answer }) => {
+                *counter(&mut self.counters) += 1;
+                self.counters.replied += u64::from(answer.is_some());
+                return answer;
+            }
+        };
         let is_heard = if let Some(index) = found {
             if self.is_other_boot(index, received) {
                 self.meet_boot(index, received)
@@ -304,8 +317,8 @@ impl Server {
         } else {
             let sequence = Sequence::of(&received.beat.reading);
             received.beat.reading.seq = sequence.highest();
-            if !self.admit(hash, received, sequence) {
-                return false;
+            if !self.admit(hash, received, sequence, guard) {
+                return Answer::None;
             }
             true
         };
@@ -320,8 +333,8 @@ impl Server {
             let change = Change::Heard { seq, difference_ns, payload };
             self.push_event(from, name, at, Snapshot::default(), change);
         }
-        self.counters.replied += u64::from(self.config.reply);
-        self.config.reply
+        self.counters.replied += u64::from(answer.is_some());
+        answer
     }
 
     /// Returns the names of the expected clients that have not been heard.
@@ -441,8 +454,13 @@ impl Server {
     }
 
     /// Handles the first beat of a client. Returns whether there was room for it.
-    fn admit(&mut self, hash: u64, received: &ReceivedBeat<'_>, sequence: Sequence) -> bool {
-        let guard = self.new_guard.take();
+    fn admit(
+        &mut self,
+        hash: u64,
+        received: &ReceivedBeat<'_>,
+        sequence: Sequence,
+        guard: Option<Box<Guard>>,
+    ) -> bool {
         if !self.make_room(received.at.mono_ns) {
             self.counters.rejected += 1;
             return false;
@@ -535,15 +553,12 @@ impl Machine for Server {
         self.notice_pause(arrival.read.mono_ns);
         let mut received = ReceivedBeat::new(at, from, arrival.datagram);
         self.parse(&mut received);
-        let answers = self.handle(&mut received);
-        let signature = self.answer.take();
-        answers.then(|| {
-            match signature {
-                Some(signature) => answer(arrival.datagram, &signature.0, signature.1),
-                None => arrival.datagram.make_ascii_uppercase(),
-            }
-            arrival.datagram.len()
-        })
+        match self.handle(&mut received) {
+            Answer::None => return None,
+            Answer::Plain => arrival.datagram.make_ascii_uppercase(),
+            Answer::Signed(signature) => answer(arrival.datagram, &signature.0, signature.1),
+        }
+        Some(arrival.datagram.len())
     }
 
     fn on_datagrams<'a>(
