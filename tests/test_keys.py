@@ -1,6 +1,7 @@
 """Keys: files, errors that show no secret, the command that makes them, signed beats."""
 
 import hmac
+import io
 import pickle
 import stat
 import time
@@ -8,9 +9,13 @@ from pathlib import Path
 
 import peers
 import pytest
+from rich.console import Console
 
 from udpulse import Beat, HeartbeatClient, HeartbeatServer, Keys, events
 from udpulse.cli import main
+from udpulse.cli._beats import Beats
+from udpulse.cli._fleet import Fleet, summary
+from udpulse.cli._run import Screen
 
 SECRET = bytes(range(16))
 
@@ -181,6 +186,36 @@ class TestBeats:
             assert (counters.bad_tags, counters.unknown_keys) == (1, 1)
             assert counters.unauthenticated == (treatment == "refuse")
             assert counters.received == 4
+
+    def test_the_screen_and_the_summary_tell_who_is_authenticated(self) -> None:
+        keys = Keys({"2026a": SECRET})
+        with HeartbeatServer(port=0, keys=keys, unauthenticated="accept") as server:
+            for name, own in (("api", keys), ("x", None)):
+                client = HeartbeatClient(
+                    *server.address, name=name, keys=own, count=1, goodbye=False
+                )
+                list(client)
+                next(server)
+            console = Console(width=90, record=True, file=io.StringIO())
+            console.print(Fleet(server).render(90, 24))
+            lines = console.export_text().splitlines()
+            text = summary(server)
+        ends = {line.split()[0]: line.split()[-1] for line in lines if line.strip()}
+        assert (ends["client"], ends["api"], ends["x"]) == ("key", "2026a", "none")
+        assert text.splitlines()[1] == "1 client not authenticated"
+
+    def test_a_client_says_that_replies_have_no_right_signature(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        keys = Keys({"a": SECRET})
+        with HeartbeatServer(port=0, reply=True) as server:
+            client = HeartbeatClient(*server.address, name="api", keys=keys, interval=0.01)
+            beats = Beats(client, Screen())
+            with client:
+                while client.counters.unauthenticated < 2:
+                    beats.show([next(client)])
+                beats.show([next(client)])
+        assert capsys.readouterr().err.count("No reply has a right signature: the server has") == 1
 
     def test_only_a_client_with_a_name_can_sign(self) -> None:
         keys = Keys({"a": SECRET}).client("api")

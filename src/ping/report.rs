@@ -183,6 +183,8 @@ pub struct Report {
     pub started_ns: Option<i64>,
     /// Whether the probes carried a token.
     pub token: bool,
+    /// Whether the probes were signed.
+    pub signed: bool,
     /// Host and port of the target as the user gave them; `None` if sessions differ.
     pub target: Option<(String, u16)>,
     /// The address that was used last; `None` if sessions differ or the name has none.
@@ -360,6 +362,7 @@ impl Packed for Report {
         self.receive_drops.pack(out);
         self.started_ns.pack(out);
         out.push(u8::from(self.token));
+        out.push(u8::from(self.signed));
         self.target.pack(out);
         self.address.pack(out);
         self.unresolved.pack(out);
@@ -393,6 +396,7 @@ impl Packed for Report {
             receive_drops: from.read()?,
             started_ns: from.read()?,
             token: from.bool()?,
+            signed: from.bool()?,
             target: from.read()?,
             address: from.read()?,
             unresolved: from.read()?,
@@ -433,6 +437,7 @@ impl AddAssign<&Self> for Report {
             (mine, theirs) => mine.or(theirs),
         };
         self.token |= other.token;
+        self.signed |= other.signed;
         self.target = self.target.take().filter(|mine| Some(mine) == other.target.as_ref());
         self.address = self.address.filter(|mine| Some(*mine) == other.address);
         self.unresolved =

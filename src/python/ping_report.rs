@@ -716,10 +716,13 @@ impl PingReport {
                     .to_owned(),
             );
         }
-        if path.mtu.is_none()
-            && self.report.directions.is_some()
-            && counters_all_corrupt(&self.report.counters)
-        {
+        let all_corrupt = path.mtu.is_none() && counters_all_corrupt(&self.report.counters);
+        if all_corrupt && self.report.signed {
+            return Some(
+                "no reply has the right tag: the server has no keys, or other ones".to_owned(),
+            );
+        }
+        if all_corrupt && self.report.directions.is_some() {
             return Some(
                 "no reply repeats its packet's number, time and padding: the reflector speaks \
                  another protocol"

@@ -22,6 +22,8 @@ class Beats:
     #: Set at the first beat.
     first: Event = field(default_factory=Event)
     trouble: str | None = None
+    #: Whether it has noted that no reply is signed with the client's key.
+    told: bool = False
     #: Failures when the last beat left, and now.
     failures: tuple[int, int] = (0, 0)
 
@@ -46,6 +48,11 @@ class Beats:
                 silence = duration(event.silence)
                 self.screen.note(f"{joined(event.server)} has not replied for {silence}")
         self.note_trouble()
+        if not self.told and self.client.counters.unauthenticated and self.client.heard_at is None:
+            self.told = True
+            self.screen.note(
+                "No reply has a right signature: the server has no keys, or other ones"
+            )
 
     def note_trouble(self) -> None:
         """Note why beats do not arrive, once, and that they leave again."""

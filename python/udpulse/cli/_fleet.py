@@ -191,7 +191,12 @@ def totals(peers: Collection[Peer], missing: Collection[str]) -> str:
 
 def summary(server: HeartbeatServer) -> str:
     """Return the lines about all clients of a server."""
-    return "\n".join(summary_lines(server.peers(), server.missing))
+    peers = server.peers()
+    lines = [*summary_lines(peers, server.missing)]
+    unsigned = 0 if server.keys is None else sum(peer.key is None for peer in peers)
+    if unsigned:
+        lines.insert(1, f"{counted(unsigned, 'client')} not authenticated")
+    return "\n".join(lines)
 
 
 def summary_lines(peers: Collection[Peer], missing: Collection[str]) -> Iterator[str]:
@@ -246,6 +251,8 @@ class Fleet:
         for title in ("since", "last beat", "loss", "delay"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("cause", ratio=2, no_wrap=True)
+        if self.server.keys is not None:
+            table.add_column("key", no_wrap=True)
         for name in missing[:room]:
             cells = [printable(name), "missing", "", "", "", "", "never heard"]
             table.add_row(*map(Text, cells), style=STYLES["missing"])
@@ -265,6 +272,7 @@ class Fleet:
         change = self.changes.get(label(peer))
         since = peer.last_received_at if peer.state == "overdue" else change and change.time
         share = loss(peer)
+        key = [] if self.server.keys is None else [peer.key or "none"]
         return [
             label(peer),
             peer.state,
@@ -273,6 +281,7 @@ class Fleet:
             "" if share is None else percent(round(share, 3)),
             "" if peer.delay is None else duration(peer.delay),
             cause(peer, change),
+            *key,
         ]
 
     def prune(self, peers: list[Peer]) -> None:

@@ -311,6 +311,7 @@ impl Session {
         let ahead_ns = self.started.map(|started| started.wall_ns.saturating_sub(started.mono_ns));
         report.pauses.shift(ahead_ns.unwrap_or_default());
         report.token = self.token().is_some();
+        report.signed = self.config.key.is_some();
         report.address = Some(self.target);
         // A reply may still revise them, so they are not accounted for.
         let rest = self.probes.iter().skip(self.first_undecided());
