@@ -13,7 +13,7 @@ import peers
 import pytest
 
 import udpulse
-from udpulse import EchoServer, Keys, PingClient
+from udpulse import EchoServer, Keys, PingClient, StampReflector, StampSender
 from udpulse.cli import main
 from udpulse.impair import Link
 
@@ -32,9 +32,9 @@ def signed(datagram: bytes, direction: str, secret: bytes = OLD) -> bytes:
     return before + digits.encode() + after
 
 
-def probe(secret: bytes = OLD, key: str = "old") -> bytes:
+def probe(secret: bytes = OLD, key: str = "old", *, seq: int = 1) -> bytes:
     """Return a probe."""
-    text = b"Ping 1 1760000000.123456 0123456789ABCDEF k=old;m=" + b"0" * 32 + b" ...."
+    text = b"Ping %d 1760000000.123456 0123456789ABCDEF k=old;m=" % seq + b"0" * 32 + b" ...."
     return signed(text, "c>s", secret).replace(b"k=old", b"k=" + key.encode())
 
 
@@ -69,10 +69,7 @@ def test_both_sides_with_the_same_keys(transform: Literal["echo", "upper"], keep
 def test_a_server_signs_its_answer(sender: socket.socket) -> None:
     with EchoServer(port=0, keys=Keys({"old": OLD})) as server:
         sender.sendto(probe(), server.address)
-        answer = sender.recv(1000)
-        assert answer == signed(probe(), "s>c")
-        sender.sendto(probe(), server.address)
-        assert sender.recv(1000) == answer, "a replayed probe is a copy"
+        assert sender.recv(1000) == signed(probe(), "s>c")
 
 
 def test_forged_probes_are_refused(sender: socket.socket) -> None:
@@ -90,6 +87,28 @@ def test_forged_probes_are_refused(sender: socket.socket) -> None:
         assert (truth.bad_tag, truth.unknown_key, truth.unauthenticated) == (5, 1, 3)
         assert (server.counters.received, server.counters.dropped) == (10, 9)
         assert [fate.number for fate in server.fates()] == [1] + [0] * 9
+
+
+def test_a_replay_is_refused_within_and_beyond_the_window(sender: socket.socket) -> None:
+    with EchoServer(port=0, keys=Keys({"old": OLD})) as server:
+        outcomes = [outcome(sender, server, probe(seq=seq)) for seq in (1, 3, 2, 1, 2, 1000, 2, 4)]
+        assert outcomes == ["replied"] * 3 + ["replayed"] * 2 + ["replied"] + ["replayed"] * 2
+        with peers.open_socket() as other:
+            assert outcome(other, server, probe(seq=3)) == "replayed", "from any address"
+        assert (server.truth.replayed, server.counters.dropped) == (5, 5)
+        assert [fate.number for fate in server.fates()] == [1, 2, 3, 0, 0, 4, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("server", "client"), [(EchoServer, PingClient), (StampReflector, StampSender)]
+)
+def test_replies_without_a_right_tag_give_a_hint(server: Any, client: Any) -> None:
+    options = {"count": 1, "timeout": peers.PATIENCE, "keys": Keys({"old": OLD})}
+    with server(port=0) as open_server, client(*open_server.address, **options) as keyed:
+        while not (report := keyed.report()).received:
+            time.sleep(0.001)
+    assert report.answered == 0
+    assert report.hint == "no reply has the right tag: the server has no keys, or other ones"
 
 
 def test_a_rotated_out_key_is_refused() -> None:

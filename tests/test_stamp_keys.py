@@ -72,7 +72,7 @@ def test_a_reply_is_signed(sender: socket.socket) -> None:
         assert (len(reply), reply[112], reply[120]) == (140, 0, 0)
         assert reply[124:] == tag(OLD, reply[:4] + reply[112:120])
         # Without the tag of the TLVs they are not answered.
-        reply = exchange(sender, reflector.address, request(0) + tail[:8])
+        reply = exchange(sender, reflector.address, request(1) + tail[:8])
         assert (len(reply), reply[112]) == (120, 0x20)
 
 
@@ -95,18 +95,22 @@ def test_forged_requests_are_refused(sender: socket.socket) -> None:
 
 def test_a_rotated_out_key_is_refused(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"new": NEW, "old": OLD})) as reflector:
-        for secret in (OLD, NEW):
-            reply = exchange(sender, reflector.address, request(0, secret))
+        for seq, secret in enumerate((OLD, NEW)):
+            reply = exchange(sender, reflector.address, request(seq, secret))
             assert reply[96:] == tag(secret, reply[:96])
     with StampReflector(port=0, keys=Keys({"new": NEW})) as reflector:
         assert outcome(sender, reflector, request(0, OLD)) == "bad_tag"
         assert outcome(sender, reflector, request(0, NEW)) == "replied"
 
 
-def test_a_replayed_request_is_answered_as_a_copy(sender: socket.socket) -> None:
+def test_a_replayed_request_is_refused(sender: socket.socket) -> None:
     with StampReflector(port=0, keys=Keys({"a": OLD})) as reflector:
-        numbers = [exchange(sender, reflector.address, request(9))[:4] for _ in range(2)]
-    assert numbers == [bytes(4), bytes(3) + b"\1"]
+        outcomes = [outcome(sender, reflector, request(seq)) for seq in (9, 9, 8)]
+        assert outcomes == ["replied", "replayed", "replied"]
+        assert reflector.counters.replayed == reflector.counters.dropped == 1
+    with StampReflector(port=0, keys=Keys({"a": OLD}), stateful=False) as reflector:
+        outcomes = [outcome(sender, reflector, request(9)) for _ in range(2)]
+        assert outcomes == ["replied"] * 2, "it has no sessions"
 
 
 def test_unauthenticated_packets_can_be_accepted(sender: socket.socket) -> None:
@@ -163,8 +167,8 @@ def test_forged_replies_answer_nothing(
             "keys must be keys with one that is bound to no client, not those of clients",
         ),
         (
-            lambda keys: StampReflector(keys=Keys({str(n): OLD for n in range(5)})),
-            "keys must be at most 4 that are bound to no client, not 5",
+            lambda keys: StampReflector(keys=Keys({str(n): OLD for n in range(3)})),
+            "keys must be at most 2 that are bound to no client, not 3",
         ),
         (
             lambda keys: StampReflector(unauthenticated="accept"),

@@ -310,7 +310,7 @@ def use_echo_server(server: udpulse.EchoServer) -> None:
     truth = server.truth
     assert_type(truth, reports.EchoTruth)
     show(truth.replies, truth.pending, truth.delayed, truth.unanswerable, truth.limited)
-    show(truth.unauthenticated, truth.unknown_key, truth.bad_tag)
+    show(truth.unauthenticated, truth.unknown_key, truth.bad_tag, truth.replayed)
     show(truth.delay_line_full, truth.crowded, truth.receive_drops)
     for way in (truth.uplink, truth.downlink):
         assert_type(way, reports.LinkCounters)
@@ -651,7 +651,8 @@ def use_reflector() -> None:
     assert_type(counters, reports.StampReflectorCounters)
     show(counters.received, counters.replied, counters.dropped, counters.send_failed)
     show(counters.unanswerable, counters.looped, counters.not_allowed, counters.limited)
-    show(counters.short, counters.unauthenticated, counters.bad_tag, counters.queue_full)
+    show(counters.short, counters.unauthenticated, counters.bad_tag, counters.replayed)
+    show(counters.queue_full)
     show(counters.stateless_answers, counters.receive_drops)
 
 

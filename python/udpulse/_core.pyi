@@ -519,7 +519,7 @@ class EchoServer:
             sent_at_ns: float64, the send time of its first reply, in nanoseconds since
                 `started_at`; NaN without replies.
             outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
-                "unknown_key", "bad_tag" or "delay_line_full".
+                "unknown_key", "bad_tag", "replayed" or "delay_line_full".
             uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
                 2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
             uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
@@ -1347,8 +1347,9 @@ class Fate:
         """ "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
         "unanswerable" (an answer could have started a loop), "limited" (max_rate),
         "unauthenticated" (it had no tag), "unknown_key" or "bad_tag" (of a key that the server
-        lacks, or wrong), "delay_line_full" (the delay line had no room), "refused" (by the
-        upstream), "expired" (its client's session ended before it left) or "hops" (none left).
+        lacks, or wrong), "replayed" (its tag is right, but it came before), "delay_line_full"
+        (the delay line had no room), "refused" (by the upstream), "expired" (its client's session
+        ended before it left) or "hops" (none left).
         """
 
     @property
@@ -1524,6 +1525,7 @@ class EchoTruth:
         "unauthenticated",
         "unknown_key",
         "bad_tag",
+        "replayed",
         "delay_line_full",
         "crowded",
         "receive_drops",
@@ -1542,6 +1544,7 @@ class EchoTruth:
         unauthenticated: int = 0,
         unknown_key: int = 0,
         bad_tag: int = 0,
+        replayed: int = 0,
         delay_line_full: int = 0,
         crowded: int = 0,
         receive_drops: int = 0,
@@ -1585,6 +1588,12 @@ class EchoTruth:
     @property
     def bad_tag(self) -> int:
         """Packets dropped because their tag was wrong; 0 without keys."""
+
+    @property
+    def replayed(self) -> int:
+        """Packets with a right tag dropped because they came before, or are too old to tell; 0
+        without keys.
+        """
 
     @property
     def delay_line_full(self) -> int:
@@ -1988,6 +1997,7 @@ _Outcome: TypeAlias = Literal[
     "unauthenticated",
     "unknown_key",
     "bad_tag",
+    "replayed",
     "delay_line_full",
     "refused",
     "expired",
@@ -6621,6 +6631,7 @@ _Reflection: TypeAlias = Literal[
     "short",
     "unauthenticated",
     "bad_tag",
+    "replayed",
     "queue_full",
 ]
 
@@ -6641,7 +6652,7 @@ class StampReflector:
     allow: the sources that are answered, a sequence of addresses or blocks such as "192.0.2.0/24";
         empty for all.
     keys: the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
-        None for no authentication. A reply is signed with the key of its request. At most 4 may
+        None for no authentication. A reply is signed with the key of its request. At most 2 may
         be bound to no client: STAMP has no key ids, so that each is tried in turn.
     unauthenticated: the treatment of unauthenticated packets if there are keys: "refuse", or "accept" to
         answer them, too, unauthenticated and in sessions of their own.
@@ -6751,7 +6762,7 @@ class StampReflector:
     @property
     def keys(self) -> Keys | None:
         """the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
-        None for no authentication. A reply is signed with the key of its request. At most 4 may
+        None for no authentication. A reply is signed with the key of its request. At most 2 may
         be bound to no client: STAMP has no key ids, so that each is tried in turn.
         """
 
@@ -7142,6 +7153,7 @@ class StampReflectorCounters:
         "short",
         "unauthenticated",
         "bad_tag",
+        "replayed",
         "queue_full",
         "stateless_answers",
         "receive_drops",
@@ -7161,6 +7173,7 @@ class StampReflectorCounters:
         short: int = 0,
         unauthenticated: int = 0,
         bad_tag: int = 0,
+        replayed: int = 0,
         queue_full: int = 0,
         stateless_answers: int = 0,
         receive_drops: int = 0,
@@ -7175,7 +7188,7 @@ class StampReflectorCounters:
 
     @property
     def dropped(self) -> int:
-        """Packets not answered on purpose: the sum of the eight reasons below."""
+        """Packets not answered on purpose: the sum of the nine reasons below."""
 
     @property
     def send_failed(self) -> int:
@@ -7210,6 +7223,10 @@ class StampReflectorCounters:
     @property
     def bad_tag(self) -> int:
         """Dropped: authenticated, but with a tag that no key gives; 0 without keys."""
+
+    @property
+    def replayed(self) -> int:
+        """Dropped: authenticated, but it came before, or is too old to tell; 0 without keys."""
 
     @property
     def queue_full(self) -> int:
@@ -7275,7 +7292,8 @@ class Reflected:
     @property
     def outcome(self) -> _Reflection:
         """ "replied", or the reason for its drop as in StampReflectorCounters: "unanswerable",
-        "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag" or "queue_full".
+        "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag", "replayed" or
+        "queue_full".
         """
 
     @property

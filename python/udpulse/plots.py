@@ -608,7 +608,7 @@ class _Log(_Series):
 
 
 # The outcomes of packets that a server with keys refuses.
-REFUSED = ("unauthenticated", "unknown_key", "bad_tag")
+REFUSED = ("unauthenticated", "unknown_key", "bad_tag", "replayed")
 
 # The impairments of a fate, by their bits.
 BITS = ("lost", "duplicated", "corrupted", "held", "queue_full", "outage", "too_big")

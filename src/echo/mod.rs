@@ -1,6 +1,7 @@
 //! The echo server: answers, impairs both directions on purpose, and records its effect on each
 //! packet.
 
+mod replays;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::echo::replays::Replays;
 use crate::echo::truth::Truth;
 use crate::impair::{Corruption, Link};
 use crate::path::{
@@ -82,6 +83,7 @@ pub struct Echo {
     limiter: Option<Limiter>,
     keys: Option<Arc<Keys>>,
     unauthenticated: Unauthenticated,
+    replays: Replays,
     paths: Paths,
     /// `None` if clients do not differ: no impairments, no kept fates and no capture.
     roster: Option<Roster>,
@@ -121,6 +123,7 @@ impl Echo {
             limiter: config.limiter,
             keys: config.keys,
             unauthenticated: config.unauthenticated,
+            replays: Replays::default(),
             roster: (!plain).then(|| Roster::new(&mut paths)),
             paths,
             refused: [0; Outcome::ALL.len()],
@@ -152,6 +155,7 @@ impl Echo {
             unauthenticated: refused(Outcome::Unauthenticated),
             unknown_key: refused(Outcome::UnknownKey),
             bad_tag: refused(Outcome::BadTag),
+            replayed: refused(Outcome::Replayed),
             delay_line_full: self.paths.delay_line_full(),
             crowded: self.roster.as_ref().map_or(0, Roster::crowded),
             receive_drops: self.receive_drops.iter().sum(),
@@ -185,7 +189,9 @@ impl Echo {
             self.take_steps(at, true);
         }
         let admitted = self.admits(arrival).and_then(|()| match &self.keys {
-            Some(keys) => signature(keys, arrival.datagram, self.unauthenticated),
+            Some(keys) => {
+                signature(keys, &mut self.replays, arrival.datagram, self.unauthenticated)
+            }
             None => Ok(None),
         });
         let sign = |answer: &mut [u8]| {
@@ -252,20 +258,24 @@ impl Echo {
 }
 
 /// Returns the key of a probe and the end of its tag; `None` if it has none and that is allowed.
+/// Records a probe with a right tag.
 fn signature<'a>(
     keys: &'a Keys,
+    replays: &mut Replays,
     probe: &[u8],
     unauthenticated: Unauthenticated,
 ) -> Result<Option<(&'a Key, usize)>, Outcome> {
-    let Some(Claim { id, end }) = Claim::find(probe) else {
+    let Some(claim) = Claim::find(probe) else {
         return match unauthenticated {
             Unauthenticated::Refuse => Err(Outcome::Unauthenticated),
             Unauthenticated::Accept => Ok(None),
         };
     };
-    let key = keys.find(id).and_then(|(_, key)| key.master()).ok_or(Outcome::UnknownKey)?;
-    let is_right = probe::verifies(probe, end, Direction::Probe, key);
-    if is_right { Ok(Some((key, end))) } else { Err(Outcome::BadTag) }
+    let key = keys.find(claim.id).and_then(|(_, key)| key.master()).ok_or(Outcome::UnknownKey)?;
+    if !probe::verifies(probe, claim.end, Direction::Probe, key) {
+        return Err(Outcome::BadTag);
+    }
+    if replays.admit(&claim.probe) { Ok(Some((key, claim.end))) } else { Err(Outcome::Replayed) }
 }
 
 impl Transform {

@@ -25,6 +25,8 @@ pub struct Truth {
     pub unknown_key: u64,
     /// Packets dropped because their tag is wrong.
     pub bad_tag: u64,
+    /// Packets with a right tag dropped because they came before.
+    pub replayed: u64,
     /// Copies dropped because the delay line was full.
     pub delay_line_full: u64,
     /// Packets from clients beyond the full table, which share one stream of random choices;

@@ -59,6 +59,8 @@ pub enum Outcome {
     UnknownKey,
     /// Its tag is wrong.
     BadTag,
+    /// It came before, as its tag proves.
+    Replayed,
     /// The delay line was full.
     DelayLineFull,
     /// Passed on, and refused by the upstream.
@@ -71,7 +73,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 12] = [
+    pub const ALL: [(&str, Self); 13] = [
         ("replied", Self::Replied),
         ("relayed", Self::Relayed),
         ("lost", Self::Lost),
@@ -80,6 +82,7 @@ impl Outcome {
         ("unauthenticated", Self::Unauthenticated),
         ("unknown_key", Self::UnknownKey),
         ("bad_tag", Self::BadTag),
+        ("replayed", Self::Replayed),
         ("delay_line_full", Self::DelayLineFull),
         ("refused", Self::Refused),
         ("expired", Self::Expired),

@@ -83,6 +83,9 @@ value! {
         unknown_key: u64 = 0,
         /// Packets dropped because their tag was wrong; 0 without keys.
         bad_tag: u64 = 0,
+        /// Packets with a right tag dropped because they came before, or are too old to tell; 0
+        /// without keys.
+        replayed: u64 = 0,
         /// Copies dropped because the delay line was full: 64 MiB, divided equally among threads.
         delay_line_full: u64 = 0,
         /// Packets of clients beyond the first 16,384, which share one stream of random choices;
@@ -229,7 +232,7 @@ fated! { EchoServer: Rows = "fates", "(self, table='fates')"
     ///     sent_at_ns: float64, the send time of its first reply, in nanoseconds since
     ///         `started_at`; NaN without replies.
     ///     outcome: object, "replied", "lost", "unanswerable", "limited", "unauthenticated",
-    ///         "unknown_key", "bad_tag" or "delay_line_full".
+    ///         "unknown_key", "bad_tag", "replayed" or "delay_line_full".
     ///     uplink, downlink: uint8, its impairments in each direction, a sum of 1 lost,
     ///         2 duplicated, 4 corrupted, 8 held, 16 queue_full, 32 outage and 64 too_big.
     ///     uplink_rule, downlink_rule: float64, the index of the Rule that acted on it in each
@@ -333,7 +336,7 @@ impl EchoServer {
         let truth = self.handle.look(py, |echo| echo.truth());
         let echo::Truth { replies, pending, unanswerable, limited, delay_line_full, .. } = truth;
         let echo::Truth { uplink, downlink, delayed, crowded, receive_drops, .. } = truth;
-        let echo::Truth { unauthenticated, unknown_key, bad_tag, .. } = truth;
+        let echo::Truth { unauthenticated, unknown_key, bad_tag, replayed, .. } = truth;
         EchoTruth {
             uplink: uplink.into(),
             downlink: downlink.into(),
@@ -345,6 +348,7 @@ impl EchoServer {
             unauthenticated,
             unknown_key,
             bad_tag,
+            replayed,
             delay_line_full,
             crowded,
             receive_drops,

@@ -32,8 +32,9 @@ value! {
         /// "replied" or, at a Relay, "relayed"; otherwise the reason for its drop: "lost",
         /// "unanswerable" (an answer could have started a loop), "limited" (max_rate),
         /// "unauthenticated" (it had no tag), "unknown_key" or "bad_tag" (of a key that the server
-        /// lacks, or wrong), "delay_line_full" (the delay line had no room), "refused" (by the
-        /// upstream), "expired" (its client's session ended before it left) or "hops" (none left).
+        /// lacks, or wrong), "replayed" (its tag is right, but it came before), "delay_line_full"
+        /// (the delay line had no room), "refused" (by the upstream), "expired" (its client's session
+        /// ended before it left) or "hops" (none left).
         outcome: Word<Outcome>,
         /// Whether it was dropped: the outcome is neither "replied" nor "relayed".
         dropped: bool = None or !matches!(outcome.0, Outcome::Replied | Outcome::Relayed),

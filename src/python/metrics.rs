@@ -157,7 +157,7 @@ const PING_HISTOGRAMS: [OfBuckets; 2] = [
 
 type EchoRow = (path::Counters, echo::Truth);
 
-const ECHO: [Metric<EchoRow>; 14] = [
+const ECHO: [Metric<EchoRow>; 15] = [
     counter("received", "Packets received.", |(c, _)| count(c.received)),
     counter("replied", "Packets answered.", |(c, _)| count(c.replied)),
     counter("dropped", "Packets not answered on purpose.", |(c, _)| count(c.dropped)),
@@ -178,6 +178,7 @@ const ECHO: [Metric<EchoRow>; 14] = [
         count(t.unknown_key)
     }),
     counter("bad_tag", "Packets dropped because their tag is wrong.", |(_, t)| count(t.bad_tag)),
+    counter("replayed", "Packets dropped because they came before.", |(_, t)| count(t.replayed)),
     counter("crowded", "Packets of clients beyond the full table.", |(_, t)| count(t.crowded)),
     counter("delay_line_full", "Copies dropped because the delay line was full.", |(_, t)| {
         count(t.delay_line_full)

@@ -26,7 +26,7 @@ use crate::wire::{Key, Unauthenticated};
 use crate::{Error, Limiter, Prefix, Result, seconds};
 
 /// Maximum number of keys that are tried for each packet.
-const MAX_TRIED: usize = 4;
+const MAX_TRIED: usize = 2;
 
 value! {
     /// Packet counts of a StampReflector: received = replied + dropped + send_failed.
@@ -36,7 +36,7 @@ value! {
         received: u64 = 0,
         /// Packets answered.
         replied: u64 = 0,
-        /// Packets not answered on purpose: the sum of the eight reasons below.
+        /// Packets not answered on purpose: the sum of the nine reasons below.
         dropped: u64 = 0,
         /// Packets whose reply this host could not send.
         send_failed: u64 = 0,
@@ -55,6 +55,8 @@ value! {
         unauthenticated: u64 = 0,
         /// Dropped: authenticated, but with a tag that no key gives; 0 without keys.
         bad_tag: u64 = 0,
+        /// Dropped: authenticated, but it came before, or is too old to tell; 0 without keys.
+        replayed: u64 = 0,
         /// Dropped: too many replies waited to be sent.
         queue_full: u64 = 0,
         /// Packets answered without a session because there were `max_sessions` already.
@@ -77,6 +79,7 @@ impl From<stamp::Counters> for StampReflectorCounters {
             short,
             unauthenticated,
             bad_tag,
+            replayed,
             queue_full,
         ] = counters.outcomes;
         let received = counters.received();
@@ -92,6 +95,7 @@ impl From<stamp::Counters> for StampReflectorCounters {
             short,
             unauthenticated,
             bad_tag,
+            replayed,
             queue_full,
             stateless_answers: stateless,
             receive_drops,
@@ -130,7 +134,8 @@ value! {
         /// The (host, port) of its sender.
         client: Address,
         /// "replied", or the reason for its drop as in StampReflectorCounters: "unanswerable",
-        /// "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag" or "queue_full".
+        /// "looped", "not_allowed", "limited", "short", "unauthenticated", "bad_tag", "replayed" or
+        /// "queue_full".
         outcome: Word<Outcome>,
         /// The length of its payload, in bytes.
         size: usize,
@@ -278,7 +283,7 @@ macro_rules! reflector_options {
         /// empty for all.
         allow: Prefixes = (),
         /// the Keys, or the path of a file of them, for authenticated packets (RFC 8762 section 4.4);
-        /// None for no authentication. A reply is signed with the key of its request. At most 4 may
+        /// None for no authentication. A reply is signed with the key of its request. At most 2 may
         /// be bound to no client: STAMP has no key ids, so that each is tried in turn.
         keys: Option<Keys> = None,
         /// the treatment of unauthenticated packets if there are keys: "refuse", or "accept" to

@@ -27,13 +27,15 @@ pub enum Outcome {
     Unauthenticated,
     /// No key gives its tag.
     BadTag,
+    /// It is authenticated and came before in its session.
+    Replayed,
     /// Too many replies wait to be sent.
     QueueFull,
 }
 
 impl Outcome {
     /// All of them by name.
-    pub const ALL: [(&str, Self); 9] = [
+    pub const ALL: [(&str, Self); 10] = [
         ("replied", Self::Replied),
         ("unanswerable", Self::Unanswerable),
         ("looped", Self::Looped),
@@ -42,6 +44,7 @@ impl Outcome {
         ("short", Self::Short),
         ("unauthenticated", Self::Unauthenticated),
         ("bad_tag", Self::BadTag),
+        ("replayed", Self::Replayed),
         ("queue_full", Self::QueueFull),
     ];
 }

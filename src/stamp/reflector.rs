@@ -328,7 +328,11 @@ impl Reflector {
         let (client, to) = (packet.from, packet.to.map(|local| local.ip));
         let stateful = self.config.stateful;
         let session_key = SessionKey { client, to, ssid, authenticated: key.is_some() };
-        let session = stateful.then(|| self.sessions.receive(session_key, at)).flatten();
+        let received = stateful.then(|| self.sessions.receive(session_key, at, &request));
+        let session = match received.transpose() {
+            Ok(session) => session.flatten(),
+            Err(outcome) => return Some(outcome),
+        };
         self.counters.stateless += u64::from(stateful && session.is_none());
         let counts = session.and_then(|index| {
             let session = self.sessions.get_mut(index)?;

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
-use crate::wire::stamp::{Counts, Departed};
-use crate::{NS_PER_SECOND, Stamp};
+use crate::stamp::reflected::Outcome;
+use crate::wire::stamp::{Counts, Departed, Request, Timestamp};
+use crate::{NS_PER_SECOND, ReplayWindow, Stamp};
 
 /// The most sessions, unless fewer are asked for.
 pub const MAX_SESSIONS: usize = 1 << 14;
@@ -57,12 +58,63 @@ impl Session {
     }
 }
 
+/// The requests of an authenticated session, so that each is answered once.
+#[derive(Debug)]
+struct Requests {
+    /// The numbers since the sender's last start.
+    numbers: ReplayWindow,
+    /// T1 of the first request since then.
+    first: Timestamp,
+    /// The latest T1.
+    latest: Timestamp,
+}
+
+impl Requests {
+    fn new(request: &Request) -> Self {
+        let mut numbers = ReplayWindow::default();
+        numbers.commit(request.seq.into());
+        Self { numbers, first: request.sent, latest: request.sent }
+    }
+
+    /// Records a request; returns whether it may be new.
+    ///
+    /// No recording is later than the latest T1. If the numbers of a later request came before, its
+    /// sender has started again; an earlier one with a new number was overtaken.
+    fn admit(&mut self, request: &Request) -> bool {
+        let is_latest = request.sent.is_after(self.latest);
+        if self.numbers.is_new(request.seq.into()) && !self.first.is_after(request.sent) {
+            self.numbers.commit(request.seq.into());
+        } else if is_latest {
+            *self = Self::new(request);
+        } else {
+            return false;
+        }
+        if is_latest {
+            self.latest = request.sent;
+        }
+        true
+    }
+}
+
+/// A session and, if it is authenticated, its requests.
+#[derive(Debug)]
+struct Entry {
+    session: Session,
+    requests: Option<Box<Requests>>,
+}
+
+impl Entry {
+    fn new(key: Key, heard: Stamp) -> Self {
+        Self { session: Session::new(key, heard), requests: None }
+    }
+}
+
 /// Sessions up to a capacity.
 #[derive(Debug)]
 pub(super) struct Sessions {
     capacity: usize,
     indices: HashMap<Key, usize, foldhash::fast::RandomState>,
-    entries: Slab<Session>,
+    entries: Slab<Entry>,
     /// When idle sessions were last removed.
     swept_ns: i64,
 }
@@ -75,27 +127,41 @@ impl Sessions {
 
     /// Counts a packet. Returns the index of its session, which begins again if it was idle; `None`
     /// if there is no room for a new one.
-    pub(super) fn receive(&mut self, key: Key, at: Stamp) -> Option<usize> {
-        let index = match self.indices.get(&key) {
-            Some(index) => *index,
-            None => self.add(key, at)?,
-        };
-        let session = self.entries.get_mut(index)?;
-        if session.is_idle(at.mono_ns) {
-            *session = Session::new(key, at);
+    ///
+    /// # Errors
+    /// [`Outcome::Replayed`] if the packet is authenticated and came before.
+    pub(super) fn receive(
+        &mut self,
+        key: Key,
+        at: Stamp,
+        request: &Request,
+    ) -> Result<Option<usize>, Outcome> {
+        let known = self.indices.get(&key).copied();
+        let Some(index) = known.or_else(|| self.add(key, at)) else { return Ok(None) };
+        let Some(entry) = self.entries.get_mut(index) else { return Ok(None) };
+        if entry.session.is_idle(at.mono_ns) {
+            *entry = Entry::new(key, at);
         }
-        session.heard = at;
-        session.received += 1;
-        Some(index)
+        if let Some(requests) = &mut entry.requests {
+            if !requests.admit(request) {
+                return Err(Outcome::Replayed);
+            }
+        } else if key.authenticated {
+            entry.requests = Some(Box::new(Requests::new(request)));
+        }
+        entry.session.heard = at;
+        entry.session.received += 1;
+        Ok(Some(index))
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Session> {
-        self.entries.get_mut(index)
+        self.entries.get_mut(index).map(|entry| &mut entry.session)
     }
 
     /// Returns the sessions that are not idle.
     pub(super) fn active(&self, now_ns: i64) -> impl Iterator<Item = &Session> {
-        self.entries.iter().map(|(_, session)| session).filter(move |one| !one.is_idle(now_ns))
+        let sessions = self.entries.iter().map(|(_, entry)| &entry.session);
+        sessions.filter(move |one| !one.is_idle(now_ns))
     }
 
     fn add(&mut self, key: Key, at: Stamp) -> Option<usize> {
@@ -106,7 +172,7 @@ impl Sessions {
             self.swept_ns = at.mono_ns;
             let entries = &mut self.entries;
             self.indices.retain(|_, index| {
-                let keep = entries.get(*index).is_some_and(|one| !one.is_idle(at.mono_ns));
+                let keep = entries.get(*index).is_some_and(|one| !one.session.is_idle(at.mono_ns));
                 if !keep {
                     entries.try_remove(*index);
                 }
@@ -114,7 +180,7 @@ impl Sessions {
             });
         }
         (self.entries.len() < self.capacity).then(|| {
-            let index = self.entries.insert(Session::new(key, at));
+            let index = self.entries.insert(Entry::new(key, at));
             self.indices.insert(key, index);
             index
         })

@@ -69,8 +69,13 @@ fn reply(reflector: &mut Reflector, datagram: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn request(mode: Mode, seq: u32, ssid: u16) -> Vec<u8> {
+    request_at(mode, seq, ssid, -SECOND)
+}
+
+/// Returns a request that was sent so much after [`WALL_NS`].
+fn request_at(mode: Mode, seq: u32, ssid: u16, sent_ns: i64) -> Vec<u8> {
     let mut packet = vec![0; mode.base()];
-    let (sent, error) = (Timestamp::new(Format::Ntp, WALL_NS - SECOND), ErrorEstimate(1));
+    let (sent, error) = (Timestamp::new(Format::Ntp, WALL_NS + sent_ns), ErrorEstimate(1));
     Request { seq, sent, error, ssid }.write(mode, &mut packet);
     if mode == Mode::Authenticated {
         sign(&mut packet, &key());
@@ -223,17 +228,18 @@ fn only_what_was_asked_for_is_answered() {
         ("short", 4),
         ("unauthenticated", 0),
         ("bad_tag", 0),
+        ("replayed", 0),
         ("queue_full", 0),
     ];
     assert_eq!((counts, counters.received()), (expected, 18));
-    let mut records = [0; 9];
+    let mut records = [0; Outcome::ALL.len()];
     reflector.records().for_each(|record| records[record.outcome as usize] += 1);
     assert_eq!(records, counters.outcomes);
 }
 
 /// Returns an authenticated request that is signed with another key than [`key`].
-fn signed_with(key: &Key) -> Vec<u8> {
-    let mut packet = request(Mode::Authenticated, 0, 0);
+fn signed_with(key: &Key, seq: u32) -> Vec<u8> {
+    let mut packet = request(Mode::Authenticated, seq, 0);
     sign(&mut packet, key);
     packet
 }
@@ -248,7 +254,7 @@ fn packets_without_a_right_tag_are_refused() {
     altered[3] = 1;
     // The tag is cut, and that of another part.
     let truncated = [&packet[..111], &[0; 20]].concat();
-    for wrong in [altered, truncated, signed_with(&Key::new(&[8; 32]).unwrap())] {
+    for wrong in [altered, truncated, signed_with(&Key::new(&[8; 32]).unwrap(), 1)] {
         assert_eq!(reply(&mut reflector, &wrong), None);
     }
     let mut padded = request(Mode::Open, 0, 0);
@@ -267,15 +273,79 @@ fn a_key_can_be_rotated() {
     let [old, new] = [7, 8].map(|byte| Key::new(&[byte; 32]).unwrap());
     let with = |keys: Vec<Key>| reflector(ReflectorConfig { keys, ..ReflectorConfig::default() });
     let mut both = with(vec![new.clone(), old.clone()]);
-    for key in [&old, &new] {
-        let mut waiting = reply(&mut both, &signed_with(key)).unwrap();
+    for (key, seq) in [(&old, 0), (&new, 1)] {
+        let mut waiting = reply(&mut both, &signed_with(key, seq)).unwrap();
         assert!(is_signed(&waiting, key), "with the key of the request");
         assert!(both.on_unblocked(0, at(SECOND), client(5000), &mut waiting));
         assert!(is_signed(&waiting, key));
     }
     let mut later = with(vec![new]);
-    assert_eq!(reply(&mut later, &signed_with(&old)), None);
+    assert_eq!(reply(&mut later, &signed_with(&old, 0)), None);
     assert_eq!(later.counters().of(Outcome::BadTag), 1);
+}
+
+/// A reflector with a key, and the numbers of its replies to requests that were sent a second apart.
+fn numbers_of(
+    reflector: &mut Reflector,
+    requests: impl IntoIterator<Item = (u32, i64)>,
+) -> Vec<Option<u32>> {
+    let number = |(seq, second): (u32, i64)| {
+        let request = request_at(Mode::Authenticated, seq, 7, second * SECOND);
+        let reply = reply_from(reflector, at(0), client(5000), &request)?;
+        Some(Reply::read(Mode::Authenticated, &reply).unwrap().seq)
+    };
+    requests.into_iter().map(number).collect()
+}
+
+fn keyed() -> Reflector {
+    reflector(ReflectorConfig { keys: vec![key()], ..ReflectorConfig::default() })
+}
+
+#[test]
+fn a_replay_is_refused_within_and_beyond_the_window() {
+    let mut reflector = keyed();
+    let highest = u32::try_from(crate::ReplayWindow::SPAN).unwrap() + 99;
+    let requests = (0..=highest).filter(|seq| *seq != 500).map(|seq| (seq, i64::from(seq)));
+    let numbers = numbers_of(&mut reflector, requests);
+    assert_eq!(numbers.last(), Some(&Some(highest - 1)));
+    let before = reflector.sessions(0);
+    let replays = [0, 98, 99, 100, highest - 1, highest].map(|seq| (seq, i64::from(seq)));
+    assert_eq!(numbers_of(&mut reflector, replays), [None; 6]);
+    assert_eq!(reflector.counters().of(Outcome::Replayed), 6);
+    assert_eq!(reflector.sessions(0), before, "replays change no session");
+    assert_eq!(numbers_of(&mut reflector, [(500, 500)]), [Some(highest)], "it was overtaken");
+    // Nobody else's session, and nobody's without a key.
+    let request = request_at(Mode::Authenticated, 9, 7, 9 * SECOND);
+    assert!(reply_from(&mut reflector, at(0), client(5001), &request).is_some());
+    let mut open = plain();
+    assert_eq!([9, 9].map(|seq| number(&mut open, at(0), 5000, seq, 9)), [0, 1]);
+}
+
+#[test]
+fn a_sender_that_starts_again_is_answered_and_its_last_run_is_not() {
+    let mut reflector = keyed();
+    numbers_of(&mut reflector, (0..10).map(|seq| (seq, i64::from(seq))));
+    // The first two overtake each other.
+    let restarted = [(1, 21), (0, 20), (2, 22)];
+    assert_eq!(numbers_of(&mut reflector, restarted), [Some(10), None, Some(11)]);
+    let recorded = [(0, 0), (3, 3), (9, 9), (1, 21)];
+    assert_eq!(numbers_of(&mut reflector, recorded), [None; 4]);
+    assert_eq!(numbers_of(&mut reflector, [(3, 23), (4, 24)]), [Some(12), Some(13)]);
+    // A clock that is set back serves within the run.
+    assert_eq!(numbers_of(&mut reflector, [(5, 22), (6, 19), (7, 25)]), [Some(14), None, Some(15)]);
+    // Numbers wrap.
+    let around = [(u32::MAX, 30), (0, 31), (1, 32)];
+    assert_eq!(numbers_of(&mut reflector, around), [Some(16), Some(17), Some(18)]);
+}
+
+#[test]
+fn a_session_that_ended_begins_with_any_request() {
+    let mut reflector = keyed();
+    let request = request_at(Mode::Authenticated, 9, 7, 0);
+    let mut is_answered =
+        |second| reply_from(&mut reflector, at(second * SECOND), client(5000), &request).is_some();
+    assert_eq!([0, 1, 300].map(&mut is_answered), [true, false, false]);
+    assert!(is_answered(301), "refused packets do not prolong a session");
 }
 
 #[test]
@@ -292,7 +362,7 @@ fn unauthenticated_packets_can_be_answered_beside_others() {
     }
     let numbers = reflector.records().map(|record| record.numbers.unwrap().reflector_seq);
     assert_eq!(numbers.collect::<Vec<_>>(), [0, 0, 1], "a stranger is not in the session");
-    assert_eq!(reply(&mut reflector, &signed_with(&Key::new(&[8; 32]).unwrap())), None);
+    assert_eq!(reply(&mut reflector, &signed_with(&Key::new(&[8; 32]).unwrap(), 1)), None);
     assert_eq!(reflector.counters().of(Outcome::BadTag), 1);
 }
 

@@ -37,6 +37,15 @@ impl Direction {
     }
 }
 
+/// The session and the number of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token of its session.
+    pub token: [u8; 16],
+    /// Its number.
+    pub seq: u64,
+}
+
 /// The tag that a datagram claims to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {
@@ -44,20 +53,26 @@ pub struct Claim<'a> {
     pub id: &'a [u8],
     /// Where its digits end.
     pub end: usize,
+    /// The probe that it would be.
+    pub probe: Identity,
 }
 
 impl<'a> Claim<'a> {
-    /// Finds the tag of a probe; `None` if it has none.
+    /// Finds the tag of a probe; `None` if it has none, or no number or token before it.
     #[must_use]
     pub fn find(probe: &'a [u8]) -> Option<Self> {
         let beginning = &probe[..probe.len().min(SEARCHED)];
         let mut blanks = (0..beginning.len()).filter(|at| beginning[*at] == b' ');
-        let start = blanks.nth(3)? + 1;
-        let end = blanks.next().unwrap_or(beginning.len());
-        let word = beginning[start..end].strip_prefix(b"k=")?;
+        let mut blank = || blanks.next();
+        let (first, second, third, fourth) = (blank()?, blank()?, blank()?, blank()?);
+        let end = blank().unwrap_or(beginning.len());
+        let seq = std::str::from_utf8(&beginning[first + 1..second]).ok()?.parse().ok()?;
+        let token = beginning[third + 1..fourth].try_into().ok()?;
+        let word = beginning[fourth + 1..end].strip_prefix(b"k=")?;
         let length = word.iter().position(|byte| *byte == b';')?;
         let digits = word[length + 1..].strip_prefix(b"m=")?;
-        Some(Self { id: &word[..length], end: end - digits.len() + DIGITS })
+        let end = end - digits.len() + DIGITS;
+        Some(Self { id: &word[..length], end, probe: Identity { token, seq } })
     }
 }
 
@@ -146,7 +161,8 @@ mod tests {
             for id in ["a", "2026a", "x-_.0123456789AB"] {
                 let (probe, end) = signed(id, padding);
                 let found = Claim::find(&probe).unwrap();
-                assert_eq!(found, Claim { id: id.as_bytes(), end });
+                let probe_of = Identity { token: *b"0123456789ABCDEF", seq: 7 };
+                assert_eq!(found, Claim { id: id.as_bytes(), end, probe: probe_of });
                 assert_eq!(length(id) + PROBE.len() + padding.len(), probe.len());
                 assert!(is_right(&probe, Direction::Probe));
             }
@@ -175,8 +191,17 @@ mod tests {
 
     #[test]
     fn other_words_are_no_tag() {
-        for probe in ["", PROBE, "Ping 7 1.0 0 k=a", "Ping 7 1.0 0 m=0;k=a", "Ping k=a;m=0", "    "]
-        {
+        for probe in ["", PROBE, "Ping k=a;m=0", "    "] {
+            assert_eq!(Claim::find(probe.as_bytes()), None, "{probe}");
+        }
+        let token = "0123456789ABCDEF";
+        for (seq, token, word) in [
+            ("7", token, "k=a"),
+            ("7", token, "m=0;k=a"),
+            ("x", token, "k=a;m=0"),
+            ("7", &token[1..], "k=a;m=0"),
+        ] {
+            let probe = format!("Ping {seq} 1.0 {token} {word}");
             assert_eq!(Claim::find(probe.as_bytes()), None, "{probe}");
         }
         let mut empty = [];

@@ -28,6 +28,7 @@ REASONS = {
     "unauthenticated": "dropped, without a tag",
     "unknown_key": "dropped, its tag is of an unknown key",
     "bad_tag": "dropped, its tag is wrong",
+    "replayed": "dropped, it came before",
     "delay_line_full": "dropped, too many packets are delayed",
 }
 
@@ -38,6 +39,7 @@ TROUBLES = {
     "unauthenticated": "came without a tag",
     "unknown_key": "had a tag of an unknown key",
     "bad_tag": "had a wrong tag",
+    "replayed": "had come before",
     "delay_line_full": "found the delay line full",
     "refused": "refused by the upstream",
     "hops": "had no hops left",

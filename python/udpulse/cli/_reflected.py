@@ -12,6 +12,7 @@ REASONS = {
     "short": "dropped, shorter than a reply; --twamp-light answers from 14 bytes on",
     "unauthenticated": "dropped, not authenticated",
     "bad_tag": "dropped, no key gives its tag",
+    "replayed": "dropped, it came before",
     "queue_full": "dropped, too many replies wait",
 }
 
@@ -24,6 +25,7 @@ TROUBLES = {
     "short": "came shorter than a reply; --twamp-light answers from 14 bytes on",
     "unauthenticated": "came without authentication",
     "bad_tag": "had a tag of none of the keys",
+    "replayed": "had come before",
     "queue_full": "found too many replies waiting",
     "stateless_answers": "got an answer without a session, as there were --max-sessions",
     "receive_drops": "lost by this host, which did not read them in time",

@@ -21,6 +21,12 @@ pub enum Format {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Returns whether this is later than another one of the same format, less than half an era ago.
+    #[must_use]
+    pub fn is_after(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0).cast_signed() > 0
+    }
+
     /// Creates a timestamp from nanoseconds since the Unix epoch, rounded to the nearest.
     #[must_use]
     pub fn new(format: Format, wall_ns: i64) -> Self {
