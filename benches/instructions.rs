@@ -11,13 +11,15 @@ use std::error::Error;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::sync::Arc;
 
 use udpulse::echo::{Config as EchoConfig, Echo};
 use udpulse::heartbeat::{Detector, Kind, Numbers, OldBeats, Server, ServerConfig};
 use udpulse::impair::{Link, Loss};
 use udpulse::ping::{Config, Fill, Protocol, Schedule, Session, Sweep, SweepConfig};
 use udpulse::stamp::{Reflector, ReflectorConfig};
-use udpulse::wire::{Beat, Unauthenticated};
+use udpulse::wire::signed::Signer;
+use udpulse::wire::{Beat, Keys, Unauthenticated};
 use udpulse::{Arrival, Machine, NS_PER_SECOND, Stamp, Target, Zone};
 
 const DATAGRAMS: u32 = 65_536;
@@ -29,14 +31,16 @@ const SIZE: usize = 64;
 /// Handles this many datagrams, or only prepares for [`DATAGRAMS`].
 type Part = fn(u32);
 
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("echo", |count| echo(EchoConfig::default(), count)),
     ("echo with the lab's loss", |count| echo(lossy(0), count)),
     ("echo with loss and log", |count| echo(lossy(100_000), count)),
     ("test packet of STAMP", reflect),
-    ("beat of the lab", |count| beats(Beat::default(), count)),
-    ("beat with an interval", |count| beats(declared(), count)),
-    ("beat with a name and a boot", |count| beats(named(), count)),
+    ("beat of the lab", |count| beats(Beat::default(), None, count)),
+    ("beat with an interval", |count| beats(declared(), None, count)),
+    ("beat with a name and a boot", |count| beats(named(), None, count)),
+    // Valgrind has no SHA instructions: most of it is SHA-256 in software.
+    ("the same, signed", |count| beats(named(), keys(), count)),
     ("probe and reply of a session", probes),
     ("probe and reply of a sweep", sweep),
 ];
@@ -127,7 +131,11 @@ fn named() -> Beat<'static> {
     Beat { name: Some(b"sensor-1234"), boot: Some(0x018f_3a2c_0d1e), ..declared() }
 }
 
-fn server() -> Server {
+fn keys() -> Option<Arc<Keys>> {
+    Keys::parse("2026a 000102030405060708090a0b0c0d0e0f").ok().map(Arc::new)
+}
+
+fn server(keys: Option<Arc<Keys>>) -> Server {
     Server::new(ServerConfig {
         detector: Detector::of(Kind::Multiple),
         old_beats: OldBeats::Ignore,
@@ -135,7 +143,7 @@ fn server() -> Server {
         numbers: Numbers::Counting,
         opaque: false,
         reply: false,
-        keys: None,
+        keys,
         unauthenticated: Unauthenticated::Refuse,
         max_multiplier: 100,
         max_grace_ns: 86_400 * NS_PER_SECOND,
@@ -149,22 +157,26 @@ fn server() -> Server {
 }
 
 /// Follows clients that beat once a second and are known already.
-fn beats(beat: Beat<'_>, count: u32) {
+fn beats(beat: Beat<'_>, keys: Option<Arc<Keys>>, count: u32) {
     const KNOWN: u32 = 16;
-    let mut server = server();
     let mut text = Vec::new();
     let mut received = Vec::new();
     for number in 0..KNOWN * CLIENTS + DATAGRAMS {
         let ns = i64::from(number) * NS_PER_SECOND / i64::from(CLIENTS);
         let name = format!("sensor-{}", 1000 + number % CLIENTS);
-        let name = beat.name.map(|_| name.as_bytes());
-        let seq = u64::from(number / CLIENTS);
-        Beat { name, ..beat }.write(seq, at(ns).wall_ns, &mut text);
+        let signer = keys.as_ref().and_then(|keys| Signer::new(keys, name.as_bytes()));
+        let beat = Beat { name: beat.name.map(|_| name.as_bytes()), ..beat };
+        let (seq, wall_ns) = (u64::from(number / CLIENTS), at(ns).wall_ns);
+        match signer {
+            Some(signer) => signer.write(&beat, 0, seq, wall_ns, &mut text),
+            None => beat.write(seq, wall_ns, &mut text),
+        }
         // Each is delayed by up to half a millisecond.
         let delay_ns = i64::from(number.wrapping_mul(2_654_435_761) >> 13);
         received.push((at(ns + delay_ns), client(number % CLIENTS), text.clone()));
     }
     received.truncate((KNOWN * CLIENTS + count) as usize);
+    let mut server = server(keys);
     for batch in received.chunks_mut(BATCH) {
         let now = batch[0].0;
         let arrivals = batch.iter_mut();
