@@ -1,7 +1,7 @@
 //! The cost of keys to each side of an exchange, without sockets.
 //!
-//! `cargo bench --no-default-features --bench keys`. A server gets the same request again and again;
-//! a client and a server exchange probes. The runs with and without keys take turns. The client's
+//! `cargo bench --no-default-features --bench keys`. A server gets requests; a client and a server
+//! exchange probes. The runs with and without keys take turns. The client's
 //! cost is that of the exchange less that of the server.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
@@ -113,12 +113,15 @@ fn costs<M: Machine>(
 ) -> [f64; 2] {
     let mut buffer = Vec::new();
     let mut client = session(protocol, size, key);
-    client.on_time(0, at(0), 0);
-    let request = client.transmit(0).map(|probe| probe.datagram.to_vec()).unwrap_or_default();
-    let mut answering = server();
+    let mut request = |number| {
+        client.on_time(0, at(number * INTERVAL_NS), number * INTERVAL_NS);
+        client.transmit(0).map(|probe| probe.datagram.to_vec()).unwrap_or_default()
+    };
+    let requests: Vec<_> = (0..i64::from(EXCHANGES)).map(&mut request).collect();
+    let (mut requests, mut answering) = (requests.iter(), server());
     let one_side_ns = timed(|ns| {
         buffer.clear();
-        buffer.extend_from_slice(&request);
+        requests.next().iter().for_each(|request| buffer.extend_from_slice(request));
         answer(&mut answering, ns, &mut buffer);
     });
     let (mut client, mut answering) = (session(protocol, size, key), server());
