@@ -71,7 +71,8 @@ impl TraceRate {
             (free.opportunity, free.left) = (next, quantum);
         }
         let size = (length + HEADERS) as u64;
-        let waiting = (free.opportunity - next).saturating_mul(quantum) + (quantum - free.left);
+        let later = (free.opportunity - next).saturating_mul(quantum);
+        let waiting = later.saturating_add(quantum - free.left);
         if waiting > 0 && waiting.saturating_add(size) > self.queue {
             return None;
         }
