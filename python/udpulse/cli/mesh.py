@@ -10,7 +10,7 @@ import click
 
 from udpulse.cli import _parameters as types
 from udpulse.cli._follow import Signals
-from udpulse.cli._options import options_of
+from udpulse.cli._options import Parse, options_of
 from udpulse.cli._record import reserve
 from udpulse.cli._run import BROKEN, Command, Program, Screen
 from udpulse.cli._targets import lines
@@ -25,7 +25,7 @@ Examples:
 """
 
 #: The types of options that have other ones in other commands.
-KINDS = {
+KINDS: dict[str, tuple[Parse, str]] = {
     "rate": (types.quantity, "X"),
     "host_timeout": (types.duration, "TIME"),
     "peers": (types.whole, "N"),

@@ -93,7 +93,7 @@ class Mesh:
         self.size = size
         self.port = port
         self.peers = peers
-        self.groups = None if groups is None else dict(groups)
+        self.groups: dict[str, str] | None = None if groups is None else dict(groups)
         self.host_timeout = host_timeout
         self.max_loss = max_loss
         self.max_rtt = max_rtt
