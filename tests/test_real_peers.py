@@ -329,9 +329,9 @@ def test_a_declared_name_is_shown_if_the_server_keeps_running() -> None:
     options = ("--keep-running", "--timeout", 60)
     with beat_server(*options) as server, peers.open_socket() as client:
         to, label = (HERE, server.listening()), f"127.0.0.1:{peers.port_of(client)}"
-        for beat in ("hb;id=web-0 1", "hb;id=\N{CONTROL SEQUENCE INTRODUCER}2J;i=60000 1"):
+        for beat in ("hb;id=web-0 1", "hb;id=\N{RIGHT-TO-LEFT OVERRIDE}2J;i=60000 1"):
             client.sendto(beat.encode(), to)
-        server.screen.until(r".*\\x9b2J Running fine at b'1'")
+        server.screen.until(r".*\\u202e2J Running fine at b'1'")
         ended = server.interrupted()
     assert ended.screen[0] == f"{label} web-0 Running fine at b'1'"
     assert f"{label} web-0 Received 1 of 1 heartbeat, 0% lost one way" in ended.notes
