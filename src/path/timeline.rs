@@ -297,7 +297,7 @@ impl Agenda {
         let own = self.steps.len();
         self.by_time.retain(|(_, index, _)| *index >= own);
         self.by_packet.retain(|(_, index, _)| *index >= own);
-        self.round += 1;
+        self.round = self.round.saturating_add(1);
         self.round_packet = due.received;
         self.round_ns = due.at.mono_ns;
         if let Some(When::Time(period_ns)) = self.steps.get(due.index).map(|step| step.when) {
@@ -305,7 +305,7 @@ impl Agenda {
             let period_ns = period_ns.max(1);
             let missed = late_ns / period_ns;
             self.round_ns = self.round_ns.saturating_add(missed.saturating_mul(period_ns));
-            self.round += missed.unsigned_abs();
+            self.round = self.round.saturating_add(missed.unsigned_abs());
         }
         self.plan();
     }
