@@ -33,7 +33,8 @@ impl Rate {
         let transmission_ns = transmission_ns(length + HEADERS, self.bits_per_second);
         let start_ns = at_ns.max(*busy_until_ns);
         // The queue holds all unsent bytes, and would hold this packet.
-        if start_ns > at_ns && (start_ns - at_ns).saturating_add(transmission_ns) > self.queue_ns {
+        let waiting_ns = start_ns.saturating_sub(at_ns);
+        if waiting_ns > 0 && waiting_ns.saturating_add(transmission_ns) > self.queue_ns {
             return None;
         }
         *busy_until_ns = start_ns.saturating_add(transmission_ns);
