@@ -579,7 +579,7 @@ impl<R> Paths<R> {
     }
 
     /// Returns until when an outage holds packets of a line that would leave at `at_ns`.
-    fn held_until(&self, line: usize, at_ns: i64) -> Option<i64> {
+    pub(crate) fn held_until(&self, line: usize, at_ns: i64) -> Option<i64> {
         let outages = &self.outages[self.routes[line].ways()];
         outages.iter().flatten().filter_map(|outage| outage.holds_until(at_ns)).max()
     }

@@ -532,7 +532,9 @@ impl Machine for Reflector {
         while let Some(due_ns) = next_ns(&self.paths).filter(|ns| *ns <= now.mono_ns) {
             let line = &mut self.lines[thread];
             // A packet that was read late comes after those that have left.
-            let mut at = now.moved_to(due_ns.max(line.last.mono_ns));
+            let after_ns = due_ns.max(line.last.mono_ns);
+            let leaves_ns = self.paths.held_until(up(thread), after_ns).unwrap_or(after_ns);
+            let mut at = now.moved_to(leaves_ns);
             // Both clocks are read a little apart: that must not swap the T2 of two packets. Those of
             // copies that a link delivers together differ, too.
             if (0..APART_NS).contains(&line.last.wall_ns.saturating_sub(at.wall_ns)) {
