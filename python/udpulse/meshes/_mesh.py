@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,7 @@ class Visit:
         self.addresses = self.engine.hosts()
         board = Board(self.engine)
         for host, address in self.addresses.items():
-            work = Work(respond, self.name, address, self.mesh.port, self.mesh.protocol)
+            work = partial(respond, self.name, address, self.mesh.port, self.mesh.protocol)
             board.submit(host, host, work, self.mesh.host_timeout)
         while board:
             for host, result in board.finished():
@@ -219,7 +220,7 @@ class Visit:
                 if sender in free and receiver in free:
                     free -= {sender, receiver}
                     target = self.responders[receiver]
-                    work = Work(measure, self.addresses[sender], target, self.session)
+                    work = partial(measure, self.addresses[sender], target, self.session)
                     board.submit(pair, sender, work, longest)
                 else:
                     later.append(pair)
@@ -250,15 +251,6 @@ class Visit:
         )
 
 
-class Work:
-    """A function and its arguments."""
-
-    def __init__(self, call: Any, *arguments: Any) -> None:
-        """Note them."""
-        self.call = call
-        self.arguments = arguments
-
-
 class Board:
     """Work that hosts do now, each with a deadline."""
 
@@ -272,9 +264,9 @@ class Board:
         """Return how much work there is."""
         return len(self.pending)
 
-    def submit(self, key: Any, host: str, work: Work, patience: float) -> None:
+    def submit(self, key: Any, host: str, work: partial[Any], patience: float) -> None:
         """Start work on a host; it is overdue after `patience` seconds."""
-        pending = self.engine.submit(host, work.call, *work.arguments)
+        pending = self.engine.submit(host, work.func, *work.args)
         self.pending[key] = (pending, time.monotonic() + patience, patience)
         pending.add_done_callback(lambda _: self.ended.put(key))
 
