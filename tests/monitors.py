@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from udpulse.monitor._status import EventDict, Kind, Observer, Row, Snapshot, Source, State
+from udpulse._states import State
+from udpulse.monitor._status import EventDict, Kind, Observer, Row, Snapshot, Source
 
 START = 1_600_000_000.0
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from monitors import FakeMonitor, row
 
+from udpulse._states import STATES
 from udpulse.monitor._http import HttpServer, serve_http
-from udpulse.monitor._status import STATES, HttpConfig
+from udpulse.monitor._status import HttpConfig
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from udpulse import HeartbeatServer, Peer
 from udpulse._printable import joined, printable
+from udpulse._states import RANKS, STATES
 from udpulse.cli._text import clock, counted, duration, percent
 from udpulse.events import (
     Busy,
@@ -37,21 +38,6 @@ from udpulse.events import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: The states, those that need attention first.
-STATES = (
-    "down",
-    "failed",
-    "missing",
-    "stalled",
-    "suspect",
-    "overdue",
-    "busy",
-    "learning",
-    "unknown",
-    "up",
-    "stopped",
-)
-RANKS = {state: rank for rank, state in enumerate(STATES)}
 TROUBLE = STATES[: STATES.index("overdue")]
 
 STYLES = {

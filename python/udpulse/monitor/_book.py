@@ -6,10 +6,11 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from udpulse._states import State
 from udpulse.monitor._alerts import Alerts, Runner, message_of
 from udpulse.monitor._config import AlertRule, Config
 from udpulse.monitor._rows import HOUR, Client, Counted, Sketch, Target, Track
-from udpulse.monitor._status import Alert, EventDict, State
+from udpulse.monitor._status import Alert, EventDict
 from udpulse.monitor._store import Memory, Saved, Store
 
 #: Events that a monitor remembers.

@@ -26,7 +26,8 @@ from udpulse import (
     UdpulseError,
 )
 from udpulse._printable import joined, printable
-from udpulse.monitor._status import STATES, HttpConfig, Kind
+from udpulse._states import STATES
+from udpulse.monitor._status import HttpConfig, Kind
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,10 +7,10 @@ from typing import Any
 
 from udpulse import HeartbeatServer, events
 from udpulse._printable import joined, printable
+from udpulse._states import State
 from udpulse.monitor._book import GONE, Book
 from udpulse.monitor._config import Part
 from udpulse.monitor._rows import Client, Server, label
-from udpulse.monitor._status import State
 
 #: The share of the time that lists of all clients may cost, and the least time between two of them
 #: in seconds.

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from udpulse import PingReport, Probe
 from udpulse._errors import NotStartedError
 from udpulse._printable import joined, printable
+from udpulse._states import RANKS
 from udpulse.monitor._book import Book
 from udpulse.monitor._config import TARGETS, Config, Part, load
 from udpulse.monitor._fleet import Fleet
 from udpulse.monitor._notify import Notify
-from udpulse.monitor._rows import RANKS, Counted, Server, Target, Track, cause_of, probe_of
+from udpulse.monitor._rows import Counted, Server, Target, Track, cause_of, probe_of
 from udpulse.monitor._status import EventDict, HttpConfig, Kind, Observer, Row, Snapshot, Source
 
 if TYPE_CHECKING:

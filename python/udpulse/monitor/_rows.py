@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from udpulse import Peer, PingReport, Probe
 from udpulse._printable import joined, printable
-from udpulse.monitor._status import HISTORY, STATES, Kind, Row, State
-
-RANKS = {state: rank for rank, state in enumerate(STATES)}
+from udpulse._states import RANKS, STATES, State
+from udpulse.monitor._status import HISTORY, Kind, Row
 
 #: The states in which a thing counts as up, those in which it is neither up nor down, and the
 #: others: those of an outage.

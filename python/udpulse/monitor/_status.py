@@ -2,28 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
+
+from udpulse._states import State
 
 #: "heartbeat" is a client; "watch" is its server, in events and alerts only.
 Kind: TypeAlias = Literal["ping", "stamp", "ping_many", "heartbeat", "echo", "reflect", "watch"]
-
-State: TypeAlias = Literal[
-    "down",
-    "failed",
-    "missing",
-    "stalled",
-    "suspect",
-    "overdue",
-    "busy",
-    "learning",
-    "unknown",
-    "up",
-    "stopped",
-]
-
-#: The states, those that need attention first. They are those of `Peer.state`, and "missing": a
-#: client that was expected or known before a restart, and was not heard in time.
-STATES: tuple[State, ...] = get_args(State)
 
 #: The number of minutes in a row's history.
 HISTORY = 30

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from udpulse._states import State
 from udpulse.monitor._config import StoreConfig
-from udpulse.monitor._status import EventDict, State
+from udpulse.monitor._status import EventDict
 
 #: The version of the tables (`user_version`).
 VERSION = 1
