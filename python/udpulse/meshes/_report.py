@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -129,12 +129,11 @@ class MeshReport:
 
         Their figures tell of themselves, so that the diagnosis leaves their cells out.
         """
-
-        def is_busy(host: str) -> bool:
-            own = [report for (sender, _), report in self.reports.items() if sender == host]
-            return 2 * sum(1 for report in own if report.missed or report.paused) > len(own)
-
-        return frozenset(filter(is_busy, self.hosts))
+        measurements, disturbed = Counter[str](), Counter[str]()
+        for (sender, _), report in self.reports.items():
+            measurements[sender] += 1
+            disturbed[sender] += bool(report.missed or report.paused)
+        return frozenset(host for host in disturbed if 2 * disturbed[host] > measurements[host])
 
     def state(self, sender: str, receiver: str) -> State:
         """Return the state of a cell.
@@ -185,6 +184,8 @@ class MeshReport:
         self, bad: set[Pair], judged: list[Pair], trouble: Literal["lost", "loss", "delay"]
     ) -> Iterator[Cause]:
         """Yield causes, the one that explains the most cells first, until all are explained."""
+        if not bad:
+            return
         candidates = [*self._candidates(judged)]
         while bad:
             best: tuple[int, Kind, tuple[str, ...], set[Pair]] | None = None
@@ -211,20 +212,23 @@ class MeshReport:
         self, judged: list[Pair]
     ) -> Iterator[tuple[Kind, tuple[str, ...], set[Pair], list[set[Pair]]]]:
         """Yield possible causes: kind, names, cells, and the parts that must be bad for it."""
+        rows: defaultdict[str, set[Pair]] = defaultdict(set)
+        columns: defaultdict[str, set[Pair]] = defaultdict(set)
+        blocks: defaultdict[tuple[str, ...], set[Pair]] = defaultdict(set)
+        for pair in judged:
+            rows[pair[0]].add(pair)
+            columns[pair[1]].add(pair)
+            if all(host in self.groups for host in pair):
+                blocks[tuple(sorted({self.groups[host] for host in pair}))].add(pair)
         for host in self.hosts:
-            row = {pair for pair in judged if pair[0] == host}
-            column = {pair for pair in judged if pair[1] == host}
+            row, column = rows[host], columns[host]
             if row and column:
                 yield "host", (host,), row | column, [row, column]
             yield "sender", (host,), row, [row]
             yield "receiver", (host,), column, [column]
-        for one, other in combinations(sorted(set(self.groups.values())), 2):
-            block = {
-                pair
-                for pair in judged
-                if {self.groups.get(pair[0]), self.groups.get(pair[1])} == {one, other}
-            }
-            yield "groups", (one, other), block, [block]
+        for names in sorted(blocks):
+            if len(names) == 2:
+                yield "groups", names, blocks[names], [blocks[names]]
 
     def _matrix(self, value: Callable[[PingReport], float | None]) -> Floats:
         """Return a matrix of a value of each report."""
