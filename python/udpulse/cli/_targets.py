@@ -1,7 +1,8 @@
 """The targets of a sweep."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import click
 
@@ -9,12 +10,21 @@ from udpulse.cli._parameters import remote_address
 
 MAX_HOSTS = 65_536
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 Target = tuple[str, int]
 
 
 def targets(words: Iterable[str], file: Iterable[str]) -> list[Target]:
     """Return each target of a command line and of the lines of a file once."""
     return [*dict.fromkeys(target for word in [*words, *lines(file)] for target in expand(word))]
+
+
+def file_option(text: str) -> Callable[[F], F]:
+    """Add --file, whose help is `text`."""
+    # Windows writes a byte order mark.
+    kind = click.File(encoding="utf-8-sig", errors="backslashreplace")
+    return click.option("--file", metavar="FILE", type=kind, help=text)
 
 
 def lines(file: Iterable[str]) -> Iterator[str]:

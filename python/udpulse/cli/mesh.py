@@ -13,7 +13,7 @@ from udpulse.cli._follow import Signals
 from udpulse.cli._options import Parse, options_of
 from udpulse.cli._record import reserve
 from udpulse.cli._run import BROKEN, Command, Program, Screen
-from udpulse.cli._targets import lines
+from udpulse.cli._targets import file_option, lines
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.meshes import Mesh, MeshReport
 
@@ -37,11 +37,8 @@ SCREEN = Screen()
 
 @click.command("mesh", cls=Command, epilog=EPILOG)
 @click.argument("host", nargs=-1)
-@click.option(
-    "--file",
-    metavar="FILE",
-    type=click.File(encoding="utf-8-sig", errors="backslashreplace"),
-    help="Read hosts from a file, one per line, each with its group if it has one; - for stdin.",
+@file_option(
+    "Read hosts from a file, one per line, each with its group if it has one; - for stdin."
 )
 @click.option("--scheduler", metavar="URL", help="The hosts are those of a Dask cluster's workers.")
 @click.option("--every", metavar="TIME", type=types.period, help="Measure again at every TIME.")

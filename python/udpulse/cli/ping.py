@@ -27,7 +27,7 @@ from udpulse.cli._ping_screens import (
 from udpulse.cli._record import json_options, record, reserve
 from udpulse.cli._run import BROKEN, INTERRUPTED, USAGE, Command, Program, Screen
 from udpulse.cli._strip import glyphs
-from udpulse.cli._targets import Target, targets
+from udpulse.cli._targets import Target, file_option, targets
 from udpulse.cli._text import counted, milliseconds
 from udpulse.cli._thresholds import Limits, RttLimit, limit_options
 from udpulse.events import OutageEnded, OutageStarted, PingEvent, Revised
@@ -64,13 +64,7 @@ def session_options(function: F) -> F:
 
 @click.command("ping", cls=Command, epilog=EPILOG)
 @click.argument("target", nargs=-1)
-@click.option(
-    "--file",
-    metavar="FILE",
-    # Windows writes a byte order mark.
-    type=click.File(encoding="utf-8-sig", errors="backslashreplace"),
-    help="Read targets from a file, one per line; - for stdin.",
-)
+@file_option("Read targets from a file, one per line; - for stdin.")
 @click.option("--alive", "show_only", flag_value="alive", help="Print only targets that answer.")
 @click.option("--dead", "show_only", flag_value="dead", help="Print only those that do not.")
 @session_options
