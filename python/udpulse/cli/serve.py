@@ -33,7 +33,7 @@ TICK = 0.2
 def command(file: str | None, example: bool, check: bool) -> Program:
     """Run the sessions and servers of a configuration as a service.
 
-    CONFIG is a TOML file. SIGHUP reads it again, and what is the same goes on. Ctrl-C and SIGTERM
+    CONFIG is a TOML file. SIGHUP reads it again, and unchanged parts go on. Ctrl-C and SIGTERM
     end it in order. The log is on stderr.
     """
     if example:

@@ -89,7 +89,7 @@ class Alerts:
         now: float,
         wall: float,
     ) -> None:
-        """Judge what time and new probes change."""
+        """Judge the rules that depend on time and on new probes."""
         for key in [*self._watches]:
             name, kind, row = key
             rule, track = self.rules[name], find(kind, row)
@@ -247,7 +247,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def message_of(rule: AlertRule, raised: Alert, event: str, time: float) -> dict[str, Any]:
-    """Return what a program gets to read."""
+    """Return the message on a program's stdin."""
     return {
         "event": event,
         "alert": rule.name,

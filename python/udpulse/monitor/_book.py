@@ -1,4 +1,4 @@
-"""The book of a monitor: events, alerts, and the store of what it remembers."""
+"""The book of a monitor: events, alerts, and their store."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 
 
 class Book:
-    """Records what happens and tells of it.
+    """Records events, and passes them to alerts, viewers and the store.
 
     `lock` guards the book and the rows; nobody waits for the network or a disk inside.
     """
@@ -41,7 +41,7 @@ class Book:
         self._events: deque[EventDict] = deque(maxlen=EVENTS)
         # Beyond those of an earlier run, with or without a store.
         self._last_id = time.time_ns() // 1_000_000
-        #: What the store knew at the start; None until it was read.
+        #: The content of the store at the start; None until it was read.
         self._memory: Memory | None = None
         #: The counts of rows that the configuration no longer has.
         self._bases: dict[Key, Counter[str]] = {}
@@ -105,7 +105,7 @@ class Book:
             self.tell_state(track, before)
 
     def tell_state(self, track: Track, before: State) -> None:
-        """Tell the state of a row, which was another before."""
+        """Emit the change of a row's state."""
         self.mark(track)
         cause = {"cause": track.cause} if track.cause else {}
         self.emit(
@@ -120,7 +120,7 @@ class Book:
         self.alerts.change(track, time.monotonic(), time.time())
 
     def _tell(self, rule: AlertRule, alert: Alert, event: str) -> None:
-        """Tell that an alert is raised or cleared."""
+        """Emit the event of an alert, store it, and queue its command."""
         wall = time.time()
         self.emit(event, wall, alert=rule.name, kind=alert.kind, name=alert.row, text=alert.text)
         if self.store is not None:
@@ -132,7 +132,7 @@ class Book:
     # The past.
 
     def recall(self) -> bool:
-        """Take what the store knew at the start, if it could be read now."""
+        """Restore the past once the store was read. Return whether it happened now."""
         memory = self.store.memory() if self.store is not None else None
         if memory is None:
             return False
@@ -195,7 +195,7 @@ class Book:
     def save(
         self, tracks: Collection[Track], now: float, wall: float, *, is_last: bool = False
     ) -> None:
-        """Store what changed; at the end of an hour, and of the monitor, everything."""
+        """Store changed rows; at the end of an hour, and of the monitor, all of them."""
         hour = wall // HOUR * HOUR
         is_whole = is_last or hour != self._hour
         is_due = is_whole or now >= self._save_due

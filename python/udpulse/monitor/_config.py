@@ -426,7 +426,7 @@ class Checker:
         return tuple(found) or (("127.0.0.1", 1),)
 
     def construct(self, kind: Kind, index: int, options: Table, given: Table) -> None:
-        """Note what the class refuses, option by option."""
+        """Note the options that the class refuses."""
         options = dict(options)
         while True:
             try:

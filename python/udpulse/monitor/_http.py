@@ -403,7 +403,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
                         request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what is not the client's doing."""
+        """Log errors that the client did not cause."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             log.error("an answer to %s failed", client_address, exc_info=error)

@@ -1,4 +1,4 @@
-"""The monitor: runs what a configuration describes and follows it."""
+"""The monitor: runs the sessions and servers of a configuration and follows them."""
 
 import heapq
 import math
@@ -222,7 +222,7 @@ class Monitor:
         return f"Monitor({self._config.path!r}, {state}, parts={len(self._config.parts)})"
 
     def reload(self, config: Config | None = None) -> None:
-        """Read the configuration again, or take another one, and change what it changes.
+        """Read the configuration again, or apply another one; change only the parts that differ.
 
         Sessions and servers whose options are the same go on. Something new that cannot start is a
         row that says so, and is tried again. The store stays the same until the next start.
@@ -264,7 +264,7 @@ class Monitor:
         self._book.emit("reloaded")
 
     def _arrange(self, config: Config) -> None:
-        """Stop what the configuration no longer has, and wait for what is new to be started."""
+        """Stop parts that the configuration no longer has; queue new ones."""
         new = {(part.kind, part.name): part for part in config.parts}
         for key, running in [*self._running.items()]:
             part = new.get(key)
@@ -393,7 +393,7 @@ class Monitor:
             due = max(due + TICK, now)
 
     def _fold(self, now: float, wall: float) -> None:
-        """Record what happened since the last time."""
+        """Record everything since the last call."""
         if self._book.recall():
             # The store was locked at the start.
             for track in self._tracks():

@@ -39,7 +39,7 @@ class Notify:
             manager.send("\n".join(lines).encode())
 
     def reloading(self) -> None:
-        """Tell that a reload begins; READY=1 ends it."""
+        """Announce a reload; READY=1 ends it."""
         # On Linux that clock is the manager's, too.
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 

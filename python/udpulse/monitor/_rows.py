@@ -1,4 +1,4 @@
-"""The rows of a monitor: what happened to each target, client and server."""
+"""The rows of a monitor: the history of each target, client and server."""
 
 import math
 from collections import Counter, deque
@@ -180,7 +180,7 @@ class Counted(Track):
         self.hour_base = self.total()
 
     def retire(self) -> None:
-        """The object has stopped: what it counted is of the time before."""
+        """The object has stopped: add its counts to those of the time before."""
         self.base = self.total()
         self.object = None
 
@@ -220,7 +220,7 @@ class Target(Counted):
         self.report = PingReport()
         self.hour = Sketch()
         self.is_unsaved = False
-        #: Rises with each probe. The last row, and what it was made of.
+        #: Rises with each probe. The last row, and its source.
         self.version = 0
         self.cached: tuple[tuple[Any, ...], Row] | None = None
         #: The percentiles at a version.
@@ -240,7 +240,7 @@ class Target(Counted):
         self.hour = Sketch()
 
     def retire(self) -> None:
-        """The object has stopped: what it counted is of the time before."""
+        """The object has stopped: add its counts to those of the time before."""
         super().retire()
         self.report = PingReport()
 

@@ -1,4 +1,4 @@
-"""What a monitor remembers over restarts: events and hours, never beats or probes.
+"""The memory of a monitor over restarts: events and hours, never beats or probes.
 
 The tables of the sqlite file, all times in seconds since the Unix epoch:
 
@@ -80,7 +80,7 @@ class Saved:
 
 @dataclass(slots=True)
 class Memory:
-    """What a store knows of the time before a start."""
+    """The state of a store before a start."""
 
     rows: dict[tuple[str, str], Saved] = field(default_factory=dict)
     #: Changes of state of the last day, by row, oldest first: time, state and cause.
@@ -94,7 +94,7 @@ class Memory:
 
 
 class Store:
-    """An sqlite file, written by a thread of its own; what cannot be written now waits.
+    """An sqlite file, written by a thread of its own; a failed write is repeated.
 
     Only the first open raises: OSError if the file cannot be made, ValueError if it is none of
     ours. Later nothing does: `errors` counts.
@@ -128,12 +128,12 @@ class Store:
             raise self._refusal
 
     def stop(self) -> None:
-        """Write what waits and close the file."""
+        """Write the queue and close the file."""
         self._ending.set()
         self._thread.join(LAST)
 
     def memory(self) -> Memory | None:
-        """Return what the file knows, once, when it could be read."""
+        """Return the content of the file once, after it was read."""
         with self._lock:
             memory, self._memory = self._memory, None
         return memory
@@ -226,7 +226,7 @@ class Store:
         changes: dict[str, dict[Key, tuple[Any, ...] | None]],
         error: Exception,
     ) -> None:
-        """Put back what could not be written."""
+        """Put back entries that were not written."""
         with self._lock:
             self.errors += 1
             self.last_error = str(error)
@@ -263,7 +263,7 @@ class Store:
         return connection
 
     def _clean(self, connection: sqlite3.Connection, now: float) -> None:
-        """Delete what is too old."""
+        """Delete entries beyond the retention."""
         oldest = (now - self.config.retention,)
         connection.execute("DELETE FROM events WHERE time < ?", oldest)
         connection.execute("DELETE FROM hours WHERE hour < ?", oldest)
@@ -305,7 +305,7 @@ def replace(
 
 
 def recall(connection: sqlite3.Connection, started: float) -> Memory:
-    """Read what a file knows of the time before a start."""
+    """Read the state of a file before a start."""
     memory = Memory()
     read: Callable[..., Iterable[Any]] = connection.execute
     query = "SELECT kind, name, address, state, since, cause, timeout, counts FROM rows"
