@@ -98,12 +98,17 @@ impl Burst {
         }
     }
 
+    /// Returns the number of its datagrams.
+    pub(super) fn count(&self) -> usize {
+        // An empty datagram counts, too.
+        if self.length == 0 { 1 } else { self.length.div_ceil(self.segment) }
+    }
+
     /// Returns the ranges of its datagrams in the batch's memory, in the order of sending.
     fn datagrams(self) -> impl Iterator<Item = Range<usize>> {
         let Self { start, length, segment, .. } = self;
-        // An empty datagram counts, too.
-        let count = if length == 0 { 1 } else { length.div_ceil(segment) };
-        (0..count).map(move |i| start + i * segment..start + (i * segment + segment).min(length))
+        (0..self.count())
+            .map(move |i| start + i * segment..start + (i * segment + segment).min(length))
     }
 }
 

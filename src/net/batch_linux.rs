@@ -51,8 +51,12 @@ const WATCH_EVERY: u8 = 64;
 /// other more answers than a check now and then finds.
 const ALARM_NS: i64 = 60_000_000_000;
 
-/// Looks before a sleep. After as many sleeps in a row, only one of as many is worth that.
+/// Looks before a sleep, at the most. After as many sleeps in a row, only one of as many is worth
+/// that.
 const LOOKS: u32 = 16;
+
+/// After a call that received as many datagrams, one look is worth its time; after more, none.
+const MANY: usize = 64;
 
 /// The memory for datagrams grows to 16 MB in a burst. It shrinks if it is larger than `SPARE` and
 /// more than `SPARED` calls in a row need less than a quarter of it.
@@ -78,6 +82,8 @@ pub struct BatchSocket {
     /// The number of messages that the next call asks for.
     depth: usize,
     alone: u32,
+    /// The number of datagrams in the last call that received some.
+    received: usize,
     /// Calls in a row that needed little of the memory.
     spared: u32,
     /// Whether an empty datagram of its own came, which only wakes it.
@@ -135,6 +141,7 @@ impl BatchSocket {
             slot: options.longest.map_or(LONGEST, |longest| longest.min(LONGEST)) + PADDING,
             depth: 1,
             alone: 0,
+            received: 0,
             spared: 0,
             woken: false,
             messages,
@@ -292,13 +299,14 @@ impl BatchSocket {
     }
 
     /// Receives like [`receive_now`](Self::receive_now), but looks a few times before it sleeps:
-    /// together they take less than a sleep and a wakeup, which a busy client saves by sending soon.
-    /// If datagrams come in batches, a sleep gathers a larger one, which saves more.
+    /// together they take less than a sleep and a wakeup, which busy clients save by sending soon.
+    /// The more datagrams come together, the less a sleep costs for each, and the larger a batch it
+    /// gathers: so the fewer looks.
     fn receive_awake(&mut self, batch: &mut Batch, patience: MsgFlags) -> nix::Result<()> {
         let sleeps = patience != MsgFlags::MSG_DONTWAIT;
-        let alone = self.depth == 1;
-        if sleeps && alone && (self.slept < LOOKS || self.slept.is_multiple_of(LOOKS)) {
-            for _ in 0..LOOKS {
+        if sleeps && (self.slept < LOOKS || self.slept.is_multiple_of(LOOKS)) {
+            let looks = (MANY / self.received.max(1)).min(LOOKS as usize);
+            for _ in 0..looks {
                 let received = self.receive_now(batch, MsgFlags::MSG_DONTWAIT);
                 if received != Err(Errno::EAGAIN) {
                     self.slept = 0;
@@ -356,6 +364,7 @@ impl BatchSocket {
             burst.is_answer = burst.ttl.is_some_and(is_answer);
         }
         self.adapt(bursts.len());
+        self.received = bursts.iter().map(Burst::count).sum();
         Ok(())
     }
 
