@@ -93,8 +93,8 @@ def served(name: str, *, core: int = 0, behind: int = 0) -> Iterator[Server]:
     """Run a server on a core; `behind` is the port to which a relay sends."""
     port = free_port()
     command = COMMANDS.get(name, [*HERE, name, "{port}", "{behind}"])
-    if name == "C relay":
-        command = [built("relay"), "{port}", "{behind}"]
+    if name.startswith("C "):
+        command = [built(name.removeprefix("C ")), "{port}", "{behind}"]
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *(word.format(port=port, behind=behind) for word in command)],
         stdin=subprocess.PIPE,

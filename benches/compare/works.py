@@ -234,6 +234,7 @@ def echo_servers(clients: int, window: int) -> dict[str, Measure]:
     names = {
         "udpulse": "udpulse echo",
         "udpulse, `keep=10_000`": "udpulse echo, log",
+        "C": "C echo",
         "stdlib": "stdlib echo",
         "asyncio": "asyncio echo",
         "sockperf": "sockperf",
@@ -248,7 +249,8 @@ ECHO_SERVERS = Work(
     "Echo servers",
     """CPU time of the server per datagram of 64 bytes that it answers. Each client keeps a window
 of datagrams in flight. udpulse's server does not keep fates (`keep=0`) but in the second column,
-which has the default. socat runs a process per client.""",
+which has the default. The server in C takes one datagram per call, there and back. socat runs a
+process per client.""",
     "ns",
     {
         "1 client, window 64": echo_servers(1, 64),
