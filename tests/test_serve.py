@@ -658,6 +658,8 @@ def test_after_a_kill_nobody_is_down_and_the_gap_is_unknown(tmp_path: Path) -> N
             wait_for(lambda: (tmp_path / "m.db").exists() and has_table(tmp_path))
             wait_for(lambda: query(tmp_path, saved))
             wait_for(lambda: query(tmp_path, "SELECT 1 FROM rows WHERE name = 'far'"))
+            with pytest.raises(OSError, match=r"another monitor uses the store: .*m\.db"):
+                Monitor(file).start()
             service.send(signal.SIGKILL)
         ((alive,),) = query(tmp_path, "SELECT alive FROM runs")
         ((counts,),) = query(tmp_path, "SELECT counts FROM rows WHERE name = 'far'")
@@ -728,6 +730,49 @@ def test_what_waits_for_a_store_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     assert (store.errors, store.dropped) == (1, 10)
     with pytest.raises(FileNotFoundError):
         store.start()
+
+
+def test_a_store_has_one_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "m.toml"
+    file.write_text("[[echo]]\nport = 0\n" + stored(tmp_path))
+    (tmp_path / "link.db").symlink_to(tmp_path / "m.db")
+    with Monitor(file) as monitor:
+        assert query(tmp_path, "SELECT count(*) FROM rows") is not None
+        for name in ("m.db", "link.db"):
+            file.write_text(file.read_text().replace("m.db", name))
+            code, _, err = run(capsys, str(file))
+            assert (code, err) == (
+                3,
+                f"udpulse: another monitor uses the store: {tmp_path / name}\n",
+            )
+        assert monitor.running
+    for _ in range(2):
+        with Monitor(file):
+            pass
+    (tmp_path / "m.db").unlink()
+    (tmp_path / "m.db").mkdir()
+    with pytest.raises(IsADirectoryError):
+        Monitor(file).start()
+    file.write_text("[[echo]]\nport = 0\n" + stored(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        Monitor(file).start()
+
+
+def test_a_reload_changes_the_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_store, "EVERY", 0.02)
+    text = "[[echo]]\nport = 0\n"
+    with Monitor(config(text + stored(tmp_path))) as monitor:
+        monitor._book.emit("failed", time.time() - 10_000, text="old")
+        wait_for(lambda: query(tmp_path, "SELECT 1 FROM events WHERE event = 'failed'"))
+        monitor.reload(config(text + stored(tmp_path, "retention = 3600\n")))
+        wait_for(lambda: not query(tmp_path, "SELECT 1 FROM events WHERE event = 'failed'"))
+        last = monitor.events()[-1]["id"]
+        monitor.reload(config(text + stored(tmp_path / "other")))
+        failed = until(monitor, last, event="failed")
+        assert failed["text"] == "store: another path needs a restart"
+        last = monitor.events()[-1]["id"]
+        monitor.reload(config(text + stored(tmp_path, "retention = 3600\n")))
+        assert [event["event"] for event in monitor.events(last)] == ["reloaded"]
 
 
 @pytest.mark.parametrize("content", ["text", "newer", "other"])

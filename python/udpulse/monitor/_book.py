@@ -8,7 +8,7 @@ from typing import Any
 
 from udpulse._states import State
 from udpulse.monitor._alerts import Alerts, Runner, message_of
-from udpulse.monitor._config import AlertRule, Config
+from udpulse.monitor._config import AlertRule, Config, StoreConfig
 from udpulse.monitor._rows import HOUR, Client, Counted, Sketch, Target, Track
 from udpulse.monitor._status import Alert, EventDict
 from udpulse.monitor._store import Memory, Saved, Store
@@ -57,10 +57,21 @@ class Book:
         """
         self._hour = started_at // HOUR * HOUR
         if config.store is not None:
-            self.store = Store(config.store, started_at)
-            self.store.start()
+            store = Store(config.store, started_at)
+            store.start()
+            self.store = store
         self.alerts.set_rules(config.alerts, started_at)
         self.recall()
+
+    def change_store(self, config: StoreConfig | None) -> None:
+        """Apply another retention; the store stays the same until the next start."""
+        before = self.store.config if self.store is not None else None
+        if config == before:
+            return
+        if self.store is not None and config is not None and config.path == self.store.config.path:
+            self.store.keep_for(config.retention)
+        else:
+            self.emit("failed", text="store: another path needs a restart")
 
     def close(self) -> None:
         """Close the store, and end all waits."""

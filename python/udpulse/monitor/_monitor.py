@@ -225,7 +225,7 @@ class Monitor:
         """Read the configuration again, or apply another one; change only the parts that differ.
 
         Sessions and servers whose options are the same go on. Something new that cannot start is a
-        row that says so, and is tried again. The store stays the same until the next start.
+        row that says so, and is tried again. Another path of the store waits for the next start.
 
         Raises ConfigError or OSError if there is something wrong with the file; then all goes on as
         before. Raises NotStartedError if it is not running.
@@ -251,8 +251,7 @@ class Monitor:
             for track in self._tracks():
                 self._book.alerts.change(track, now, wall)
             self._snapshot_due = -math.inf
-        if config.store != before.store:
-            self._book.emit("failed", text="store: a change needs a restart")
+        self._book.change_store(config.store)
         if config.http != before.http:
             if self._http is not None:
                 self._http.stop()

@@ -9,13 +9,15 @@ in each state, hour by hour. alerts(alert, kind, name, since): those that are ra
 """
 
 import contextlib
+import errno
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from udpulse._states import State
@@ -96,8 +98,8 @@ class Memory:
 class Store:
     """An sqlite file, written by a thread of its own; a failed write is repeated.
 
-    Only the first open raises: OSError if the file cannot be made, ValueError if it is none of
-    ours. Later nothing does: `errors` counts.
+    Only the first open raises: OSError if the file cannot be made or another monitor uses it,
+    ValueError if it is none of ours. Later nothing does: `errors` counts.
     """
 
     def __init__(self, config: StoreConfig, started: float) -> None:
@@ -115,13 +117,14 @@ class Store:
         self._opened = threading.Event()
         self._refusal: OSError | ValueError | None = None
         self._connection: sqlite3.Connection | None = None
+        #: Keeps other monitors off the file.
+        self._held = contextlib.ExitStack()
         self._cleaned = 0.0
         self._thread = threading.Thread(target=self._run, name="udpulse-store", daemon=True)
 
     def start(self) -> None:
         """Open the file; a locked one is opened later."""
-        with open(self.config.path, "ab"):
-            pass
+        self._held = lock(self.config.path)
         self._thread.start()
         self._opened.wait(2 * PATIENCE)
         if self._refusal is not None:
@@ -131,6 +134,11 @@ class Store:
         """Write the queue and close the file."""
         self._ending.set()
         self._thread.join(LAST)
+
+    def keep_for(self, retention: float) -> None:
+        """Change how long events and hours are kept, from the next write on."""
+        self.config = replace(self.config, retention=retention)
+        self._cleaned = 0.0
 
     def memory(self) -> Memory | None:
         """Return the content of the file once, after it was read."""
@@ -185,15 +193,16 @@ class Store:
                 self.dropped += 1
 
     def _run(self) -> None:
-        while not self._ending.wait(EVERY if self._opened.is_set() else 0):
+        with self._held:
+            while not self._ending.wait(EVERY if self._opened.is_set() else 0):
+                self._write()
+                self._opened.set()
+                if self._refusal is not None:
+                    return
             self._write()
-            self._opened.set()
-            if self._refusal is not None:
-                return
-        self._write()
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
+            if self._connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.close()
 
     def _write(self) -> None:
         """Write all that waits, in one transaction; keep it if that fails."""
@@ -210,10 +219,10 @@ class Store:
                     "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)", map(values, events)
                 )
                 for table, entries in changes.items():
-                    replace(connection, table, entries)
+                    put(connection, table, entries)
                 if now - self._cleaned > HOUR:
-                    self._clean(connection, now)
                     self._cleaned = now
+                    self._clean(connection, now)
         except (sqlite3.Error, OSError, ValueError) as error:
             # Operational errors pass: a lock, a full disk.
             if not self._opened.is_set() and not isinstance(error, sqlite3.OperationalError):
@@ -271,6 +280,32 @@ class Store:
         connection.execute("DELETE FROM rows WHERE seen < ?", oldest)
 
 
+def lock(path: str) -> contextlib.ExitStack:
+    """Keep other monitors off a file until the end of the context, or of the process.
+
+    sqlite itself locks another file for us: it does so on every system, and the lock ends with its
+    process. Programs that read the first file are not disturbed.
+
+    Raises OSError if another monitor has the lock, or if a file cannot be made.
+    """
+    beside = f"{os.path.realpath(path)}-lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            holder = stack.enter_context(contextlib.closing(connect(beside)))
+            holder.executescript(
+                "PRAGMA busy_timeout = 0; PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE;"
+            )
+        except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise OSError(errno.EBUSY, "another monitor uses the store", path) from None
+            with open(beside, "ab"):
+                raise OSError(errno.EIO, str(error), beside) from None
+        # Not before: that would end the locks of another monitor in this process.
+        with open(path, "ab"):
+            pass
+        return stack.pop_all()
+
+
 def connect(path: str) -> sqlite3.Connection:
     """Open a file."""
     return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
@@ -290,7 +325,7 @@ KEYS = {
 }
 
 
-def replace(
+def put(
     connection: sqlite3.Connection, table: str, entries: dict[Key, tuple[Any, ...] | None]
 ) -> None:
     """Replace rows of a table; delete those without values."""
