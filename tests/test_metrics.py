@@ -69,7 +69,9 @@ def test_each_family_is_documented(all_kinds: list[metrics.Source], openmetrics:
     assert {name: documented[name] for name in kinds if name in documented} == kinds
     assert all(
         name.startswith(("udpulse_peer_", "udpulse_observer", "udpulse_store", "udpulse_alert"))
-        or name.endswith(("_timestamp_seconds", "_start_time_seconds"))
+        or name.endswith(
+            ("_timestamp_seconds", "_start_time_seconds", "_low_seconds", "_high_seconds")
+        )
         for name in absent
     )
 
@@ -83,6 +85,8 @@ def test_series_begin_at_zero(all_kinds: list[metrics.Source]) -> None:
     assert value(samples, "udpulse_reflector_packets_total", outcome="replied") == 0
     assert value(samples, "udpulse_heartbeat_clients", state="overdue") == 0
     assert value(samples, "udpulse_relay_impaired_total", link="uplink", impairment="lost") == 0
+    assert value(samples, "udpulse_stamp_lost_total", kind="stamp", way="forward") == 0
+    assert value(samples, "udpulse_stamp_residence_seconds_count", kind="stamp") == 0
 
 
 def test_a_session_counts_what_it_does_not_keep(echo: EchoServer) -> None:
@@ -105,6 +109,50 @@ def test_a_session_counts_what_it_does_not_keep(echo: EchoServer) -> None:
     assert value(samples, "udpulse_ping_address_info", address=f"{host}:{port}") == 1
     assert value(samples, "udpulse_running", kind="ping") == 0
     assert value(samples, "udpulse_echo_received_total", name="echo") == report.sent
+
+
+def test_each_direction_of_a_session_with_a_reflector() -> None:
+    with (
+        StampReflector(port=0) as reflector,
+        Relay(*reflector.address, uplink=Link(loss=0.2), downlink=Link(loss=0.1), seed=1) as relay,
+        StampSender(*relay.address, count=300, interval=0.001, timeout=0.5, linger=0) as sender,
+    ):
+        report = sender._finish()
+        sources: list[metrics.Source] = [
+            ("far", sender, {"forward_lost": 1000, "unattributed": 2000}, {"site": "berlin"}),
+            ("report", report),
+        ]
+        samples = read(sources)
+    found = {
+        name: [
+            value(samples, f"udpulse_stamp_{name}_total", name="far", site="berlin", way=way)
+            for way in ("forward", "reverse")
+        ]
+        for name in ("lost", "duplicates", "reordered")
+    }
+    assert report.forward.lost
+    assert report.reverse.lost
+    assert report.unattributed is not None
+    assert found == {
+        "lost": [1000 + report.forward.lost, report.reverse.lost],
+        "duplicates": [0, 0],
+        "reordered": [0, 0],
+    }
+    unattributed = value(samples, "udpulse_stamp_unattributed_total", name="far")
+    assert unattributed == 2000 + report.unattributed
+    residence = value(samples, "udpulse_stamp_residence_seconds_count", name="far")
+    assert residence == report.answered
+    low = value(samples, "udpulse_stamp_clock_offset_low_seconds", name="far")
+    assert low <= 0 <= value(samples, "udpulse_stamp_clock_offset_high_seconds", name="far")
+    assert report.reverse.delay
+    low, high = (
+        value(samples, f"udpulse_stamp_delay_{end}_seconds", name="far", way="reverse")
+        for end in ("low", "high")
+    )
+    assert (low, high) == pytest.approx(report.reverse.delay)
+    for name in ("lost", "duplicates", "reordered"):
+        lost = value(samples, f"udpulse_stamp_{name}_total", name="report", way="reverse")
+        assert lost == found[name][1]
 
 
 def test_a_sweep_counts_all_its_rounds(echo: EchoServer, silent: peers.Address) -> None:
@@ -148,6 +196,39 @@ def test_impairments_of_a_server_are_counted(sender: socket.socket) -> None:
     assert value(samples, "udpulse_echo_received_total", name="bad") == 5
     assert value(samples, "udpulse_echo_dropped_total", name="bad") == 1
     assert value(samples, "udpulse_echo_impaired_total", link="uplink", impairment="lost") == 1
+
+
+def test_labels_of_ones_own(all_kinds: list[metrics.Source]) -> None:
+    labels = {"site": 'ber"lin', "_rack": "7"}
+    samples = read([(name, thing, {}, labels) for name, thing, *_ in all_kinds])
+    for name, have in samples:
+        if name not in ("udpulse_build_info", "udpulse_series_left_out"):
+            assert labels.items() <= dict(have).items(), name
+    used = {label for _, have in samples for label, _ in have} - labels.keys()
+    # A client of a server and its address come with it.
+    assert used | {"peer"} == metrics.LABELS
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        ({"name": "a"}, "labels must have other names than address, "),
+        ({"way": "a"}, "labels must have other names than address, "),
+        ({"__a": "a"}, "labels must have names of up to 64 letters, .* not '__a'"),
+        ({"si-te": "a"}, "labels must have names of up to 64 letters, .* not 'si-te'"),
+        ({"é": "a"}, "labels must have names of up to 64 letters, .* not 'é'"),
+        ({"1a": "a"}, "labels must have names of up to 64 letters, .* not '1a'"),
+        ({"a\n": "a"}, r"labels must have names of up to 64 letters, .* not 'a\\n'"),
+        ({"a" * 65: "a"}, "labels must have names of up to 64 letters, "),
+        ({"a": 7}, "labels must be texts, not 7 for a"),
+        ({"a": ""}, "labels must be texts of 1 to 256 characters, not '' for a"),
+        ({"a": "b" * 257}, "labels must be texts of 1 to 256 characters"),
+        ({f"a{number}": "b" for number in range(17)}, "labels must be at most 16, not 17"),
+    ],
+)
+def test_wrong_labels_are_refused(labels: dict[str, Any], error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        metrics.render([("a", EchoServer(port=0), {}, labels)])
 
 
 NAMES = ["plain", 'a"b\\c\nd', "}{,=#", "grüße 漢字", "\x1b[31m\r\0", ""]

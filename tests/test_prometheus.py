@@ -17,7 +17,15 @@ import peers
 import pytest
 from monitors import FakeMonitor, row
 
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingSweep, metrics
+from udpulse import (
+    EchoServer,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+    PingSweep,
+    StampSender,
+    metrics,
+)
 from udpulse.monitor._http import serve_http
 from udpulse.monitor._status import HttpConfig, Source
 
@@ -59,6 +67,7 @@ def test_promtool_finds_nothing_in_the_names(silent: peers.Address) -> None:
         next(iter(server))
         sources: list[metrics.Source] = [
             ("ping", PingClient(*silent)),
+            ("stamp", StampSender(*silent)),
             ("echo", EchoServer(port=0)),
             ("server", server),
             ("client", client),

@@ -136,6 +136,16 @@ kinds = ["heartbeat"]
 p99 = 0.1
 command = ["/no/such/program"]
 [alerts]
+[[reflect]]
+port = 0
+labels = { site = "berlin", name = "a" }
+[[stamp]]
+host = "192.0.2.1"
+labels = "berlin"
+[[stamp]]
+host = "192.0.2.2"
+[stamp.labels]
+site = 5
 """
 
 ERRORS = [
@@ -163,6 +173,9 @@ ERRORS = [
     (41, "p99 is known of kinds ping, stamp, ping_many only"),
     (43, "command: '/no/such/program' is not a program that can be run"),
     (44, "there is no 'alerts'; did you mean 'alert'?"),
+    (47, "labels must have other names than address, "),
+    (50, "labels must be texts by their names, not 'berlin'"),
+    (53, "labels must be texts, not 5 for site"),
 ]
 
 
@@ -465,7 +478,11 @@ def test_a_reload_keeps_what_is_the_same(tmp_path: Path) -> None:
             with pytest.raises(ConfigError):
                 monitor.reload()
             file.write_text(
-                "# more\n" + same + ping_of(server, "other", size=100) + ping_of(server, "new")
+                "# more\n"
+                + same
+                + '[echo.labels]\nsite = "berlin"\n'
+                + ping_of(server, "other", size=100)
+                + ping_of(server, "new")
             )
             last = monitor.events()[-1]["id"]
             counts = row(monitor, "ping", "other").counts
@@ -475,6 +492,8 @@ def test_a_reload_keeps_what_is_the_same(tmp_path: Path) -> None:
             after = {source.name: source.object for source in monitor.sources()}
             assert after["same"] is before["same"]
             assert after["echo"] is before["echo"]
+            labels = {source.name: source.labels for source in monitor.sources()}
+            assert (labels["echo"], labels["new"]) == ({"site": "berlin"}, {})
             assert row(monitor, "echo", "echo").address == echo
             assert after["other"] is not before["other"]
             assert not before["other"].running

@@ -7890,10 +7890,10 @@ class StampSender(Generic[_PingEvent]):
         """
 
 def _exposition(
-    sources: list[tuple[str, Any, dict[str, int]]], open_metrics: bool, limit: int
+    sources: list[tuple[str, Any, dict[str, int], dict[str, str]]], open_metrics: bool, limit: int
 ) -> bytes:
-    """Returns the metrics of running objects, each with its name and counts from before its start, as
-    text: in the format of Prometheus or of OpenMetrics, with at most `limit` series of targets and
+    """Returns the metrics of running objects, each with its name, counts from before its start and more
+    labels, as text: in the format of Prometheus or of OpenMetrics, with at most `limit` series of targets and
     clients.
     """
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::ping::{
-    Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Tally, Verdict,
+    Config, Counters, Event, Probe, Report, Schedule, Session, Snapshot, Tally, Verdict, Ways,
 };
 use crate::{Arrival, Captured, Events, Icmp, Machine, Stamp, Target, Transmit};
 
@@ -76,6 +76,16 @@ impl Flows {
         // All flows see the same process, so a pause counts once.
         let paused = tallies.iter().map(|tally| tally.paused_ns);
         total.paused_ns = paused.max().unwrap_or_default();
+        total
+    }
+
+    /// Returns the numbers of both directions for a monitoring system; `ended` if the session was
+    /// stopped.
+    pub fn ways(&mut self, ended: bool) -> Ways {
+        let mut total = Ways::default();
+        for session in &mut self.sessions {
+            total += &session.ways(ended);
+        }
         total
     }
 

@@ -16,7 +16,7 @@ mod sweep;
 mod tally;
 
 pub use capture::POINTS;
-pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector};
+pub use directions::{ClockReport, Direction, Directions, Quirk, Reflector, Ways};
 pub use flows::Flows;
 pub use message::{Fill, MIN_TOKEN_SIZE, Protocol, Reflection, Signer};
 pub use outages::{Outage, Outages};

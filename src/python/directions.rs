@@ -173,8 +173,7 @@ impl Direction {
         let unknown = unknown(directions);
         let ping::Direction { lost, lost_seqs, duplicates, reordering, route_changes, .. } =
             direction;
-        let ping::Direction { ipdv, pdv, low, high, .. } = direction;
-        let median = |of: &crate::stats::Distribution| of.percentile_ns(50.0);
+        let ping::Direction { ipdv, pdv, .. } = direction;
         Self {
             lost: unknown.is_none().then_some(*lost),
             lost_seqs: lost_seqs.clone(),
@@ -184,11 +183,11 @@ impl Direction {
             reorder_ratio: reordering.ratio(),
             reorder_extent: reordering.max_extent(),
             ipdv_abs_mean: ipdv.ipdv_abs_mean_ns().map(|ns| ns / 1e9),
-            pdv_median: median(pdv).map(seconds),
+            pdv_median: pdv.percentile_ns(50.0).map(seconds),
             pdv_p95: pdv.percentile_ns(95.0).map(seconds),
             pdv_max: pdv.max_ns().map(seconds),
             route_changes: Some(*route_changes),
-            delay: median(low).zip(median(high)).map(Interval::from),
+            delay: direction.delay_ns().map(Interval::from),
         }
     }
 
@@ -301,9 +300,7 @@ pub(super) fn describe(directions: Option<&Directions>, line: &mut Object<'_>) {
 
 fn describe_direction(all: &Directions, one: &ping::Direction, object: &mut Object<'_>) {
     let ping::Direction { lost, duplicates, reordering, route_changes, ipdv, pdv, .. } = one;
-    let ping::Direction { low, high, .. } = one;
     let unknown = unknown(all);
-    let median = |of: &crate::stats::Distribution| of.percentile_ns(50.0);
     object
         .add("lost", unknown.is_none().then_some(*lost))
         .add("unknown", unknown)
@@ -312,11 +309,11 @@ fn describe_direction(all: &Directions, one: &ping::Direction, object: &mut Obje
         .add("reorder_ratio", reordering.ratio())
         .add("reorder_extent", reordering.max_extent())
         .add("ipdv_abs_mean_ns", ipdv.ipdv_abs_mean_ns().map(f64::round))
-        .add("pdv_median_ns", median(pdv))
+        .add("pdv_median_ns", pdv.percentile_ns(50.0))
         .add("pdv_p95_ns", pdv.percentile_ns(95.0))
         .add("pdv_max_ns", pdv.max_ns())
         .add("route_changes", *route_changes)
-        .add("delay_ns", median(low).zip(median(high)).map(ends));
+        .add("delay_ns", one.delay_ns().map(ends));
 }
 
 /// The ends of an interval.

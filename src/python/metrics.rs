@@ -12,7 +12,7 @@ use crate::heartbeat::{ClientCounters, Peer, ServerCounters, State};
 use crate::impair::Flags;
 use crate::net::{Endpoint, now};
 use crate::path::{self, LinkCounters};
-use crate::ping::{Tally, Verdict};
+use crate::ping::{Directions, Flows, Report, Tally, Verdict, Ways};
 use crate::python::echo_server::EchoServer;
 use crate::python::heartbeat_client::HeartbeatClient;
 use crate::python::heartbeat_server::HeartbeatServer;
@@ -25,6 +25,9 @@ use crate::python::stamp_sender::StampSender;
 use crate::python::value::text;
 use crate::stats::{Buckets, Exposition, Kind, Labels, Value};
 use crate::{echo, relay, stamp};
+
+/// A name, an object, its counts from before the start, and labels of its own.
+type Source<'py> = (String, Bound<'py, PyAny>, Base, BTreeMap<String, String>);
 
 /// Counts from before the start of an object, by the names of its counters.
 type Base = HashMap<String, u64>;
@@ -153,6 +156,74 @@ const PING_HISTOGRAMS: [OfBuckets; 2] = [
         &t.rtt
     }),
     ("udpulse_ping_kernel_rtt_seconds", "The same by the kernel's timestamps.", |t| &t.kernel_rtt),
+];
+
+/// The numbers of a session with a reflector.
+#[derive(Default)]
+struct StampRow {
+    ways: Ways,
+    directions: Directions,
+}
+
+/// A family with a sample for each direction.
+struct ByWay {
+    /// The name of the counter in Python, after the word of the direction.
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&StampRow) -> [Option<Value>; 2],
+}
+
+fn bounds(row: &StampRow, bound: fn((i64, i64)) -> i64) -> [Option<Value>; 2] {
+    [&row.directions.forward, &row.directions.reverse]
+        .map(|direction| Some(Value::Nanoseconds(bound(direction.delay_ns()?))))
+}
+
+const WAYS: [&str; 2] = ["forward", "reverse"];
+
+const STAMP_BY_WAY: [ByWay; 5] = [
+    ByWay {
+        name: "lost",
+        kind: Kind::Counter,
+        help: "Settled packets lost in a direction, once a later reply shows which.",
+        read: |row| row.ways.lost.map(count),
+    },
+    ByWay {
+        name: "duplicates",
+        kind: Kind::Counter,
+        help: "Copies of packets made in a direction.",
+        read: |row| row.ways.duplicates.map(count),
+    },
+    ByWay {
+        name: "reordered",
+        kind: Kind::Counter,
+        help: "Settled packets that arrived after a later one.",
+        read: |row| row.ways.reordered.map(count),
+    },
+    ByWay {
+        name: "delay_low_seconds",
+        kind: Kind::Gauge,
+        help: "Lower bound of the median one-way delay.",
+        read: |row| bounds(row, |(low, _)| low),
+    },
+    ByWay {
+        name: "delay_high_seconds",
+        kind: Kind::Gauge,
+        help: "Upper bound of the median one-way delay.",
+        read: |row| bounds(row, |(_, high)| high),
+    },
+];
+
+const STAMP: [Metric<StampRow>; 3] = [
+    counter("unattributed", "Settled packets lost in an unknown direction.", |row| {
+        count(row.ways.unattributed)
+    }),
+    gauge("clock_offset_low_seconds", "Lower bound of the reflector's clock's offset.", |row| {
+        ns(row.directions.clock.offset_ns?.0)
+    }),
+    gauge("clock_offset_high_seconds", "Upper bound of the reflector's clock's offset.", |row| {
+        ns(row.directions.clock.offset_ns?.1)
+    }),
 ];
 
 type EchoRow = (path::Counters, echo::Truth);
@@ -368,9 +439,16 @@ const PEER_STATE: ByWord<Peer> = ByWord {
     read: |peer| State::ALL.map(|(word, state)| (word, u64::from(state == peer.state))).to_vec(),
 };
 
-/// Series of a target: a histogram has its bounds, +Inf, a sum and a count.
-fn ping_series() -> usize {
-    PING.len() + PING_HISTOGRAMS.len() * (Buckets::bounds_ns().count() + 3) + 1
+/// Series of a histogram: its bounds, +Inf, a sum and a count.
+fn histogram_series() -> usize {
+    Buckets::bounds_ns().count() + 3
+}
+
+/// Series of a target, and those that it has more if it is a reflector.
+fn target_series(is_reflector: bool) -> usize {
+    let ping = PING.len() + PING_HISTOGRAMS.len() * histogram_series() + 1;
+    let stamp = STAMP.len() + STAMP_BY_WAY.len() * WAYS.len() + histogram_series();
+    ping + if is_reflector { stamp } else { 0 }
 }
 
 const PEER_SERIES: usize = PEER.len() + State::ALL.len();
@@ -380,6 +458,8 @@ const PEER_SERIES: usize = PEER.len() + State::ALL.len();
 struct Rows {
     objects: Table<Object>,
     pings: Table<Tally>,
+    /// Those of them that are reflectors.
+    stamps: Table<StampRow>,
     /// The current addresses of targets.
     addresses: BTreeMap<Labels, SocketAddr>,
     echoes: Table<EchoRow>,
@@ -399,8 +479,9 @@ impl Rows {
         name: &str,
         source: &Bound<'_, PyAny>,
         base: Base,
+        more: &Labels,
     ) -> PyResult<()> {
-        let labels = Labels::new([("name", name)]);
+        let labels = Labels::new([("name", name)]).and(more);
         macro_rules! object {
             ($handle:expr, $kind:literal) => {{
                 let handle = &$handle;
@@ -409,17 +490,17 @@ impl Rows {
                     started_ns: handle.started_ns(),
                     events_dropped: handle.events_dropped(py),
                 };
-                let labels = Labels::new([("kind", $kind), ("name", name)]);
+                let labels = Labels::new([("kind", $kind), ("name", name)]).and(more);
                 self.objects.insert(labels, Row { now, base: Base::new() });
                 handle
             }};
         }
         if let Ok(client) = source.cast::<PingClient>() {
             object!(client.get().handle, "ping");
-            self.add_client(py, ["ping", name], client.get(), base);
+            self.add_client(py, ["ping", name], client.get(), base, more);
         } else if let Ok(sender) = source.cast::<StampSender>() {
             object!(sender.get().handle, "stamp");
-            self.add_client(py, ["stamp", name], sender.get(), base);
+            self.add_client(py, ["stamp", name], sender.get(), base, more);
         } else if let Ok(sweep) = source.cast::<PingSweep>() {
             let handle = object!(sweep.get().handle, "ping_many");
             let ended = !handle.is_running();
@@ -427,16 +508,22 @@ impl Rows {
             for endpoint in sweep.get().endpoints() {
                 let (now, address) = tallies.next().unwrap_or_default();
                 let row = Row { now, base: Base::new() };
-                self.add_ping(["ping_many", name, &endpoint.to_string()], row, address);
+                let labels = target_labels(["ping_many", name, &endpoint.to_string()], more);
+                self.add_ping(labels, row, address);
             }
         } else if let Ok(report) = source.cast::<PingReport>() {
             let report = &report.get().report;
             let target = report.target.clone();
             let target =
                 target.map(|(host, port)| Endpoint { host, port, family: None }.to_string());
-            let row = Row { now: report.tally(), base };
             let target = target.unwrap_or_default();
-            self.add_ping(["ping_many", name, &target], row, report.address);
+            let labels = target_labels(["ping_many", name, &target], more);
+            if let Some(directions) = report.directions.as_deref().cloned() {
+                let now = StampRow { ways: Ways::from(&directions), directions };
+                self.stamps.insert(labels.clone(), Row { now, base: base.clone() });
+            }
+            let row = Row { now: report.tally(), base };
+            self.add_ping(labels, row, report.address);
         } else if let Ok(server) = source.cast::<EchoServer>() {
             let handle = object!(server.get().handle, "echo");
             let now = handle.look(py, |echo| (echo.counters(), echo.truth()));
@@ -455,7 +542,7 @@ impl Rows {
             self.beating.insert(labels, Row { now, base });
         } else if let Ok(server) = source.cast::<HeartbeatServer>() {
             object!(server.get().handle, "heartbeat");
-            self.add_server(py, name, server.get(), base);
+            self.add_server(py, name, server.get(), base, more);
         } else {
             let class = source.get_type().qualname()?;
             let message =
@@ -465,22 +552,34 @@ impl Rows {
         Ok(())
     }
 
-    fn add_client(&mut self, py: Python<'_>, [kind, name]: [&str; 2], client: &Client, base: Base) {
+    fn add_client(
+        &mut self,
+        py: Python<'_>,
+        [kind, name]: [&str; 2],
+        client: &Client,
+        base: Base,
+        more: &Labels,
+    ) {
         let ended = !client.handle.is_running();
         let read = client.handle.look(py, |flows| Some((flows.tally(ended), flows.target())));
         let (now, address) = read.unwrap_or_default();
         let target = client.endpoint.to_string();
-        self.add_ping([kind, name, &target], Row { now, base }, address);
+        let labels = target_labels([kind, name, &target], more);
+        if kind == "stamp" {
+            let read = |flows: &mut Flows| Some((flows.ways(ended), flows.snapshots(ended)));
+            let (ways, snapshots) = client.handle.look(py, read).unwrap_or_default();
+            let directions = py.detach(|| {
+                let reports: Vec<_> = snapshots.into_iter().map(Report::from).collect();
+                Flows::total(&reports).directions
+            });
+            let now = StampRow { ways, directions: *directions.unwrap_or_default() };
+            self.stamps.insert(labels.clone(), Row { now, base: base.clone() });
+        }
+        self.add_ping(labels, Row { now, base }, address);
     }
 
     /// Adds a target; a sweep may have it twice.
-    fn add_ping(
-        &mut self,
-        [kind, name, target]: [&str; 3],
-        row: Row<Tally>,
-        address: Option<SocketAddr>,
-    ) {
-        let labels = Labels::new([("kind", kind), ("name", name), ("target", target)]);
+    fn add_ping(&mut self, labels: Labels, row: Row<Tally>, address: Option<SocketAddr>) {
         self.addresses.extend(address.map(|address| (labels.clone(), address)));
         match self.pings.entry(labels) {
             Entry::Vacant(entry) => drop(entry.insert(row)),
@@ -488,7 +587,14 @@ impl Rows {
         }
     }
 
-    fn add_server(&mut self, py: Python<'_>, name: &str, server: &HeartbeatServer, base: Base) {
+    fn add_server(
+        &mut self,
+        py: Python<'_>,
+        name: &str,
+        server: &HeartbeatServer,
+        base: Base,
+        more: &Labels,
+    ) {
         let now_ns = now().mono_ns;
         let (counters, missing, peers) = server.handle.look(py, |server| {
             let peers: Vec<_> = server.peers(now_ns).collect();
@@ -505,12 +611,25 @@ impl Rows {
                 };
                 let labels = [("name", name), ("peer", &of_peer), ("address", &address)];
                 let row = Row { now: peer, base: Base::new() };
-                let other = self.peers.insert(Labels::new(labels), row);
+                let other = self.peers.insert(Labels::new(labels).and(more), row);
                 self.alike += usize::from(other.is_some());
             }
         });
         let now = (counters, states, missing);
-        self.servers.insert(Labels::new([("name", name)]), Row { now, base });
+        self.servers.insert(Labels::new([("name", name)]).and(more), Row { now, base });
+    }
+
+    /// Returns how many targets fit into a page with `limit` series, and how many series they have.
+    fn fitting(&self, limit: usize) -> (usize, usize) {
+        let (mut pings, mut series) = (0, 0);
+        for labels in self.pings.keys() {
+            let all = series + target_series(self.stamps.contains_key(labels));
+            if all > limit {
+                break;
+            }
+            (pings, series) = (pings + 1, all);
+        }
+        (pings, series)
     }
 
     /// Returns the page, with at most `limit` series of targets and clients.
@@ -519,9 +638,9 @@ impl Rows {
         page.family("udpulse_build", Kind::Info, "The version of udpulse.");
         let version = Labels::new([("version", env!("CARGO_PKG_VERSION"))]);
         page.sample(&version, Value::Count(1));
-        let pings = self.pings.len().min(limit / ping_series());
-        let peers = self.peers.len().min((limit - pings * ping_series()) / PEER_SERIES);
-        let left_out = (self.pings.len() - pings) * ping_series()
+        let (pings, series) = self.fitting(limit);
+        let peers = self.peers.len().min((limit - series) / PEER_SERIES);
+        let left_out = self.fitting(usize::MAX).1 - series
             + (self.peers.len() + self.alike - peers) * PEER_SERIES;
         let help = "Series of targets and clients that this page has no room for.";
         page.family("udpulse_series_left_out", Kind::Gauge, help);
@@ -542,6 +661,8 @@ impl Rows {
                 page.sample(&labels, Value::Count(1));
             }
         }
+        let rows = rows().filter_map(|(labels, _)| self.stamps.get_key_value(labels));
+        write_stamps(&mut page, &rows);
         write(&mut page, "udpulse_echo_", &ECHO, &self.echoes.iter());
         write_links(&mut page, "udpulse_echo_impaired", &self.echoes, |(_, truth)| {
             [truth.uplink, truth.downlink]
@@ -565,6 +686,38 @@ impl Rows {
         write(&mut page, "udpulse_peer_", &PEER, &rows());
         page.finish()
     }
+}
+
+/// Returns the labels of a target.
+fn target_labels([kind, name, target]: [&str; 3], more: &Labels) -> Labels {
+    Labels::new([("kind", kind), ("name", name), ("target", target)]).and(more)
+}
+
+fn write_stamps<'a>(
+    page: &mut Exposition,
+    rows: &(impl Iterator<Item = (&'a Labels, &'a Row<StampRow>)> + Clone),
+) {
+    for family in &STAMP_BY_WAY {
+        let mut is_begun = false;
+        for (labels, row) in rows.clone() {
+            for (way, value) in WAYS.into_iter().zip((family.read)(&row.now)) {
+                let Some(value) = value else { continue };
+                if !std::mem::replace(&mut is_begun, true) {
+                    let name = format!("udpulse_stamp_{}", family.name);
+                    page.family(&name, family.kind, family.help);
+                }
+                let value = row.since_before(&format!("{way}_{}", family.name), value);
+                page.sample(&labels.with("way", way), value);
+            }
+        }
+    }
+    write(page, "udpulse_stamp_", &STAMP, rows);
+    let mut rows = rows.clone().peekable();
+    if rows.peek().is_some() {
+        let help = "Time that packets spent in the reflector.";
+        page.family("udpulse_stamp_residence_seconds", Kind::Histogram, help);
+    }
+    rows.for_each(|(labels, row)| page.histogram(labels, &row.now.ways.residence));
 }
 
 fn write<'a, T: 'a>(
@@ -621,20 +774,21 @@ fn write_links<T>(
     }
 }
 
-/// Returns the metrics of running objects, each with its name and counts from before its start, as
-/// text: in the format of Prometheus or of OpenMetrics, with at most `limit` series of targets and
+/// Returns the metrics of running objects, each with its name, counts from before its start and more
+/// labels, as text: in the format of Prometheus or of OpenMetrics, with at most `limit` series of targets and
 /// clients.
 #[pyfunction]
 #[pyo3(name = "_exposition")]
 pub(super) fn exposition<'py>(
     py: Python<'py>,
-    sources: Vec<(String, Bound<'py, PyAny>, Base)>,
+    sources: Vec<Source<'py>>,
     open_metrics: bool,
     limit: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let mut rows = Rows::default();
-    for (name, source, base) in sources {
-        rows.add(py, &name, &source, base)?;
+    for (name, source, base, more) in sources {
+        let more = Labels::new(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        rows.add(py, &name, &source, base, &more)?;
     }
     let page = py.detach(|| rows.page(open_metrics, limit));
     Ok(PyBytes::new(py, page.as_bytes()))

@@ -52,7 +52,7 @@ pub struct Labels(String);
 impl Labels {
     /// Creates labels; names are valid, values any text.
     #[must_use]
-    pub fn new<const N: usize>(labels: [(&str, &str); N]) -> Self {
+    pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut all = Self::default();
         for (name, value) in labels {
             all.add(name, value);
@@ -75,6 +75,13 @@ impl Labels {
             }
         }
         self.0.push('"');
+    }
+
+    /// Returns these labels and others, whose names differ.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        let separator = if self.0.is_empty() || others.0.is_empty() { "" } else { "," };
+        Self([&self.0, separator, &others.0].concat())
     }
 
     /// Returns these labels and another one.
@@ -180,7 +187,7 @@ mod tests {
         page.family("last_seconds", Kind::Gauge, "When.");
         page.sample(&Labels::default(), Value::Nanoseconds(-1_500_000_000));
         page.family("build", Kind::Info, "What.");
-        page.sample(&labels.with("more", ""), Value::Count(1));
+        page.sample(&labels.and(&Labels::new([("more", "")])), Value::Count(1));
         page.finish()
     }
 

@@ -27,6 +27,7 @@ from udpulse import (
 )
 from udpulse._printable import joined, printable
 from udpulse._states import STATES
+from udpulse.metrics import check_labels
 from udpulse.monitor._status import HttpConfig, Kind
 
 if sys.version_info >= (3, 11):
@@ -50,12 +51,12 @@ class Form:
     #: Defaults that differ from the class's.
     defaults: Mapping[str, Any] = field(default_factory=dict)
     #: Options of the monitor itself.
-    own: tuple[str, ...] = ("name",)
+    own: tuple[str, ...] = ("name", "labels")
 
 
 ENDLESS = {"count": None, "keep": 0}
 FINITE = ("duration", "revisions", "linger")
-SESSION = Form(PingClient, ENDLESS, FINITE, {"interval": 1.0}, ("name", "outage_after"))
+SESSION = Form(PingClient, ENDLESS, FINITE, {"interval": 1.0}, ("name", "labels", "outage_after"))
 
 FORMS: dict[Kind, Form] = {
     "ping": SESSION,
@@ -66,9 +67,9 @@ FORMS: dict[Kind, Form] = {
         {"count": 1, "rounds": None, "keep": 0},
         ("flows",),
         {"interval": 60.0},
-        ("name", "outage_after"),
+        ("name", "labels", "outage_after"),
     ),
-    "heartbeat": Form(HeartbeatServer, {}, ("every_beat",), own=("expect", "grace")),
+    "heartbeat": Form(HeartbeatServer, {}, ("every_beat",), own=("labels", "expect", "grace")),
     "echo": Form(EchoServer, {"keep": 0}, ("uplink", "downlink")),
     "reflect": Form(StampReflector, {"keep": 0}, ("uplink", "downlink", "per_client")),
 }
@@ -90,6 +91,8 @@ class Part:
     options: Mapping[str, Any]
     #: The file of keys that the options name, by its time of change and size.
     keys: tuple[int, int] | None = None
+    #: The labels of its series in `/metrics`.
+    labels: Mapping[str, str] = field(default_factory=dict)
     #: The number of probes without an answer in a row after which a target is down.
     outage_after: int = 3
     #: The clients that a heartbeat server must hear, and the time for that in seconds.
@@ -372,6 +375,12 @@ class Checker:
         """Return an option of the monitor itself."""
         if name == "name":
             return self.checked(value, str, bool, "a text that is not empty", kind, index, name)
+        if name == "labels":
+            try:
+                check_labels(value)
+            except (TypeError, ValueError) as error:
+                self.wrong(printable(str(error)), kind, index, name)
+            return value
         if name == "outage_after":
             allowed = "a whole number, 1 or more"
             return self.checked(value, int, lambda n: n >= 1, allowed, kind, index, name)

@@ -665,7 +665,7 @@ def prefers_openmetrics(accept: str) -> bool:
 
 def exposition(monitor: Monitored, config: HttpConfig, *, openmetrics: bool) -> bytes:
     """Return the metrics of a monitor and of its running objects."""
-    sources = [(each.name, each.object, each.base) for each in monitor.sources()]
+    sources = [(each.name, each.object, each.base, each.labels) for each in monitor.sources()]
     page = metrics.render(sources, openmetrics=openmetrics, max_series=config.max_series)
     snapshot = monitor.snapshot()
     observer = snapshot.observer

@@ -573,6 +573,7 @@ class Monitor:
                     address=track.address,
                     object=track.object or track.report if isinstance(track, Target) else thing,
                     base=Counter(track.base),
+                    labels=running.part.labels,
                 )
                 for running in self._running.values()
                 if (thing := running.object) is not None

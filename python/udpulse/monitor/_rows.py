@@ -232,6 +232,10 @@ class Target(Counted):
             self.report = self.object.report()
         counts = {name: getattr(self.report, name) for name in VERDICTS}
         counts["sent"] -= self.report.pending
+        if self.kind == "stamp":
+            counts["forward_lost"] = self.report.forward.lost or 0
+            counts["reverse_lost"] = self.report.reverse.lost or 0
+            counts["unattributed"] = self.report.unattributed or 0
         return counts
 
     def begin_hour(self) -> None:

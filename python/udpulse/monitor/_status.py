@@ -34,9 +34,9 @@ class Row:
     #: The last reply or beat, in seconds since the Unix epoch; None before the first.
     last_received_at: float | None = None
     #: Counts since the thing is known, over restarts. Of a target: sent, answered, late, lost,
-    #: refused, unreachable, send_failed; all are decided, but a late reply revises lost. Of a
-    #: client since it started: expected, received, duplicates, reordered. Of a server: its
-    #: counters.
+    #: refused, unreachable, send_failed; all are decided, but a late reply revises lost. With
+    #: `stamp` also forward_lost, reverse_lost and unattributed. Of a client since it started:
+    #: expected, received, duplicates, reordered. Of a server: its counters.
     counts: Mapping[str, int] = field(default_factory=dict)
     #: The loss among the last probes of a target, or of all beats of a client, 0 to 1, and its 95 %
     #: confidence interval; None if there is none.
@@ -120,6 +120,8 @@ class Source:
     address: str
     object: Any
     base: Mapping[str, int] = field(default_factory=dict)
+    #: The labels that the configuration gives to its series.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 #: An event of `Monitor.events`, ready for JSON: "id" (int, rising, over restarts, too), "time"

@@ -7,7 +7,7 @@ use crate::packed::{Packed, Reader, put_float};
 use crate::ping::path::HeaderField;
 use crate::ping::{Reflection, Verdict};
 use crate::stats::{
-    Claim, Clock, Distribution, Exchange, Reordering, Step, Variation, steps, stretches,
+    Buckets, Claim, Clock, Distribution, Exchange, Reordering, Step, Variation, steps, stretches,
 };
 use crate::wire::stamp::{ErrorEstimate, Format};
 
@@ -72,6 +72,22 @@ pub struct Directions {
     pub reflector: Reflector,
     /// Its clock.
     pub clock: ClockReport,
+}
+
+/// Numbers of both directions for a monitoring system, which only grow; pairs are forward and
+/// reverse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Packets lost in each direction.
+    pub lost: [u64; 2],
+    /// Copies of packets that were made there.
+    pub duplicates: [u64; 2],
+    /// Packets that arrived in another order than they were sent.
+    pub reordered: [u64; 2],
+    /// Lost packets that are in neither direction's count.
+    pub unattributed: u64,
+    /// The time between T2 and T3.
+    pub residence: Buckets,
 }
 
 /// The reflector as its replies show it.
@@ -247,6 +263,8 @@ pub(super) struct Exchanges {
     epochs: [Option<Epoch>; 2],
     near: Option<ErrorEstimate>,
     far: Option<ErrorEstimate>,
+    /// The numbers that a monitoring system was told.
+    told: Ways,
 }
 
 impl Exchanges {
@@ -411,20 +429,22 @@ impl Exchanges {
     /// Settles the next probe: no reply revises its verdict.
     pub(super) fn settle(&mut self) {
         self.settled += 1;
-        let settled = usize::try_from(self.settled - self.folded).unwrap_or(usize::MAX);
+        let settled = self.settled_slots();
         if settled >= 2 * BLOCK {
             self.fold(settled);
         }
+    }
+
+    /// Returns the number of slots whose probes are settled.
+    fn settled_slots(&self) -> usize {
+        usize::try_from(self.settled - self.folded).unwrap_or(usize::MAX)
     }
 
     /// Adds the first probes to the total, up to a reply that none overtook in either direction, but
     /// only settled ones.
     fn fold(&mut self, settled: usize) {
         let numbers = self.numbers();
-        let arrivals: Vec<_> = self.slots.iter().map(|slot| Some(slot.reply?.arrival)).collect();
-        let (there, back) = (anchors(&numbers), anchors(&arrivals));
-        let both = there.iter().rev().filter(|anchor| back.binary_search(anchor).is_ok());
-        let cut = both.into_iter().find(|anchor| **anchor < settled);
+        let cut = self.cut(settled, &numbers);
         let count = cut.map_or(settled, |cut| cut + 1);
         let mut total = std::mem::take(&mut self.total);
         self.border = self.analyse(count, &numbers, &mut total, cut.is_none());
@@ -433,6 +453,31 @@ impl Exchanges {
         self.folded += count as u64;
         let received_ns = self.border.last.map_or(i64::MAX, |(_, received_ns)| received_ns);
         self.copies.retain(|one| one.seq > self.folded || one.received_ns > received_ns);
+    }
+
+    /// Returns the last of the first `settled` probes whose reply none overtook in either direction.
+    fn cut(&self, settled: usize, numbers: &[Option<i64>]) -> Option<usize> {
+        let arrivals: Vec<_> = self.slots.iter().map(|slot| Some(slot.reply?.arrival)).collect();
+        let (there, back) = (anchors(numbers), anchors(&arrivals));
+        let both = there.into_iter().rev().filter(|anchor| back.binary_search(anchor).is_ok());
+        both.into_iter().find(|anchor| *anchor < settled)
+    }
+
+    /// Returns the numbers for a monitoring system; `ended` if the session was stopped. Losses count
+    /// once they are settled and a later reply shows their direction.
+    pub(super) fn ways(&mut self, ended: bool) -> Ways {
+        let settled = if ended { self.slots.len() } else { self.settled_slots() };
+        let numbers = self.numbers();
+        let count = match self.total.reflector.stateful {
+            _ if ended => settled,
+            Some(true) => self.cut(settled, &numbers).map_or(0, |cut| cut + 1),
+            Some(false) => settled,
+            None => 0,
+        };
+        let mut total = self.total.counts();
+        self.count(&self.first(count), &numbers[..count], &mut total, ended);
+        self.told.grow(&Ways { residence: self.total.residence.buckets(), ..Ways::from(&total) });
+        self.told
     }
 
     /// Returns everything that is known now.
@@ -482,17 +527,32 @@ impl Exchanges {
         total: &mut Directions,
         to_the_end: bool,
     ) -> Border {
-        let slots: Vec<_> = self.slots.iter().take(count).copied().collect();
-        let mut received: Vec<_> = (self.folded + 1..)
-            .zip(numbers)
-            .take(count)
-            .filter_map(|(seq, n)| Some(((*n)?, seq)))
-            .collect();
+        let slots = self.first(count);
+        let border = self.count(&slots, &numbers[..count], total, to_the_end);
+        self.add_delays(&slots, total);
+        border
+    }
+
+    /// Returns the first slots.
+    fn first(&self, count: usize) -> Vec<Slot> {
+        self.slots.iter().take(count).copied().collect()
+    }
+
+    /// Adds the losses and the order of the first probes to a total. Returns the border after them.
+    fn count(
+        &self,
+        slots: &[Slot],
+        numbers: &[Option<i64>],
+        total: &mut Directions,
+        to_the_end: bool,
+    ) -> Border {
+        let mut received: Vec<_> =
+            (self.folded + 1..).zip(numbers).filter_map(|(seq, n)| Some(((*n)?, seq))).collect();
         received.sort_unstable();
         for (_, seq) in received {
             total.forward.reordering.add(seq);
         }
-        let border = self.add_losses(&slots, &numbers[..count], total, to_the_end);
+        let border = self.add_losses(slots, numbers, total, to_the_end);
         let mut left: Vec<_> = slots.iter().filter_map(|slot| slot.reply).collect();
         left.sort_by_key(|reply| (reply.left_ns, reply.received_ns));
         let mut arrived: Vec<_> =
@@ -501,7 +561,6 @@ impl Exchanges {
         for (_, place) in arrived {
             total.reverse.reordering.add(place);
         }
-        self.add_delays(&slots, total);
         border
     }
 
@@ -726,6 +785,23 @@ impl Directions {
         }
     }
 
+    /// Returns the counts without the distributions.
+    fn counts(&self) -> Self {
+        let counts = |of: &Direction| Direction {
+            lost: of.lost,
+            duplicates: of.duplicates,
+            reordering: of.reordering.clone(),
+            ..Direction::default()
+        };
+        Self {
+            forward: counts(&self.forward),
+            reverse: counts(&self.reverse),
+            unattributed: self.unattributed,
+            reflector: self.reflector,
+            ..Self::default()
+        }
+    }
+
     /// Merges the clocks of flows to one reflector: each bounds the same offset.
     pub(super) fn merge_clocks(&mut self, flows: &[Option<&Self>]) {
         let bounds = flows.iter().flatten().filter_map(|flow| flow.clock.offset_ns);
@@ -735,6 +811,53 @@ impl Directions {
         if let Some(clock) = most {
             (self.clock.steps, self.clock.step_total_ns) = (clock.steps, clock.step_total_ns);
         }
+    }
+}
+
+impl From<&Directions> for Ways {
+    fn from(directions: &Directions) -> Self {
+        let both = [&directions.forward, &directions.reverse];
+        Self {
+            lost: both.map(|direction| direction.lost),
+            duplicates: both.map(|direction| direction.duplicates),
+            reordered: both.map(|direction| direction.reordering.reordered()),
+            unattributed: directions.unattributed,
+            residence: directions.residence.buckets(),
+        }
+    }
+}
+
+impl Ways {
+    /// Follows later numbers. A loss that turns out to be one of the other direction stays.
+    fn grow(&mut self, later: &Self) {
+        let mut later = *later;
+        for (mine, later) in self.counts().zip(later.counts()) {
+            *mine = (*mine).max(*later);
+        }
+        self.residence = later.residence;
+    }
+
+    fn counts(&mut self) -> impl Iterator<Item = &mut u64> {
+        let pairs = [&mut self.lost, &mut self.duplicates, &mut self.reordered];
+        pairs.into_iter().flatten().chain([&mut self.unattributed])
+    }
+}
+
+impl AddAssign<&Self> for Ways {
+    fn add_assign(&mut self, other: &Self) {
+        let mut other = *other;
+        for (mine, theirs) in self.counts().zip(other.counts()) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        self.residence += &other.residence;
+    }
+}
+
+impl Direction {
+    /// Returns the bounds of the median delay.
+    #[must_use]
+    pub fn delay_ns(&self) -> Option<(i64, i64)> {
+        self.low.percentile_ns(50.0).zip(self.high.percentile_ns(50.0))
     }
 }
 

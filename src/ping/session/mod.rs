@@ -16,7 +16,7 @@ use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
 use crate::ping::session::judge::{Match, Numbers};
 use crate::ping::steps::stepped;
-use crate::ping::{Counters, Fill, Protocol, Report, Schedule, Signer, Tally};
+use crate::ping::{Counters, Fill, Protocol, Report, Schedule, Signer, Tally, Ways};
 use crate::wire::shown;
 use crate::{Arrival, Captured, Events, Headers, Icmp, Machine, Random, Stamp, Transmit};
 
@@ -375,6 +375,12 @@ impl Session {
         tally.missed = self.slots.as_ref().map_or(0, Slots::missed);
         tally.last_reply_ns = self.last_reply_ns;
         tally
+    }
+
+    /// Returns the numbers of both directions for a monitoring system; `ended` if the session was
+    /// stopped.
+    pub(super) fn ways(&mut self, ended: bool) -> Ways {
+        self.exchanges.as_mut().map(|exchanges| exchanges.ways(ended)).unwrap_or_default()
     }
 
     /// Sends the probe that is due at `now`, unless the time for sending is over.
