@@ -24,7 +24,7 @@ import pytest
 import udpulse
 from udpulse import EchoServer, HeartbeatClient
 from udpulse.cli import main
-from udpulse.monitor import Config, ConfigError, Monitor, Row, _store
+from udpulse.monitor import Config, ConfigError, Monitor, Row, _book, _store
 from udpulse.monitor._alerts import Alerts, Runner
 from udpulse.monitor._config import AlertRule, StoreConfig, parse
 from udpulse.monitor._notify import Notify
@@ -614,6 +614,42 @@ def test_a_heartbeat_server_that_changes_forgets_no_client() -> None:
         assert {event.get("state") for event in monitor.events()} <= {None, "up", "unknown"}
 
 
+def test_what_a_monitor_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_book, "BASES", 10)
+    server = EchoServer(port=0)
+    server.start()
+    with Monitor(config(heartbeat(more="max_peers = 20") + ping_of(server))) as monitor:
+        server.stop()
+        until(monitor, name="far", state="down")
+        with monitor._book.lock:
+            target = monitor._targets["ping", "far"]
+            for seq in range(1, 1001):
+                verdict: Any = "answered" if seq % 2 else "refused"
+                rtt = 1.1 ** (seq % 300 - 200) if seq % 2 else None
+                probe = udpulse.Probe(seq=seq, verdict=verdict, rtt=rtt, sent_at=seq)
+                monitor._add(target, probe, time.time())
+            assert (len(target.probes), len(target.changes)) == (300, 256)
+            assert len(target.hour.buckets) < 2000
+            assert len(monitor.events()) == 1000
+            assert len(monitor.outages("ping", "far")) <= 128
+            watch = monitor._running["heartbeat", "heartbeat"]
+            # Its server forgets dead newcomers for others.
+            with peers.open_socket() as forger:
+                number = 0
+                while watch.object.counters.beats < 100:
+                    number += 1
+                    beat = b"Heartbeat;i=10;id=n%d 1 1700000000" % number
+                    forger.sendto(beat, watch.object.address)
+                    time.sleep(0.001)
+            monitor._drain(watch, time.time())
+            assert len(monitor._fleet.clients) <= 2 * 20 + 1
+        for number in range(30):
+            text = ping_of(server, f"other{number}")
+            monitor.reload(config(heartbeat(more="max_peers = 20") + text))
+        assert len(monitor._book._bases) <= 10
+        assert [each.name for each in monitor.snapshot().rows if each.kind == "ping"] == ["other29"]
+
+
 # The store.
 
 
@@ -747,6 +783,11 @@ def test_what_waits_for_a_store_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     assert store.dropped == 10
     store._write()
     assert (store.errors, store.dropped) == (1, 10)
+    for number in range(15, 30):
+        store.put_row("ping", str(number), _store.Saved(counts={}), 0.0)
+        store._write()
+        assert len(store._changes["rows"]) <= 10
+    assert store.dropped == 25
     with pytest.raises(FileNotFoundError):
         store.start()
 

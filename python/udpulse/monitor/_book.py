@@ -16,6 +16,9 @@ from udpulse.monitor._store import Memory, Saved, Store
 #: Events that a monitor remembers.
 EVENTS = 1000
 
+#: Rows that the configuration no longer has whose counts are kept.
+BASES = 100_000
+
 #: Time between two writes of the counts of a target, in seconds.
 SAVE = 10.0
 
@@ -185,6 +188,8 @@ class Book:
     def keep(self, track: Counted) -> None:
         """Keep the counts of a row that is gone, should it come back."""
         self._bases[track.kind, track.name] = track.base
+        if len(self._bases) > BASES:
+            del self._bases[next(iter(self._bases))]
 
     # Storing it.
 

@@ -50,6 +50,9 @@ class Fleet:
         self._doubtful: dict[str, Client] = {}
         self._expected: frozenset[str] = frozenset()
         self._grace = 0.0
+        self._max_peers = MAX_PEERS
+        #: The number of clients after the last look at all of them.
+        self._listed = 0
         self._due = -math.inf
         self._dropped = 0
 
@@ -60,7 +63,8 @@ class Fleet:
             return
         self._grace = part.grace
         self._expected = frozenset(map(printable, part.expect))
-        known = self._book.known_clients()[: part.options.get("max_peers", MAX_PEERS)]
+        self._max_peers = part.options.get("max_peers", MAX_PEERS)
+        known = self._book.known_clients()[: self._max_peers]
         for name in [*self._expected, *known]:
             if name not in self.clients:
                 client = self.clients[name] = Client(name, "", time.time())
@@ -102,6 +106,9 @@ class Fleet:
 
     def add(self, event: events.Event) -> None:
         """Record an event of the server."""
+        if len(self.clients) > self._listed + self._max_peers:
+            # A flood of names: most of them have been replaced.
+            self.refresh(time.monotonic(), is_due=True)
         match event:
             case events.Up() | events.Restarted():
                 self._heard(event, "up", event.time)
@@ -188,4 +195,5 @@ class Fleet:
         self._doubtful = {
             name: client for name, client in self.clients.items() if not client.confirmed
         }
+        self._listed = len(self.clients)
         self._due = now + max(EVERY, (time.thread_time() - begun) / SHARE)

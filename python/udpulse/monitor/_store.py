@@ -188,9 +188,13 @@ class Store:
         with self._lock:
             waiting = self._changes.setdefault(table, {})
             waiting[key] = values
-            if len(waiting) > WAITING:
-                del waiting[next(iter(waiting))]
-                self.dropped += 1
+            self._bound(waiting)
+
+    def _bound(self, waiting: dict[Key, tuple[Any, ...] | None]) -> None:
+        """Drop the oldest of too many changes."""
+        while len(waiting) > WAITING:
+            del waiting[next(iter(waiting))]
+            self.dropped += 1
 
     def _run(self) -> None:
         with self._held:
@@ -246,6 +250,7 @@ class Store:
                 self.dropped += 1
             for table, entries in changes.items():
                 self._changes[table] = {**entries, **self._changes.get(table, {})}
+                self._bound(self._changes[table])
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, make its tables or check their version, and read the past."""
