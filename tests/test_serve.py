@@ -464,6 +464,17 @@ def test_a_monitor_follows_many_targets_and_names_without_addresses() -> None:
     }
 
 
+def test_a_late_reply_in_a_group_answers_nothing() -> None:
+    with EchoServer(port=0, delay=0.14) as server:
+        host, port = server.address
+        text = f'[[ping_many]]\ntargets = ["{host}:{port}"]\ninterval = 0.1\ntimeout = 0.08\n'
+        with Monitor(config(text)) as monitor:
+            wait_for(lambda: monitor.sources() and monitor.sources()[0].object.foreign > 1)
+            (source,) = monitor.sources()
+            assert source.object.lost >= source.object.foreign
+            assert source.object.answered == 0
+
+
 def test_a_reload_keeps_what_is_the_same(tmp_path: Path) -> None:
     file = tmp_path / "m.toml"
     with EchoServer(port=0) as server:
