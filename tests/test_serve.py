@@ -201,6 +201,10 @@ def test_each_error_has_its_line_and_what_is_allowed() -> None:
         ("[[echo]]\n[[echo]]\n", 2, "two of [[echo]] have the name 'echo'; set name"),
         ("[[echo]]\nkeys = 'none.keys'\n", 2, "none.keys: No such file or directory"),
         ("[[ping]]\nhost = 'a'\n'fill' = 7", 3, "fill must be"),
+        ("[[echo]]\nport = " + "9" * 5000, 1, "this has a number with too many digits"),
+        ("[[ping_many]]\ntargets = ['a']\ntimeout = " + "9" * 400, 3, "timeout must be"),
+        ("[[echo]]\n[store]\nretention = " + "9" * 400 + "\npath = 'a'", 3, "retention must be"),
+        ("[[echo]]\n[store]\npath = 'a\\u0000'".replace("'", '"'), 3, "path must be"),
         ("[[echo]]\n[[echo]]\nname = 'b'\ntimeline = [{}]", 4, "timeline[0]: "),
     ],
 )
@@ -213,12 +217,12 @@ def test_an_error_names_the_line(text: str, line: int, error: str) -> None:
 
 
 def test_a_target_is_in_one_group() -> None:
-    with pytest.raises(ConfigError, match=r"test.toml:3: the target 192.0.2.1:7 is in two groups"):
-        config(
-            '[[ping_many]]\ntargets = ["192.0.2.1:7"]\n'
-            + '[[ping_many]]\nname = "b"\n' * 1
-            + 'targets = ["192.0.2.1:7"]\n'
-        )
+    group = '[[ping_many]]\ntargets = ["192.0.2.0/24:7"]\n'
+    with pytest.raises(ConfigError) as caught:
+        config(f'{group}{group}name = "b"\n')
+    (problem,) = caught.value.problems
+    assert problem.line == 3
+    assert problem.text == "the target 192.0.2.1:7 is in two groups"
 
 
 def test_the_example_is_right_and_so_is_all_that_it_shows(tmp_path: Path) -> None:
@@ -450,6 +454,7 @@ def test_a_monitor_follows_many_targets_and_names_without_addresses() -> None:
         text = f'[[ping_many]]\ntargets = ["{host}:{port}", "no.such.host.invalid"]\n'
         single = '[[ping]]\nhost = "no.such.host.invalid"\n'
         with Monitor(config(text + "interval = 0.05\n" + single)) as monitor:
+            until(monitor, event="failed", kind="ping", name="no.such.host.invalid:12000")
             until(monitor, kind="ping_many", name=f"{host}:{port}", state="up")
             wait_for(lambda: row(monitor, "ping_many", "no.such.host.invalid:12000").cause)
             wait_for(lambda: row(monitor, "ping", "no.such.host.invalid:12000").cause)
@@ -528,7 +533,8 @@ def test_the_page_comes_and_goes_with_a_reload() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             monitor.reload(config(heartbeat() + f"[http]\nport = {port}\n"))
-        assert "in use" in until(monitor, event="failed")["text"]
+        failed = until(monitor, event="failed")["text"]
+        assert re.fullmatch(rf"\[http\] 127.0.0.1:{port}: .*in use.*", failed)
 
 
 def test_a_server_that_cannot_start_is_an_error_at_first_and_later_a_row() -> None:
@@ -964,6 +970,16 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capsys, str(file))
     assert (code, err.count("\n")) == (2, 1)
     assert "file is not a database" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "udpulse.toml"
+    file.write_text("[[echo]]\nport = -1\n")
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(sys, "stderr", open(full, "w", closefd=False, buffering=1))  # noqa: SIM115
+    assert main(["serve", str(file)]) == 2
+    os.dup2(os.open(os.devnull, os.O_WRONLY), full)
 
 
 def test_the_unit_of_systemd_is_right(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The status page over HTTP: routes, the stream of events, and what it refuses."""
 
 import base64
+import errno
 import hashlib
 import http.client
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -434,3 +436,17 @@ def test_a_real_monitor_is_served(tmp_path: Path) -> None:
     for kind, _ in rows:
         assert value(samples, "udpulse_ping_sent_total", kind=kind) >= 0
     assert value(samples, "udpulse_running", kind="heartbeat") == 1
+
+
+def test_a_lack_of_descriptors_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listener:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    server = _http.Server.__new__(_http.Server)
+    server.socket = Listener()  # type: ignore[assignment]
+    with pytest.raises(OSError, match="Too many open files"):
+        server.get_request()
+    assert slept == [1.0]

@@ -45,9 +45,9 @@ class Screen:
         print(self.label + line, flush=True)
 
     def note(self, line: str) -> None:
-        """Print a note about the run, if somebody reads stderr."""
+        """Print a note about the run, if somebody reads stderr and its disk is not full."""
         if sys.stderr is not None:
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 print(self.label + line, file=sys.stderr, flush=True)
 
 

@@ -1,5 +1,6 @@
 """The configuration of a monitor: TOML, checked whole, each error with its line."""
 
+import contextlib
 import difflib
 import inspect
 import math
@@ -76,6 +77,12 @@ FORMS: dict[Kind, Form] = {
 
 #: The kinds whose rows are targets, with probes.
 TARGETS: tuple[Kind, ...] = ("ping", "stamp", "ping_many")
+
+#: Values in the place of wrong ones that a class needs, so that it looks at the others.
+STAND_INS: dict[str, Any] = {"host": "127.0.0.1", "targets": (("127.0.0.1", 1),)}
+
+#: The most targets of a group.
+MAX_TARGETS = 1 << 20
 
 #: Paths are relative to the folder of the configuration.
 PATHS = ("keys", "capture", "path")
@@ -200,6 +207,9 @@ def parse(data: bytes, path: str) -> Config:
         line = int(found[1]) if found else data.count(b"\n") + 1
         reason = printable(reason[:1].lower() + reason[1:])
         raise ConfigError(path, [Problem(line, f"this is not TOML: {reason}")]) from None
+    except ValueError:
+        # Python reads no integer of thousands of digits.
+        raise ConfigError(path, [Problem(1, "this has a number with too many digits")]) from None
     except RecursionError:
         raise ConfigError(path, [Problem(1, "this is nested too deeply")]) from None
     checker = Checker(path, lines_of(text))
@@ -428,11 +438,14 @@ class Checker:
         )
         found: dict[tuple[str, int], None] = {}
         for word in words or ():
+            if len(found) > MAX_TARGETS:
+                # The class refuses them.
+                break
             try:
                 found.update(dict.fromkeys(expand(word)))
             except click.BadParameter as error:
                 self.wrong(printable(error.message), *place)
-        return tuple(found) or (("127.0.0.1", 1),)
+        return tuple(found) or STAND_INS["targets"]
 
     def construct(self, kind: Kind, index: int, options: Table, given: Table) -> None:
         """Note the options that the class refuses."""
@@ -452,8 +465,8 @@ class Checker:
                     return
                 self.wrong(text, kind, index, name)
                 del options[name]
-                if name == "host" and kind in ("ping", "stamp"):
-                    options[name] = "127.0.0.1"
+                if name in STAND_INS:
+                    options[name] = STAND_INS[name]
                     given = {each: given[each] for each in given if each != name}
             else:
                 return
@@ -478,6 +491,8 @@ class Checker:
                 else:
                     text = f"two of {brackets(part.kind)} have the name {name!r}; set name"
                 self.wrong(text, part.kind, index)
+                # Groups may share thousands.
+                break
 
     def alert(self, table: Table, index: int) -> AlertRule | None:
         """Return a rule."""
@@ -553,7 +568,8 @@ class Checker:
     ) -> Any:
         """Return a value of a type and a range; None after an error."""
         if of_type is float and type(value) is int:
-            value = float(value)
+            with contextlib.suppress(OverflowError):
+                value = float(value)
         if of_type == tuple[str, ...]:
             of_type, value = tuple, tuple(value) if isinstance(value, list) else value
             has_type = isinstance(value, tuple) and all(isinstance(each, str) for each in value)
@@ -617,7 +633,7 @@ ALLOWED: dict[tuple[str, str], tuple[Callable[[Any], object], str]] = {
     ("http", "max_viewers"): (lambda n: 1 <= n <= 10_000, "a whole number from 1 to 10000"),
     ("http", "max_series"): (lambda n: n >= 1, "a whole number, 1 or more"),
     ("http", "probe"): (lambda _: True, "true or false"),
-    ("store", "path"): (bool, "the path of a file"),
+    ("store", "path"): (lambda path: path and "\0" not in path, "the path of a file"),
     ("store", "retention"): (lambda s: 3600 <= s < math.inf, "a number of seconds, 3600 or more"),
     ("alert", "name"): (bool, "a text that is not empty"),
     ("alert", "kinds"): (bool, f"a list of kinds: {', '.join(get_args(Kind))}"),

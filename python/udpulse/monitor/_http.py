@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import ipaddress
 import json
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from udpulse import metrics
 from udpulse._core import ping
+from udpulse._printable import joined
 from udpulse.monitor._status import EventDict, HttpConfig, Kind, Row, Snapshot, Source
 
 log = logging.getLogger("udpulse.monitor")
@@ -96,7 +98,11 @@ def serve_http(monitor: Monitored, config: HttpConfig) -> HttpServer:
 
     Raises OSError if the address is in use or the host has none.
     """
-    return HttpServer(monitor, config)
+    try:
+        return HttpServer(monitor, config)
+    except OSError as error:
+        place = joined((config.host, config.port))
+        raise type(error)(error.errno, f"[http] {place}: {error.strerror or error}") from None
 
 
 class HttpServer:
@@ -356,6 +362,16 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         snapshot = self.monitor.snapshot()
         rows = [of_row(row) for row in snapshot.rows]
         return dumps({"time": snapshot.time, **of_snapshot(snapshot), "rows": rows}).encode()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # It stays in the backlog; to try again immediately would take a whole core.
+                time.sleep(UPDATE)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread of its own, unless there are too many."""

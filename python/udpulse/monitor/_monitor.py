@@ -259,7 +259,7 @@ class Monitor:
             try:
                 self._http = serve_http(self, config.http)
             except OSError as error:
-                self._book.emit("failed", text=printable(f"http: {error.strerror or error}"))
+                self._book.emit("failed", text=printable(error.strerror or str(error)))
         self._book.emit("reloaded")
 
     def _arrange(self, config: Config) -> None:
@@ -368,6 +368,10 @@ class Monitor:
         if not running.wanted:
             return
         cause, now = printable(reason), time.time()
+        kind, name = running.key
+        if kind in TARGETS and cause != running.error:
+            running.error = cause
+            self._book.emit("failed", now, kind=kind, name=name, text=cause)
         for track in self._rows_of(running):
             state: Any = "unknown" if isinstance(track, Target) else "failed"
             self._book.move(track, state, now, cause)

@@ -303,8 +303,10 @@ def lock(path: str) -> contextlib.ExitStack:
         except sqlite3.Error as error:
             if "locked" in str(error):
                 raise OSError(errno.EBUSY, "another monitor uses the store", path) from None
-            with open(beside, "ab"):
-                raise OSError(errno.EIO, str(error), beside) from None
+            for file in (path, beside):
+                with open(file, "ab"):
+                    pass
+            raise OSError(errno.EIO, str(error), beside) from None
         # Not before: that would end the locks of another monitor in this process.
         with open(path, "ab"):
             pass
