@@ -162,6 +162,13 @@ impl Batch {
         self.icmp = None;
     }
 
+    /// Removes datagrams of others than `peer`.
+    pub(super) fn keep_from(&mut self, peer: SocketAddr) {
+        // The scope of an IPv6 address is not always given.
+        let place = |address: SocketAddr| (address.ip(), address.port());
+        self.bursts.retain(|burst| place(burst.from) == place(peer));
+    }
+
     /// Returns the number of bursts.
     #[must_use]
     pub fn len(&self) -> usize {

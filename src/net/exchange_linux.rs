@@ -16,7 +16,7 @@ use crate::net::clock::monotonic_ns;
 use crate::net::exchange::End;
 use crate::net::kernel_time::timespec;
 use crate::net::mmsg::Messages;
-use crate::net::socket::BROKEN;
+use crate::net::socket::{BROKEN, reachable};
 use crate::net::{Batch, BatchSocket, Interrupter, Options, Outbox, Port, Wake, Waker};
 use crate::{Error, Headers, Local, Result};
 
@@ -68,7 +68,7 @@ impl Exchange {
         // A host that gets a group in one piece returns one ICMP error for it.
         let (to_peer, to_others) = (Outbox::ungrouped(), Outbox::default());
         let (lines, messages) = (Vec::new(), Messages::default());
-        let punctual = false;
+        let (peer, punctual) = (reachable(peer), false);
         Ok(Self { epoll, listener, peer, lines, to_peer, to_others, messages, punctual })
     }
 
@@ -168,6 +168,8 @@ impl Exchange {
         socket.swap_messages(&mut self.messages);
         let wake = socket.receive(batch, Some(i64::MIN), false);
         socket.swap_messages(&mut self.messages);
+        // Until it was connected, anybody could send to it.
+        batch.keep_from(self.peer);
         wake
     }
 
@@ -267,4 +269,29 @@ fn readable(number: u64) -> EpollEvent {
 /// Returns what the receive queue of a socket has dropped.
 fn drops(socket: Option<&BatchSocket>) -> u64 {
     socket.and_then(|socket| socket.interrupter().drop_gauge().read()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn a_line_hears_only_its_peer_even_before_it_is_connected() {
+        let [peer, stranger] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut exchange = Exchange::bind(any, peer.local_addr().unwrap()).unwrap();
+        // What a line is for a moment.
+        let line = BatchSocket::bind(any, OPTIONS).unwrap();
+        for (socket, text) in [(&stranger, b"forged"), (&peer, b"answer"), (&stranger, b"forged")] {
+            socket.send_to(text, line.local_address()).unwrap();
+        }
+        exchange.lines.push(Some(line));
+        let (mut batch, mut heard) = (Batch::default(), Vec::new());
+        while exchange.receive(End::Line(0), &mut batch) == Wake::Datagrams {
+            heard.extend(batch.arrivals().map(|arrival| arrival.datagram.to_vec()));
+        }
+        assert_eq!(heard, [b"answer"]);
+    }
 }

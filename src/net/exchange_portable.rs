@@ -65,7 +65,7 @@ impl Exchange {
             waker,
             local: listener.udp.local_addr()?,
             listener,
-            peer,
+            peer: reachable(peer),
             lines: HashMap::new(),
             unread: Vec::new(),
             outbox: Outbox::ungrouped(),
@@ -134,6 +134,10 @@ impl Exchange {
         };
         if wake.is_none() {
             self.unread.retain(|other| *other != end);
+        }
+        if end != End::Listener {
+            // Until it was connected, anybody could send to it.
+            batch.keep_from(self.peer);
         }
         wake.unwrap_or(Wake::Idle)
     }
