@@ -154,6 +154,9 @@ class _Lines:
     def probes(self) -> int:
         """The number of probes among the lines so far."""
 
+    def begin(self, line: bytes) -> None:
+        """Adds the first line, unless there was one."""
+
     def put(self, line: bytes) -> None:
         """Adds a line."""
 

@@ -128,9 +128,10 @@ def write_controlled(
         raise ValueError(f"every must be a number of seconds above 0, not {every!r}")
     lines = _Lines(*writer(file))
     running._record_all()
+    recording = Recording(running, lines, every, control)
     interrupt = None
+    # Nothing comes between the start and `try`, so that Ctrl-C finds a way to the summary.
     with running:
-        recording = Recording(running, lines, every, control)
         try:
             recording.begin()
             recording.follow()
@@ -155,18 +156,17 @@ class Recording:
         self.every_ns: int | None = None if every is None else max(round(every * NS), 1)
         self.interval: int = 0
         self.from_ns: int = 0
-        self.before: dict[str, int] = self.counters()
+        self.before: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Write the first line."""
-        running = self.running
-        self.put("start", first(running))
+        """Write the first line, unless that is done."""
+        self.lines.begin(encoded("start", first(self.running)))
         self.lines.flush()
-        if self.control:
-            self.control.start()
 
     def follow(self) -> None:
         """Write lines until the object ends."""
+        if self.control:
+            self.control.start()
         more = True
         while more:
             more = self.running._record(self.lines, TOGETHER, self.patience())
@@ -188,6 +188,8 @@ class Recording:
 
     def end(self) -> None:
         """Write the lines that remain, and the last ones."""
+        # Ctrl-C may have come first.
+        self.begin()
         while self.running._record(self.lines, TOGETHER, 0):
             self.lines.flush()
         self.put_errors()
@@ -199,8 +201,7 @@ class Recording:
 
     def put(self, event: str, members: dict[str, Any]) -> None:
         """Add a line."""
-        line = {"event": event, **members}
-        self.lines.put(json.dumps(line, allow_nan=False, separators=(",", ":")).encode())
+        self.lines.put(encoded(event, members))
 
     def put_errors(self) -> None:
         """Add a line for each step that was none."""
@@ -220,7 +221,7 @@ class Recording:
             self.lines.put_interval(from_ns, self.from_ns)
             return
         before, self.before = self.before, self.counters()
-        counters = {name: count - before[name] for name, count in self.before.items()}
+        counters = {name: count - before.get(name, 0) for name, count in self.before.items()}
         self.put("interval", {"from_ns": from_ns, "until_ns": self.from_ns, **counters})
 
     def put_summary(self) -> None:
@@ -239,6 +240,12 @@ class Recording:
             until_ns = running._elapsed_ns
             members = {"until_ns": until_ns, **last(running, start_ns)}
             self.put("summary", {**members, "events_dropped": dropped})
+
+
+def encoded(event: str, members: dict[str, Any]) -> bytes:
+    """Return a line without its end."""
+    line = {"event": event, **members}
+    return json.dumps(line, allow_nan=False, separators=(",", ":")).encode()
 
 
 def writer(file: IO[str] | IO[bytes]) -> tuple[Callable[[bytes], int], Callable[[], object]]:

@@ -41,6 +41,8 @@ pub(super) trait Recorded: Observed {
 #[derive(Default)]
 pub(super) struct Pending {
     out: Vec<u8>,
+    /// Whether there was a first line.
+    begun: bool,
     /// The number of probes among all lines so far.
     probes: u64,
     tally: Tally,
@@ -105,6 +107,14 @@ impl Lines {
     #[getter]
     fn probes(&self) -> u64 {
         self.pending().probes
+    }
+
+    /// Adds the first line, unless there was one.
+    fn begin(&self, line: &[u8]) {
+        let is_first = !std::mem::replace(&mut self.pending().begun, true);
+        if is_first {
+            self.put(line);
+        }
     }
 
     /// Adds a line.
