@@ -5,15 +5,20 @@ import gc
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import click
 import peers
 import pytest
 
 import udpulse
 from udpulse import EchoServer, Relay, StampReflector
-from udpulse.impair import Link, Uniform
+from udpulse.cli import echo, reflect, watch
+from udpulse.impair import GilbertElliott, Link, Reordering, Uniform
+from udpulse.lab import heartbeat_server, pinger_server
 
 ROUGH: dict[str, Any] = {
     "uplink": Link(loss=0.2, duplication=0.2, delay=Uniform(0, 0.05)),
@@ -38,10 +43,10 @@ def test_counts_add_up_while_packets_are_delayed(sender: socket.socket) -> None:
     count = 200
     with (
         peers.open_socket() as upstream,
-        EchoServer(port=0, **ROUGH) as echo,
+        EchoServer(port=0, **ROUGH) as echo_server,
         Relay(*upstream.getsockname(), **ROUGH) as relay,
     ):
-        for server in (echo, relay):
+        for server in (echo_server, relay):
             for number in range(count):
                 sender.sendto(b"%d" % number, server.address)
                 settled(server)
@@ -67,20 +72,45 @@ def test_probes_and_answers_do_not_wait_for_the_interpreter(sender: socket.socke
             assert receive_with_the_gil() == 64
 
 
-FACTORIES: list[Callable[[], Any]] = [
+def test_the_fates_of_a_seed_never_change(sender: socket.socket) -> None:
+    up = Link(loss=0.1, duplication=0.2, corruption=0.3, delay=Uniform(0, 0.001))
+    down = Link(loss=GilbertElliott(0.1, 0.5), reordering=Reordering(0.2, 0.001))
+    with EchoServer(port=0, uplink=up, downlink=down, seed=7) as server:
+        for number in range(100):
+            sender.sendto(b"%03d" % number, server.address)
+        while server.counters.received < 100 or server.truth.delayed:
+            pass
+        fates = [
+            (
+                fate.number,
+                fate.uplink,
+                fate.downlink,
+                sorted(str(one.uplink_bit) for one in fate.copies),
+            )
+            for fate in server.fates()
+        ]
+    assert zlib.crc32(repr(sorted(fates)).encode()) == 4227441783
+
+
+SERVERS: list[Callable[[], Any]] = [
     lambda: EchoServer(port=0),
-    lambda: Relay("127.0.0.1", 9, listen=("127.0.0.1", 0)),
+    lambda: Relay("127.0.0.1", 9),
     lambda: StampReflector(port=0),
     lambda: udpulse.HeartbeatServer(port=0),
 ]
+CLIENTS: list[Callable[[peers.Address], Any]] = [
+    lambda to: udpulse.PingClient(*to, count=None, timeout=1000),
+    lambda to: udpulse.PingSweep([to], rounds=None, timeout=1000),
+    lambda to: udpulse.StampSender(*to, count=None, timeout=1000),
+]
 
 
-def test_a_server_that_nobody_refers_to_stops() -> None:
-    for make in FACTORIES:
-        server = make()
-        server.start()
-        address = server.address
-        del server
+def test_an_object_that_nobody_refers_to_stops(silent: peers.Address) -> None:
+    for make in SERVERS + [partial(make, silent) for make in CLIENTS]:
+        thing = make()
+        thing.start()
+        address = thing.address
+        del thing
         gc.collect()
         with socket.socket(type=socket.SOCK_DGRAM) as same:
             while True:
@@ -89,6 +119,20 @@ def test_a_server_that_nobody_refers_to_stops() -> None:
                 except OSError:
                     continue
                 break
+
+
+def place_of(command: click.Command) -> Any:
+    """Return the address that a command binds unless told otherwise."""
+    (address,) = (one for one in command.params if one.name in ("address", "host"))
+    return address.default
+
+
+def test_servers_bind_loopback_and_those_of_the_lab_all_interfaces() -> None:
+    for make in SERVERS:
+        with make() as server:
+            assert server.address[0] == "127.0.0.1"
+    assert {place_of(one.command) for one in (echo, reflect, watch)} == {"127.0.0.1"}
+    assert {place_of(one.command) for one in (pinger_server, heartbeat_server)} == {""}
 
 
 # A root user becomes nobody, who may not be allowed to read the modules that are imported late.

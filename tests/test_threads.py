@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient, HeartbeatServer, PingClient, PingReport
+from udpulse import (
+    EchoServer,
+    HeartbeatClient,
+    HeartbeatServer,
+    PingClient,
+    PingReport,
+    PingSweep,
+    Relay,
+    StampReflector,
+    StampSender,
+)
 
 THREADS = 8
 
@@ -105,17 +115,24 @@ def test_every_snapshot_of_a_shared_server_adds_up(echo: EchoServer) -> None:
     assert min(looks) > 0
 
 
-@pytest.mark.parametrize("make", ["PingClient", "EchoServer", "HeartbeatClient"])
+THINGS: dict[str, Callable[[tuple[str, int]], Any]] = {
+    "PingClient": lambda to: PingClient(*to, count=None, interval=0.001),
+    "PingSweep": lambda to: PingSweep([to], rounds=None, interval=0.001),
+    "StampSender": lambda to: StampSender(*to, count=None, interval=0.001),
+    "HeartbeatClient": lambda to: HeartbeatClient(*to, interval=0.001),
+    "EchoServer": lambda _: EchoServer(port=0),
+    "Relay": lambda to: Relay(*to),
+    "StampReflector": lambda _: StampReflector(port=0),
+    "HeartbeatServer": lambda _: HeartbeatServer(port=0),
+}
+
+
+@pytest.mark.parametrize("make", THINGS)
 def test_threads_start_and_stop_the_same_object(echo: EchoServer, make: str) -> None:
-    things: dict[str, Callable[[], Any]] = {
-        "PingClient": lambda: PingClient(*echo.address, count=None, interval=0.001),
-        "EchoServer": lambda: EchoServer(port=0),
-        "HeartbeatClient": lambda: HeartbeatClient(*echo.address, interval=0.001),
-    }
-    thing = things[make]()
+    thing = THINGS[make](echo.address)
 
     def work(number: int) -> None:
-        for _ in range(20):
+        for _ in range(10):
             thing.start() if number % 2 else thing.stop()
             repr(thing)
 

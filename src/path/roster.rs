@@ -10,10 +10,9 @@ use crate::path::Paths;
 /// The most clients with their own links.
 const MAX_CLIENTS: usize = 1 << 14;
 
-/// Clients by address and port, up to a capacity. Later ones share a path.
+/// Clients by address and port, up to [`MAX_CLIENTS`]. Later ones share a path.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    capacity: usize,
     by_address: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
     /// The path of clients beyond the full table.
     crowd: u32,
@@ -24,12 +23,8 @@ pub(crate) struct Roster {
 impl Roster {
     /// Creates an empty table.
     pub(crate) fn new<R>(paths: &mut Paths<R>) -> Self {
-        Self::with_capacity(MAX_CLIENTS, paths)
-    }
-
-    fn with_capacity<R>(capacity: usize, paths: &mut Paths<R>) -> Self {
         let crowd = paths.add_crowd();
-        Self { capacity, by_address: HashMap::default(), crowd, last: None, crowded: 0 }
+        Self { by_address: HashMap::default(), crowd, last: None, crowded: 0 }
     }
 
     /// Returns the number of the client's path; it never changes.
@@ -57,7 +52,7 @@ impl Roster {
             return paths.set_link(way, link.clone(), None, now).saturating_sub(1);
         };
         let has_place =
-            self.by_address.len() < self.capacity || self.by_address.contains_key(&client);
+            self.by_address.len() < MAX_CLIENTS || self.by_address.contains_key(&client);
         if !has_place {
             return 0;
         }
@@ -75,7 +70,7 @@ impl Roster {
         if let Some(path) = self.by_address.get(&address) {
             return *path;
         }
-        if self.by_address.len() >= self.capacity {
+        if self.by_address.len() >= MAX_CLIENTS {
             self.crowded += 1;
             return self.crowd;
         }
@@ -93,14 +88,14 @@ mod tests {
     #[test]
     fn a_flood_of_sources_does_not_grow_the_table() {
         let mut paths: Paths = Paths::new(PathConfig::default(), &[Route::Both]);
-        let mut roster = Roster::with_capacity(100, &mut paths);
+        let mut roster = Roster::new(&mut paths);
         let first = "127.0.0.1:1".parse().unwrap();
         let path = roster.path_of(first, &mut paths);
         for i in 0..100_000_u32 {
             roster.path_of(SocketAddr::from((i.to_be_bytes(), 9)), &mut paths);
         }
-        assert_eq!((paths.clients(), roster.by_address.len()), (101, 100));
-        assert_eq!(roster.crowded(), 100_000 - 99);
+        assert_eq!((paths.clients(), roster.by_address.len()), (16_385, 16_384));
+        assert_eq!(roster.crowded(), 100_000 - 16_383);
         assert_eq!(roster.path_of(first, &mut paths), path);
     }
 }

@@ -456,12 +456,12 @@ mod tests {
     fn what_waits_and_what_was_done_is_bounded() {
         let mut agenda = Agenda::new(Vec::new(), 0);
         let add = |agenda: &mut Agenda| agenda.add(step(When::Packet(9)), 0, 0).is_some();
-        assert_eq!((0..2 * MAX_STEPS).filter(|_| add(&mut agenda)).count(), MAX_STEPS);
-        assert_eq!(due(&mut agenda, 0, 9, false).len(), MAX_STEPS);
+        assert_eq!((0..2000).filter(|_| add(&mut agenda)).count(), 1000);
+        assert_eq!(due(&mut agenda, 0, 9, false).len(), 1000);
         assert!(add(&mut agenda));
         assert_eq!(due(&mut agenda, 0, 9, false).len(), 1);
         let numbers: Vec<_> = agenda.done().map(|done| done.number).collect();
-        assert_eq!(numbers, (2..=MAX_DONE as u64 + 1).collect::<Vec<_>>());
+        assert_eq!(numbers, (2..=1001).collect::<Vec<_>>());
     }
 
     proptest! {

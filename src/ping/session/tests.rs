@@ -577,7 +577,7 @@ fn memory_is_bounded() {
     for ms in 0..50_000 {
         tick(&mut session, at(ms));
     }
-    assert_eq!((session.probes.len(), session.report().counters.lost), (REMEMBERED, 49_000));
+    assert_eq!((session.probes.len(), session.report().counters.lost), (16_384, 49_000));
 }
 
 /// Returns the outages that the reader is told of.

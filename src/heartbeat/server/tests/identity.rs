@@ -453,7 +453,7 @@ fn rivals_are_bounded() {
         }
     }
     let rivals = server.0.table.details(0).unwrap().rivals.len();
-    assert_eq!((server.0.peer_count(), rivals), (1, crate::heartbeat::identity::MAX_RIVALS));
+    assert_eq!((server.0.peer_count(), rivals), (1, 8));
     let expected = server.changes().iter().filter(|c| matches!(c, Change::Conflict { .. })).count();
     assert!(expected <= 2);
     assert_adds_up(server.0.counters());
