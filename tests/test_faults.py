@@ -513,18 +513,60 @@ def test_little_memory_is_an_error_or_makes_do() -> None:
 
 
 ICMP = """
-import json, socket, struct, sys, threading, udpulse
+import socket, struct, sys, threading, udpulse
+from collections import Counter
 
-# Linux reports the first ones to the sender.
-DECIDE = [*((3, code) for code in range(16)), (11, 0), (12, 0)]
-OTHERS = [(3, 16), (4, 0), (5, 0), (5, 3), (11, 1), (12, 1), (12, 2), (40, 0), (255, 255)]
-KINDS = DECIDE + OTHERS
-nobody = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(6)]
+host = sys.argv[1]
+is_v4 = host == "127.0.0.1"
+# Linux reports the first ones to the sender: of version 6 all errors, known or not (RFC 4443
+# section 2.4).
+if is_v4:
+    DECIDE = [*((3, code) for code in range(16)), (11, 0), (12, 0), (12, 1), (12, 2)]
+    OTHERS = [(3, 16), (4, 0), (5, 0), (5, 3), (11, 1), (40, 0), (255, 255)]
+    REFUSED, NO_HOST, TOO_BIG = (3, 3), (3, 1), (3, 4)
+else:
+    DECIDE = [*((1, code) for code in range(9)), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2)]
+    DECIDE += [(5, 0), (127, 255)]
+    OTHERS = [(128, 0), (129, 0), (131, 0), (137, 0), (200, 0), (255, 255)]
+    REFUSED, NO_HOST, TOO_BIG = (1, 4), (1, 3), (2, 0)
+# The headers of IP and UDP before a payload.
+UDP = 20 if is_v4 else 40
+PAYLOAD = UDP + 8
+
+def cut(end):
+    return lambda packet: packet[:end]
+
+def changed(at, new):
+    return lambda packet: packet[:at] + new + packet[at + len(new) :]
+
+whole = cut(None)
+ENOUGH = [whole, cut(PAYLOAD + 30), cut(PAYLOAD + 6), cut(PAYLOAD)]
+# Too short, another port, host, number or payload, and no packet at all.
+FOREIGN = [
+    *map(cut, (0, 1, UDP - 1, UDP, PAYLOAD - 1)),
+    changed(UDP + 2, b"\\0\\7"),
+    changed(UDP - 1, b"\\7"),
+    changed(PAYLOAD, b"\\xff" * 4),
+    changed(PAYLOAD + 16, b"\\xff" * 16),
+    changed(0, b"\\xff" * PAYLOAD),
+]
+# The errors that each row of a test's probes gets, whether it decides them, and their number.
+ROWS = [
+    ([(kind, whole) for kind in DECIDE], True),
+    ([(kind, whole) for kind in OTHERS], False),
+    ([(NO_HOST, quote) for quote in ENOUGH], True),
+    ([(NO_HOST, quote) for quote in FOREIGN], False),
+]
+ERRORS = [error for errors, _ in ROWS for error in errors]
+
+family = socket.AF_INET if is_v4 else socket.AF_INET6
+nobody = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(6)]
 for one in nobody:
-    one.bind(("127.0.0.1", 0))
+    one.bind((host, 0))
 ports = {one.getsockname()[1]: 0 for one in nobody}
-watch = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
-tell = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+watch = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP)
+protocol = socket.IPPROTO_ICMP if is_v4 else socket.IPPROTO_ICMPV6
+tell = socket.socket(family, socket.SOCK_RAW, protocol)
 
 def checksum(data):
     data += b"\\0" * (len(data) % 2)
@@ -534,53 +576,64 @@ def checksum(data):
     return ~total & 0xFFFF
 
 def answer():
-    "Answer the nth datagram to each port with an ICMP error of the nth kind."
+    "Answer the nth datagram to each port with the nth ICMP error."
     while True:
         packet = watch.recv(65536)
-        start = (packet[0] & 15) * 4
-        port = int.from_bytes(packet[start + 2 : start + 4], "big")
+        if not is_v4:
+            # The system hides this header.
+            head = struct.pack("!IHBB", 6 << 28, len(packet), socket.IPPROTO_UDP, 64)
+            packet = head + 2 * socket.inet_pton(family, host) + packet
+        port = int.from_bytes(packet[UDP + 2 : UDP + 4], "big")
         if port in ports:
-            kind, code = KINDS[ports[port] % len(KINDS)]
+            (kind, code), quote = ERRORS[ports[port] % len(ERRORS)]
             ports[port] += 1
-            head = struct.pack("!BBHI", kind, code, 0, 1200 if (kind, code) == (3, 4) else 0)
-            head = head[:2] + struct.pack("!H", checksum(head + packet)) + head[4:]
-            tell.sendto(head + packet, ("127.0.0.1", 0))
+            mtu = 1280 if (kind, code) == TOO_BIG else 0
+            error = struct.pack("!BBHI", kind, code, 0, mtu) + quote(packet)
+            # The system adds the checksum of version 6.
+            if is_v4:
+                error = error[:2] + struct.pack("!H", checksum(error)) + error[4:]
+            tell.sendto(error, (host, 0))
 
 threading.Thread(target=answer, daemon=True).start()
-to = [one.getsockname() for one in nobody]
-for count, timeout in ((len(DECIDE), 30.0), (len(OTHERS), 0.02)):
+to = [one.getsockname()[:2] for one in nobody]
+for errors, decides in ROWS:
+    count = len(errors)
+    row = {"count": count, "timeout": 30.0 if decides else 0.02}
     for r in (
-        udpulse.ping(*to[0], count=count, timeout=timeout),
-        udpulse.stamp(*to[1], count=count, timeout=timeout),
-        *udpulse.ping_many([to[2]], count=count, timeout=timeout, rate=1000),
+        udpulse.ping(*to[0], interval=0.002, **row),
+        udpulse.stamp(*to[1], interval=0.002, **row),
+        *udpulse.ping_many([to[2]], rate=500, **row),
     ):
         decided = r.answered + r.late + r.lost + r.refused + r.unreachable + r.send_failed
         assert r.sent == decided + r.pending == count, r
-        kinds = sorted((kind, code) for kind, code, _ in r.reasons)
-        assert count < len(DECIDE) or (kinds, r.refused, r.lost) == (DECIDE, 1, 0), r
-with udpulse.HeartbeatClient(*to[3], interval=0.005, count=2 * len(KINDS)) as client:
+        told = {(kind, code): number for (kind, code, _), number in r.reasons.items()}
+        kinds = [kind for kind, _ in errors if decides]
+        assert (told, r.lost) == (Counter(kinds), count - len(kinds)), r
+        assert r.refused == told.get(REFUSED, 0), r
+with udpulse.HeartbeatClient(*to[3], interval=0.005, count=len(ERRORS)) as client:
     assert {beat.outcome for beat in client} <= {"sent", "send_failed"}
     assert client.counters.refused > 0
 for server in (
-    udpulse.EchoServer(port=0),
-    udpulse.StampReflector(port=0),
-    udpulse.HeartbeatServer(port=0, reply=True),
-    udpulse.Relay(*to[4]),
+    udpulse.EchoServer(host, 0),
+    udpulse.StampReflector(host, 0),
+    udpulse.HeartbeatServer(host, 0, reply=True),
+    udpulse.Relay(*to[4], listen=(host, 0)),
 ):
     # Each answer, and each datagram to the upstream, is answered with an error.
     with server:
-        for number in range(len(KINDS)):
+        for number in range(len(ERRORS)):
             is_stamp = isinstance(server, udpulse.StampReflector)
             packet = struct.pack("!I8xHxx28x", number, 1) if is_stamp else f"hb {number}".encode()
             nobody[5].sendto(packet, server.address)
             assert nobody[4 if isinstance(server, udpulse.Relay) else 5].recv(100)
         assert server.running
-        assert server.counters.received == len(KINDS)
+        assert server.counters.received == len(ERRORS)
 """
 
 
 @pytest.mark.skipif(PORTABLE, reason="only Linux reports all of them")
-def test_icmp_errors_of_every_kind_end_nothing(faults: Faults) -> None:
-    with within(faults.hosts.client, ICMP) as process:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_icmp_errors_of_every_kind_end_nothing(faults: Faults, host: str) -> None:
+    with within(faults.hosts.client, ICMP, host) as process:
         process.communicate(timeout=60)
     assert process.returncode == 0
