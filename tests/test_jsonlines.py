@@ -84,7 +84,8 @@ def recorded(running: jsonlines.Running, **options: Any) -> Iterator[list[dict[s
     thread = threading.Thread(target=jsonlines.write, args=(running, file), kwargs=options)
     thread.start()
     try:
-        eventually(lambda: running.running)
+        # A short run may end before it is seen.
+        eventually(lambda: running.running or not thread.is_alive())
         yield lines
     finally:
         running.stop()
