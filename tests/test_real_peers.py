@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import cycle
@@ -73,15 +74,15 @@ def test_the_ping_server_drops_its_share_and_shows_each(
     assert abs((count - len(replies)) / count - share) <= bound
 
 
-@pytest.mark.parametrize("message", peers.ODD)
-def test_the_ping_server_accepts_any_bytes(message: bytes) -> None:
-    reply = message[:1024].upper()
+def test_the_ping_server_accepts_any_bytes() -> None:
     with ping_server("--loss", 0) as server, peers.open_socket() as udp:
         # A connected socket receives only from the server's own port.
         udp.connect((HERE, server.listening()))
-        udp.send(message)
-        assert udp.recv(2048) == reply
-        assert server.screen.next() == repr(reply)
+        for message in peers.ODD:
+            reply = message[:1024].upper()
+            udp.send(message)
+            assert udp.recv(2048) == reply
+            assert server.screen.next() == repr(reply)
 
 
 def test_ctrl_c_is_the_normal_end_of_the_ping_server() -> None:
@@ -182,19 +183,19 @@ STORIES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("sent", "story", "end", "sockets"),
-    [*((*story, 1) for story in STORIES.values()), (*STORIES["lab"], 3)],
-    ids=[*STORIES, "new sockets"],
-)
-def test_the_heartbeat_server_shows_the_story_of_a_client(
-    sent: str, story: str, end: tuple[int, int, int], sockets: int
-) -> None:
-    with beat_server() as server:
-        peers.beat(server.listening(), sent.split(), sockets=sockets)
-        ended = server.ended()
-    assert ended.screen == [*beats(story), *failed(*end)]
-    assert ended.code == 0
+def test_the_heartbeat_server_shows_the_story_of_a_client() -> None:
+    stories = [*((name, *story, 1) for name, story in STORIES.items())]
+    stories.append(("new sockets", *STORIES["lab"], 3))
+    with ExitStack() as stack:
+        # They start, wait for their timeouts and end together.
+        servers = [stack.enter_context(beat_server()) for _ in stories]
+        ports = [server.listening() for server in servers]
+        for port, (_, sent, _, _, sockets) in zip(ports, stories, strict=True):
+            peers.beat(port, sent.split(), sockets=sockets)
+        for server, (name, _, story, end, _) in zip(servers, stories, strict=True):
+            ended = server.ended()
+            assert ended.screen == [*beats(story), *failed(*end)], name
+            assert ended.code == 0, name
 
 
 @pytest.mark.parametrize("at", [0, 1, 3], ids=["first", "between", "last"])
@@ -225,31 +226,28 @@ def test_a_beat_is_shown_whatever_its_time(step: int, numbered: bool) -> None:
     assert len(ended.screen) == 5
 
 
-@pytest.mark.parametrize(
-    ("template", "numbered", "timed"),
-    [
-        *((template, True, True) for template in peers.NUMBER_AND_TIME),
-        *((template, True, False) for template in peers.NUMBER),
-        *((template, False, True) for template in peers.TIME),
-    ],
-)
-def test_the_heartbeat_server_reads_any_format(
-    template: str, numbered: bool, timed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_heartbeat_server_reads_any_format(monkeypatch: pytest.MonkeyPatch) -> None:
     # A host whose local time is not UTC.
     monkeypatch.setenv("TZ", "LAB-05:30")
     zone = timezone(timedelta(hours=5, minutes=30))
-    message = peers.written(template, datetime.now(zone) - timedelta(seconds=100))
-    with beat_server() as server:
-        peers.beat(server.listening(), [message])
-        line = server.screen.next()
-    assert line is not None
-    match = re.fullmatch(r"Running fine at (b.+?)(?: \((-?\d+\.\d{6}) s\))?", line)
-    assert match is not None
-    assert match[1] == repr(b"7" if numbered else message.encode())
-    assert (match[2] is not None) == timed
-    # This test may take up to a minute.
-    assert not timed or 100 <= float(match[2]) < 160
+    forms = [
+        *((template, True, True) for template in peers.NUMBER_AND_TIME),
+        *((template, True, False) for template in peers.NUMBER),
+        *((template, False, True) for template in peers.TIME),
+    ]
+    options = ("--keep-running", "--timeout", 60)
+    with beat_server(*options) as server, peers.open_sockets(len(forms)) as clients:
+        to = (HERE, server.listening())
+        for client, (template, numbered, timed) in zip(clients, forms, strict=True):
+            message = peers.written(template, datetime.now(zone) - timedelta(seconds=100))
+            client.sendto(message.encode(), to)
+            shown = r"Running fine at (b.+?)(?: \((-?\d+\.\d{6}) s\))?"
+            match = re.fullmatch(rf".*:\d+ {shown}", server.screen.next() or "")
+            assert match is not None, template
+            assert match[1] == repr(b"7" if numbered else message.encode())
+            assert (match[2] is not None) == timed, template
+            # This test may take up to a minute.
+            assert not timed or 100 <= float(match[2]) < 160, template
 
 
 def test_loss_is_not_shown_if_beats_have_no_numbers() -> None:
