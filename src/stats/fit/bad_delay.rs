@@ -113,7 +113,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn the_truth_is_within_the_interval() {
         let runs = if cfg!(debug_assertions) { 67 } else { 200 };
         let cases = [(5, 12_000), (10, 6000), (20, 6000)];

@@ -136,7 +136,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn the_truth_is_within_the_intervals() {
         for (correlation, loss) in [(0.0, 0.0), (0.3, 0.1), (0.8, 0.0), (0.95, 0.02)] {
             let mut within = [0; 2];

@@ -355,31 +355,26 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn independent_losses_are_found() {
         assert_truth_is_found(Model::Bernoulli, &chain(0.03, 0.03), 3000, [1, 10, 100]);
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn bursts_are_found() {
         assert_truth_is_found(Model::Gilbert, &chain(1.0, 0.0), 6000, [10, 20, 40]);
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn bursts_that_let_packets_pass_are_found() {
         assert_truth_is_found(Model::Gilbert3, &chain(0.5, 0.0), 6000, [10, 20, 40]);
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn losses_between_bursts_are_found() {
         assert_truth_is_found(Model::Gilbert4, &chain(0.6, 0.01), 10_000, [5, 10, 20]);
     }
 
     #[test]
-    #[cfg_attr(feature = "python", ignore = "slow, and the same without Python")]
     fn the_criterion_chooses_the_right_model() {
         let right = |p, r, bad_loss, good_loss, n, model| {
             let chain = Chain::of_packets(p, r, bad_loss, good_loss, 0.01);
