@@ -469,6 +469,20 @@ def test_a_monitor_follows_many_targets_and_names_without_addresses() -> None:
     }
 
 
+def test_a_wall_clock_may_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, ahead = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    with EchoServer(port=0) as server, Monitor(config(ping_of(server))) as monitor:
+        until(monitor, name="far", state="up")
+        began = row(monitor, "ping", "far").since
+        ahead = -7200.0
+        wait_for(lambda: row(monitor, "ping", "far").since < began)
+        far = row(monitor, "ping", "far")
+        assert far.since == pytest.approx(began + ahead, abs=60.0)
+        assert far.history
+        assert far.uptime is not None
+
+
 def test_a_late_reply_in_a_group_answers_nothing() -> None:
     with EchoServer(port=0, delay=0.14) as server:
         host, port = server.address

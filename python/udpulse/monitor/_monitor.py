@@ -382,6 +382,7 @@ class Monitor:
 
     def _run(self) -> None:
         due = time.monotonic() + TICK
+        lead = time.time() - time.monotonic()
         while not self._ending.wait(max(due - time.monotonic(), 0)):
             now, wall = time.monotonic(), time.time()
             if now - due > PAUSE:
@@ -390,6 +391,12 @@ class Monitor:
                 text = f"this process did not run for {now - due:.1f} s"
                 self._book.emit("paused", wall, text=text)
             with self._book.lock:
+                if (step := wall - now - lead) < -PAUSE:
+                    # Otherwise all that is known would lie in the future.
+                    for track in self._tracks():
+                        track.shift(self._started_at, step)
+                    self._started_at += step
+                lead = wall - now
                 self._fold(now, wall)
             if self._notify is not None:
                 self._notify.alive(now)

@@ -84,6 +84,13 @@ class Track:
         before = [(min(time, start), state, cause) for time, state, cause in changes]
         self.changes = [*before, *self.changes][-CHANGES:]
 
+    def shift(self, start: float, by: float) -> None:
+        """Follow a wall clock that stepped back: move the changes since the start."""
+        self.changes = [
+            (time + by if time >= start else min(time, start + by), state, cause)
+            for time, state, cause in self.changes
+        ]
+
     def spans(self, start: float, end: float) -> Iterator[tuple[State, float, float]]:
         """Return each state with its start and end, within a time."""
         ends = [change[0] for change in self.changes[1:]] + [math.inf]
