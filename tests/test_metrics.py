@@ -1,5 +1,6 @@
 """Metrics: their names and values, read back by the parser of prometheus_client."""
 
+import contextlib
 import re
 import socket
 from collections.abc import Iterator
@@ -290,6 +291,18 @@ def test_a_page_is_bounded(silent: peers.Address) -> None:
     assert (len(kept), kept < targets) == (10, True)
     assert value(cut, "udpulse_series_left_out") == 90 * series
     assert not any("target" in dict(labels) for _, labels in read([("m", sweep)], max_series=0))
+
+
+def test_clients_without_room_are_counted() -> None:
+    with HeartbeatServer(port=0) as server, contextlib.ExitStack() as stack:
+        for name in ("b", "a", "c"):
+            stack.enter_context(HeartbeatClient(*server.address, name=name))
+        while len(server.peers()) < 3:
+            server.next_batch(timeout=1)
+        left_out = value(read([("fleet", server)], max_series=0), "udpulse_series_left_out")
+        cut = read([("fleet", server)], max_series=int(left_out) // 3 * 2 - 1)
+    assert {dict(labels).get("peer") for _, labels in cut} - {None} == {"a"}
+    assert 3 * value(cut, "udpulse_series_left_out") == 2 * left_out
 
 
 def test_wrong_sources_are_refused(echo: EchoServer) -> None:

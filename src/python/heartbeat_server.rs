@@ -24,6 +24,9 @@ use crate::{Error, Result, Zone, seconds};
 /// Maximum number of events that wait for an iterating reader.
 const UNREAD: usize = 65_536;
 
+/// The number of clients that are read while the server is locked.
+const PART: usize = 1024;
+
 value! {
     /// Datagram counts of a HeartbeatServer:
     /// received = beats + goodbyes + duplicates + stale + unproven + ignored + rejected
@@ -270,8 +273,25 @@ impl HeartbeatServer {
         })
     }
 
+    /// Returns what `read` reads of each client; of some it may do so twice. The server is locked for
+    /// a part of them at a time, so that it goes on receiving, and nobody needs memory for all.
+    pub(super) fn peers_as<T>(
+        &self,
+        py: Python<'_>,
+        mut read: impl FnMut(heartbeat::Peer) -> T,
+    ) -> Vec<T> {
+        in_parts(|place, most| {
+            let (removals, peers) = self.handle.look(py, |server| {
+                let peers = server.peers_from(place, now().mono_ns).take(most);
+                (server.removals(), peers.collect::<Vec<_>>())
+            });
+            (removals, peers.into_iter().map(&mut read).collect())
+        })
+    }
+
     fn rows(&self, py: Python<'_>) -> Table {
-        let (peers, started_ns) = self.handle.look_since(py, snapshot);
+        let peers = self.peers_as(py, |peer| peer);
+        let started_ns = self.handle.started_ns().unwrap_or_default();
         let counts = |of: Read<u64>| peers.iter().map(of).collect::<Vec<_>>();
         let numbers = |of: Read<Option<u64>>| peers.iter().map(of).collect::<Vec<_>>();
         let optional = |of: Read<Option<i64>>| durations(peers.iter().map(of).collect::<Vec<_>>());
@@ -301,10 +321,6 @@ impl HeartbeatServer {
         table.add_optional("key", keys.collect::<Vec<_>>());
         table
     }
-}
-
-fn snapshot(server: &mut Server) -> Vec<heartbeat::Peer> {
-    server.peers(now().mono_ns).collect()
 }
 
 #[pymethods]
@@ -356,8 +372,8 @@ impl HeartbeatServer {
     }
 
     /// Returns a list of the clients heard since the last start and not replaced, in no order.
-    fn peers(&self, py: Python<'_>) -> Vec<Peer> {
-        self.handle.look(py, snapshot).iter().map(peer).collect()
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<Py<Peer>>> {
+        self.peers_as(py, |each| Py::new(py, peer(&each))).into_iter().collect()
     }
 
     /// The names among `expect` that have not been heard since the last start, sorted.
@@ -413,6 +429,27 @@ impl HeartbeatServer {
     }
 }
 
+/// Returns all entries of a table. `read` returns those from a place on, at the most so many, and the
+/// number of removals so far, after which another entry may have a place.
+fn in_parts<T>(mut read: impl FnMut(usize, usize) -> (u64, Vec<T>)) -> Vec<T> {
+    let (mut all, mut most, mut before) = (Vec::new(), PART, None);
+    loop {
+        let (removals, part) = read(all.len(), most);
+        if before.is_some_and(|before| before != removals) {
+            // Start again, with larger parts: one of them is the whole.
+            (most, before) = (most.saturating_mul(PART), None);
+            all.clear();
+            continue;
+        }
+        before = Some(removals);
+        let is_last = part.len() < most;
+        all.extend(part);
+        if is_last {
+            return all;
+        }
+    }
+}
+
 fn peer(peer: &heartbeat::Peer) -> Peer {
     Peer {
         address: address(peer.address),
@@ -452,5 +489,34 @@ impl Settings {
         let (default_suspect, default_down) = kind.default_levels();
         let down = down.unwrap_or(default_down);
         Detector::new(kind, suspect.unwrap_or(default_suspect.min(down)), down)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_missed_or_doubled_while_others_make_room() {
+        let mut table: Vec<_> = (0..3 * PART).collect();
+        let mut parts = 0;
+        let all = in_parts(|place, most| {
+            parts += 1;
+            if parts == 2 {
+                table.swap_remove(0);
+                table.push(3 * PART);
+            }
+            (u64::from(parts > 1), table[place..].iter().take(most).copied().collect())
+        });
+        assert_eq!((&all, parts), (&table, 3));
+    }
+
+    #[test]
+    fn a_table_of_whole_parts_ends() {
+        let table = [0; 2 * PART];
+        assert_eq!(
+            in_parts(|place, most| (0, table[place..].iter().take(most).collect())).len(),
+            2 * PART
+        );
     }
 }

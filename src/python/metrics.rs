@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::heartbeat::{ClientCounters, Peer, ServerCounters, State};
 use crate::impair::Flags;
-use crate::net::{Endpoint, now};
+use crate::net::Endpoint;
 use crate::path::{self, LinkCounters};
 use crate::ping::{Directions, Flows, Report, Tally, Verdict, Ways};
 use crate::python::echo_server::EchoServer;
@@ -467,9 +467,11 @@ struct Rows {
     reflectors: Table<ReflectorRow>,
     beating: Table<ClientCounters>,
     servers: Table<ServerRow>,
+    /// The first ones by their labels, as many as the page has room for.
     peers: Table<Peer>,
-    /// Peers whose labels others have: bytes that are not UTF-8 look alike.
-    alike: usize,
+    max_peers: usize,
+    /// The number of all, with those whose labels others have: bytes that are not UTF-8 look alike.
+    all_peers: usize,
 }
 
 impl Rows {
@@ -595,28 +597,34 @@ impl Rows {
         base: Base,
         more: &Labels,
     ) {
-        let now_ns = now().mono_ns;
-        let (counters, missing, peers) = server.handle.look(py, |server| {
-            let peers: Vec<_> = server.peers(now_ns).collect();
-            (server.counters(), server.missing().count() as u64, peers)
+        let peers = server.peers_as(py, |peer| {
+            let state = peer.state;
+            self.add_peer(name, server.config.by_host, peer, more);
+            state
         });
+        self.all_peers += peers.len();
         let mut states = States::default();
-        py.detach(|| {
-            for peer in peers {
-                states[peer.state as usize] += 1;
-                let (of_peer, address) = match &peer.name {
-                    Some(of_peer) => (text(of_peer), String::new()),
-                    None if server.config.by_host => (String::new(), peer.address.ip().to_string()),
-                    None => (String::new(), peer.address.to_string()),
-                };
-                let labels = [("name", name), ("peer", &of_peer), ("address", &address)];
-                let row = Row { now: peer, base: Base::new() };
-                let other = self.peers.insert(Labels::new(labels).and(more), row);
-                self.alike += usize::from(other.is_some());
-            }
-        });
+        for state in peers {
+            states[state as usize] += 1;
+        }
+        let (counters, missing) =
+            server.handle.look(py, |server| (server.counters(), server.missing().count() as u64));
         let now = (counters, states, missing);
         self.servers.insert(Labels::new([("name", name)]).and(more), Row { now, base });
+    }
+
+    /// Adds a client.
+    fn add_peer(&mut self, name: &str, by_host: bool, peer: Peer, more: &Labels) {
+        let (of_peer, address) = match &peer.name {
+            Some(of_peer) => (text(of_peer), String::new()),
+            None if by_host => (String::new(), peer.address.ip().to_string()),
+            None => (String::new(), peer.address.to_string()),
+        };
+        let labels = [("name", name), ("peer", &of_peer), ("address", &address)];
+        self.peers.insert(Labels::new(labels).and(more), Row { now: peer, base: Base::new() });
+        if self.peers.len() > self.max_peers {
+            self.peers.pop_last();
+        }
     }
 
     /// Returns how many targets fit into a page with `limit` series, and how many series they have.
@@ -640,8 +648,7 @@ impl Rows {
         page.sample(&version, Value::Count(1));
         let (pings, series) = self.fitting(limit);
         let peers = self.peers.len().min((limit - series) / PEER_SERIES);
-        let left_out = self.fitting(usize::MAX).1 - series
-            + (self.peers.len() + self.alike - peers) * PEER_SERIES;
+        let left_out = self.fitting(usize::MAX).1 - series + (self.all_peers - peers) * PEER_SERIES;
         let help = "Series of targets and clients that this page has no room for.";
         page.family("udpulse_series_left_out", Kind::Gauge, help);
         page.sample(&Labels::default(), Value::Count(left_out as u64));
@@ -785,7 +792,7 @@ pub(super) fn exposition<'py>(
     open_metrics: bool,
     limit: usize,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let mut rows = Rows::default();
+    let mut rows = Rows { max_peers: limit / PEER_SERIES, ..Rows::default() };
     for (name, source, base, more) in sources {
         let more = Labels::new(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         rows.add(py, &name, &source, base, &more)?;

@@ -167,6 +167,7 @@ pub struct Server {
     counts: [[usize; State::ALL.len()]; 2],
     /// Index at which the next search for a client to evict starts.
     eviction_cursor: usize,
+    removals: u64,
     counters: ServerCounters,
     /// Wall clock minus monotonic clock: at the first datagram, and now.
     offsets_ns: Option<(i64, i64)>,
@@ -237,6 +238,7 @@ impl Server {
             table: Table::new(config.by_host),
             counts: [[0; State::ALL.len()]; 2],
             eviction_cursor: 0,
+            removals: 0,
             counters: ServerCounters::default(),
             offsets_ns: None,
             ran_ns: 0,
@@ -350,7 +352,19 @@ impl Server {
 
     /// Returns the clients as of `now_ns` on the monotonic clock, in no particular order.
     pub fn peers(&self, now_ns: i64) -> impl Iterator<Item = Peer> {
-        (0..self.table.len()).map(move |index| self.peer(index, now_ns))
+        self.peers_from(0, now_ns)
+    }
+
+    /// Returns those from `place` in that order on. A new one is the last;
+    /// [`removals`](Self::removals) change the order.
+    pub fn peers_from(&self, place: usize, now_ns: i64) -> impl Iterator<Item = Peer> {
+        (place..self.table.len()).map(move |index| self.peer(index, now_ns))
+    }
+
+    /// Returns how many clients have been forgotten.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// Returns the client that declares `name`, as of `now_ns`.
@@ -433,6 +447,7 @@ impl Server {
         let record = self.table.record(index);
         self.counts[usize::from(record.is_proven())][record.state as usize] -= 1;
         self.table.remove(index);
+        self.removals += 1;
     }
 
     fn set_state(&mut self, index: usize, state: State) {

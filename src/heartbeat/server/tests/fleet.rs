@@ -137,6 +137,8 @@ fn an_ended_client_makes_room() {
     server.hear(6 * SECOND, client(4), "1");
     assert_eq!((server.0.peer_count(), server.0.counters().rejected), (3, 1));
     assert!(server.0.peers(0).any(|peer| peer.address == client(4)));
+    assert_eq!(server.0.removals(), 1);
+    assert!(server.0.peers_from(1, 0).eq(server.0.peers(0).skip(1)));
     assert_adds_up(server.0.counters());
 }
 
