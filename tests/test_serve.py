@@ -20,10 +20,12 @@ from typing import Any
 import peers
 import programs
 import pytest
+from expositions import parsed, value
 
 import udpulse
-from udpulse import EchoServer, HeartbeatClient
+from udpulse import EchoServer, HeartbeatClient, Relay, StampReflector, metrics
 from udpulse.cli import main
+from udpulse.impair import Link
 from udpulse.monitor import Config, ConfigError, Monitor, Row, _book, _store
 from udpulse.monitor._alerts import Alerts, Runner
 from udpulse.monitor._config import AlertRule, StoreConfig, parse
@@ -726,6 +728,27 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
     assert sum(json.loads(each)["answered"] for each, _ in hours) == json.loads(total)["answered"]
     assert query(tmp_path, "PRAGMA user_version") == [(1,)]
     assert query(tmp_path, "SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_losses_of_each_direction_go_on(tmp_path: Path) -> None:
+    with (
+        StampReflector(port=0) as reflector,
+        Relay(*reflector.address, uplink=Link(loss=0.3), downlink=Link(loss=0.3), seed=1) as relay,
+    ):
+        host, port = relay.address
+        text = f'[[stamp]]\nname = "far"\nhost = "{host}"\nport = {port}\ninterval = 0.005\n'
+        text += "timeout = 0.5\n" + stored(tmp_path)
+        with Monitor(config(text)) as monitor:
+            wait_for(lambda: row(monitor, "stamp", "far").counts.get("reverse_lost", 0) > 3)
+        counts = monitor.snapshot().rows[0].counts
+        assert counts["forward_lost"] > 0
+        with Monitor(config(text)) as monitor:
+            wait_for(monitor.sources)
+            (source,) = monitor.sources()
+            samples = parsed(metrics.render([("far", source.object, source.base)]))
+            for way in ("forward", "reverse"):
+                lost = value(samples, "udpulse_stamp_lost_total", way=way)
+                assert lost >= counts[f"{way}_lost"]
 
 
 @unix

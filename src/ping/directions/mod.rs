@@ -603,7 +603,10 @@ impl Exchanges {
                     let below = |number| copies.partition_point(|one| one + added < number);
                     let seen = others.count() + below(highest) - below(lowest + 1);
                     let numbers = u64::try_from(highest - lowest).unwrap_or_default();
-                    let holes = numbers.saturating_sub(seen as u64);
+                    // The number of a pending probe is no loss yet.
+                    let pending = between.iter().filter(|slot| slot.verdict == Verdict::Pending);
+                    let seen = (seen + pending.count()) as u64;
+                    let holes = numbers.saturating_sub(seen);
                     gaps.push(Gap { slots: from..stop, missing, holes });
                     if total.forward.duplicates == 0 {
                         // A packet that was overtaken and whose reply was lost leaves its hole

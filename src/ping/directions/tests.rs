@@ -345,3 +345,21 @@ fn impossible_times_are_not_used() {
     assert_eq!(directions.reflector.quirks & Quirk::Impossible as u16, Quirk::Impossible as u16);
     assert_eq!((directions.residence.count(), directions.forward.low.count()), (0, 0));
 }
+
+#[test]
+fn the_number_of_a_pending_probe_is_no_loss() {
+    let mut exchanges = Exchanges::new(ErrorEstimate::default());
+    (0..5).for_each(|_| exchanges.push());
+    // The second is lost on the way there, the reply to the fourth may still come.
+    for (seq, number) in [(1, 0), (3, 1), (5, 3)] {
+        let at = START_NS + i64::from(number) * MS;
+        let reply = reflection(number, seq, at + 3, at + 5);
+        exchanges.add(seq.into(), 44, (at, at + 9), &reply);
+        exchanges.decide(seq.into(), Verdict::Answered);
+    }
+    exchanges.decide(2, Verdict::Lost);
+    let lost = |exchanges: &Exchanges| counts(&exchanges.directions())[0];
+    assert_eq!(lost(&exchanges), [1, 0]);
+    exchanges.decide(4, Verdict::Lost);
+    assert_eq!(lost(&exchanges), [1, 1]);
+}
