@@ -317,9 +317,10 @@ mod tests {
     }
 
     #[test]
-    fn a_million_clients_take_less_than_100_bytes_each() {
+    fn clients_take_less_than_100_bytes_each() {
         let mut table = Table::new(false);
-        for client in 0..1_000_000_u32 {
+        // An eighth of a million fills an eighth of the places.
+        for client in 0..125_000_u32 {
             let from = SocketAddr::from((client.to_be_bytes(), 7));
             let hash = table.hash(&table.key(from, None, None));
             table.insert(hash, from, None, Record::new(Sequence::new(Some(1)), 0), false);
