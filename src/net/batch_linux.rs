@@ -14,6 +14,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
     getsockopt, setsockopt, socket, sockopt,
 };
+use nix::sys::time::TimeVal;
 use rustix::net::connect_unspec;
 use socket2::SockRef;
 
@@ -59,9 +60,11 @@ const LOOKS: u32 = 16;
 const MANY: usize = 64;
 
 /// The memory for datagrams grows to 16 MB in a burst. It shrinks if it is larger than `SPARE` and
-/// more than `SPARED` calls in a row need less than a quarter of it.
+/// more than `SPARED` calls in a row need less than a quarter of it, or after `SILENCE_S` seconds
+/// without a datagram: of several sockets that share an address, most may be idle after a burst.
 const SPARE: usize = 1 << 20;
 const SPARED: u32 = 1024;
+const SILENCE_S: i64 = 5;
 
 /// Single datagrams received in a row before a call asks for more.
 const PROBE: u32 = 4;
@@ -201,7 +204,8 @@ impl BatchSocket {
         if options.probes || options.reflects {
             show_headers(&fd, address);
         }
-        // The socket works without these; they only make it faster or better informed.
+        // The socket works without these; they only make it faster, smaller or better informed.
+        let _ = setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(SILENCE_S, 0));
         if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
             let _ = setsockopt(&fd, sockopt::RcvBuf, &BUFFER);
         }
@@ -419,6 +423,8 @@ impl Port for BatchSocket {
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
                 Ok(()) if take(&mut self.woken) => return Wake::Idle,
+                // Nothing came for long.
+                Err(Errno::EAGAIN) if waits_in_call => self.spared = SPARED,
                 Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
                 // The error belongs to an earlier send.
                 Err(_) => {
@@ -554,6 +560,9 @@ fn arrival(wall_ns: i64, now: Stamp, heard_ns: i64) -> Stamp {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -590,6 +599,29 @@ mod tests {
             }
             assert_eq!(batch.memory().len(), slots * slot);
         }
+    }
+
+    #[test]
+    fn memory_goes_back_in_silence() {
+        let mut socket =
+            BatchSocket::bind("127.0.0.1:0".parse().unwrap(), Options::default()).unwrap();
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(0, 1000)).unwrap();
+        let mut batch = Batch::default();
+        socket.depth = MAX_BATCH;
+        assert_eq!(socket.receive(&mut batch, Some(0), false), Wake::Idle);
+        socket.depth = 1;
+        // Far fewer calls than those after which it would go back in any case.
+        let goes_back = (0..8).any(|_| {
+            let waker = socket.waker();
+            let wake = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                waker.wake();
+            });
+            assert_eq!(socket.receive(&mut batch, None, false), Wake::Idle);
+            wake.join().unwrap();
+            batch.memory().len() == LONGEST + PADDING
+        });
+        assert!(goes_back);
     }
 
     #[test]
