@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::net::memory::Memory;
 use crate::{Arrival, Icmp, Local, Stamp};
 
 /// The most bursts in a batch.
@@ -127,7 +128,7 @@ pub(super) struct IcmpError {
 /// The datagrams of one receive call, in reused memory.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub(super) memory: Vec<u8>,
+    pub(super) memory: Memory,
     /// Ordered by `start`.
     pub(super) bursts: Vec<Burst>,
     /// A buffer for a datagram of ours: one that an ICMP error quotes, or one that departed.
@@ -198,7 +199,7 @@ impl Batch {
     /// Returns each datagram.
     pub fn arrivals(&mut self) -> impl Iterator<Item = Arrival<'_>> {
         let Self { memory, bursts, .. } = self;
-        let (mut rest, mut passed) = (memory.as_mut_slice(), 0);
+        let (mut rest, mut passed) = (&mut **memory, 0);
         bursts.iter().flat_map(|burst| burst.datagrams().map(move |at| (burst, at))).map(
             move |(burst, at)| {
                 let skipped = std::mem::take(&mut rest).split_at_mut(at.start - passed).1;
@@ -239,7 +240,8 @@ mod tests {
             Burst { start: 8, length: 0, segment: 0, ..single },
             Burst { start: 8, length: 2, segment: 2, ..single },
         ];
-        let mut batch = Batch { memory: b"-abcde--fg-".to_vec(), bursts, ..Batch::default() };
+        let memory = Memory::Heap(b"-abcde--fg-".to_vec());
+        let mut batch = Batch { memory, bursts, ..Batch::default() };
         let payloads: Vec<_> =
             batch.arrivals().map(|arrival| (arrival.offset, &*arrival.datagram)).collect();
         let expected: [(usize, &[u8]); 5] =

@@ -22,8 +22,9 @@ use crate::net::batch::Burst;
 use crate::net::clock::monotonic_ns;
 use crate::net::errors::ErrorQueue;
 use crate::net::kernel_time::{monotonic, nanoseconds, timespec};
+use crate::net::memory::Memory;
 use crate::net::messages::{add_header, show_headers};
-use crate::net::mmsg::{self, Messages};
+use crate::net::mmsg::Messages;
 use crate::net::outbox::Group;
 use crate::net::socket::{Failures, insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
@@ -332,7 +333,7 @@ impl BatchSocket {
         self.spared = if is_spare { self.spared.saturating_add(1) } else { 0 };
         if memory.len() < needed || self.spared > SPARED {
             // The system clears this memory when it is used, not now.
-            match mmsg::memory(needed) {
+            match Memory::mapped(needed) {
                 Some(other) => *memory = other,
                 None if memory.len() < self.slot => return Err(Errno::ENOMEM),
                 None => self.depth = self.depth.min(memory.len() / self.slot),

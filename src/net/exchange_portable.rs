@@ -127,7 +127,7 @@ impl Exchange {
     /// Receives datagrams of a socket, or an ICMP error, without waiting.
     pub fn receive(&mut self, end: End, batch: &mut Batch) -> Wake {
         batch.clear();
-        batch.memory.resize(MAX_PAYLOAD, 0);
+        batch.memory.hold(MAX_PAYLOAD);
         let wake = match end {
             End::Listener => receive(&mut self.listener, batch),
             End::Line(line) => self.lines.get_mut(&line).and_then(|line| receive(line, batch)),

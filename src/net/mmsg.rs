@@ -15,7 +15,6 @@
     reason = "the types of lengths and flags depend on the C library; the values are small"
 )]
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::{fmt, iter, mem, ptr};
@@ -204,26 +203,6 @@ impl Messages {
         }
         self.headers.as_mut_ptr()
     }
-}
-
-/// Returns cleared memory for slots, in huge pages if the system has them: a batch uses a page of
-/// each slot. Returns `None` if the system has too little.
-pub(super) fn memory(size: usize) -> Option<Vec<u8>> {
-    /// A multiple of the sizes of all usual pages.
-    const HUGE: usize = 2 << 20;
-    let layout = Layout::array::<u8>(size).ok().filter(|layout| layout.size() > 0)?;
-    // SAFETY: the layout has a size.
-    let start = unsafe { alloc_zeroed(layout) };
-    if start.is_null() {
-        return None;
-    }
-    let skipped = start.align_offset(HUGE).min(size);
-    let length = (size - skipped) / HUGE * HUGE;
-    // SAFETY: the range lies in the memory, and the advice does not change its content. If the
-    // system does not follow it, the memory is the same but slower.
-    unsafe { libc::madvise(start.add(skipped).cast(), length, libc::MADV_HUGEPAGE) };
-    // SAFETY: the allocation is of that layout, and all its bytes are set.
-    Some(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, size)) }.into())
 }
 
 /// Returns how many datagrams the socket's full receive queue has dropped.

@@ -26,6 +26,7 @@ mod exchange_sockets;
 mod gauge;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod kernel_time;
+mod memory;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod messages;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]

@@ -236,7 +236,7 @@ impl Port for ProbeSocket {
             self.punctual = true;
         }
         batch.clear();
-        batch.memory.resize(MAX_PAYLOAD, 0);
+        batch.memory.hold(MAX_PAYLOAD);
         let (mut lead_ns, mut ready) = (None, false);
         let mut failures = Failures::default();
         loop {

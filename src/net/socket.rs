@@ -278,7 +278,7 @@ impl Port for Socket {
     fn receive(&mut self, batch: &mut Batch, deadline: Option<i64>, blocked: bool) -> Wake {
         self.watch_room(blocked);
         batch.clear();
-        batch.memory.resize(MAX_PAYLOAD, 0);
+        batch.memory.hold(MAX_PAYLOAD);
         let mut failures = Failures::default();
         loop {
             if self.interrupter.is_used() {
