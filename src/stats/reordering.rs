@@ -1,11 +1,12 @@
 //! Packet reordering (RFC 4737).
 
 use std::collections::VecDeque;
+use std::mem;
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
 
-/// The number of arrivals, each ahead of all before it, that are kept to measure extents.
+/// The number of runs, each ahead of all before it, that are kept to measure extents.
 const REMEMBERED: usize = 4096;
 
 /// Packets that arrived after one sent later.
@@ -14,8 +15,26 @@ pub struct Reordering {
     arrivals: u64,
     reordered: u64,
     max_extent: Option<u64>,
-    /// The last arrivals with a higher number than any before: index and number, both rising.
-    ahead: VecDeque<(u64, u64)>,
+    /// The last runs with higher numbers than any before, both rising. The latest is apart: in a
+    /// session without losses and reordering there is no other.
+    ahead: VecDeque<Run>,
+    latest: Run,
+}
+
+/// Arrivals in a row with successive numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Run {
+    /// The index of the first arrival.
+    position: u64,
+    first: u64,
+    length: u64,
+}
+
+impl Run {
+    /// Returns the number behind the last.
+    fn end(&self) -> u64 {
+        self.first.saturating_add(self.length)
+    }
 }
 
 impl Reordering {
@@ -23,16 +42,22 @@ impl Reordering {
     pub fn add(&mut self, seq: u64) {
         let position = self.arrivals;
         self.arrivals += 1;
-        let earlier = self.ahead.partition_point(|(_, ahead)| *ahead < seq);
-        if let Some((overtaker, _)) = self.ahead.get(earlier) {
+        if seq == self.latest.end() && position == self.latest.position + self.latest.length {
+            self.latest.length += 1;
+        } else if seq < self.latest.end() {
+            let earlier = self.ahead.partition_point(|run| run.first < seq);
+            let overtaker = self.ahead.get(earlier).unwrap_or(&self.latest);
             self.reordered += 1;
-            self.max_extent = self.max_extent.max(Some(position - overtaker));
-            return;
+            self.max_extent = self.max_extent.max(Some(position - overtaker.position));
+        } else {
+            if self.ahead.len() == REMEMBERED {
+                self.ahead.pop_front();
+            }
+            let before = mem::replace(&mut self.latest, Run { position, first: seq, length: 1 });
+            if before.length > 0 {
+                self.ahead.push_back(before);
+            }
         }
-        if self.ahead.len() == REMEMBERED {
-            self.ahead.pop_front();
-        }
-        self.ahead.push_back((position, seq));
     }
 
     /// Returns how many packets arrived after one with a higher number (section 3.3).
@@ -49,7 +74,7 @@ impl Reordering {
     }
 
     /// Returns the largest extent: how many arrivals back the first packet sent later came (section
-    /// 4.2.1). If 4096 more have moved ahead since then, the true extent is larger.
+    /// 4.2.1). If 4096 more runs have moved ahead since then, the true extent is larger.
     #[must_use]
     pub fn max_extent(&self) -> Option<u64> {
         self.max_extent
@@ -59,7 +84,7 @@ impl Reordering {
 impl Reordering {
     /// Ends the session: drops the state that only later arrivals need.
     pub fn end(&mut self) {
-        self.ahead = VecDeque::new();
+        (self.ahead, self.latest) = (VecDeque::new(), Run::default());
     }
 }
 
@@ -74,7 +99,7 @@ impl Packed for Reordering {
         let (arrivals, reordered, max_extent): (_, _, Option<u64>) =
             (from.read()?, from.read()?, from.read()?);
         let sound = reordered <= arrivals && max_extent.is_some() == (reordered > 0);
-        sound.then_some(Self { arrivals, reordered, max_extent, ahead: VecDeque::new() })
+        sound.then_some(Self { arrivals, reordered, max_extent, ..Self::default() })
     }
 }
 
@@ -84,7 +109,7 @@ impl AddAssign<&Self> for Reordering {
         self.arrivals = self.arrivals.saturating_add(other.arrivals);
         self.reordered = self.reordered.saturating_add(other.reordered);
         self.max_extent = self.max_extent.max(other.max_extent);
-        self.ahead.clear();
+        (self.ahead, self.latest) = (VecDeque::new(), Run::default());
     }
 }
 
