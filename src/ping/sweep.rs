@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::HashMap;
 use slab::Slab;
 
+use crate::machine::Outgoing;
 use crate::ping::flows::{count_of, share};
 use crate::ping::message::{Token, token_of};
 use crate::ping::{
@@ -76,6 +78,8 @@ pub struct SweepConfig {
 pub struct Sweep {
     config: SweepConfig,
     groups: usize,
+    /// The settings of the sessions of each flow, all but their targets.
+    configs: Vec<Arc<Config>>,
     /// The last round that each target has started.
     latest: Vec<Option<usize>>,
     rounds: Slab<Round>,
@@ -96,6 +100,7 @@ pub struct Sweep {
     /// The number of lookups that have no result yet.
     looking_up: usize,
     secrets: Vec<u64>,
+    outgoing: Outgoing,
     events: Events<SweepEvent>,
 }
 
@@ -184,6 +189,7 @@ impl Sweep {
         let mut sweep = Self {
             shares: shares.map(|(flow, group)| share(flow, group)).collect(),
             groups,
+            configs: session_configs(&config),
             latest: vec![None; targets],
             rounds: Slab::with_capacity(targets),
             sessions: (0..config.flows).map(|_| Slab::with_capacity(targets)).collect(),
@@ -195,6 +201,7 @@ impl Sweep {
             lookups: Vec::new(),
             looking_up: 0,
             secrets: Vec::new(),
+            outgoing: Outgoing::default(),
             events: Events::new(config.events),
             config,
         };
@@ -329,40 +336,21 @@ impl Sweep {
     }
 
     fn start_round(&mut self, target: usize, number: u64) -> usize {
-        let config = Config {
-            target: self.config.targets[target].2.address().unwrap_or(NOWHERE),
-            count: Some(self.config.count),
-            duration_ns: None,
-            schedule: Schedule::StopAndWait,
-            start: None,
-            offset_ns: 0,
-            timeout_ns: self.config.timeout_ns,
-            wait_out: false,
-            protocol: Protocol::Echo,
-            size: self.config.size.max(MIN_TOKEN_SIZE),
-            fill: Fill::default(),
-            key: self.config.key.clone(),
-            keep: self.config.keep,
-            outage_after: None,
-            revisions: self.config.probes,
-            linger_ns: Some(0),
-            events: if self.config.probes { UNREAD } else { 0 },
-            capture: false,
-        };
+        let address = self.config.targets[target].2.address().unwrap_or(NOWHERE);
         let last = self.latest[target];
         let round = self.rounds.insert(Round { target, number, finished: false });
-        for (flow, sessions) in (0..).zip(&mut self.sessions) {
+        for (flow, (sessions, config)) in self.sessions.iter_mut().zip(&self.configs).enumerate() {
             if self.secrets.is_empty() {
                 self.secrets = Random::secrets(SECRETS);
             }
             let secret = self.secrets.pop().unwrap_or_default();
-            let config = share(&config, self.config.flows, flow);
-            let mut session = Session::with_secret(config, secret);
-            if let Some(last) = last {
-                session.set_source(sessions[last].source());
+            let source = last.map(|last| sessions[last].source());
+            let index = sessions.insert(Session::with_secret(Arc::clone(config), address, secret));
+            let session = &mut sessions[index];
+            if let Some(source) = source {
+                session.set_source(source);
             }
-            self.of_token.extend(session.token().map(|token| (token, (round, flow as usize))));
-            sessions.insert(session);
+            self.of_token.extend(session.token().map(|token| (token, (round, flow))));
         }
         self.latest[target] = Some(round);
         round
@@ -461,6 +449,31 @@ impl Share {
 /// The address of a target whose name has none.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
+/// Returns the settings of the sessions of each flow, all but their targets.
+fn session_configs(config: &SweepConfig) -> Vec<Arc<Config>> {
+    let all = Config {
+        target: NOWHERE,
+        count: Some(config.count),
+        duration_ns: None,
+        schedule: Schedule::StopAndWait,
+        start: None,
+        offset_ns: 0,
+        timeout_ns: config.timeout_ns,
+        wait_out: false,
+        protocol: Protocol::Echo,
+        size: config.size.max(MIN_TOKEN_SIZE),
+        fill: Fill::default(),
+        key: config.key.clone(),
+        keep: config.keep,
+        outage_after: None,
+        revisions: config.probes,
+        linger_ns: Some(0),
+        events: if config.probes { UNREAD } else { 0 },
+        capture: false,
+    };
+    (0..config.flows).map(|flow| Arc::new(share(&all, config.flows, flow))).collect()
+}
+
 /// Returns what identifies a host and port: an IPv6 scope or flow label does not, and an IPv4-mapped
 /// address is the IPv4 address.
 fn key(address: SocketAddr) -> (IpAddr, u16) {
@@ -553,11 +566,10 @@ impl Machine for Sweep {
             let session = &mut self.sessions[flow][round];
             session.expire(heard_ns);
             if has_address {
-                session.send(now);
-                let dual = self.config.dual;
-                let place = |to| if dual { on_ipv6(to) } else { to };
-                let probe = self.sessions[flow][round].transmit(0);
-                return probe.map(|probe| Transmit { to: place(probe.to), ..probe });
+                let to = session.target();
+                let place = if self.config.dual { on_ipv6(to) } else { to };
+                self.outgoing.put(place, |out| session.write(now, out));
+                return self.outgoing.take();
             }
             session.fail_to_send(now);
         }

@@ -262,7 +262,7 @@ impl<'a> Beat<'a> {
 }
 
 /// Appends the words after the first one.
-pub(super) fn write_text(seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_text(seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
     out.push(b' ');
     write_number(seq, 1, out);
     out.push(b' ');
@@ -400,7 +400,7 @@ fn end_of_declaration(text: &[u8]) -> usize {
 }
 
 /// Returns the length of the first word, which ends at a blank.
-pub(super) fn first_word(text: &[u8]) -> usize {
+pub(crate) fn first_word(text: &[u8]) -> usize {
     let mut end = 0;
     loop {
         let bytes = eight(&text[end..]);

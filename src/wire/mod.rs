@@ -19,6 +19,7 @@ mod template;
 mod text;
 
 pub use beat::Beat;
+pub(crate) use beat::{first_word, write_text};
 pub use civil::utc;
 pub use key::{Key, TAG};
 pub use keys::{Keys, MAX_ID, MAX_KEYS, NamedKey, Refusal};

@@ -107,7 +107,7 @@ impl Message {
     }
 
     /// Writes the probe with this number into `out`, replacing its content.
-    pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
         match self {
             Self::Text(text) => text.write(seq, wall_ns, out),
             Self::Packet(packet) => packet.write(seq, wall_ns, out),
@@ -139,7 +139,7 @@ impl Message {
     }
 
     /// Returns whether `quote` is the start of the probe, or the probe with padding (RFC 4884).
-    pub(super) fn is_quote(&self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
+    pub(super) fn is_quote(&mut self, quote: &[u8], seq: u64, wall_ns: i64) -> bool {
         let mut probe = Vec::new();
         self.write(seq, wall_ns, &mut probe);
         let length = probe.len().min(quote.len());

@@ -1,12 +1,9 @@
 //! The lab's message with a token, and the likeness of a reply.
 
-use std::io::Write;
-use std::sync::LazyLock;
-
 use crate::Random;
 use crate::ping::message::{Fill, Signer};
-use crate::wire::Template;
 use crate::wire::probe::{self, Direction};
+use crate::wire::{first_word, write_text};
 
 /// The smallest payload that carries a token; it leaves room for the lab's message with any number.
 pub const MIN_TOKEN_SIZE: usize = 64;
@@ -26,20 +23,28 @@ pub(in crate::ping) struct Text {
     size: usize,
     fill: Fill,
     key: Option<Signer>,
-    /// A buffer for the text of a probe.
+    /// The probe composed last: its number and time, and the end of its tag.
+    said_of: Option<(u64, i64)>,
+    end: usize,
     said: Vec<u8>,
 }
-
-/// The beginning of every message.
-static LAB: LazyLock<Template> = LazyLock::new(Template::ping);
 
 /// A random number in hexadecimal digits.
 pub(in crate::ping) type Token = [u8; 16];
 
+/// Appends the lab's message, the beginning of every probe.
+fn write_lab(seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Ping");
+    write_text(seq, wall_ns, out);
+}
+
 /// Returns the token of a reply if it is the fourth word, as in a probe.
 pub(in crate::ping) fn token_of(reply: &[u8]) -> Option<Token> {
-    let beginning = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
-    beginning.splitn(5, |byte| *byte == b' ').nth(3)?.try_into().ok()
+    let mut rest = &reply[..reply.len().min(2 * MIN_TOKEN_SIZE)];
+    for _ in 0..3 {
+        rest = rest.get(first_word(rest) + 1..)?;
+    }
+    rest[..first_word(rest)].try_into().ok()
 }
 
 /// Returns the numbers after the first few occurrences of `word` in `text`, in any case, each with
@@ -73,8 +78,12 @@ pub(in crate::ping) fn searched(reply: &[u8]) -> &[u8] {
 /// Returns the whole number that `text` begins with.
 fn whole_number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_fraction = text.get(digits) == Some(&b'.');
-    if is_fraction { None } else { std::str::from_utf8(&text[..digits]).ok()?.parse().ok() }
+    if digits == 0 || text.get(digits) == Some(&b'.') {
+        return None;
+    }
+    text[..digits].iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })
 }
 
 /// Returns whether two texts of the same length differ, apart from case, in at most an eighth of
@@ -85,6 +94,12 @@ fn nearly_same(one: &[u8], other: &[u8]) -> bool {
         && one.iter().zip(other).filter(differ).count() <= (one.len() / 8).max(1)
 }
 
+/// Returns whether `raised` is `text` in upper case.
+fn is_raised(text: &[u8], raised: &[u8]) -> bool {
+    text.len() == raised.len()
+        && text.iter().zip(raised).all(|(byte, raised)| byte.to_ascii_uppercase() == *raised)
+}
+
 impl Text {
     /// Creates messages of `size` bytes, or more if the lab's message is longer. `secret` becomes
     /// the token. With a `key` there are both a token and a tag.
@@ -92,12 +107,12 @@ impl Text {
         let least = key.as_ref().map_or(0, |signer| MIN_TOKEN_SIZE + probe::length(&signer.0));
         let size = size.max(least);
         let token = (size >= MIN_TOKEN_SIZE).then(|| {
-            let mut token = [0; 16];
-            // Upper case, because the lab's server raises letters. The 16 digits fit exactly.
-            let _ = write!(&mut token[..], "{secret:016X}");
-            token
+            // Upper case, because the lab's server raises letters.
+            let digit = |place| b"0123456789ABCDEF"[((secret >> (60 - 4 * place)) & 15) as usize];
+            std::array::from_fn(digit)
         });
-        Self { secret, token, size, fill, key, said: Vec::new() }
+        let said = Vec::with_capacity(size.max(MIN_TOKEN_SIZE));
+        Self { secret, token, size, fill, key, said_of: None, end: 0, said }
     }
 
     /// Returns the token, if there is one.
@@ -106,18 +121,24 @@ impl Text {
     }
 
     /// Writes the probe with this number into `out`, replacing its content.
-    pub(super) fn write(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
-        let end = self.compose(seq, wall_ns, out);
+    pub(super) fn write(&mut self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) {
+        self.compose(seq, wall_ns);
+        out.clear();
+        out.extend_from_slice(&self.said);
         if let Some((_, key)) = self.key.as_deref() {
-            probe::sign(out, end, Direction::Probe, key);
+            probe::sign(out, self.end, Direction::Probe, key);
         }
     }
 
-    /// Writes the probe with a tag of zeros, if there is a key. Returns the end of the tag.
-    fn compose(&self, seq: u64, wall_ns: i64, out: &mut Vec<u8>) -> usize {
+    /// Composes the probe with this number, with a tag of zeros if there is a key, unless it was
+    /// composed last: usually its reply comes before the next one.
+    fn compose(&mut self, seq: u64, wall_ns: i64) {
+        if self.said_of == Some((seq, wall_ns)) {
+            return;
+        }
+        let out = &mut self.said;
         out.clear();
-        out.reserve(self.size.max(MIN_TOKEN_SIZE));
-        LAB.write(seq, wall_ns, 0, out);
+        write_lab(seq, wall_ns, out);
         if let Some(token) = &self.token {
             out.push(b' ');
             out.extend_from_slice(token);
@@ -125,12 +146,11 @@ impl Text {
         if let Some(signer) = &self.key {
             probe::append(&signer.0, out);
         }
-        let end = out.len();
-        if end < self.size {
+        (self.said_of, self.end) = (Some((seq, wall_ns)), out.len());
+        if self.end < self.size {
             out.push(b' ');
             self.fill.pad(self.size, || Random::stream(self.secret, &[seq]), out);
         }
-        end
     }
 
     /// Returns the number of a probe whose end may be missing.
@@ -156,38 +176,29 @@ impl Text {
         seq: u64,
         wall_ns: i64,
     ) -> bool {
-        let mut said = std::mem::take(&mut self.said);
-        let end = self.compose(seq, wall_ns, &mut said);
-        let is_echo = if said.len() == reply.len() {
-            if self.key.is_some() {
-                let digits = probe::digits(end);
-                said[digits.clone()].copy_from_slice(&reply[digits]);
-            }
-            let is_same = said == reply || {
-                said.make_ascii_uppercase();
-                said == reply
+        self.compose(seq, wall_ns);
+        let Self { token, key, end, said, .. } = &*self;
+        if said.len() == reply.len() {
+            let tag = if key.is_some() { probe::digits(*end) } else { 0..0 };
+            let rest = [0..tag.start, tag.end..said.len()];
+            let are = |same: fn(&[u8], &[u8]) -> bool| {
+                rest.iter().all(|at| same(&said[at.clone()], &reply[at.clone()]))
             };
-            is_same
-                && self
-                    .key
-                    .as_ref()
-                    .is_none_or(|signer| probe::verifies(reply, end, Direction::Reply, &signer.1))
+            let key = key.as_ref();
+            (are(|said, reply| said == reply) || are(is_raised))
+                && key.is_none_or(|key| probe::verifies(reply, *end, Direction::Reply, &key.1))
         } else {
-            LAB.write(seq, wall_ns, 0, &mut said);
-            let quoted = reply.get(index..index + said.len());
-            self.token.is_none() && quoted.is_some_and(|quoted| quoted.eq_ignore_ascii_case(&said))
-        };
-        self.said = said;
-        is_echo
+            // Without a token that is the end of the lab's message.
+            let quoted = reply.get(index..index + end);
+            token.is_none() && quoted.is_some_and(|text| text.eq_ignore_ascii_case(&said[..*end]))
+        }
     }
 
-    /// Returns whether `reply` has the length of the probe and differs from it in a few bytes.
+    /// Returns whether `reply` has the length of the probe, which has no tag, and differs from it in
+    /// a few bytes.
     pub(in crate::ping) fn is_nearly(&mut self, reply: &[u8], seq: u64, wall_ns: i64) -> bool {
-        let mut said = std::mem::take(&mut self.said);
-        self.write(seq, wall_ns, &mut said);
-        let is_nearly = nearly_same(&said, reply);
-        self.said = said;
-        is_nearly
+        self.compose(seq, wall_ns);
+        nearly_same(&self.said, reply)
     }
 }
 
@@ -209,7 +220,7 @@ mod tests {
     }
 
     fn filled(size: usize, fill: Fill) -> (Text, Vec<u8>) {
-        let message = Text::new(size, fill, SECRET, None);
+        let mut message = Text::new(size, fill, SECRET, None);
         let mut out = Vec::new();
         message.write(7, WALL_NS, &mut out);
         (message, out)
@@ -246,7 +257,7 @@ mod tests {
         let padding = |size, fill| filled(size, fill).1.split_off(25);
         assert_eq!(padding(33, Fill::Pattern(b"abc".into())), b"abcabcab");
         assert_eq!(padding(27, Fill::Pattern(b"abc".into())), b"ab");
-        let random = Text::new(60, Fill::Random, SECRET, None);
+        let mut random = Text::new(60, Fill::Random, SECRET, None);
         let [mut one, mut other] = [Vec::new(), Vec::new()];
         random.write(1, WALL_NS, &mut one);
         random.write(2, WALL_NS, &mut other);
@@ -269,11 +280,12 @@ mod tests {
     fn keyed(size: usize) -> (Text, Vec<u8>, Vec<u8>) {
         let key = Key::new(&[7; 32]).unwrap();
         let signer = Some(Arc::new(("2026a".to_owned(), key)));
-        let message = Text::new(size, Fill::default(), SECRET, signer);
+        let mut message = Text::new(size, Fill::default(), SECRET, signer);
         let (mut probe, mut reply) = (Vec::new(), Vec::new());
         message.write(7, WALL_NS, &mut probe);
-        let end = message.compose(7, WALL_NS, &mut reply);
-        probe::sign(&mut reply, end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
+        message.compose(7, WALL_NS);
+        reply.extend_from_slice(&message.said);
+        probe::sign(&mut reply, message.end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
         (message, probe, reply)
     }
 
@@ -291,7 +303,7 @@ mod tests {
                 assert!(!is_echo(&mut message, &other) && message.is_ours(&other));
             }
         }
-        let (mut out, message) = (Vec::new(), keyed(0).0);
+        let (mut out, mut message) = (Vec::new(), keyed(0).0);
         message.write(u64::MAX, WALL_NS, &mut out);
         assert_eq!(out.len(), 107, "with any number");
     }
@@ -301,8 +313,7 @@ mod tests {
         let (mut message, probe, mut reply) = keyed(0);
         reply.make_ascii_uppercase();
         assert!(!is_echo(&mut message, &reply));
-        let end = message.compose(7, WALL_NS, &mut Vec::new());
-        probe::sign(&mut reply, end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
+        probe::sign(&mut reply, message.end, Direction::Reply, &Key::new(&[7; 32]).unwrap());
         assert!(is_echo(&mut message, &reply) && !is_echo(&mut message, &probe));
     }
 

@@ -4,6 +4,7 @@ mod judge;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::machine::Outgoing;
 use crate::ping::capture::{self, IN, OUT, UNANSWERED};
@@ -142,7 +143,8 @@ pub struct Probe {
 /// A ping session as a state machine.
 #[derive(Debug)]
 pub struct Session {
-    config: Config,
+    /// Shared by the sessions of a sweep, all but the target.
+    config: Arc<Config>,
     message: Message,
     /// Of a session with a Session-Reflector.
     exchanges: Option<Box<Exchanges>>,
@@ -240,11 +242,13 @@ impl Session {
     /// Creates a session that has sent nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self::with_secret(config, Random::secrets(1)[0])
+        let target = config.target;
+        Self::with_secret(Arc::new(config), target, Random::secrets(1)[0])
     }
 
-    /// Creates a session whose token is made of `secret`, which nobody must be able to guess.
-    pub(super) fn with_secret(config: Config, secret: u64) -> Self {
+    /// Creates a session with `target` instead of the one in `config`. Its token is made of `secret`,
+    /// which nobody must be able to guess.
+    pub(super) fn with_secret(config: Arc<Config>, target: SocketAddr, secret: u64) -> Self {
         Self {
             exchanges: match config.protocol {
                 Protocol::Echo => None,
@@ -269,7 +273,7 @@ impl Session {
             outgoing: Outgoing::default(),
             events: Events::new(config.events),
             captured: config.capture.then(Vec::new),
-            target: config.target,
+            target,
             former: None,
             last_reply_ns: None,
             last_verdict: None,
@@ -409,6 +413,11 @@ impl Session {
         }
     }
 
+    /// Returns the destination of the next probe.
+    pub(super) fn target(&self) -> SocketAddr {
+        self.target
+    }
+
     /// Returns the secret that all probes carry.
     pub(super) fn token(&self) -> Option<Token> {
         self.message.token()
@@ -539,11 +548,10 @@ impl Session {
     /// the report, in send order, and settles those that no reply at all can revise.
     pub(super) fn expire(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
-        while let Some(&mut probe) = self.remembered(self.decided + 1) {
-            let timed_out = now_ns >= probe.timed_from_ns().saturating_add(timeout_ns);
+        while let Some(probe) = self.probes.get(self.first_undecided()) {
             match probe.verdict {
                 Verdict::Answered => {}
-                _ if !timed_out => break,
+                _ if now_ns < probe.timed_from_ns().saturating_add(timeout_ns) => break,
                 Verdict::Pending => self.decide(self.decided + 1, probe.silence, None),
                 _ => {}
             }
@@ -551,10 +559,11 @@ impl Session {
         }
         let revisable_ns = timeout_ns.saturating_add(REVISABLE_NS);
         while self.settled < self.decided
-            && let Some(&mut probe) = self.remembered(self.settled + 1)
+            && let Some(probe) = self.remembered(self.settled + 1)
             && now_ns >= probe.timed_from_ns().saturating_add(revisable_ns)
         {
-            self.settle(probe.verdict);
+            let verdict = probe.verdict;
+            self.settle(verdict);
         }
     }
 
@@ -677,8 +686,14 @@ impl Session {
     }
 
     /// Sends the next probe.
-    pub(super) fn send(&mut self, now: Stamp) {
-        self.now = now;
+    fn send(&mut self, now: Stamp) {
+        let (to, mut outgoing) = (self.target, std::mem::take(&mut self.outgoing));
+        outgoing.put(to, |out| self.write(now, out));
+        self.outgoing = outgoing;
+    }
+
+    /// Writes the next probe, which leaves now, into `out`, replacing its content.
+    pub(super) fn write(&mut self, now: Stamp, out: &mut Vec<u8>) {
         self.now = now;
         self.started.get_or_insert(now);
         while self.probes.len() >= REMEMBERED && self.forgotten() < self.decided {
@@ -692,18 +707,14 @@ impl Session {
             self.probes.pop_front();
         }
         let seq = self.report.counters.sent + 1;
-        let (message, mut size) = (&self.message, 0);
-        self.outgoing.put(self.target, |out| {
-            message.write(seq, now.wall_ns, out);
-            size = u16::try_from(out.len()).unwrap_or(u16::MAX);
-        });
+        self.message.write(seq, now.wall_ns, out);
         self.probes.push_back(Record {
             at: now,
             due_ns: now.mono_ns,
             departed_ns: None,
             rtt_ns: None,
             kernel_rtt_ns: None,
-            size,
+            size: u16::try_from(out.len()).unwrap_or(u16::MAX),
             verdict: Verdict::Pending,
             silence: Verdict::Lost,
             guessed: false,
@@ -719,8 +730,7 @@ impl Session {
 
     /// Counts the next probe without sending it: the target has no address.
     pub(super) fn fail_to_send(&mut self, now: Stamp) {
-        self.send(now);
-        let _ = self.outgoing.take();
+        self.write(now, &mut Vec::new());
         if let Some(probe) = self.probes.back_mut() {
             probe.silence = Verdict::SendFailed;
         }
