@@ -429,7 +429,7 @@ impl HeartbeatServer {
     }
 }
 
-/// Returns all entries of a table. `read` returns those from a place on, at the most so many, and the
+/// Returns all entries of a table. `read` returns those from a place on, at most that many, and the
 /// number of removals so far, after which another entry may have a place.
 fn in_parts<T>(mut read: impl FnMut(usize, usize) -> (u64, Vec<T>)) -> Vec<T> {
     let (mut all, mut most, mut before) = (Vec::new(), PART, None);

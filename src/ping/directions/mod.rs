@@ -603,7 +603,7 @@ impl Exchanges {
                     let below = |number| copies.partition_point(|one| one + added < number);
                     let seen = others.count() + below(highest) - below(lowest + 1);
                     let numbers = u64::try_from(highest - lowest).unwrap_or_default();
-                    // The number of a pending probe is no loss yet.
+                    // The number of a pending probe is not lost yet.
                     let pending = between.iter().filter(|slot| slot.verdict == Verdict::Pending);
                     let seen = (seen + pending.count()) as u64;
                     let holes = numbers.saturating_sub(seen);
