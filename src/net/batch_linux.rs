@@ -28,6 +28,7 @@ use crate::net::mmsg::Messages;
 use crate::net::outbox::Group;
 use crate::net::socket::{Failures, insist, join_group, obstacle, reachable};
 use crate::net::{Batch, Interrupter, MAX_BATCH, Options, Outbox, Port, Unsent, Wake, Waker, now};
+use crate::time::NS_PER_SECOND;
 use crate::{Error, Headers, Result, Stamp};
 
 /// Room for the longest message.
@@ -385,6 +386,11 @@ impl BatchSocket {
         }
     }
 
+    /// Nothing came for long: makes the next call ask for one datagram and give memory back.
+    fn rest(&mut self) {
+        (self.depth, self.spared) = (1, SPARED);
+    }
+
     /// Sends one datagram.
     fn send_one(&mut self, group: &Group, datagram: &[u8]) -> io::Result<()> {
         let Self { udp, messages, errors, .. } = self;
@@ -424,8 +430,7 @@ impl Port for BatchSocket {
             match received {
                 Ok(()) if !batch.is_empty() => return Wake::Datagrams,
                 Ok(()) if take(&mut self.woken) => return Wake::Idle,
-                // Nothing came for long.
-                Err(Errno::EAGAIN) if waits_in_call => self.spared = SPARED,
+                Err(Errno::EAGAIN) if waits_in_call => self.rest(),
                 Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
                 // The error belongs to an earlier send.
                 Err(_) => {
@@ -446,14 +451,19 @@ impl Port for BatchSocket {
             }
             let room = if blocked { PollFlags::POLLOUT } else { PollFlags::empty() };
             let mut ready = [PollFd::new(self.udp.as_fd(), PollFlags::POLLIN | room)];
+            let longest = SILENCE_S * NS_PER_SECOND;
+            let sleep = left.map_or(longest, |left| left.min(longest));
             // The only error is a signal: look again.
-            let _ = ppoll(&mut ready, left.map(timespec), None);
+            let silent = ppoll(&mut ready, Some(timespec(sleep)), None) == Ok(0);
             let events = ready[0].revents().unwrap_or(PollFlags::empty());
             if events.contains(PollFlags::POLLERR) {
                 self.expect_errors();
             }
             if events.contains(PollFlags::POLLOUT) {
                 return Wake::Writable;
+            }
+            if silent && sleep == longest {
+                self.rest();
             }
         }
     }
@@ -610,7 +620,6 @@ mod tests {
         let mut batch = Batch::default();
         socket.depth = MAX_BATCH;
         assert_eq!(socket.receive(&mut batch, Some(0), false), Wake::Idle);
-        socket.depth = 1;
         // Far fewer calls than those after which it would go back in any case.
         let goes_back = (0..8).any(|_| {
             let waker = socket.waker();
