@@ -509,7 +509,16 @@ print(refused)
 
 
 def test_little_memory_is_an_error_or_makes_do() -> None:
-    assert run(MEMORY) == "8\n"
+    # In one run of forty glibc has the stack of an ended thread for a new one, which then finds no
+    # memory for itself; somebody else's small allocation may fail, too. Both end the process.
+    for is_last in (False, False, True):
+        try:
+            assert run(MEMORY) == "8\n"
+        except AssertionError:
+            if is_last:
+                raise
+        else:
+            return
 
 
 ICMP = """
