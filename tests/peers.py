@@ -53,7 +53,7 @@ NUMBER_AND_TIME = [
     "7 Ping {t}",
     "Ping 7 {s}",
     "PING 7 {ms}",
-    "Ping 7 {ms}.25",
+    "Ping 7 {t_ms}",
     "7 {us}",
     "7 {ns}",
     "#7 time:{t}",
@@ -295,7 +295,7 @@ def written(template: str, when: datetime) -> str:
     """Return a message with the time filled in."""
     us = int(when.timestamp() * 1e6)
     units = {"s": us // 10**6, "ms": us // 1000, "us": us, "ns": us * 1000}
-    return when.strftime(template).format(t=us / 1e6, ctime=when.ctime(), **units)
+    return when.strftime(template).format(t=us / 1e6, t_ms=us / 1e3, ctime=when.ctime(), **units)
 
 
 def beat(port: int, messages: Iterable[str | bytes], *, sockets: int = 1) -> None:
