@@ -124,7 +124,7 @@ class Soak:
         if not right:
             after = time.monotonic() - self.start
             self.violations += 1
-            print(f"{after:.0f} s: VIOLATION: {what}:", *about, flush=True)
+            print(f"{after:.0f} s: VIOLATION: {what}:", *map(repr, about), flush=True)
 
     def sample(self) -> None:
         """Check all that must hold at any moment."""
@@ -238,7 +238,7 @@ class Soak:
             # The least lags, because a busy host adds to some.
             lags = tenths([sample.lags[number] for sample in self.samples])
             drift = min(lags[-1]) - min(lags[0])
-            self.check(abs(drift) < INTERVAL, "a schedule drifted, in s", drift)
+            self.check(abs(drift) < INTERVAL, "a schedule drifted, in s", number, drift)
             print(f"schedule {number}: drift {1e3 * drift:+.1f} ms")
         if self.seconds < 2 * WARM_UP:
             print(f"too short to judge the memory: needs {2 * WARM_UP / 60:.0f} minutes")
