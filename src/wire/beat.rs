@@ -321,7 +321,13 @@ fn usual(rest: &[u8]) -> Option<Reading> {
 /// Parses the usual form after the first word, ` seq seconds.fraction`, on a fast path.
 fn read_lab(rest: &[u8]) -> Option<Reading> {
     let (seq, rest) = number_after_blanks(rest)?;
-    let (seconds, rest) = number_after_blanks(rest)?;
+    let ns = last_seconds(rest).or_else(|| seconds_after_blanks(rest))?;
+    Some(Reading::of(seq, Some(SentAt::Unix(ns))))
+}
+
+/// Parses a Unix time in seconds with a fraction after at least one blank, which only blanks follow.
+fn seconds_after_blanks(text: &[u8]) -> Option<i64> {
+    let (seconds, rest) = number_after_blanks(text)?;
     // Ten digits: seconds between 2001 and 2286, as in `text::read`.
     if !(1_000_000_000..10_000_000_000).contains(&seconds) {
         return None;
@@ -332,7 +338,23 @@ fn read_lab(rest: &[u8]) -> Option<Reading> {
     let unit_ns = *TENS.get(9_usize.checked_sub(digits)?)?;
     let clean = digits > 0 && fraction[digits..].iter().all(u8::is_ascii_whitespace);
     let ns = i64::try_from(seconds * TENS[9] + part * unit_ns).ok()?;
-    clean.then_some(Reading::of(seq, Some(SentAt::Unix(ns))))
+    clean.then_some(ns)
+}
+
+/// Parses a time like [`seconds_after_blanks`], by the places of its parts: one blank, at most eight
+/// digits in the fraction, and nothing after it.
+#[inline]
+fn last_seconds(text: &[u8]) -> Option<i64> {
+    let (whole, fraction) = text.split_first_chunk::<12>()?;
+    let [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', eight @ .., b'.'] = *whole else {
+        return None;
+    };
+    let (eight, 8) = digits_in(u64::from_le_bytes(eight)) else { return None };
+    let (1..=8, last) = (fraction.len(), text.last_chunk()?) else { return None };
+    let (part, digits) = digits_in(u64::from_le_bytes(*last) >> (64 - 8 * fraction.len()));
+    let two = u64::from(first - b'0') * 10 + u64::from(second - b'0');
+    let ns = (two * TENS[8] + eight) * TENS[9] + part * TENS.get(9_usize.checked_sub(digits)?)?;
+    i64::try_from(ns).ok().filter(|_| digits == fraction.len())
 }
 
 /// Powers of ten up to the nanoseconds of a second.
@@ -365,7 +387,12 @@ fn more_digits(text: &[u8], (mut number, mut length): (u64, usize)) -> (u64, usi
 /// look at each byte.
 #[inline]
 fn digits_of_eight(text: &[u8]) -> (u64, usize) {
-    let bytes = eight(text);
+    digits_in(eight(text))
+}
+
+/// Returns the number that these bytes begin with, the first one lowest, and its length.
+#[inline]
+fn digits_in(bytes: u64) -> (u64, usize) {
     let values = bytes.wrapping_sub(ONES * u64::from(b'0'));
     // The highest bit of each byte but digits; a carry only disturbs those after the first.
     let others = (bytes.wrapping_add(ONES * 0x46) | values) & (ONES * 0x80);
