@@ -9,7 +9,7 @@ use crate::heartbeat::identity::{Moves, Rival};
 use crate::heartbeat::sequence::SendOrder;
 use crate::heartbeat::{Sequence, State};
 use crate::wire::beat::Status;
-use crate::wire::{Beat, Key};
+use crate::wire::{Beat, Key, Reading};
 
 /// A client as shown to the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,8 @@ pub(super) struct Record {
     flags: u8,
 }
 
+/// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
+pub(super) const STEP_NS: i64 = 500_000_000;
 /// The least difference rises by one nanosecond in this many.
 pub(super) const RISE: i64 = 4096;
 
@@ -421,6 +423,38 @@ impl Record {
             self.first_sent_s = to_seconds(at_ns.saturating_sub(difference_ns));
         }
         self.set_difference_ns(difference_ns);
+    }
+
+    /// Records a beat, on a fast path, if it is the next one, comes about as the client declares, and
+    /// changes nothing but numbers and times; otherwise changes nothing. Returns whether it did.
+    #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
+    pub(super) fn keep_pace(
+        &mut self,
+        reading: &Reading,
+        at_ns: i64,
+        difference_ns: i64,
+        interval_ns: i64,
+    ) -> bool {
+        let is_settled = self.state == State::Up
+            && self.flags & !LEARNED == TIMED | PROVEN | DECLARED
+            && self.interval.as_declared() == interval_ns;
+        let gap_ns = at_ns.saturating_sub(self.last_received_ns);
+        let newest_ns = self.least_difference_ns.saturating_add(self.delay_ns as i64);
+        let more_ns = difference_ns.saturating_sub(newest_ns);
+        let sent_gap_ns = gap_ns.saturating_sub(more_ns);
+        let shortest_ns = (interval_ns / TOO_OFTEN).max(self.rounding_ns() + 1);
+        let is_regular = gap_ns.min(sent_gap_ns) >= shortest_ns
+            && sent_gap_ns <= gap_ns.saturating_mul(2)
+            && (-STEP_NS..=STEP_NS).contains(&more_ns);
+        let raised_ns = self.least_difference_ns.saturating_add(gap_ns / RISE);
+        let is_prompt = difference_ns.saturating_sub(raised_ns) < interval_ns / 2;
+        if !(is_settled && is_regular && is_prompt && self.sequence.count_next(reading)) {
+            return false;
+        }
+        self.last_received_ns = at_ns;
+        self.least_difference_ns = raised_ns;
+        self.set_difference_ns(difference_ns);
+        true
     }
 
     #[expect(clippy::cast_precision_loss, reason = "exact to 16 ms and for 24 bits beyond")]

@@ -354,6 +354,25 @@ impl Sequence {
         }
     }
 
+    /// Counts a number like [`believe`](Self::believe) and [`observe`](Self::observe), on a fast path,
+    /// if it is the next one of a counter that never wrapped, and believed for the same reason as
+    /// before; otherwise changes nothing. Returns whether it did.
+    pub(super) fn count_next(&mut self, reading: &Reading) -> bool {
+        let belief = match reading.evidence {
+            Evidence::Label => LABEL,
+            Evidence::Form => FORM,
+            Evidence::None => return false,
+        };
+        let next = self.highest.checked_add(1);
+        if self.belief != belief || self.bits != 0 || self.seen == 0 || next != reading.seq {
+            return false;
+        }
+        self.received = self.received.saturating_add(1);
+        self.highest += 1;
+        (self.seen, self.restart_candidate) = (self.seen << 1 | 1, 0);
+        true
+    }
+
     /// Skips the number of a goodbye, which is neither received nor expected. Returns the first and
     /// the last beat lost before it, or `None` if the client had already ended, because the missing
     /// numbers are then those of other goodbyes.

@@ -144,6 +144,12 @@ impl Table {
         record.details == NONE && from == SocketAddr::V4(record.v4())
     }
 
+    /// Returns the record of a client of which [nothing else is known](Self::is_plain).
+    pub(super) fn plain_mut(&mut self, index: u32, from: SocketAddr) -> Option<&mut Record> {
+        let record = self.records.get_mut(index as usize)?;
+        (record.details == NONE && from == SocketAddr::V4(record.v4())).then_some(record)
+    }
+
     /// Sets the source address of a client's last beat. The key stays valid: the client has a name
     /// or a boot id, or it is known by its host and only the port changed.
     pub(super) fn set_address(&mut self, index: usize, address: SocketAddr) {

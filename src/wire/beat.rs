@@ -165,6 +165,18 @@ impl<'a> Beat<'a> {
         self.reading.seq.is_some() || *self != Self::default()
     }
 
+    /// Returns whether it declares anything of interest but an interval.
+    pub(crate) fn has_particulars(&self) -> bool {
+        self.name.is_some()
+            || self.overlong
+            || self.boot.is_some()
+            || self.status.is_some()
+            || self.age_ns.is_some()
+            || self.failures.is_some()
+            || self.down_millionths.is_some()
+            || self.grace_ns.is_some()
+    }
+
     /// Returns whether the sender says that this is its end.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Judgement of silence: deadlines and verdicts, corrected for pauses of the server itself.
 
-use super::{HERE, OldBeats, STEP_NS, Server, ended};
+use super::{HERE, OldBeats, Server, ended};
 use crate::heartbeat::event::MAX_LISTED;
+use crate::heartbeat::peer::STEP_NS;
 use crate::heartbeat::{Cause, Change, Snapshot, State};
 use crate::{NS_PER_SECOND, PAUSE_NS, Stamp};
 

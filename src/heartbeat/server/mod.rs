@@ -21,8 +21,6 @@ use crate::wire::signed::answer;
 use crate::wire::{self, Beat, Keys, Unauthenticated, shown};
 use crate::{Arrival, Events, Machine, NS_PER_SECOND, Stamp, Transmit, Zone, canonical};
 
-/// Smallest jump that counts as a clock step; a smaller one is clock discipline or delay.
-const STEP_NS: i64 = 500_000_000;
 /// Timeout of a client whose interval is not known yet.
 const GRACE_NS: i64 = 60 * NS_PER_SECOND;
 /// Maximum number of clients examined to make room for a newcomer.
@@ -290,6 +288,12 @@ impl Server {
     }
 
     /// Handles a datagram and returns its answer.
+    fn hear(&mut self, received: &mut ReceivedBeat<'_>) -> Answer {
+        // Nearly all beats only say that nothing has changed.
+        if self.keep_pace(received) { Answer::None } else { self.handle(received) }
+    }
+
+    /// Handles a datagram that may say anything and returns its answer.
     fn handle(&mut self, received: &mut ReceivedBeat<'_>) -> Answer {
         let ReceivedBeat { at, from, datagram, hash, hint, ref beat, .. } = *received;
         if !beat.is_beat() && !self.config.opaque {
@@ -568,7 +572,8 @@ impl Machine for Server {
         self.notice_pause(arrival.read.mono_ns);
         let mut received = ReceivedBeat::new(at, from, arrival.datagram);
         self.parse(&mut received);
-        match self.handle(&mut received) {
+        received.hint = self.table.hint(received.hash);
+        match self.hear(&mut received) {
             Answer::None => return None,
             Answer::Plain => arrival.datagram.make_ascii_uppercase(),
             Answer::Signed(signature) => answer(arrival.datagram, &signature.0, signature.1),
@@ -605,7 +610,7 @@ impl Machine for Server {
             }
             self.table.prefetch(all.iter().map(|received| received.hint));
             for received in &mut all {
-                self.handle(received);
+                self.hear(received);
             }
             all.clear();
         }

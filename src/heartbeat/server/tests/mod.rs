@@ -7,6 +7,7 @@ mod keys;
 mod numbers;
 mod old_beats;
 mod own;
+mod pace;
 mod strangers;
 
 use super::*;

@@ -1,0 +1,100 @@
+//! The fast path of the usual beat, compared with the path of all others.
+
+use super::*;
+
+/// Hears a beat on both paths, if the fast one takes it. Returns whether it does.
+fn hear_on_both(server: &mut Server, at: Stamp, from: SocketAddr, text: &str) -> bool {
+    let mut received = ReceivedBeat::new(at, from, text.as_bytes());
+    server.parse(&mut received);
+    received.hint = server.table.hint(received.hash);
+    let index = received.hint as usize;
+    let (counters, sweep_ns) = (server.counters, server.sweep_ns);
+    let known = server
+        .table
+        .records()
+        .get(index)
+        .cloned()
+        .zip(server.table.deadlines().get(index).copied());
+    let before = format!("{server:?}");
+    let is_fast = server.keep_pace(&received);
+    let after = format!("{server:?}");
+    if let (true, Some((record, deadline_ns))) = (is_fast, known) {
+        *server.table.record_mut(index) = record;
+        *server.table.deadline_mut(index) = deadline_ns;
+        (server.counters, server.sweep_ns) = (counters, sweep_ns);
+    }
+    assert_eq!(format!("{server:?}"), before, "{text}");
+    server.handle(&mut received);
+    if is_fast {
+        assert_eq!(format!("{server:?}"), after, "{text}");
+    }
+    is_fast
+}
+
+#[test]
+fn the_fast_path_takes_the_usual_beat() {
+    for numbers in [Numbers::Counting, Numbers::First] {
+        let mut server = Server::new(ServerConfig { numbers, ..multiple() });
+        let beat = |second| format!("hb;i=1000 {second} {}.000000", WALL_S + second);
+        let mut hear = |second, text: &str| hear_on_both(&mut server, at(second), client(1), text);
+        let fast: Vec<_> = (0..5).map(|second| hear(second, &beat(second))).collect();
+        assert_eq!(fast, [false, false, true, true, true]);
+        for unusual in
+            ["hb;i=1000;s=bye 5", "hb;i=2000 5", "hb 5", "hb;i=1000 4", "hb;i=1000;b=1 5"]
+        {
+            assert!(!hear(5, &format!("{unusual} {}.000000", WALL_S + 5)), "{unusual}");
+        }
+    }
+}
+
+/// An event in the life of a client: the time since the last one in milliseconds and its variation
+/// in microseconds, the rise of the number, the delay in microseconds, the jump of the sender's
+/// clock in milliseconds, its declarations, and whether it sends a time.
+type Step = (i64, i64, u64, i64, i64, &'static str, bool);
+
+fn steps() -> impl Strategy<Value = Step> {
+    let mostly = |usual: i64, others: &'static [i64]| prop_oneof![8 => Just(usual), 1 => prop::sample::select(others)];
+    (
+        mostly(1000, &[0, 100, 249, 250, 251, 500, 1999, 2000, 2001, 4000, 70_000]),
+        prop_oneof![0..1_i64, 0..50_000_i64],
+        prop_oneof![8 => Just(1_u64), 1 => 0..5_u64, 1 => Just(u64::MAX / 2)],
+        prop_oneof![4 => 0..1000_i64, 1 => 0..3_000_000_i64],
+        mostly(0, &[-3_600_000, -501, -500, -499, 499, 500, 501, 3_600_000]),
+        prop_oneof![
+            16 => Just(";i=1000"),
+            1 => prop::sample::select(&[
+                "", ";i=1001", ";i=250", ";i=20000", ";i=25000", ";i=9223372036854", ";i=1000;s=ok", ";i=1000;s=bye",
+                ";i=1000;s=busy;u=1000", ";i=1000;x=2", ";i=1000;g=1", ";i=1000;b=1", ";i=1000;d=1",
+                ";i=1000;f=0", ";i=1000;a=1", ";i=1000;id=a",
+            ][..]),
+        ],
+        prop::bool::weighted(0.95),
+    )
+}
+
+proptest! {
+    #[test]
+    fn both_paths_agree(
+        steps in prop::collection::vec(steps(), 0..60),
+        kind in prop::sample::select(Kind::ALL.map(|(_, kind)| kind).to_vec()),
+        suspect in prop_oneof![Just(3.0), 0.5..5.0],
+        (by_host, numbered, every_beat) in (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1)),
+        old_beats in prop::sample::select(OldBeats::ALL.map(|(_, old_beats)| old_beats).to_vec()),
+    ) {
+        let detector = Detector::new(kind, suspect, 5.0).unwrap();
+        let config = ServerConfig { detector, old_beats, by_host, every_beat, ..multiple() };
+        let mut server = Driven::new(config);
+        let (mut now_ns, mut seq, mut clock_ns) = (0, 0_u64, 0);
+        for (gap_ms, vary_us, rise, delay_us, jump_ms, declares, is_timed) in steps {
+            now_ns += gap_ms * 1_000_000 + vary_us * 1000;
+            seq = seq.wrapping_add(rise);
+            clock_ns += jump_ms * 1_000_000;
+            let sent_ns = WALL_S * SECOND + now_ns + clock_ns - delay_us * 1000;
+            let time = format!("{}.{:09}", sent_ns / SECOND, sent_ns % SECOND);
+            let label = if numbered { "seq=" } else { "" };
+            let time = if is_timed { &time } else { "" };
+            server.run_until(now_ns);
+            hear_on_both(&mut server.0, stamp(now_ns), client(1), &format!("hb{declares} {label}{seq} {time}"));
+        }
+    }
+}
