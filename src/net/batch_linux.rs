@@ -345,14 +345,16 @@ impl BatchSocket {
         self.messages.receive(&self.udp, slots, patience)?;
         let (now, own) = (now(), reachable(self.local));
         for (slot, message) in self.messages.received().enumerate() {
-            let (Some(from), length) = (message.from(), message.length()) else { continue };
-            if length == 0 && from == own {
-                self.woken = true;
+            let length = message.length();
+            // Build it in place: it is large.
+            bursts.push(Burst::single(now, None, own, length));
+            let Some(burst) = bursts.last_mut() else { continue };
+            let has_source = message.read_source(&mut burst.from);
+            if !has_source || (length == 0 && burst.from == own) {
+                self.woken |= has_source;
+                bursts.pop();
                 continue;
             }
-            // Build it in place: it is large.
-            bursts.push(Burst::single(now, None, from, length));
-            let Some(burst) = bursts.last_mut() else { continue };
             burst.start = slot * self.slot;
             for control in message.controls() {
                 match control {

@@ -235,9 +235,12 @@ impl Message<'_> {
         self.header.msg_len as usize
     }
 
-    /// Returns its source. A message of a socket that was shut down has none.
-    pub(super) fn from(&self) -> Option<SocketAddr> {
-        if self.header.msg_hdr.msg_namelen == 0 { None } else { self.name.address() }
+    /// Writes its source to `to`, if it has one; a message of a socket that was shut down has none.
+    ///
+    /// An address that is returned would be written in small parts and then copied in large ones, for
+    /// which a processor has to wait.
+    pub(super) fn read_source(&self, to: &mut SocketAddr) -> bool {
+        self.header.msg_hdr.msg_namelen > 0 && self.name.read(to)
     }
 
     /// Returns its control messages, as far as they are known.
@@ -355,20 +358,23 @@ impl Name {
         }
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    /// Writes the address to `to`, if it is one of IP.
+    fn read(&self, to: &mut SocketAddr) -> bool {
         // SAFETY: all bytes are initialized, and any are valid.
         let (family, v4, v6) = unsafe { (self.family, &self.v4, &self.v6) };
         match c_int::from(family) {
             libc::AF_INET => {
                 let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-                Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+                *to = SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)));
             }
             libc::AF_INET6 => {
                 let (ip, port) = (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port));
-                Some(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
+                let (flow, scope) = (v6.sin6_flowinfo, v6.sin6_scope_id);
+                *to = SocketAddr::V6(SocketAddrV6::new(ip, port, flow, scope));
             }
-            _ => None,
+            _ => return false,
         }
+        true
     }
 }
 
@@ -381,6 +387,8 @@ impl Default for Name {
 
 impl fmt::Debug for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address().fmt(out)
+        let mut address = SocketAddr::from(([0; 4], 0));
+        let known = self.read(&mut address);
+        known.then_some(address).fmt(out)
     }
 }
