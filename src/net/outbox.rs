@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::iter;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
@@ -61,6 +61,12 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Returns whether it has this destination and source. It takes references: a processor waits for
+    /// a copy that is read in other parts than it was written in.
+    fn is_for(&self, to: &SocketAddr, from: Option<&Local>) -> bool {
+        self.to == *to && self.from.as_ref() == from
+    }
+
     fn takes(&self, length: usize) -> bool {
         // GSO cannot carry empty segments.
         !self.closed
@@ -95,8 +101,8 @@ impl Outbox {
         let index = match self.latest {
             _ if !self.grouping => self.open(to, from, length, None),
             // Usually datagrams to one destination come in a row.
-            Some(index) if self.can_join(index, to, from, length) => index,
-            _ => match self.find(to, from) {
+            Some(index) if self.can_join(index, &to, from.as_ref(), length) => index,
+            _ => match self.find(&to, from.as_ref()) {
                 (_, Some(index)) if self.group(index).takes(length) => index,
                 (slot, _) => self.open(to, from, length, slot),
             },
@@ -210,17 +216,17 @@ impl Outbox {
         &self.groups[place(index)]
     }
 
-    fn can_join(&self, index: Index, to: SocketAddr, from: Option<Local>, length: usize) -> bool {
+    fn can_join(&self, index: Index, to: &SocketAddr, from: Option<&Local>, length: usize) -> bool {
         let group = self.group(index);
-        group.takes(length) && group.to == to && group.from == from
+        group.takes(length) && group.is_for(to, from)
     }
 
     /// Returns the slot of a destination and its latest group.
-    fn find(&self, to: SocketAddr, from: Option<Local>) -> (Option<u16>, Option<Index>) {
-        let low = match to.ip() {
-            IpAddr::V4(ip) => u32::from(ip),
-            IpAddr::V6(ip) => {
-                let [.., high, low] = ip.segments();
+    fn find(&self, to: &SocketAddr, from: Option<&Local>) -> (Option<u16>, Option<Index>) {
+        let low = match to {
+            SocketAddr::V4(to) => u32::from(*to.ip()),
+            SocketAddr::V6(to) => {
+                let [.., high, low] = to.ip().segments();
                 u32::from(high) << 16 | u32::from(low)
             }
         };
@@ -233,7 +239,7 @@ impl Outbox {
                 None => return (Some(slot), None),
                 Some(index) => {
                     let group = self.group(index);
-                    if group.to == to && group.from == from {
+                    if group.is_for(to, from) {
                         return (Some(slot), Some(index));
                     }
                 }
