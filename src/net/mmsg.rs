@@ -32,6 +32,10 @@ use crate::net::outbox::{Group, Outbox};
 /// both versions of IP a destination, a TTL and a type of service.
 const CONTROLS: usize = 256;
 
+/// Pieces of a group are copied into one if they have no more bytes than this on average: a piece
+/// costs the kernel as much as 400 bytes cost a copy.
+const SMALL: usize = 256;
+
 /// Headers of a batch and the buffers that they lead to.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -39,6 +43,8 @@ pub(super) struct Messages {
     names: Box<[Name]>,
     controls: Box<[Controls]>,
     slices: Vec<libc::iovec>,
+    /// Copies of small pieces, those of a group in a row.
+    packed: Vec<u8>,
     received: usize,
 }
 
@@ -61,6 +67,7 @@ impl Messages {
             names: vec![Name::default(); count].into(),
             controls: vec![Controls([0; CONTROLS]); count].into(),
             slices: Vec::with_capacity(count),
+            packed: Vec::new(),
             received: 0,
         }
     }
@@ -117,11 +124,22 @@ impl Messages {
         memory: &[u8],
     ) -> nix::Result<usize> {
         self.start();
+        let is_packed = |group: &Group| group.pieces > 1 && group.bytes <= SMALL * group.pieces;
+        let packed = groups.iter().filter(|group| is_packed(group));
+        self.packed.clear();
+        // It must not move: slices lead to it.
+        self.packed.reserve(packed.map(|group| group.bytes).sum());
         for (index, group) in groups.iter().take(MAX_BATCH).enumerate() {
             let segment = u16::try_from(group.segment).ok().filter(|_| group.count > 1);
             self.address(index, group.to, group.from, segment);
-            let before = self.slices.len();
-            self.slices.extend(outbox.pieces_of(group).map(|piece| slice(&memory[piece])));
+            let (before, start) = (self.slices.len(), self.packed.len());
+            let pieces = outbox.pieces_of(group).map(|piece| &memory[piece]);
+            if is_packed(group) {
+                pieces.for_each(|piece| self.packed.extend_from_slice(piece));
+                self.slices.push(slice(&self.packed[start..]));
+            } else {
+                self.slices.extend(pieces.map(slice));
+            }
             self.headers[index].msg_hdr.msg_iovlen = (self.slices.len() - before) as _;
         }
         self.transmit(socket, groups.len().min(MAX_BATCH))

@@ -52,7 +52,9 @@ pub(super) struct Group {
     /// The length of each datagram but the last.
     pub(super) segment: usize,
     pub(super) count: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
+    /// The number of places where they lie.
+    pub(super) pieces: usize,
     /// The last datagram was shorter: nothing may follow it.
     closed: bool,
     first: Option<Index>,
@@ -120,6 +122,7 @@ impl Outbox {
                 return;
             }
         }
+        group.pieces += 1;
         let next = following(pieces.len());
         pieces.push(Piece { start: at.start, length, next: None });
         match group.last.replace(next) {
@@ -262,6 +265,7 @@ impl Outbox {
             segment,
             count: 0,
             bytes: 0,
+            pieces: 0,
             closed: false,
             first: None,
             last: None,
