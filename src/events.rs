@@ -50,11 +50,16 @@ impl<E> Events<E> {
             return;
         }
         self.news |= self.is_empty();
-        if self.queue.len() == self.capacity {
-            self.queue.pop_front();
-            self.dropped += u64::from(self.log.as_mut().is_none_or(Log::drop_row));
-        }
         let length = self.queue.len();
+        if length == self.capacity {
+            self.dropped += u64::from(self.log.as_mut().is_none_or(Log::drop_row));
+            // In the place of the oldest, which need not be moved.
+            self.queue.rotate_left(1);
+            if let Some(last) = self.queue.back_mut() {
+                *last = event;
+            }
+            return;
+        }
         if length == self.queue.capacity() {
             // Not beyond the capacity: a full queue then uses the same memory over and over.
             self.queue.reserve_exact(length.max(4).min(self.capacity - length));
