@@ -24,6 +24,7 @@
 
 use std::io::Write;
 
+use crate::wire::keys::hex_eight;
 use crate::wire::template::{write_number, write_seconds};
 use crate::wire::text::{self, Evidence, Label, Reading, SentAt};
 
@@ -137,7 +138,9 @@ impl<'a> Beat<'a> {
         }
         // With a blank, as it stands before the number.
         let before = &datagram[..datagram.len().min(word.len() + 1)];
-        let usual = usual(rest).filter(|_| text::label(before) == Label::None);
+        // Fast path: nearly all beats begin with this word.
+        let is_label = || word != b"Heartbeat" && text::label(before) != Label::None;
+        let usual = usual(rest).filter(|_| !is_label());
         let usual = usual.map(|reading| Reading { evidence: Evidence::Form, ..reading });
         self.reading = usual.unwrap_or_else(|| text::read_with_evidence(datagram));
         0
@@ -189,6 +192,14 @@ impl<'a> Beat<'a> {
         let mut declares = false;
         let mut rest = text;
         while let [b';', part @ ..] = rest {
+            // Fast path: most beats declare whole milliseconds, first.
+            if let [b'i', b'=', value @ ..] = part
+                && let Some((ms, after)) = short_number(value)
+            {
+                self.interval_ns = Some(ms * NS_PER_MS).filter(|ns| *ns > 0);
+                (declares, rest) = (true, after);
+                continue;
+            }
             let (part, after) = part.split_at(end_of_declaration(part));
             rest = after;
             match part {
@@ -292,8 +303,8 @@ fn letters(datagram: &[u8]) -> usize {
 /// control character, in UTF-8 also one of U+0080 to U+009F, which terminals obey.
 #[must_use]
 pub fn is_name(name: &[u8]) -> bool {
-    let allowed =
-        |byte: &u8| !byte.is_ascii_whitespace() && !byte.is_ascii_control() && *byte != b';';
+    // All blanks but the space are control characters.
+    let allowed = |byte: &u8| !matches!(byte, 0..=b' ' | b';' | 0x7f);
     let controls = || name.windows(2).any(|pair| matches!(pair, [0xc2, 0x80..=0x9f]));
     (1..=MAX_NAME).contains(&name.len())
         && name.iter().all(allowed)
@@ -480,13 +491,22 @@ fn is_time(number: u64) -> bool {
 }
 
 /// Parses a whole number after at least one blank, of at most 18 digits without a leading zero.
+#[inline]
 fn number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
-    // Fast path: nearly all beats have one blank.
-    let start = if let [b' ', b'0'..=b'9', ..] = text {
-        1
-    } else {
-        text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?
-    };
+    // Fast path: nearly all numbers have one blank before them and fewer than eight digits.
+    if let [b' ', first, ..] = text
+        && let (number, digits @ 1..8) = digits_of_eight(&text[1..])
+        && (*first != b'0' || digits == 1)
+    {
+        return Some((number, &text[1 + digits..]));
+    }
+    any_number_after_blanks(text)
+}
+
+/// Continues [`number_after_blanks`] if its fast path does not apply.
+#[inline(never)]
+fn any_number_after_blanks(text: &[u8]) -> Option<(u64, &[u8])> {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|at| *at > 0)?;
     let text = &text[start..];
     let (number, digits) = digits(text);
     let plain = matches!(digits, 1..=18) && (text[0] != b'0' || digits == 1);
@@ -510,6 +530,15 @@ fn read_packed(datagram: &[u8]) -> Option<Reading> {
         return None;
     }
     Some(Reading::of(seq.into(), crate::nanoseconds(time).map(SentAt::Unix)))
+}
+
+/// Parses a declared number of at most eight digits. Returns the text from its end on.
+#[inline]
+fn short_number(text: &[u8]) -> Option<(i64, &[u8])> {
+    let (number, length) = digits_of_eight(text);
+    let rest @ [end, ..] = &text[length..] else { return None };
+    let is_whole = length > 0 && (*end == b';' || end.is_ascii_whitespace());
+    Some((number.cast_signed(), rest)).filter(|_| is_whole)
 }
 
 /// Parses milliseconds with an optional fraction, to the nanosecond; `None` if they do not fit.
@@ -546,13 +575,12 @@ fn count(text: &[u8]) -> Option<u64> {
 }
 
 fn hexadecimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 16 {
-        return None;
-    }
-    text.iter().try_fold(0, |number, byte| {
-        let digit = char::from(*byte).to_digit(16)?;
-        Some(number << 4 | u64::from(digit))
-    })
+    let start = 16_usize.checked_sub(text.len()).filter(|start| *start < 16)?;
+    let mut digits = [b'0'; 16];
+    digits[start..].copy_from_slice(text);
+    let high = hex_eight(*digits.first_chunk()?)?;
+    let low = hex_eight(*digits.last_chunk()?)?;
+    Some(u64::from(high) << 32 | u64::from(low))
 }
 
 #[cfg(test)]
@@ -742,6 +770,13 @@ mod tests {
             if length <= 18 {
                 prop_assert_eq!(number, text[..length].parse().unwrap_or(0));
             }
+        }
+
+        #[test]
+        fn boot_ids_are_read_like_digit_by_digit(text in "[0-9a-fA-F]{0,17}|[0-9a-gF:/@`-]{1,3}") {
+            let is_short = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let plain = u64::from_str_radix(&text, 16).ok().filter(|_| is_short);
+            prop_assert_eq!(hexadecimal(text.as_bytes()), plain);
         }
 
         #[test]

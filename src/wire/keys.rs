@@ -218,7 +218,7 @@ pub(super) fn hex_tag(digits: &[u8]) -> Option<[u8; TAG]> {
 }
 
 /// Parses eight hexadecimal digits in either case, without a look at each.
-fn hex_eight(digits: [u8; 8]) -> Option<u32> {
+pub(super) fn hex_eight(digits: [u8; 8]) -> Option<u32> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let bytes = u64::from_be_bytes(digits);
     // The highest bit of each byte that is at least the first and below the second bound.
