@@ -75,6 +75,9 @@ pub(super) const STEP_NS: i64 = 500_000_000;
 /// The least difference rises by one nanosecond in this many.
 pub(super) const RISE: i64 = 4096;
 
+/// Bits of a delay beyond which it is rounded.
+const ROUNDED: u32 = 23;
+
 /// Stands for no details or no client.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -194,6 +197,18 @@ impl Details {
     /// Returns whether its boot is more than one datagram.
     pub(super) fn is_proven(&self) -> bool {
         self.beats > 1
+    }
+
+    /// Returns whether nothing is known of a client that a beat of its own, with no more than a name
+    /// and a boot id, could change or depend on.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.address.is_none()
+            && self.guard.is_none()
+            && self.rivals.is_empty()
+            && self.moves.is_none()
+            && self.delayed_since_ns.is_none()
+            && self.asked.is_none()
+            && !self.outlasts_timeout
     }
 
     /// Forgets all that the sender declared, since another one is followed.
@@ -389,7 +404,7 @@ impl Record {
 
     /// Returns the rounding error of the delay, which is stored as `f32`.
     pub(super) fn rounding_ns(&self) -> i64 {
-        self.delay_ns().unwrap_or_default() >> 23
+        self.delay_ns().unwrap_or_default() >> ROUNDED
     }
 
     /// Compares the send time of a beat with those of the first and the newest beat of this run.
@@ -426,7 +441,8 @@ impl Record {
     }
 
     /// Records a beat, on a fast path, if it is the next one, comes about as the client declares, and
-    /// changes nothing but numbers and times; otherwise changes nothing. Returns whether it did.
+    /// changes nothing but numbers and times; otherwise changes nothing and returns `None`.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "it came from an integer")]
     pub(super) fn keep_pace(
         &mut self,
@@ -434,27 +450,27 @@ impl Record {
         at_ns: i64,
         difference_ns: i64,
         interval_ns: i64,
-    ) -> bool {
+    ) -> Option<()> {
         let is_settled = self.state == State::Up
             && self.flags & !LEARNED == TIMED | PROVEN | DECLARED
             && self.interval.as_declared() == interval_ns;
-        let gap_ns = at_ns.saturating_sub(self.last_received_ns);
-        let newest_ns = self.least_difference_ns.saturating_add(self.delay_ns as i64);
-        let more_ns = difference_ns.saturating_sub(newest_ns);
-        let sent_gap_ns = gap_ns.saturating_sub(more_ns);
-        let shortest_ns = (interval_ns / TOO_OFTEN).max(self.rounding_ns() + 1);
+        let gap_ns = at_ns.checked_sub(self.last_received_ns)?;
+        let delay_ns = self.delay_ns as i64;
+        let more_ns = difference_ns.checked_sub(self.least_difference_ns)?.checked_sub(delay_ns)?;
+        let sent_gap_ns = gap_ns.checked_sub(more_ns)?;
+        let shortest_ns = (interval_ns / TOO_OFTEN).max((delay_ns >> ROUNDED) + 1);
+        let most_ns = gap_ns.min(STEP_NS);
+        let raised_ns = self.least_difference_ns.checked_add(gap_ns / RISE)?;
         let is_regular = gap_ns.min(sent_gap_ns) >= shortest_ns
-            && sent_gap_ns <= gap_ns.saturating_mul(2)
-            && (-STEP_NS..=STEP_NS).contains(&more_ns);
-        let raised_ns = self.least_difference_ns.saturating_add(gap_ns / RISE);
-        let is_prompt = difference_ns.saturating_sub(raised_ns) < interval_ns / 2;
-        if !(is_settled && is_regular && is_prompt && self.sequence.count_next(reading)) {
-            return false;
+            && (-most_ns..=most_ns).contains(&more_ns)
+            && difference_ns.checked_sub(raised_ns)? < interval_ns / 2;
+        if !(is_settled && is_regular && self.sequence.count_next(reading)) {
+            return None;
         }
         self.last_received_ns = at_ns;
         self.least_difference_ns = raised_ns;
         self.set_difference_ns(difference_ns);
-        true
+        Some(())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "exact to 16 ms and for 24 bits beyond")]

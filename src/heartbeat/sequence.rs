@@ -357,6 +357,7 @@ impl Sequence {
     /// Counts a number like [`believe`](Self::believe) and [`observe`](Self::observe), on a fast path,
     /// if it is the next one of a counter that never wrapped, and believed for the same reason as
     /// before; otherwise changes nothing. Returns whether it did.
+    #[inline]
     pub(super) fn count_next(&mut self, reading: &Reading) -> bool {
         let belief = match reading.evidence {
             Evidence::Label => LABEL,

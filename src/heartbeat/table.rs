@@ -8,6 +8,7 @@ use slab::Slab;
 
 use crate::heartbeat::Estimate;
 use crate::heartbeat::peer::{Details, NONE, Record};
+use crate::wire::Beat;
 
 /// Identity of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +145,25 @@ impl Table {
         record.details == NONE && from == SocketAddr::V4(record.v4())
     }
 
-    /// Returns the record of a client of which [nothing else is known](Self::is_plain).
-    pub(super) fn plain_mut(&mut self, index: u32, from: SocketAddr) -> Option<&mut Record> {
+    /// Returns the record and the details of the sender of a beat if it probably is the one at
+    /// `index`, has not moved, and [its details are quiet](Details::is_quiet).
+    #[inline]
+    pub(super) fn quiet_mut(
+        &mut self,
+        index: u32,
+        from: SocketAddr,
+        beat: &Beat<'_>,
+    ) -> Option<(&mut Record, Option<&mut Details>)> {
         let record = self.records.get_mut(index as usize)?;
-        (record.details == NONE && from == SocketAddr::V4(record.v4())).then_some(record)
+        if from != SocketAddr::V4(record.v4()) {
+            return None;
+        }
+        if record.details == NONE {
+            return (beat.name.is_none() && beat.boot.is_none()).then_some((record, None));
+        }
+        let details = self.details.get_mut(record.details as usize)?;
+        let is_sender = details.name.as_deref() == beat.name && details.boot == beat.boot;
+        (is_sender && details.is_quiet()).then_some((record, Some(details)))
     }
 
     /// Sets the source address of a client's last beat. The key stays valid: the client has a name

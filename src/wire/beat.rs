@@ -168,14 +168,13 @@ impl<'a> Beat<'a> {
         self.reading.seq.is_some() || *self != Self::default()
     }
 
-    /// Returns whether it declares anything of interest but an interval.
+    /// Returns whether it declares more than a name, a boot id and an interval.
     pub(crate) fn has_particulars(&self) -> bool {
-        self.name.is_some()
-            || self.overlong
-            || self.boot.is_some()
+        self.overlong
             || self.status.is_some()
             || self.age_ns.is_some()
             || self.failures.is_some()
+            || self.send_failed.is_some()
             || self.down_millionths.is_some()
             || self.grace_ns.is_some()
     }

@@ -18,8 +18,7 @@ const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 impl Server {
-    /// Handles a beat, on a fast path, if it only says that a client without particulars goes on as
-    /// it declared; otherwise changes nothing. Returns whether it did.
+    /// Handles a beat, on a fast path, if it only says that its sender goes on as declared; otherwise changes nothing. Returns whether it did.
     pub(super) fn keep_pace(&mut self, received: &ReceivedBeat<'_>) -> bool {
         let ReceivedBeat { at, from, hint, beat, difference_ns, .. } = received;
         let config = &self.config;
@@ -35,11 +34,17 @@ impl Server {
             && !config.reply
             && !config.every_beat
             && !beat.has_particulars();
-        let Some(record) = self.table.plain_mut(*hint, *from).filter(|_| is_simple) else {
+        if !is_simple {
+            return false;
+        }
+        let Some((record, details)) = self.table.quiet_mut(*hint, *from, beat) else {
             return false;
         };
-        if !record.keep_pace(&beat.reading, at.mono_ns, difference_ns, interval_ns) {
+        if record.keep_pace(&beat.reading, at.mono_ns, difference_ns, interval_ns).is_none() {
             return false;
+        }
+        if let Some(details) = details {
+            details.beats = details.beats.saturating_add(1);
         }
         self.counters.received += 1;
         self.counters.beats += 1;

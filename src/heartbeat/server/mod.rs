@@ -206,6 +206,7 @@ struct ReceivedBeat<'a> {
 
 impl<'a> ReceivedBeat<'a> {
     /// Creates one that is not parsed yet.
+    #[inline]
     fn new(at: Stamp, from: SocketAddr, datagram: &'a [u8]) -> Self {
         let (from, beat) = (canonical(from), Beat::default());
         Self { at, from, datagram, beat, word: 0, difference_ns: None, hash: 0, hint: NONE }

@@ -8,19 +8,20 @@ fn hear_on_both(server: &mut Server, at: Stamp, from: SocketAddr, text: &str) ->
     server.parse(&mut received);
     received.hint = server.table.hint(received.hash);
     let index = received.hint as usize;
+    let known = (index < server.table.len()).then(|| {
+        let table = &server.table;
+        (table.record(index).clone(), table.deadlines()[index], table.details(index).cloned())
+    });
     let (counters, sweep_ns) = (server.counters, server.sweep_ns);
-    let known = server
-        .table
-        .records()
-        .get(index)
-        .cloned()
-        .zip(server.table.deadlines().get(index).copied());
     let before = format!("{server:?}");
     let is_fast = server.keep_pace(&received);
     let after = format!("{server:?}");
-    if let (true, Some((record, deadline_ns))) = (is_fast, known) {
+    if let (true, Some((record, deadline_ns, details))) = (is_fast, known) {
         *server.table.record_mut(index) = record;
         *server.table.deadline_mut(index) = deadline_ns;
+        if let Some(details) = details {
+            *server.table.details_or_default(index) = details;
+        }
         (server.counters, server.sweep_ns) = (counters, sweep_ns);
     }
     assert_eq!(format!("{server:?}"), before, "{text}");
@@ -34,15 +35,26 @@ fn hear_on_both(server: &mut Server, at: Stamp, from: SocketAddr, text: &str) ->
 #[test]
 fn the_fast_path_takes_the_usual_beat() {
     for numbers in [Numbers::Counting, Numbers::First] {
-        let mut server = Server::new(ServerConfig { numbers, ..multiple() });
-        let beat = |second| format!("hb;i=1000 {second} {}.000000", WALL_S + second);
-        let mut hear = |second, text: &str| hear_on_both(&mut server, at(second), client(1), text);
-        let fast: Vec<_> = (0..5).map(|second| hear(second, &beat(second))).collect();
-        assert_eq!(fast, [false, false, true, true, true]);
-        for unusual in
-            ["hb;i=1000;s=bye 5", "hb;i=2000 5", "hb 5", "hb;i=1000 4", "hb;i=1000;b=1 5"]
-        {
-            assert!(!hear(5, &format!("{unusual} {}.000000", WALL_S + 5)), "{unusual}");
+        for identity in ["", ";id=a", ";b=1", ";b=1;id=a"] {
+            let mut server = Server::new(ServerConfig { numbers, ..multiple() });
+            let mut hear = |second: i64, text: &str| {
+                let text = format!("hb{identity}{text} {}.000000", WALL_S + second);
+                hear_on_both(&mut server, at(second), client(1), &text)
+            };
+            let fast: Vec<_> =
+                (0..5).map(|second| hear(second, &format!(";i=1000 {second}"))).collect();
+            assert_eq!(fast, [false, false, true, true, true], "{identity}");
+            let others = [
+                ";i=1000;s=bye 5",
+                ";i=2000 5",
+                " 5",
+                ";i=1000 4",
+                ";i=1000;b=2 5",
+                ";i=1000;id=b 5",
+            ];
+            for other in others {
+                assert!(!hear(5, other), "{identity}{other}");
+            }
         }
     }
 }
@@ -65,7 +77,7 @@ fn steps() -> impl Strategy<Value = Step> {
             1 => prop::sample::select(&[
                 "", ";i=1001", ";i=250", ";i=20000", ";i=25000", ";i=9223372036854", ";i=1000;s=ok", ";i=1000;s=bye",
                 ";i=1000;s=busy;u=1000", ";i=1000;x=2", ";i=1000;g=1", ";i=1000;b=1", ";i=1000;d=1",
-                ";i=1000;f=0", ";i=1000;a=1", ";i=1000;id=a",
+                ";i=1000;f=0", ";i=1000;a=1", ";i=1000;id=a", ";i=1000;b=2", ";i=1000;id=b",
             ][..]),
         ],
         prop::bool::weighted(0.95),
@@ -76,6 +88,8 @@ proptest! {
     #[test]
     fn both_paths_agree(
         steps in prop::collection::vec(steps(), 0..60),
+        identity in prop::sample::select(&["", ";id=a", ";b=1", ";b=1;id=a"][..]),
+        away in prop::collection::vec(prop::bool::weighted(0.05), 60),
         kind in prop::sample::select(Kind::ALL.map(|(_, kind)| kind).to_vec()),
         suspect in prop_oneof![Just(3.0), 0.5..5.0],
         (by_host, numbered, every_beat) in (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1)),
@@ -85,7 +99,8 @@ proptest! {
         let config = ServerConfig { detector, old_beats, by_host, every_beat, ..multiple() };
         let mut server = Driven::new(config);
         let (mut now_ns, mut seq, mut clock_ns) = (0, 0_u64, 0);
-        for (gap_ms, vary_us, rise, delay_us, jump_ms, declares, is_timed) in steps {
+        for (step, is_away) in steps.into_iter().zip(away) {
+            let (gap_ms, vary_us, rise, delay_us, jump_ms, declares, is_timed) = step;
             now_ns += gap_ms * 1_000_000 + vary_us * 1000;
             seq = seq.wrapping_add(rise);
             clock_ns += jump_ms * 1_000_000;
@@ -94,7 +109,8 @@ proptest! {
             let label = if numbered { "seq=" } else { "" };
             let time = if is_timed { &time } else { "" };
             server.run_until(now_ns);
-            hear_on_both(&mut server.0, stamp(now_ns), client(1), &format!("hb{declares} {label}{seq} {time}"));
+            let text = format!("hb{identity}{declares} {label}{seq} {time}");
+            hear_on_both(&mut server.0, stamp(now_ns), client(1 + u16::from(is_away)), &text);
         }
     }
 }
