@@ -199,6 +199,12 @@ impl Details {
         self.beats > 1
     }
 
+    /// Loads the fields that the usual beat depends on.
+    pub(super) fn touch(&self) -> i64 {
+        let name = self.name.as_deref().and_then(|name| name.first());
+        i64::from(self.is_quiet()) + name.map_or(0, |byte| i64::from(*byte)) + i64::from(self.beats)
+    }
+
     /// Returns whether nothing is known of a client that a beat of its own, with no more than a name
     /// and a boot id, could change or depend on.
     pub(super) fn is_quiet(&self) -> bool {

@@ -113,17 +113,22 @@ impl Table {
         self.by_key.find(hash, |_| true).copied().unwrap_or(NONE)
     }
 
-    /// Loads the memory that the next steps with these clients will read. The loads do not depend on
-    /// each other, so that the processor waits for all of them together.
+    /// Loads the memory that the next steps with these clients will read. The loads of a loop do not
+    /// depend on each other, so that the processor waits for all of them together.
     pub(super) fn prefetch(&self, hints: impl Iterator<Item = u32> + Clone) {
         let loaded = hints.clone().fold(0, |sum, index| {
             let record = self.records.get(index as usize);
             // A record spans two cache lines: touch its first and its last bytes.
             record.map_or(0, |record| record.last_received_ns ^ i64::from(record.v4().port())) ^ sum
         });
-        let loaded = hints.fold(loaded, |sum, index| {
+        let loaded = hints.clone().fold(loaded, |sum, index| {
             self.deadlines.get(index as usize).copied().unwrap_or_default() ^ sum
         });
+        let details = hints.filter_map(|index| {
+            let record = self.records.get(index as usize)?;
+            self.details.get(record.details as usize)
+        });
+        let loaded = details.fold(loaded, |sum, details| details.touch() ^ sum);
         std::hint::black_box(loaded);
     }
 
