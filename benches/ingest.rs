@@ -118,6 +118,13 @@ fn address(client: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + client)
 }
 
+/// Returns the beat of one of so many clients. Each beats a little less often than it declares, as
+/// all take more than a microsecond per beat.
+fn beat(clients: u32, seq: u32, wall_ns: i64) -> String {
+    let (seconds, micros) = (wall_ns / NS_PER_SECOND, wall_ns % NS_PER_SECOND / 1000);
+    format!("Heartbeat;i={} {seq} {seconds}.{micros:06}", clients / 1000)
+}
+
 /// The order of beats: steps that visit all clients in an order that no cache can predict.
 struct Turns {
     clients: u32,
@@ -160,11 +167,10 @@ impl Rig {
     /// Registers each client, bypassing the kernel.
     fn fill_table(&self, server: &mut Server, clients: u32) {
         let port = self.sender.local_address().port();
-        let wall_ns = now().wall_ns;
         for seq in 0..FILLED {
             for client in 0..clients {
-                let at = Stamp { mono_ns: now().mono_ns, wall_ns };
-                let text = format!("Heartbeat;i=10000 {seq} {}.000000", wall_ns / NS_PER_SECOND);
+                let at = now();
+                let text = beat(clients, seq, at.wall_ns);
                 let from = (address(client), port).into();
                 server.on_datagram(0, &mut Arrival::new(at, from, &mut text.into_bytes()));
             }
@@ -193,8 +199,7 @@ impl Rig {
         for _ in 0..QUEUE {
             let (client, seq) = turns.next();
             let start = memory.len();
-            let seconds = now().wall_ns / NS_PER_SECOND;
-            let text = format!("Heartbeat;i=10000 {seq} {seconds}.123456");
+            let text = beat(turns.clients, seq, now().wall_ns);
             memory.extend_from_slice(text.as_bytes());
             let from = Local { ip: IpAddr::V4(address(client)), interface: 0 };
             self.outbox.push(self.receiver.local_address(), Some(from), start..memory.len());
