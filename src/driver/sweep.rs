@@ -16,6 +16,9 @@ const UNRESOLVED_SECONDS: f64 = 3.0;
 /// The bytes that the kernel charges a send buffer for a packet, besides its payload.
 const PACKET_OVERHEAD: usize = 768;
 
+/// The most bytes of send buffers to ask for, over all flows.
+const MAX_HELD: usize = 128 << 20;
+
 /// The most sockets, and threads, of a sweep, unless it has more flows.
 const MAX_SOCKETS: usize = 16;
 
@@ -23,8 +26,9 @@ const MAX_SOCKETS: usize = 16;
 /// or the resolver's reasons, and become the targets of `config`; a name is looked up again every
 /// `resolve_every_ns` and while nothing answers.
 ///
-/// Packets for dead neighbours hold the send buffer for seconds. If the system caps it, the targets
-/// are spread over groups with sockets of their own, so that living ones are not starved.
+/// Packets for dead neighbours hold the send buffer for seconds, so a large one is asked for. If the
+/// system caps it, the targets are spread over groups with sockets of their own, so that living ones
+/// are not starved.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the system refuses a socket or a thread.
@@ -57,10 +61,13 @@ pub fn start(
         names.endpoints.iter_mut().for_each(|endpoint| endpoint.family = Some(family));
     }
     let longest = Some(config.size.max(MAX_SHOWN));
-    let options = Options { kernel_stamps: true, probes: true, longest, ..Options::default() };
+    let held = bytes_held(&config);
+    let send_buffer = held.div_ceil(config.flows as usize);
+    let options =
+        Options { kernel_stamps: true, probes: true, longest, send_buffer, ..Options::default() };
     let bind = || BatchSocket::bind(any, options);
     let mut sockets = vec![bind()?];
-    let groups = groups_needed(&config, sockets[0].send_buffer());
+    let groups = groups_needed(&config, held, sockets[0].send_buffer());
     for _ in 1..groups * config.flows as usize {
         sockets.push(bind()?);
     }
@@ -72,23 +79,28 @@ pub fn start(
     Worker::spawn(Sweep::new(config, groups), names, (address, address), runs)
 }
 
-/// Returns how many groups of targets have enough sockets, with send buffers of this size, to hold
-/// all probes to dead neighbours.
+/// Returns the bytes of send buffers that hold all probes if all targets are dead neighbours,
+/// as far as we ask for them.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "an estimate; casts saturate"
 )]
-fn groups_needed(config: &SweepConfig, send_buffer: usize) -> usize {
+fn bytes_held(config: &SweepConfig) -> usize {
     let SweepConfig { count, rounds, rate, size, .. } = *config;
-    let (targets, flows) = (config.targets.len(), config.flows as usize);
-    let total =
-        targets as f64 * count as f64 * rounds.map_or(f64::INFINITY, |rounds| rounds as f64);
-    let held = total.min(rate * UNRESOLVED_SECONDS);
-    let bytes = held * (PACKET_OVERHEAD + size) as f64;
-    let sockets = (bytes / send_buffer as f64).ceil() as usize;
-    sockets.min(MAX_SOCKETS).div_ceil(flows).min(targets).max(1)
+    let total = config.targets.len() as f64
+        * count as f64
+        * rounds.map_or(f64::INFINITY, |rounds| rounds as f64);
+    let probes = total.min(rate * UNRESOLVED_SECONDS);
+    ((probes * (PACKET_OVERHEAD + size) as f64) as usize).min(MAX_HELD)
+}
+
+/// Returns how many groups of targets have enough sockets, with send buffers of this size, to hold
+/// `held` bytes.
+fn groups_needed(config: &SweepConfig, held: usize, send_buffer: usize) -> usize {
+    let sockets = held.div_ceil(send_buffer).min(MAX_SOCKETS);
+    sockets.div_ceil(config.flows as usize).min(config.targets.len()).max(1)
 }
 
 #[cfg(test)]
@@ -111,17 +123,18 @@ mod tests {
             probes: false,
             events: 0,
         };
-        assert_eq!(groups_needed(&config(400, 1000.0), 8 << 20), 1);
-        assert_eq!(groups_needed(&config(400, 1000.0), 212_992), 2);
-        assert_eq!(groups_needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
-        assert_eq!(groups_needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
-        assert_eq!(groups_needed(&config(1, 1e-9), 212_992), 1);
+        let needed = |config: &_, buffer| groups_needed(config, bytes_held(config), buffer);
+        assert_eq!(needed(&config(400, 1000.0), 8 << 20), 1);
+        assert_eq!(needed(&config(400, 1000.0), 212_992), 2);
+        assert_eq!(needed(&config(10_000, 100.0), 212_992), 2, "the packets of 3 s");
+        assert_eq!(needed(&config(1_000_000, 1e9), 212_992), MAX_SOCKETS);
+        assert_eq!(needed(&config(1, 1e-9), 212_992), 1);
         let many = SweepConfig { count: 10_000, ..config(3, 1000.0) };
-        assert_eq!(groups_needed(&many, 212_992), 3, "no more than targets");
+        assert_eq!(needed(&many, 212_992), 3, "no more than targets");
         let endless = SweepConfig { rounds: None, ..config(400, 1000.0) };
-        assert_eq!(groups_needed(&endless, 212_992), 12);
+        assert_eq!(needed(&endless, 212_992), 12);
         let flows = SweepConfig { flows: 8, ..endless };
-        assert_eq!(groups_needed(&flows, 212_992), 2, "each flow has a socket");
-        assert_eq!(groups_needed(&config(0, 1.0), 212_992), 1);
+        assert_eq!(needed(&flows, 212_992), 2, "each flow has a socket");
+        assert_eq!(needed(&config(0, 1.0), 212_992), 1);
     }
 }

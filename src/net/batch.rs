@@ -51,6 +51,8 @@ pub struct Options {
     /// The longest payload that matters: longer ones are cut, but never to this length, which
     /// saves memory. If `None`, all are received whole.
     pub longest: Option<usize>,
+    /// The send buffer to ask for, in bytes as the kernel counts them, if that is more than usual.
+    pub send_buffer: usize,
 }
 
 /// Datagrams of one sender that arrived in one piece; usually one.

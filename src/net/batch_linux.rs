@@ -211,8 +211,10 @@ impl BatchSocket {
         if setsockopt(&fd, sockopt::RcvBufForce, &BUFFER).is_err() {
             let _ = setsockopt(&fd, sockopt::RcvBuf, &BUFFER);
         }
-        if setsockopt(&fd, sockopt::SndBufForce, &BUFFER).is_err() {
-            let _ = setsockopt(&fd, sockopt::SndBuf, &BUFFER);
+        // The kernel doubles this size, for its bookkeeping.
+        let send_buffer = BUFFER.max(options.send_buffer.div_ceil(2));
+        if setsockopt(&fd, sockopt::SndBufForce, &send_buffer).is_err() {
+            let _ = setsockopt(&fd, sockopt::SndBuf, &send_buffer);
         }
         if options.kernel_stamps {
             let _ = setsockopt(&fd, sockopt::ReceiveTimestampns, &true);

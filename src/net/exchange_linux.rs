@@ -35,6 +35,7 @@ const OPTIONS: Options = Options {
     probes: true,
     reflects: false,
     longest: None,
+    send_buffer: 0,
 };
 
 /// The number of the listener among watched sockets.
