@@ -88,7 +88,9 @@ pub(super) struct ProbeLog {
     /// The number of rows to keep; all if `None`.
     limit: Option<usize>,
     chunks: VecDeque<Chunk>,
+    /// The flow of the open rows.
     flow: u8,
+    /// The last rows, fewer than a chunk.
     open: Vec<Stored>,
 }
 
@@ -101,6 +103,11 @@ impl ProbeLog {
     /// Returns whether any row is kept.
     pub(super) fn wanted(&self) -> bool {
         self.limit != Some(0)
+    }
+
+    /// Makes room for `count` more rows.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.open.reserve_exact(count.min(CHUNK - self.open.len()));
     }
 
     pub(super) fn push(&mut self, row: Row) {
@@ -124,26 +131,36 @@ impl ProbeLog {
 
     /// Ends the log: no more rows are added, and rows beyond the limit are hidden.
     pub(super) fn end(&mut self, flow: u8) {
-        self.close();
-        let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
-        let mut surplus = self.limit.map_or(0, |limit| rows.saturating_sub(limit));
+        let mut surplus = self.limit.map_or(0, |limit| self.len().saturating_sub(limit));
         for chunk in &mut self.chunks {
             chunk.flow = flow;
             chunk.from = surplus.min(chunk.rows.len());
             surplus -= chunk.from;
         }
         self.chunks.retain(|chunk| chunk.from < chunk.rows.len());
-        self.limit = None;
+        self.open.drain(..surplus);
+        (self.flow, self.limit) = (flow, None);
     }
 
     /// Adds the rows of `other`. Both must have ended.
     pub(super) fn append(&mut self, other: &Self) {
+        if !self.open.is_empty() {
+            self.close();
+        }
         self.chunks.extend(other.chunks.iter().cloned());
+        (self.flow, self.open) = (other.flow, other.open.clone());
+    }
+
+    /// Returns the rows in parts, each with its flow.
+    fn parts(&self) -> impl Iterator<Item = (u8, &[Stored])> {
+        let chunks = self.chunks.iter().map(|chunk| (chunk.flow, &chunk.rows[chunk.from..]));
+        let open = Some((self.flow, &self.open[..])).filter(|_| !self.open.is_empty());
+        chunks.chain(open)
     }
 
     /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.rows.len() - chunk.from).sum()
+        self.parts().map(|(_, rows)| rows.len()).sum()
     }
 
     /// Returns the rows in send order.
@@ -152,29 +169,29 @@ impl ProbeLog {
         let order = self.order();
         let order = order.as_deref();
         Columns {
-            seq: self.column(order, |chunk, i| chunk.rows[i].seq),
-            flow: self.column(order, |chunk, _| chunk.flow),
-            sent_ns: self.column(order, |chunk, i| chunk.rows[i].sent_ns),
-            rtt_ns: self.column(order, |chunk, i| optional(chunk.rows[i].rtt_ns)),
-            kernel_rtt_ns: self.column(order, |chunk, i| optional(chunk.rows[i].kernel_rtt_ns)),
-            verdict: self.column(order, |chunk, i| chunk.rows[i].verdict),
-            size: self.column(order, |chunk, i| chunk.rows[i].size),
+            seq: self.column(order, |_, row| row.seq),
+            flow: self.column(order, |flow, _| flow),
+            sent_ns: self.column(order, |_, row| row.sent_ns),
+            rtt_ns: self.column(order, |_, row| optional(row.rtt_ns)),
+            kernel_rtt_ns: self.column(order, |_, row| optional(row.kernel_rtt_ns)),
+            verdict: self.column(order, |_, row| row.verdict),
+            size: self.column(order, |_, row| row.size),
         }
     }
 
     /// Returns the indices of the rows in send order; `None` if they are already ordered.
     fn order(&self) -> Option<Vec<usize>> {
-        let sent_ns = self.column(None, |chunk, i| chunk.rows[i].sent_ns);
+        let sent_ns = self.column(None, |_, row| row.sent_ns);
         let mut order: Vec<_> = (0..sent_ns.len()).collect();
         order.sort_by_key(|index| sent_ns[*index]);
         (!sent_ns.is_sorted()).then_some(order)
     }
 
     /// Returns one value per row, in `order`.
-    fn column<T: Copy>(&self, order: Option<&[usize]>, of: impl Fn(&Chunk, usize) -> T) -> Vec<T> {
+    fn column<T: Copy>(&self, order: Option<&[usize]>, of: impl Fn(u8, &Stored) -> T) -> Vec<T> {
         let mut column = Vec::with_capacity(self.len());
-        for chunk in &self.chunks {
-            column.extend((chunk.from..chunk.rows.len()).map(|i| of(chunk, i)));
+        for (flow, rows) in self.parts() {
+            column.extend(rows.iter().map(|row| of(flow, row)));
         }
         match order {
             None => column,
@@ -186,15 +203,15 @@ impl ProbeLog {
 /// Logs are equal if their rows are, regardless of chunks.
 impl PartialEq for ProbeLog {
     fn eq(&self, other: &Self) -> bool {
-        let rows =
-            |log: &Self| log.column(log.order().as_deref(), |chunk, i| (chunk.flow, chunk.rows[i]));
+        let rows = |log: &Self| log.column(log.order().as_deref(), |flow, row| (flow, *row));
         self.len() == other.len() && rows(self) == rows(other)
     }
 }
 
 impl Packed for ProbeLog {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.chunks.iter().cloned().collect::<Vec<_>>().pack(out);
+        put_uint(self.parts().count() as u64, out);
+        self.parts().for_each(|(flow, rows)| pack_rows(flow, rows, out));
     }
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
@@ -203,22 +220,26 @@ impl Packed for ProbeLog {
     }
 }
 
-/// Numbers and times are stored as differences to the previous row.
+/// Packs the rows of a flow: numbers and times as differences to the previous row.
+fn pack_rows(flow: u8, rows: &[Stored], out: &mut Vec<u8>) {
+    out.push(flow);
+    put_uint(rows.len() as u64, out);
+    let (mut seq, mut sent_ns): (u64, i64) = (0, 0);
+    for row in rows {
+        put_int(row.seq.wrapping_sub(seq).cast_signed(), out);
+        put_int(row.sent_ns.wrapping_sub(sent_ns), out);
+        // 0 stands for a missing time.
+        put_uint(row.rtt_ns.wrapping_add(1).cast_unsigned(), out);
+        put_uint(row.kernel_rtt_ns.wrapping_add(1).cast_unsigned(), out);
+        out.push(row.verdict);
+        put_uint(row.size.into(), out);
+        (seq, sent_ns) = (row.seq, row.sent_ns);
+    }
+}
+
 impl Packed for Chunk {
     fn pack(&self, out: &mut Vec<u8>) {
-        out.push(self.flow);
-        put_uint((self.rows.len() - self.from) as u64, out);
-        let (mut seq, mut sent_ns): (u64, i64) = (0, 0);
-        for row in &self.rows[self.from..] {
-            put_int(row.seq.wrapping_sub(seq).cast_signed(), out);
-            put_int(row.sent_ns.wrapping_sub(sent_ns), out);
-            // 0 stands for a missing time.
-            put_uint(row.rtt_ns.wrapping_add(1).cast_unsigned(), out);
-            put_uint(row.kernel_rtt_ns.wrapping_add(1).cast_unsigned(), out);
-            out.push(row.verdict);
-            put_uint(row.size.into(), out);
-            (seq, sent_ns) = (row.seq, row.sent_ns);
-        }
+        pack_rows(self.flow, &self.rows[self.from..], out);
     }
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {

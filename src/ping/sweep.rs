@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{iter, mem};
 
 use foldhash::HashMap;
 use slab::Slab;
@@ -205,6 +206,8 @@ impl Sweep {
             events: Events::new(config.events),
             config,
         };
+        sweep.of_token.reserve(targets * sweep.configs.len());
+        sweep.of_address.reserve(targets);
         for (number, (.., target)) in sweep.config.targets.iter().enumerate() {
             sweep.of_address.extend(target.address().map(|address| (key(address), number)));
         }
@@ -218,7 +221,7 @@ impl Sweep {
     pub fn reports(&self, target: usize, ended: bool) -> Vec<Report> {
         match self.latest[target] {
             Some(last) => self.round_reports(last, ended),
-            None => self.labelled(target, vec![Report::default()]),
+            None => self.labelled(target, self.host(target), vec![Report::default()]),
         }
     }
 
@@ -226,19 +229,23 @@ impl Sweep {
     fn round_reports(&self, round: usize, ended: bool) -> Vec<Report> {
         let flows = (0..).zip(&self.sessions);
         let reports = flows.map(|(flow, sessions)| sessions[round].flow_report(flow, ended));
-        self.labelled(self.rounds[round].target, reports.collect())
+        let target = self.rounds[round].target;
+        self.labelled(target, self.host(target), reports.collect())
     }
 
-    /// Ends the sweep. Returns the [`reports`](Self::reports) of a target, which are not kept.
+    /// Ends the sweep. Returns the [`reports`](Self::reports) of a target once: they are not kept.
     pub fn take_reports(&mut self, target: usize) -> Vec<Report> {
         self.config.rounds = Some(0);
         self.of_token = HashMap::default();
-        let Some(last) = self.latest[target].take() else { return self.reports(target, true) };
+        let host = mem::take(&mut self.config.targets[target].0);
+        let Some(last) = self.latest[target].take() else {
+            return self.labelled(target, host, vec![Report::default()]);
+        };
         self.rounds.remove(last);
         let flows = (0..).zip(&mut self.sessions);
         let reports = flows.map(|(flow, sessions)| sessions.remove(last).into_report(flow));
         let reports = reports.collect();
-        self.labelled(target, reports)
+        self.labelled(target, host, reports)
     }
 
     /// Returns the numbers of each target for a monitoring system, of all its rounds, with its
@@ -267,11 +274,16 @@ impl Sweep {
         })
     }
 
+    fn host(&self, target: usize) -> String {
+        self.config.targets[target].0.clone()
+    }
+
     /// Adds the names of a target to its reports.
-    fn labelled(&self, target: usize, mut reports: Vec<Report>) -> Vec<Report> {
-        let (host, port, target) = &self.config.targets[target];
-        for report in &mut reports {
-            report.target = Some((host.clone(), *port));
+    fn labelled(&self, target: usize, host: String, mut reports: Vec<Report>) -> Vec<Report> {
+        let (_, port, target) = &self.config.targets[target];
+        let hosts = iter::repeat_n(host, reports.len());
+        for (report, host) in reports.iter_mut().zip(hosts) {
+            report.target = Some((host, *port));
             report.address = target.address();
             report.unresolved = target.unresolved().map(str::to_owned);
         }

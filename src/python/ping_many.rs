@@ -27,8 +27,9 @@ const UNREAD: u64 = 65_536;
 /// Maximum number of probes that wait to become lines.
 const UNREAD_PROBES: usize = 65_536;
 
-/// How many reports are read together, so that the sweep's threads wait for milliseconds only.
-const TOGETHER: usize = 1024;
+/// How many reports are read together: few enough for a cache, and so that the sweep's threads do not
+/// wait long.
+const TOGETHER: usize = 64;
 
 macro_rules! table {
     ({ $($more:tt)* } $($part:tt)*) => { options! { { $($part)* }

@@ -24,6 +24,9 @@ use crate::{Arrival, Captured, Events, Headers, Icmp, Machine, Random, Stamp, Tr
 /// How many recent probes a reply can match; more if more are pending.
 const REMEMBERED: usize = 16_384;
 
+/// How many probes to make room for at first: a sweep has thousands of sessions of a few probes.
+const FEW: usize = 4;
+
 /// The most pending probes; a slot beyond that is missed.
 const MAX_PENDING: usize = 1 << 20;
 
@@ -265,7 +268,7 @@ impl Session {
             slots: None,
             started: None,
             closed: false,
-            probes: VecDeque::new(),
+            probes: VecDeque::with_capacity(first_probes(config.count)),
             decided: 0,
             settled: 0,
             over_ns: None,
@@ -332,6 +335,7 @@ impl Session {
         }
         report.missed = self.slots.as_ref().map_or(0, Slots::missed);
         if report.log.wanted() {
+            report.log.reserve(self.probes.len());
             for (seq, probe) in (self.forgotten() + 1..).zip(&self.probes) {
                 report.log.push(self.row(seq, probe));
             }
@@ -427,8 +431,8 @@ impl Session {
     /// count, and an IPv4-mapped address is the IPv4 address.
     fn is_target(&self, from: SocketAddr) -> bool {
         let place = |of: SocketAddr| (of.ip().to_canonical(), of.port());
-        let targets = [Some(self.target), self.former];
-        targets.into_iter().flatten().any(|target| place(target) == place(from))
+        let is_at = |target: SocketAddr| place(target) == place(from);
+        from == self.target || is_at(self.target) || self.former.is_some_and(is_at)
     }
 
     /// Returns the number of the probe that an ICMP error quotes the start of. If it quotes too
@@ -756,6 +760,11 @@ impl Session {
     fn end_ns(&self) -> Option<i64> {
         Some(self.started?.mono_ns.saturating_add(self.config.duration_ns?))
     }
+}
+
+/// Returns the number of probes to make room for at first.
+fn first_probes(count: Option<u64>) -> usize {
+    count.and_then(|count| usize::try_from(count).ok()).map_or(FEW, |count| count.min(FEW))
 }
 
 /// The verdict on a received datagram that names a probe.
