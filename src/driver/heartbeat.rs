@@ -58,7 +58,8 @@ pub fn start_client(
     };
     let servers = addresses.into_iter().map(target).collect();
     let family = if dual { None } else { Some(Family::V4) };
-    let endpoints = endpoints.into_iter().map(|endpoint| Endpoint { family, ..endpoint }).collect();
+    let endpoints = endpoints.into_iter().map(|endpoint| Endpoint { family, ..endpoint });
+    let endpoints = endpoints.enumerate().collect();
     let address = socket.local_address();
     let client = Client::new(ClientConfig { servers, ..config });
     Worker::start(socket, address, client, Names { endpoints, dual })

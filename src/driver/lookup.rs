@@ -1,5 +1,6 @@
 //! Lookups of names while a machine runs.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -15,15 +16,16 @@ const MAX_THREADS: usize = 16;
 /// The servers of a machine as the user named them, by number.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// The names, with the family of the machine's socket.
-    pub endpoints: Vec<Endpoint>,
+    /// Those with names to look up, with the family of the machine's socket.
+    pub endpoints: BTreeMap<usize, Endpoint>,
     /// Whether the machine has an IPv6 socket for both families.
     pub dual: bool,
 }
 
 impl Names {
     fn resolve(&self, server: usize) -> Result<Vec<SocketAddr>> {
-        let found = resolve_all(&self.endpoints[server])?.into_iter().map(destination);
+        let found = self.endpoints.get(&server).map(resolve_all).transpose()?.unwrap_or_default();
+        let found = found.into_iter().map(destination);
         Ok(if self.dual { found.map(on_ipv6).collect() } else { found.collect() })
     }
 }

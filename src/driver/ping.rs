@@ -34,7 +34,7 @@ pub fn start(
     };
     // The sockets have one family.
     let endpoint = Endpoint { family: Some(target.into()), ..endpoint.clone() };
-    let names = Names { endpoints: vec![endpoint], dual: false };
+    let names = Names { endpoints: [(0, endpoint)].into(), dual: false };
     let writer = capture.map(|capture| Writer::start(capture, &POINTS)).transpose()?;
     let config = Config { target, capture: writer.is_some(), ..config };
     let flows = Flows::new(server, &config, flows, start);

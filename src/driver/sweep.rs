@@ -43,23 +43,22 @@ pub fn start(
     let family = if dual { Family::V6 } else { Family::V4 };
     let any = SocketAddr::new(family.unspecified(), 0);
     let now_ns = now().mono_ns;
-    let target = |(endpoint, found): (&Endpoint, Result<SocketAddr>)| {
+    let mut names = Names::default();
+    let target = |(number, (endpoint, found)): (usize, (&Endpoint, Result<SocketAddr>))| {
         let found = found.map(destination).map_err(|error| why(&error));
         let target = match (endpoint.literal(), found) {
             (Some(_), Ok(address)) => Target::from(address),
-            (_, found) => Target::named(
-                found.as_ref().copied().map_err(String::as_str),
-                resolve_every_ns,
-                now_ns,
-            ),
+            (_, found) => {
+                let family = if dual { endpoint.family } else { Some(family) };
+                names.endpoints.insert(number, Endpoint { family, ..endpoint.clone() });
+                let found = found.as_ref().copied().map_err(String::as_str);
+                Target::named(found, resolve_every_ns, now_ns)
+            }
         };
         (endpoint.host.clone(), endpoint.port, target)
     };
-    (config.targets, config.dual) = (endpoints.iter().zip(found).map(target).collect(), dual);
-    let mut names = Names { endpoints: endpoints.to_vec(), dual: false };
-    if !dual {
-        names.endpoints.iter_mut().for_each(|endpoint| endpoint.family = Some(family));
-    }
+    config.targets = endpoints.iter().zip(found).enumerate().map(target).collect();
+    config.dual = dual;
     let longest = Some(config.size.max(MAX_SHOWN));
     let held = bytes_held(&config);
     let send_buffer = held.div_ceil(config.flows as usize);

@@ -52,11 +52,12 @@ impl Endpoint {
     /// address. Resolvers read `127.1`, `0x7f.1` and `12000` as addresses that hardly anybody
     /// meant. The same if it is a link-local IPv6 address without a scope (RFC 4007).
     pub fn new(host: String, port: u16) -> Result<Self> {
-        if host.parse::<Ipv4Addr>().is_err() && ends_in_number(&host) {
+        if ends_in_number(&host) && host.parse::<Ipv4Addr>().is_err() {
             let allowed = "a name or a full address such as 127.0.0.1 or ::1";
             return Err(Error::argument("host", format!("'{host}'"), allowed));
         }
-        if host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local()) {
+        if host.contains(':') && host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local())
+        {
             let allowed = format!("a link-local address with its interface, such as {host}%eth0");
             return Err(Error::argument("host", format!("'{host}'"), allowed));
         }
