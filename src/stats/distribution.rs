@@ -26,6 +26,8 @@ pub struct Distribution {
 /// targets.
 #[derive(Clone, Debug)]
 enum Values {
+    /// As many of these; they need no memory elsewhere.
+    Three(u8, [u64; 3]),
     Few(Vec<u64>),
     Many(Box<Many>),
 }
@@ -50,7 +52,7 @@ const FEW: usize = 1024;
 
 impl Default for Values {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self::Three(0, [0; 3])
     }
 }
 
@@ -59,11 +61,10 @@ impl Default for Values {
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Few(mine), Self::Few(theirs)) => mine == theirs,
             (Self::Many(mine), Self::Many(theirs)) => {
                 recorded(&mine.histogram).eq(recorded(&theirs.histogram))
             }
-            _ => false,
+            _ => self.few() == other.few(),
         }
     }
 }
@@ -82,8 +83,25 @@ impl Values {
         Self::Many(Box::new(Many { histogram, buckets: Buckets::default() }))
     }
 
+    /// Returns the values, if they are few.
+    fn few(&self) -> Option<&[u64]> {
+        match self {
+            Self::Three(count, values) => Some(&values[..usize::from(*count)]),
+            Self::Few(values) => Some(values),
+            Self::Many(_) => None,
+        }
+    }
+
     fn record(&mut self, value: u64, times: u64) {
         match self {
+            Self::Three(count @ 0..3, values) if times == 1 => {
+                values[usize::from(*count)] = value;
+                *count += 1;
+            }
+            Self::Three(count, values) => {
+                *self = Self::Few(values[..usize::from(*count)].to_vec());
+                self.record(value, times);
+            }
             Self::Few(values) if values.len() < FEW && times == 1 => values.push(value),
             Self::Few(values) => {
                 let values = std::mem::take(values);
@@ -99,32 +117,39 @@ impl Values {
 
     fn add(&mut self, other: &Self) {
         match (self, other) {
-            (mine, Self::Few(values)) => values.iter().for_each(|value| mine.record(*value, 1)),
             (Self::Many(mine), Self::Many(theirs)) => {
                 let _ = mine.histogram.add(&theirs.histogram);
                 mine.buckets += &theirs.buckets;
             }
-            (mine @ Self::Few(_), Self::Many(theirs)) => {
+            (mine, Self::Many(theirs)) => {
                 let few = std::mem::replace(mine, Self::Many(theirs.clone()));
                 mine.add(&few);
+            }
+            (mine, few) => {
+                few.few().into_iter().flatten().for_each(|value| mine.record(*value, 1));
             }
         }
     }
 
     /// Returns the value of this rank, from 1.
     fn of_rank(&self, rank: u64, percent: f64) -> Option<u64> {
-        match self {
-            Self::Few(values) => {
-                let index = usize::try_from(rank.checked_sub(1)?).ok()?;
-                let mut values = values.clone();
-                (index < values.len()).then(|| *values.select_nth_unstable(index).1)
-            }
-            Self::Many(many) => Some(many.histogram.value_at_percentile(percent)),
+        if let Self::Many(many) = self {
+            return Some(many.histogram.value_at_percentile(percent));
         }
+        let index = usize::try_from(rank.checked_sub(1)?).ok()?;
+        let mut values = self.few()?.to_vec();
+        (index < values.len()).then(|| *values.select_nth_unstable(index).1)
     }
 }
 
 impl Distribution {
+    /// Creates the distribution of no durations.
+    #[must_use]
+    pub const fn new() -> Self {
+        let values = Values::Three(0, [0; 3]);
+        Self { count: 0, mean_ns: 0.0, squares: 0.0, range_ns: None, values }
+    }
+
     /// Adds one duration; a negative one counts as 0.
     #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
     pub fn add(&mut self, ns: i64) {
@@ -215,17 +240,13 @@ impl Distribution {
             Some((last, total)) if *last == value => *total += count,
             _ => occurrences.push((value, count)),
         };
-        match &self.values {
-            Values::Few(values) => {
-                let mut values = values.clone();
-                values.sort_unstable();
-                for value in values {
-                    add(of(value), 1);
-                }
-            }
-            Values::Many(many) => {
-                recorded(&many.histogram).for_each(|(value, count)| add(of(value), count));
-            }
+        if let Values::Many(many) = &self.values {
+            recorded(&many.histogram).for_each(|(value, count)| add(of(value), count));
+        }
+        let mut values = self.values.few().unwrap_or_default().to_vec();
+        values.sort_unstable();
+        for value in values {
+            add(of(value), 1);
         }
         occurrences
     }
@@ -233,16 +254,14 @@ impl Distribution {
     /// Returns the values by fixed bounds, exact unless the distribution was unpacked.
     #[must_use]
     pub fn buckets(&self) -> Buckets {
-        match &self.values {
-            Values::Few(values) => {
-                let mut buckets = Buckets::default();
-                for value in values {
-                    buckets.add(*value, 1);
-                }
-                buckets
-            }
-            Values::Many(many) => many.buckets,
+        if let Values::Many(many) = &self.values {
+            return many.buckets;
         }
+        let mut buckets = Buckets::default();
+        for value in self.values.few().unwrap_or_default() {
+            buckets.add(*value, 1);
+        }
+        buckets
     }
 
     /// Returns the value of this rank, from 1.
@@ -307,22 +326,20 @@ impl Packed for Distribution {
         put_float(self.squares, out);
         put_uint(min.unsigned_abs(), out);
         put_uint(max.unsigned_abs(), out);
-        match &self.values {
-            Values::Few(values) => {
-                put_uint(0, out);
-                put_uint(values.len() as u64, out);
-                for value in values {
-                    put_uint(*value, out);
-                }
+        if let Values::Many(many) = &self.values {
+            put_uint(recorded(&many.histogram).count() as u64, out);
+            let mut last = 0;
+            for (value, times) in recorded(&many.histogram) {
+                put_uint(value - last, out);
+                put_uint(times, out);
+                last = value;
             }
-            Values::Many(many) => {
-                put_uint(recorded(&many.histogram).count() as u64, out);
-                let mut last = 0;
-                for (value, times) in recorded(&many.histogram) {
-                    put_uint(value - last, out);
-                    put_uint(times, out);
-                    last = value;
-                }
+        } else {
+            let values = self.values.few().unwrap_or_default();
+            put_uint(0, out);
+            put_uint(values.len() as u64, out);
+            for value in values {
+                put_uint(*value, out);
             }
         }
     }
