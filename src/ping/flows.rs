@@ -98,9 +98,11 @@ impl Flows {
         }
         // All flows see the same clock, process and addresses, so a step, a pause or a change counts
         // once.
-        let changes = reports.iter().map(|report| &report.path.changes);
-        if let Some(most) = changes.max_by_key(|changes| changes.count) {
-            total.path.changes = most.clone();
+        let changes = reports.iter().map(|report| &report.path.troubles.changes);
+        if let Some(most) = changes.max_by_key(|changes| changes.count)
+            && most.count > 0
+        {
+            total.path.troubles.make().changes = most.clone();
         }
         let directions: Vec<_> =
             reports.iter().map(|report| report.directions.as_deref()).collect();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader, put_uint};
+use crate::ping::{Blank, Rare};
 
 /// The number of consecutive probes without an answer that makes an outage, unless the user gives
 /// one.
@@ -34,6 +35,24 @@ pub struct Outages {
     pub total_ns: i64,
     /// The current run of losses, and the time up to which it is in the sum.
     run: Option<(Outage, i64)>,
+}
+
+impl Blank for Outages {
+    fn blank() -> &'static Self {
+        const { &Self { listed: VecDeque::new(), count: 0, total_ns: 0, run: None } }
+    }
+}
+
+impl Rare<Outages> {
+    /// Adds the next probe like [`Outages::add`].
+    pub(super) fn add(&mut self, sent_ns: i64, answered: bool, after: u64) -> Option<Outage> {
+        // An answer changes nothing before the first loss.
+        if answered {
+            self.made()?.add(sent_ns, true, after)
+        } else {
+            self.make().add(sent_ns, false, after)
+        }
+    }
 }
 
 impl Outages {

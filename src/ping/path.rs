@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::AddAssign;
 
 use crate::packed::{Packed, Reader};
+use crate::ping::{Blank, Rare};
 use crate::{Icmp, Stamp};
 
 /// The most distinct ICMP errors with routers.
@@ -53,6 +54,17 @@ fn with_router(words: String, router: Option<IpAddr>) -> String {
 /// What a session learned about its path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Path {
+    /// The TTLs (hop limits) of replies.
+    pub reply_ttl: Option<HeaderField>,
+    /// The type-of-service octets (traffic classes) of replies.
+    pub reply_tos: Option<HeaderField>,
+    /// Errors, foreign datagrams and changes.
+    pub troubles: Rare<Troubles>,
+}
+
+/// The errors and foreign datagrams of a session, and the changes of its addresses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Troubles {
     /// ICMP errors about probes.
     pub reasons: BTreeMap<Reason, u64>,
     /// Error codes of the operating system for probes that it could not send; 0 if the send buffer
@@ -64,15 +76,26 @@ pub struct Path {
     pub elsewhere: BTreeMap<SocketAddr, u64>,
     /// The smallest path MTU that was reported, in bytes of IP packet.
     pub mtu: Option<u32>,
-    /// The TTLs (hop limits) of replies.
-    pub reply_ttl: Option<HeaderField>,
-    /// The type-of-service octets (traffic classes) of replies.
-    pub reply_tos: Option<HeaderField>,
     /// Changes of the host's own address and of the target's.
     pub changes: Changes,
 }
 
-impl Path {
+impl Blank for Troubles {
+    fn blank() -> &'static Self {
+        const {
+            &Self {
+                reasons: BTreeMap::new(),
+                send_errors: BTreeMap::new(),
+                foreign_sources: BTreeMap::new(),
+                elsewhere: BTreeMap::new(),
+                mtu: None,
+                changes: Changes { count: 0, last: VecDeque::new() },
+            }
+        }
+    }
+}
+
+impl Troubles {
     /// Adds an ICMP error.
     pub(super) fn add_icmp(&mut self, error: &Icmp<'_>) {
         if error.router.is_some() {
@@ -85,11 +108,8 @@ impl Path {
     }
 
     /// Adds a send that failed.
-    pub(super) fn add_send_error(&mut self, at: Stamp, code: Option<i32>) {
+    pub(super) fn add_send_error(&mut self, code: Option<i32>) {
         add_bounded(&mut self.send_errors, code.unwrap_or(0), 1, MAX_SEND_ERRORS);
-        if code.is_some_and(means_no_address) {
-            self.changes.set_source(at, None);
-        }
     }
 
     /// Adds a foreign datagram, which may be a reply to a probe.
@@ -99,7 +119,9 @@ impl Path {
         }
         add_bounded(&mut self.foreign_sources, from, 1, MAX_SOURCES);
     }
+}
 
+impl Path {
     /// Adds the header of a reply.
     pub(super) fn add_reply(&mut self, ttl: Option<u8>, tos: Option<u8>) {
         for (field, value) in [(&mut self.reply_ttl, ttl), (&mut self.reply_tos, tos)] {
@@ -111,13 +133,12 @@ impl Path {
 
     /// Ends a snapshot: drops the state that only a running session needs.
     pub(super) fn end(&mut self) {
-        self.changes.source = Source::Unknown;
         [&mut self.reply_ttl, &mut self.reply_tos].into_iter().flatten().for_each(HeaderField::end);
     }
 }
 
 /// Returns whether a failed send means that the host had no address or no route.
-fn means_no_address(code: i32) -> bool {
+pub(super) fn means_no_address(code: i32) -> bool {
     matches!(
         io::Error::from_raw_os_error(code).kind(),
         ErrorKind::NetworkUnreachable
@@ -187,7 +208,6 @@ pub struct Changes {
     pub count: u64,
     /// The last ones, oldest first.
     pub last: VecDeque<Change>,
-    pub(super) source: Source,
 }
 
 /// A change of address.
@@ -226,24 +246,28 @@ pub(super) enum Source {
     Known(Option<IpAddr>),
 }
 
-impl Changes {
-    /// Sets this host's address on the path: `None` if a send failed for want of one.
-    pub(super) fn set_source(&mut self, at: Stamp, after: Option<IpAddr>) {
-        if let Source::Known(before) = self.source
-            && before != after
-        {
-            self.push(Change { at_ns: at.wall_ns, of: End::Source, before, after });
+impl Source {
+    /// Sets this host's address on the path: `None` if a send failed for want of one. Returns the
+    /// change, if it is one.
+    pub(super) fn set(&mut self, at: Stamp, after: Option<IpAddr>) -> Option<Change> {
+        let before = std::mem::replace(self, Self::Known(after));
+        match before {
+            Self::Known(before) if before != after => {
+                Some(Change { at_ns: at.wall_ns, of: End::Source, before, after })
+            }
+            _ => None,
         }
-        self.source = Source::Known(after);
     }
+}
 
+impl Changes {
     /// Adds a change of the target's address.
     pub(super) fn add_target(&mut self, at: Stamp, before: Option<IpAddr>, after: IpAddr) {
         let after = Some(after);
         self.push(Change { at_ns: at.wall_ns, of: End::Target, before, after });
     }
 
-    fn push(&mut self, change: Change) {
+    pub(super) fn push(&mut self, change: Change) {
         self.count += 1;
         self.last.push_back(change);
         self.trim();
@@ -258,13 +282,19 @@ impl Changes {
 
 impl AddAssign<&Self> for Path {
     fn add_assign(&mut self, other: &Self) {
+        HeaderField::merge(&mut self.reply_ttl, other.reply_ttl);
+        HeaderField::merge(&mut self.reply_tos, other.reply_tos);
+        self.troubles += &other.troubles;
+    }
+}
+
+impl AddAssign<&Self> for Troubles {
+    fn add_assign(&mut self, other: &Self) {
         add_all(&mut self.reasons, &other.reasons, MAX_ALL_REASONS);
         add_all(&mut self.send_errors, &other.send_errors, MAX_SEND_ERRORS);
         add_all(&mut self.foreign_sources, &other.foreign_sources, MAX_SOURCES);
         add_all(&mut self.elsewhere, &other.elsewhere, MAX_SOURCES);
         self.mtu = self.mtu.into_iter().chain(other.mtu).min();
-        HeaderField::merge(&mut self.reply_ttl, other.reply_ttl);
-        HeaderField::merge(&mut self.reply_tos, other.reply_tos);
         self.changes.count = self.changes.count.saturating_add(other.changes.count);
         self.changes.last.extend(&other.changes.last);
         self.changes.last.make_contiguous().sort_by_key(|change| change.at_ns);
@@ -274,34 +304,33 @@ impl AddAssign<&Self> for Path {
 
 impl Packed for Path {
     fn pack(&self, out: &mut Vec<u8>) {
-        self.reasons.pack(out);
-        self.send_errors.pack(out);
-        self.foreign_sources.pack(out);
-        self.elsewhere.pack(out);
-        self.mtu.map(i64::from).pack(out);
+        let Troubles { reasons, send_errors, foreign_sources, elsewhere, mtu, changes } =
+            &*self.troubles;
+        reasons.pack(out);
+        send_errors.pack(out);
+        foreign_sources.pack(out);
+        elsewhere.pack(out);
+        mtu.map(i64::from).pack(out);
         self.reply_ttl.pack(out);
         self.reply_tos.pack(out);
-        self.changes.count.pack(out);
-        self.changes.last.iter().copied().collect::<Vec<_>>().pack(out);
+        changes.count.pack(out);
+        changes.last.iter().copied().collect::<Vec<_>>().pack(out);
     }
 
     fn unpack(from: &mut Reader<'_>) -> Option<Self> {
-        let path = Self {
+        let mut troubles = Troubles {
             reasons: from.read()?,
             send_errors: from.read()?,
             foreign_sources: from.read()?,
             elsewhere: from.read()?,
             mtu: from.read::<Option<i64>>()?.map(u32::try_from).transpose().ok()?,
-            reply_ttl: from.read()?,
-            reply_tos: from.read()?,
-            changes: Changes {
-                count: from.read()?,
-                last: from.read::<Vec<_>>()?.into(),
-                source: Source::Unknown,
-            },
+            changes: Changes::default(),
         };
-        let sound = path.changes.last.len() as u64 <= path.changes.count;
-        sound.then_some(path)
+        let (reply_ttl, reply_tos) = (from.read()?, from.read()?);
+        let (count, last) = (from.read()?, from.read::<Vec<_>>()?);
+        troubles.changes = Changes { count, last: last.into() };
+        let sound = troubles.changes.last.len() as u64 <= count;
+        sound.then(|| Self { reply_ttl, reply_tos, troubles: troubles.into() })
     }
 }
 
@@ -352,21 +381,27 @@ mod tests {
     #[test]
     fn an_address_that_goes_and_comes_back_has_changed_twice() {
         let address = Some(IpAddr::from([198, 18, 0, 1]));
-        let mut path = Path::default();
-        path.add_send_error(at(0), Some(22));
-        path.changes.set_source(at(1), address);
-        path.changes.set_source(at(2), address);
-        path.add_send_error(at(3), None);
-        path.add_send_error(at(4), Some(22));
-        let expected = [(1, None, address), (4, address, None)];
-        let changes = path.changes.last.iter().map(|c| (c.at_ns, c.before, c.after));
-        assert_eq!(changes.collect::<Vec<_>>(), expected);
-        assert_eq!(path.send_errors, BTreeMap::from([(0, 1), (22, 2)]));
+        let mut source = Source::default();
+        let seen = [(0, None), (1, address), (2, address), (4, None)];
+        let changes = seen.into_iter().filter_map(|(second, seen)| source.set(at(second), seen));
+        let changes: Vec<_> = changes.map(|c| (c.at_ns, c.before, c.after)).collect();
+        assert_eq!(changes, [(1, None, address), (4, address, None)]);
+    }
+
+    #[test]
+    fn failed_sends_are_counted_by_code() {
+        let mut troubles = Troubles::default();
+        for code in [Some(22), None, Some(22)] {
+            troubles.add_send_error(code);
+        }
+        assert_eq!(troubles.send_errors, BTreeMap::from([(0, 1), (22, 2)]));
+        let lost = [Some(22), Some(1), None].map(|code| code.is_some_and(means_no_address));
+        assert_eq!(lost, [cfg!(unix), false, false], "EINVAL");
     }
 
     #[test]
     fn tables_are_bounded() {
-        let mut path = Path::default();
+        let mut path = Troubles::default();
         for number in 0..1000 {
             path.add_icmp(&router(number));
             path.add_foreign(SocketAddr::new(IpAddr::from(number.to_be_bytes()), 7), true);
@@ -394,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_smallest_mtu_is_kept() {
-        let mut path = Path::default();
+        let mut path = Troubles::default();
         for mtu in [None, Some(1400), Some(1300), Some(1450), None] {
             path.add_icmp(&Icmp { mtu, router: None, ..router(1) });
         }
@@ -417,9 +452,11 @@ mod tests {
         fn a_path_survives_packing(numbers in prop::collection::vec(0..200_u32, 0..200)) {
             let mut path = Path::default();
             for number in numbers {
-                path.add_icmp(&Icmp { mtu: Some(number), ..router(number) });
-                path.add_send_error(at(number.into()), (number % 7 > 0).then_some(22));
-                path.changes.set_source(at(number.into()), Some(IpAddr::from([127, 0, 0, 1])));
+                let troubles = path.troubles.make();
+                troubles.add_icmp(&Icmp { mtu: Some(number), ..router(number) });
+                troubles.add_send_error((number % 7 > 0).then_some(22));
+                let address = IpAddr::from(number.to_be_bytes());
+                troubles.changes.add_target(at(number.into()), None, address);
                 path.add_reply(Some(number.to_le_bytes()[0]), Some(0));
             }
             path.end();
@@ -427,7 +464,8 @@ mod tests {
             let mut double = path.clone();
             double += &path;
             prop_assert_eq!(
-                double.reasons.values().sum::<u64>(), 2 * path.reasons.values().sum::<u64>()
+                double.troubles.reasons.values().sum::<u64>(),
+                2 * path.troubles.reasons.values().sum::<u64>()
             );
         }
     }

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 
 use crate::PAUSE_NS;
 use crate::packed::{Packed, Reader};
+use crate::ping::{Blank, Rare};
 
 /// The number of recent pauses that a report lists.
 const LISTED: usize = 1000;
@@ -29,12 +30,29 @@ pub struct Pauses {
     pub listed: Vec<Pause>,
 }
 
+impl Blank for Pauses {
+    fn blank() -> &'static Self {
+        const { &Self { count: 0, total_ns: 0, listed: Vec::new() } }
+    }
+}
+
+impl Rare<Pauses> {
+    /// Records an event like [`Pauses::observe`].
+    pub(super) fn observe(&mut self, due_ns: i64, now_ns: i64) -> bool {
+        is_pause(due_ns, now_ns) && self.make().observe(due_ns, now_ns)
+    }
+}
+
+/// Returns whether an event due at `due_ns` that was handled at `now_ns` had to wait for a pause.
+fn is_pause(due_ns: i64, now_ns: i64) -> bool {
+    now_ns.saturating_sub(due_ns) > PAUSE_NS
+}
+
 impl Pauses {
     /// Records that an event due at `due_ns` was handled at `now_ns`. Returns whether a pause lay
     /// between; all events of a pause count once.
     pub(super) fn observe(&mut self, due_ns: i64, now_ns: i64) -> bool {
-        let paused = now_ns.saturating_sub(due_ns) > PAUSE_NS;
-        if !paused {
+        if !is_pause(due_ns, now_ns) {
             return false;
         }
         let mut from_ns = due_ns;

@@ -8,7 +8,7 @@ use crate::ping::directions::Directions;
 use crate::ping::outages::{OUTAGE_AFTER, Outages};
 use crate::ping::path::Path;
 use crate::ping::probe_log::{Columns, ProbeLog, Row};
-use crate::ping::{Pauses, Tally, Verdict, WallSteps};
+use crate::ping::{Blank, Pauses, Rare, Tally, Verdict, WallSteps};
 use crate::stats::{Distribution, LossRuns, Reordering, Variation};
 
 /// Counts that add up at every moment: `sent = answered + late + lost + refused + unreachable +
@@ -142,6 +142,12 @@ impl AddAssign<&Self> for Counters {
     }
 }
 
+impl Blank for Distribution {
+    fn blank() -> &'static Self {
+        const { &Self::new() }
+    }
+}
+
 /// A count for each verdict, by its number.
 pub(super) type Settled = [u64; Verdict::ALL.len()];
 
@@ -159,13 +165,13 @@ pub struct Report {
     /// The delay that this host's scheduling adds: until the program saw the reply.
     pub overhead: Distribution,
     /// The lateness of each probe: actual minus intended send time.
-    pub schedule_error: Distribution,
+    pub schedule_error: Rare<Distribution>,
     /// Slots of the schedule that passed unused.
     pub missed: u64,
     /// Runs of losses.
     pub loss_runs: LossRuns,
     /// Long runs of losses.
-    pub outages: Outages,
+    pub outages: Rare<Outages>,
     /// Probes that no reply can revise any more, by the numbers of their verdicts. These counts only
     /// grow.
     pub settled: Settled,
@@ -176,7 +182,7 @@ pub struct Report {
     /// Steps of the wall clock.
     pub wall_steps: WallSteps,
     /// Pauses of this process.
-    pub pauses: Pauses,
+    pub pauses: Rare<Pauses>,
     /// Datagrams that the socket's full receive queue dropped.
     pub receive_drops: u64,
     /// The start of the first session, in nanoseconds since the Unix epoch.
@@ -204,7 +210,9 @@ impl Report {
     /// `flow`.
     pub(super) fn end(&mut self, flow: u8) {
         self.loss_runs.end();
-        self.outages.end();
+        if let Some(outages) = self.outages.made() {
+            outages.end();
+        }
         self.variation.end();
         self.reordering.end();
         self.wall_steps.end();

@@ -882,7 +882,8 @@ mod tests {
         let report = sweep.take_reports(0).remove(0);
         assert_eq!((report.counters.answered, report.counters.foreign), (1, 2));
         assert_eq!(report.address, Some("127.0.1.0:7".parse().unwrap()));
-        let sources: Vec<_> = report.path.foreign_sources.keys().map(ToString::to_string).collect();
+        let sources: Vec<_> =
+            report.path.troubles.foreign_sources.keys().map(ToString::to_string).collect();
         assert_eq!(sources, ["127.0.1.0:7", "192.0.2.1:9"]);
     }
 
@@ -948,7 +949,7 @@ mod tests {
         });
         sweep.on_send_failed(0, to, &probe, unreachable);
         let report = sweep.take_reports(0).remove(0);
-        let change = &report.path.changes.last[0];
+        let change = &report.path.troubles.changes.last[0];
         assert_eq!((change.before, change.after), (Some(ip), None));
         assert_eq!(change.at_ns, at(7).wall_ns);
     }
@@ -967,7 +968,7 @@ mod tests {
         assert_eq!(to, there);
         arrive(&mut sweep, at(1011), there, &second);
         let report = sweep.take_reports(0).remove(0);
-        assert_eq!((report.counters.answered, report.path.changes.count), (2, 1));
+        assert_eq!((report.counters.answered, report.path.troubles.changes.count), (2, 1));
         assert_eq!(report.address, Some(there));
     }
 
@@ -1011,7 +1012,8 @@ mod tests {
         let (_, probe) = sent(&mut sweep, 1000).remove(0);
         sweep.on_send_failed(0, to, &probe, Some(22));
         let report = sweep.take_reports(0).remove(0);
-        let changes = report.path.changes.last.iter().map(|c| (c.at_ns, c.before, c.after));
+        let changes =
+            report.path.troubles.changes.last.iter().map(|c| (c.at_ns, c.before, c.after));
         assert_eq!(changes.collect::<Vec<_>>(), [(at(1000).wall_ns, Some(to.ip()), None)]);
     }
 

@@ -426,7 +426,7 @@ impl PingReport {
     /// The actual minus the intended send time of each probe. Empty for stop-and-wait.
     #[getter]
     fn schedule_error(&self) -> Distribution {
-        Distribution(self.report.schedule_error.clone())
+        Distribution((*self.report.schedule_error).clone())
     }
 
     /// Slots of the schedule without a probe, because this program woke too late.
@@ -547,7 +547,7 @@ impl PingReport {
     #[getter]
     fn reasons(&self) -> BTreeMap<(u8, u8, Option<String>), u64> {
         let text = |router: Option<IpAddr>| router.map(|ip| ip.to_string());
-        let reasons = self.report.path.reasons.iter();
+        let reasons = self.report.path.troubles.reasons.iter();
         reasons.map(|(&(kind, code, router), count)| ((kind, code, text(router)), *count)).collect()
     }
 
@@ -562,7 +562,7 @@ impl PingReport {
     /// other systems than Linux, a session sees only those of its server.
     #[getter]
     fn foreign_sources(&self) -> BTreeMap<Address, u64> {
-        let sources = self.report.path.foreign_sources.iter();
+        let sources = self.report.path.troubles.foreign_sources.iter();
         sources.map(|(from, count)| (address(*from), *count)).collect()
     }
 
@@ -571,7 +571,7 @@ impl PingReport {
     /// `dont_fragment`). Linux only.
     #[getter]
     fn path_mtu(&self) -> Option<u32> {
-        self.report.path.mtu
+        self.report.path.troubles.mtu
     }
 
     /// The TTL (hop limit) of the replies, a HeaderField; None if the platform does not report it.
@@ -592,13 +592,13 @@ impl PingReport {
     /// host (Linux only) as replies and failed sends show them.
     #[getter]
     fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.report.path.changes.last.iter().map(AddressChange::from))
+        PyTuple::new(py, self.report.path.troubles.changes.last.iter().map(AddressChange::from))
     }
 
     /// The number of all changes of address.
     #[getter]
     fn change_count(&self) -> u64 {
-        self.report.path.changes.count
+        self.report.path.troubles.changes.count
     }
 
     /// The Direction to a StampSender's reflector.
@@ -699,16 +699,19 @@ impl PingReport {
     fn hint(&self) -> Option<String> {
         let Counters { received, foreign, .. } = self.report.counters;
         let path = &self.report.path;
-        if !path.elsewhere.is_empty() {
-            let sources: Vec<_> = path.elsewhere.keys().take(3).map(ToString::to_string).collect();
+        if !path.troubles.elsewhere.is_empty() {
+            let sources: Vec<_> =
+                path.troubles.elsewhere.keys().take(3).map(ToString::to_string).collect();
             return Some(format!(
                 "replies came from another address than was pinged ({}): ping that one, or have \
                  the server answer from the address that was asked",
                 sources.join(", ")
             ));
         }
-        let from_target =
-            self.report.address.is_none_or(|target| path.foreign_sources.contains_key(&target));
+        let from_target = self
+            .report
+            .address
+            .is_none_or(|target| path.troubles.foreign_sources.contains_key(&target));
         if self.report.token && received > 0 && foreign == received && from_target {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
@@ -716,7 +719,8 @@ impl PingReport {
                     .to_owned(),
             );
         }
-        let all_corrupt = path.mtu.is_none() && counters_all_corrupt(&self.report.counters);
+        let all_corrupt =
+            path.troubles.mtu.is_none() && counters_all_corrupt(&self.report.counters);
         if all_corrupt && self.report.signed {
             return Some(
                 "no reply has the right tag: the server has no keys, or other ones".to_owned(),
@@ -730,7 +734,7 @@ impl PingReport {
             );
         }
         let headers = if self.report.address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
-        let mtu = path.mtu?;
+        let mtu = path.troubles.mtu?;
         let payload = mtu.saturating_sub(headers);
         Some(format!("the path takes packets of {mtu} bytes: use a size of at most {payload}"))
     }
@@ -875,7 +879,7 @@ pub(super) fn send_errors(report: &Report) -> BTreeMap<String, u64> {
         0 => "The send buffer stayed full".to_owned(),
         _ => reason(&io::Error::from_raw_os_error(code)),
     };
-    report.path.send_errors.iter().map(|(code, count)| (text(*code), *count)).collect()
+    report.path.troubles.send_errors.iter().map(|(code, count)| (text(*code), *count)).collect()
 }
 
 fn counters_all_corrupt(counters: &Counters) -> bool {
@@ -977,8 +981,12 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
         lines.push(format!("of {} datagrams received: {others}", counters.received));
     }
     let counted = |count: &u64, text: String| format!("{count} x {text}");
-    let errors =
-        report.path.reasons.iter().map(|(reason, count)| counted(count, describe(*reason)));
+    let errors = report
+        .path
+        .troubles
+        .reasons
+        .iter()
+        .map(|(reason, count)| counted(count, describe(*reason)));
     let unsent = send_errors(report);
     let unsent = unsent.iter().map(|(text, count)| counted(count, text.clone()));
     for (what, reasons) in [

@@ -60,7 +60,7 @@ fn add_times(report: &Report, line: &mut Object<'_>) {
         .add("kernel_rtt", &report.kernel_rtt)
         .add("overhead", &report.overhead)
         .add("timestamps", timestamps(report))
-        .add("schedule_error", &report.schedule_error)
+        .add("schedule_error", &*report.schedule_error)
         .add("missed", report.missed)
         .add("ipdv_abs_mean_ns", report.variation.ipdv_abs_mean_ns().map(f64::round))
         .add("rfc3550_jitter_ns", report.variation.rfc3550_jitter_ns().map(f64::round))
@@ -96,7 +96,7 @@ fn add_events(report: &Report, start_ns: i64, line: &mut Object<'_>) {
 
 fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
     let (path, unsent) = (&report.path, send_errors(report));
-    let reasons = path.reasons.iter().map(|(&(kind, code, router), count)| {
+    let reasons = path.troubles.reasons.iter().map(|(&(kind, code, router), count)| {
         Members(move |object: &mut Object<'_>| {
             let router = router.map(|ip| ip.to_string());
             object.add("type", kind).add("code", code).add("router", router).add("count", *count);
@@ -107,12 +107,12 @@ fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
             object.add("reason", reason).add("count", *count);
         })
     });
-    let sources = path.foreign_sources.iter().map(|(from, count)| {
+    let sources = path.troubles.foreign_sources.iter().map(|(from, count)| {
         Members(move |object: &mut Object<'_>| {
             object.add("address", *from).add("count", *count);
         })
     });
-    let changes = path.changes.last.iter().map(|change| {
+    let changes = path.troubles.changes.last.iter().map(|change| {
         let Change { at_ns, of, before, after } = *change;
         Members(move |object: &mut Object<'_>| {
             object
@@ -125,11 +125,11 @@ fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
     line.add("reasons", Items(reasons))
         .add("send_errors", Items(unsent))
         .add("foreign_sources", Items(sources))
-        .add("path_mtu", path.mtu)
+        .add("path_mtu", path.troubles.mtu)
         .add("reply_ttl", path.reply_ttl)
         .add("reply_tos", path.reply_tos)
         .add("changes", Items(changes))
-        .add("change_count", path.changes.count);
+        .add("change_count", path.troubles.changes.count);
 }
 
 /// Adds the members of an outage. Its times are on the wall clock as it was at the start.

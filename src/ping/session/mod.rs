@@ -3,7 +3,7 @@
 mod judge;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::machine::Outgoing;
@@ -11,7 +11,7 @@ use crate::ping::capture::{self, IN, OUT, UNANSWERED};
 use crate::ping::directions::Exchanges;
 use crate::ping::message::{Message, Token};
 use crate::ping::outages::{OUTAGE_AFTER, Outage};
-use crate::ping::path::Source;
+use crate::ping::path::{Source, means_no_address};
 use crate::ping::probe_log::ProbeLog;
 use crate::ping::probe_log::Row;
 use crate::ping::schedule::Slots;
@@ -153,7 +153,7 @@ pub struct Session {
     exchanges: Option<Box<Exchanges>>,
     /// Complete except for values that other parts hold until a report is asked for.
     report: Report,
-    slots: Option<Slots>,
+    slots: Option<Box<Slots>>,
     started: Option<Stamp>,
     /// Whether sending has ended.
     closed: bool,
@@ -172,6 +172,8 @@ pub struct Session {
     /// Packets at points; `None` if there is no capture.
     captured: Option<Vec<Captured>>,
     target: SocketAddr,
+    /// This host's address on the path.
+    source: Source,
     /// The target before its name had another address: replies may still come from there.
     former: Option<SocketAddr>,
     /// When the last reply arrived, in nanoseconds since the Unix epoch.
@@ -277,6 +279,7 @@ impl Session {
             events: Events::new(config.events),
             captured: config.capture.then(Vec::new),
             target,
+            source: Source::default(),
             former: None,
             last_reply_ns: None,
             last_verdict: None,
@@ -316,7 +319,9 @@ impl Session {
     fn completed(&self, mut report: Report, flow: u8, ended: bool) -> Report {
         report.started_ns = self.started.map(|started| started.wall_ns);
         let ahead_ns = self.started.map(|started| started.wall_ns.saturating_sub(started.mono_ns));
-        report.pauses.shift(ahead_ns.unwrap_or_default());
+        if let Some(pauses) = report.pauses.made() {
+            pauses.shift(ahead_ns.unwrap_or_default());
+        }
         report.token = self.token().is_some();
         report.signed = self.config.key.is_some();
         report.address = Some(self.target);
@@ -333,7 +338,7 @@ impl Session {
         if ended {
             report.settle();
         }
-        report.missed = self.slots.as_ref().map_or(0, Slots::missed);
+        report.missed = self.slots.as_deref().map_or(0, Slots::missed);
         if report.log.wanted() {
             report.log.reserve(self.probes.len());
             for (seq, probe) in (self.forgotten() + 1..).zip(&self.probes) {
@@ -349,17 +354,24 @@ impl Session {
         let before = std::mem::replace(&mut self.target, address);
         self.former = Some(before);
         let before = Some(before.ip()).filter(|ip| !ip.is_unspecified());
-        self.report.path.changes.add_target(now, before, address.ip());
+        self.report.path.troubles.make().changes.add_target(now, before, address.ip());
     }
 
     /// Returns this host's address on the path.
     pub(super) fn source(&self) -> Source {
-        self.report.path.changes.source
+        self.source
     }
 
     /// Sets this host's address on the path before the first probe.
     pub(super) fn set_source(&mut self, source: Source) {
-        self.report.path.changes.source = source;
+        self.source = source;
+    }
+
+    /// Notices this host's address on the path: `None` if a send failed for want of one.
+    fn see_source(&mut self, at: Stamp, address: Option<IpAddr>) {
+        if let Some(change) = self.source.set(at, address) {
+            self.report.path.troubles.make().changes.push(change);
+        }
     }
 
     /// Returns the verdict decided last, once.
@@ -380,7 +392,7 @@ impl Session {
             let mut counters = self.report.counters;
             tally.settled = counters.decided_as();
         }
-        tally.missed = self.slots.as_ref().map_or(0, Slots::missed);
+        tally.missed = self.slots.as_deref().map_or(0, Slots::missed);
         tally.last_reply_ns = self.last_reply_ns;
         tally
     }
@@ -487,7 +499,7 @@ impl Session {
         } else {
             self.revise(seq, verdict, datagram);
         }
-        self.expire(i64::MIN);
+        self.decide_until(i64::MIN);
         Received::Reply(verdict, rtt_ns)
     }
 
@@ -548,9 +560,23 @@ impl Session {
         }
     }
 
-    /// Expires probes that had timed out at `now_ns`. Adds those that no reply in time can revise to
-    /// the report, in send order, and settles those that no reply at all can revise.
+    /// Expires probes that had timed out at `now_ns`, and settles those that no reply can revise any
+    /// more.
     pub(super) fn expire(&mut self, now_ns: i64) {
+        self.decide_until(now_ns);
+        let revisable_ns = self.config.timeout_ns.saturating_add(REVISABLE_NS);
+        while self.settled < self.decided
+            && let Some(probe) = self.remembered(self.settled + 1)
+            && now_ns >= probe.timed_from_ns().saturating_add(revisable_ns)
+        {
+            let verdict = probe.verdict;
+            self.settle(verdict);
+        }
+    }
+
+    /// Decides probes that had timed out at `now_ns`, and adds those to the report, in send order,
+    /// that no reply in time can revise.
+    fn decide_until(&mut self, now_ns: i64) {
         let timeout_ns = self.config.timeout_ns;
         while let Some(probe) = self.probes.get(self.first_undecided()) {
             match probe.verdict {
@@ -560,14 +586,6 @@ impl Session {
                 _ => {}
             }
             self.account();
-        }
-        let revisable_ns = timeout_ns.saturating_add(REVISABLE_NS);
-        while self.settled < self.decided
-            && let Some(probe) = self.remembered(self.settled + 1)
-            && now_ns >= probe.timed_from_ns().saturating_add(revisable_ns)
-        {
-            let verdict = probe.verdict;
-            self.settle(verdict);
         }
     }
 
@@ -684,7 +702,7 @@ impl Session {
             None => now.mono_ns,
         };
         if self.slots.is_some() {
-            self.report.schedule_error.add(now.mono_ns - slot_ns);
+            self.report.schedule_error.make().add(now.mono_ns - slot_ns);
         }
         self.send(now);
     }
@@ -831,7 +849,7 @@ impl Machine for Session {
                 }
                 self.report.path.add_reply(arrival.ttl, arrival.tos);
                 if let Some(local) = arrival.to {
-                    self.report.path.changes.set_source(read, Some(local.ip.to_canonical()));
+                    self.see_source(read, Some(local.ip.to_canonical()));
                 }
                 let guessed = found == Match::Guess(seq);
                 let received = self.reply(seq, read, kernel_ns, datagram, guessed);
@@ -843,7 +861,7 @@ impl Machine for Session {
             }
             Match::Foreign | Match::Elsewhere => {
                 self.report.counters.foreign += 1;
-                self.report.path.add_foreign(from, found == Match::Elsewhere);
+                self.report.path.troubles.make().add_foreign(from, found == Match::Elsewhere);
                 self.capture_arrival(arrival, || "foreign".to_owned());
             }
         }
@@ -853,7 +871,7 @@ impl Machine for Session {
     fn on_icmp(&mut self, _: usize, error: &Icmp<'_>) {
         if error.router.is_none() {
             // The send itself fails, too.
-            self.report.path.add_icmp(error);
+            self.report.path.troubles.make().add_icmp(error);
             return;
         }
         // Anybody can send an error about another datagram.
@@ -861,7 +879,7 @@ impl Machine for Session {
         if !self.is_target(error.to) || seq.is_none() && !error.datagram.is_empty() {
             return;
         }
-        self.report.path.add_icmp(error);
+        self.report.path.troubles.make().add_icmp(error);
         let refused = error.is_port_unreachable();
         let verdict = if refused { Verdict::Refused } else { Verdict::Unreachable };
         let wait_out = self.config.wait_out;
@@ -898,7 +916,7 @@ impl Machine for Session {
             let start = self.config.start.unwrap_or(now);
             self.started = Some(start);
             let first_ns = start.mono_ns.saturating_add(self.config.offset_ns);
-            self.slots = Slots::new(self.config.schedule, first_ns);
+            self.slots = Slots::new(self.config.schedule, first_ns).map(Box::new);
         }
         if std::mem::take(&mut self.failed) {
             let pause_ns = PAUSE_NS.min(self.config.timeout_ns);
@@ -970,7 +988,10 @@ impl Machine for Session {
     }
 
     fn on_send_failed(&mut self, _: usize, _: SocketAddr, datagram: &[u8], error: Option<i32>) {
-        self.report.path.add_send_error(self.now, error);
+        self.report.path.troubles.make().add_send_error(error);
+        if error.is_some_and(means_no_address) {
+            self.see_source(self.now, None);
+        }
         // It still times out: a host without a route must not send as fast as sends fail.
         self.explain_silence(datagram, Verdict::SendFailed);
     }

@@ -135,7 +135,7 @@ fn an_icmp_error_decides_its_probe_without_causing_a_flood() {
     assert!(session.is_done(0));
     let report = session.report();
     assert_eq!((report.counters.refused, report.counters.unreachable), (1, 1));
-    assert_eq!((report.loss_runs.bursts.total, report.path.reasons.len()), (2, 2));
+    assert_eq!((report.loss_runs.bursts.total, report.path.troubles.reasons.len()), (2, 2));
 }
 
 #[test]
@@ -500,7 +500,7 @@ fn an_icmp_error_about_anything_but_a_probe_is_ignored() {
     for quote in ["Ping 4 ", "Ping 1 1486420330.000000 ", &first.replace('.', "_"), "x"] {
         session.on_icmp(0, &port_unreachable(target(), quote.as_bytes()));
     }
-    assert!(verdicts(&mut session).is_empty() && session.report().path.reasons.is_empty());
+    assert!(verdicts(&mut session).is_empty() && session.report().path.troubles.reasons.is_empty());
     let padded = [second.as_bytes(), &[0; 64]].concat();
     for quote in [&b"Ping 3"[..], &padded, &[]] {
         session.on_icmp(0, &port_unreachable(target(), quote));
