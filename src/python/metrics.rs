@@ -514,7 +514,7 @@ impl Rows {
                 self.add_ping(labels, row, address);
             }
         } else if let Ok(report) = source.cast::<PingReport>() {
-            let report = &report.get().report;
+            let report = report.get().report();
             let target = report.target.clone();
             let target =
                 target.map(|(host, port)| Endpoint { host, port, family: None }.to_string());

@@ -181,7 +181,6 @@ running_object!(PingSweep: Item);
 
 /// An item of an iteration: a report, and probes only of a sweep whose events become lines.
 #[derive(IntoPyObject)]
-#[expect(clippy::large_enum_variant, reason = "almost all are reports")]
 pub(super) enum Item {
     Report(PingReport),
     Event(PingEvent),

@@ -62,9 +62,9 @@ value! {
 /// are in seconds unless a name says otherwise.
 #[pyclass(frozen, eq, weakref, module = "udpulse")]
 pub(super) struct PingReport {
-    pub(super) report: Report,
-    /// The report of each flow; empty for one flow.
-    flows: Vec<Report>,
+    /// The whole, then the report of each flow if there are several. In a box: a sweep makes
+    /// thousands, which are not copied from place to place.
+    reports: Box<[Report]>,
     columns: PyOnceLock<Py<PyDict>>,
 }
 
@@ -135,21 +135,30 @@ impl PingReport {
     ];
 
     pub(super) fn new(report: Report) -> Self {
-        Self { report, flows: Vec::new(), columns: PyOnceLock::new() }
+        Self { reports: [report].into(), columns: PyOnceLock::new() }
+    }
+
+    /// Returns the report of all flows.
+    pub(super) fn report(&self) -> &Report {
+        &self.reports[0]
+    }
+
+    /// Returns the report of each flow; none for one flow.
+    fn flow_reports(&self) -> &[Report] {
+        &self.reports[1..]
     }
 
     /// Creates the report of a session from the reports of its flows.
     pub(super) fn of_flows(mut flows: Vec<Report>) -> Self {
-        if flows.len() > 1 {
-            return Self { report: Flows::total(&flows), flows, columns: PyOnceLock::new() };
+        if flows.len() != 1 {
+            flows.insert(0, Flows::total(&flows));
         }
-        // A million of these must not keep the memory of a second report.
-        Self::new(flows.pop().unwrap_or_default())
+        Self { reports: flows.into(), columns: PyOnceLock::new() }
     }
 
     fn rows(&self, py: Python<'_>) -> Table {
-        let columns = py.detach(|| self.report.columns());
-        let mut table = Table::new(columns.seq.len(), self.report.started_ns.unwrap_or_default());
+        let columns = py.detach(|| self.report().columns());
+        let mut table = Table::new(columns.seq.len(), self.report().started_ns.unwrap_or_default());
         table.add("seq", columns.seq);
         table.add("flow", columns.flow);
         table.add("sent_at", times(columns.sent_ns));
@@ -162,10 +171,10 @@ impl PingReport {
 
     /// Adds the attributes to a line; times count from `start_ns`.
     pub(super) fn describe(&self, start_ns: i64, line: &mut Object<'_>) {
-        describe_report(&self.report, start_ns, line);
+        describe_report(self.report(), start_ns, line);
         let flow =
             |report| Members(move |flow: &mut Object<'_>| describe_report(report, start_ns, flow));
-        line.add("hint", self.hint()).add("flows", Items(self.flows.iter().map(flow)));
+        line.add("hint", self.hint()).add("flows", Items(self.flow_reports().iter().map(flow)));
     }
 }
 
@@ -181,7 +190,7 @@ pub(super) fn timestamps(report: &Report) -> &'static str {
 
 impl PartialEq for PingReport {
     fn eq(&self, other: &Self) -> bool {
-        self.report == other.report && self.flows == other.flows
+        self.reports == other.reports
     }
 }
 
@@ -237,89 +246,89 @@ impl PingReport {
     /// and for a sum.
     #[getter]
     fn flows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.flows.iter().cloned().map(Self::new))
+        PyTuple::new(py, self.flow_reports().iter().cloned().map(Self::new))
     }
 
     /// Probes handed to the system.
     #[getter]
     fn sent(&self) -> u64 {
-        self.report.counters.sent
+        self.report().counters.sent
     }
 
     /// Probes answered within the timeout.
     #[getter]
     fn answered(&self) -> u64 {
-        self.report.counters.answered
+        self.report().counters.answered
     }
 
     /// Those of the answered probes whose reply has no number, so that it was attributed to the only
     /// pending probe: each may be the late reply to an earlier one.
     #[getter]
     fn guessed(&self) -> u64 {
-        self.report.counters.guessed
+        self.report().counters.guessed
     }
 
     /// Probes answered after the timeout.
     #[getter]
     fn late(&self) -> u64 {
-        self.report.counters.late
+        self.report().counters.late
     }
 
     /// Probes not answered, for no known reason.
     #[getter]
     fn lost(&self) -> u64 {
-        self.report.counters.lost
+        self.report().counters.lost
     }
 
     /// Probes not answered after an ICMP port unreachable: nothing listens there. On other systems
     /// than Linux, a probe of a sweep is lost instead.
     #[getter]
     fn refused(&self) -> u64 {
-        self.report.counters.refused
+        self.report().counters.refused
     }
 
     /// Probes not answered after another ICMP error, such as host unreachable, time exceeded or too
     /// big; `reasons` has the details. Linux only; 0 elsewhere.
     #[getter]
     fn unreachable(&self) -> u64 {
-        self.report.counters.unreachable
+        self.report().counters.unreachable
     }
 
     /// Probes that this host could not send.
     #[getter]
     fn send_failed(&self) -> u64 {
-        self.report.counters.send_failed
+        self.report().counters.send_failed
     }
 
     /// Probes that still wait for a reply.
     #[getter]
     fn pending(&self) -> u64 {
-        self.report.counters.pending
+        self.report().counters.pending
     }
 
     /// Datagrams received.
     #[getter]
     fn received(&self) -> u64 {
-        self.report.counters.received
+        self.report().counters.received
     }
 
     /// Replies to a probe that already had one (RFC 5560).
     #[getter]
     fn duplicates(&self) -> u64 {
-        self.report.counters.duplicates
+        self.report().counters.duplicates
     }
 
     /// Damaged replies: they carry the session's token or resemble a probe, and are not the probe as
     /// sent or all in upper case.
     #[getter]
     fn corrupt(&self) -> u64 {
-        self.report.counters.corrupt
+        self.report().counters.corrupt
     }
 
     /// All other datagrams: without the token, or replies to forgotten probes.
     #[getter]
     fn foreign(&self) -> u64 {
-        self.report.counters.foreign
+        self.report().counters.foreign
     }
 
     /// The share, 0 to 1, of decided probes without an answer in time; None before any is decided.
@@ -327,7 +336,7 @@ impl PingReport {
     /// section 2.6).
     #[getter]
     fn loss(&self) -> Option<f64> {
-        self.report.counters.loss()
+        self.report().counters.loss()
     }
 
     /// The 95 % confidence interval of the loss, a (low, high) pair of shares; None before any
@@ -340,19 +349,19 @@ impl PingReport {
     /// for each change between answered and not answered.
     #[getter]
     fn loss_interval(&self) -> Option<(f64, f64)> {
-        self.report.loss_interval()
+        self.report().loss_interval()
     }
 
     /// Runs of consecutive probes without an answer in time (loss periods, RFC 3357).
     #[getter]
     fn loss_bursts(&self) -> Runs {
-        (&self.report.loss_runs.bursts).into()
+        (&self.report().loss_runs.bursts).into()
     }
 
     /// Runs of consecutive probes answered in time.
     #[getter]
     fn loss_gaps(&self) -> Runs {
-        (&self.report.loss_runs.gaps).into()
+        (&self.report().loss_runs.gaps).into()
     }
 
     /// The outages: each run of at least 3 consecutive probes of a flow without an answer in time,
@@ -360,20 +369,20 @@ impl PingReport {
     /// that may still be answered in time is in none.
     #[getter]
     fn outages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let outages: Vec<_> = self.report.outages.listed.iter().map(Outage::from).collect();
+        let outages: Vec<_> = self.report().outages.listed.iter().map(Outage::from).collect();
         PyTuple::new(py, outages)
     }
 
     /// The number of outages; those no longer in `outages` included.
     #[getter]
     fn outage_count(&self) -> u64 {
-        self.report.outages.count
+        self.report().outages.count
     }
 
     /// The sum of the durations of all outages, in seconds: of one that lasts, up to its last probe.
     #[getter]
     fn outage_total(&self) -> f64 {
-        seconds(self.report.outages.total_ns)
+        seconds(self.report().outages.total_ns)
     }
 
     /// The probes that no reply can revise any more: their timeout ended 30 s ago, the session has
@@ -382,9 +391,9 @@ impl PingReport {
     /// answer is foreign.
     #[getter]
     fn settled(&self) -> PingCounters {
-        let of = |verdict| self.report.settled[verdict as usize];
+        let of = |verdict| self.report().settled[verdict as usize];
         PingCounters {
-            sent: self.report.settled.iter().sum(),
+            sent: self.report().settled.iter().sum(),
             answered: of(Verdict::Answered),
             late: of(Verdict::Late),
             lost: of(Verdict::Lost),
@@ -399,7 +408,7 @@ impl PingReport {
     /// kernel's; so it is in the delay variation, the columns and the Probe.
     #[getter]
     fn rtt(&self) -> Distribution {
-        Distribution(self.report.rtt.clone())
+        Distribution(self.report().rtt.clone())
     }
 
     /// Round-trip times up to the kernel's receive timestamps, with timestamps="kernel" from its
@@ -407,84 +416,84 @@ impl PingReport {
     /// provides no such timestamps.
     #[getter]
     fn kernel_rtt(&self) -> Distribution {
-        Distribution(self.report.kernel_rtt.clone())
+        Distribution(self.report().kernel_rtt.clone())
     }
 
     /// The delay added by this host's scheduling: the round-trip time as this program saw it, pauses
     /// included, minus `kernel_rtt`.
     #[getter]
     fn overhead(&self) -> Distribution {
-        Distribution(self.report.overhead.clone())
+        Distribution(self.report().overhead.clone())
     }
 
     /// The source of timestamps: "kernel" if any reply has the kernel's, otherwise "user".
     #[getter]
     fn timestamps(&self) -> &'static str {
-        timestamps(&self.report)
+        timestamps(self.report())
     }
 
     /// The actual minus the intended send time of each probe. Empty for stop-and-wait.
     #[getter]
     fn schedule_error(&self) -> Distribution {
-        Distribution((*self.report.schedule_error).clone())
+        Distribution((*self.report().schedule_error).clone())
     }
 
     /// Slots of the schedule without a probe, because this program woke too late.
     #[getter]
     fn missed(&self) -> u64 {
-        self.report.missed
+        self.report().missed
     }
 
     /// The mean absolute inter-packet delay variation (RFC 3393), in seconds, over pairs of
     /// consecutive probes that were both answered in time; None without such a pair.
     #[getter]
     fn ipdv_abs_mean(&self) -> Option<f64> {
-        self.report.variation.ipdv_abs_mean_ns().map(|ns| ns / 1e9)
+        self.report().variation.ipdv_abs_mean_ns().map(|ns| ns / 1e9)
     }
 
     /// The interarrival jitter of RFC 3550 section 6.4.1 over round trips, in seconds: absolute
     /// differences in order of arrival, smoothed with gain 1/16 from 0; None for fewer than two.
     #[getter]
     fn rfc3550_jitter(&self) -> Option<f64> {
-        self.report.variation.rfc3550_jitter_ns().map(|ns| ns / 1e9)
+        self.report().variation.rfc3550_jitter_ns().map(|ns| ns / 1e9)
     }
 
     /// The 95th percentile of packet delay variation (RFC 5481 section 4.2), in seconds: each
     /// round-trip time minus the smallest. None for fewer than 20.
     #[getter]
     fn pdv_p95(&self) -> Option<f64> {
-        self.report.pdv_p95_ns().map(seconds)
+        self.report().pdv_p95_ns().map(seconds)
     }
 
     /// Replies that arrived after one to a later probe (RFC 4737 section 3.3).
     #[getter]
     fn reordered(&self) -> u64 {
-        self.report.reordering.reordered()
+        self.report().reordering.reordered()
     }
 
     /// The share, 0 to 1, of reordered replies among all probes that had a reply (RFC 4737 section
     /// 4.1); None without any reply.
     #[getter]
     fn reorder_ratio(&self) -> Option<f64> {
-        self.report.reordering.ratio()
+        self.report().reordering.ratio()
     }
 
     /// The largest reordering extent, in packets (RFC 4737 section 4.2); None without reordering.
     #[getter]
     fn reorder_extent(&self) -> Option<u64> {
-        self.report.reordering.max_extent()
+        self.report().reordering.max_extent()
     }
 
     /// The number of wall-clock steps of 10 ms or more. They change no round-trip time.
     #[getter]
     fn wall_steps(&self) -> u64 {
-        self.report.wall_steps.count
+        self.report().wall_steps.count
     }
 
     /// The sum of the wall-clock steps, in seconds; negative if the clock went back.
     #[getter]
     fn wall_step_total(&self) -> f64 {
-        seconds(self.report.wall_steps.total_ns)
+        seconds(self.report().wall_steps.total_ns)
     }
 
     /// Pauses of this process of more than 250 ms: it was stopped, suspended or starved although a
@@ -492,52 +501,52 @@ impl PingReport {
     /// the kernel stamped them (Linux). Of a sweep, only replies show a pause.
     #[getter]
     fn paused(&self) -> u64 {
-        self.report.pauses.count
+        self.report().pauses.count
     }
 
     /// The sum of the pauses, in seconds, each from the first probe or reply that had to wait.
     #[getter]
     fn paused_total(&self) -> f64 {
-        seconds(self.report.pauses.total_ns)
+        seconds(self.report().pauses.total_ns)
     }
 
     /// The pauses of this process: a tuple of the last 1000 in order of their starts.
     #[getter]
     fn pauses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.report.pauses.listed.iter().map(Pause::from).collect::<Vec<_>>())
+        PyTuple::new(py, self.report().pauses.listed.iter().map(Pause::from).collect::<Vec<_>>())
     }
 
     /// Datagrams that this host dropped because the socket's receive queue was full; 0 if the
     /// platform does not report them.
     #[getter]
     fn receive_drops(&self) -> u64 {
-        self.report.receive_drops
+        self.report().receive_drops
     }
 
     /// The start of the session, in seconds since the Unix epoch; the earliest for a sum. None
     /// before the first probe.
     #[getter]
     fn started_at(&self) -> Option<f64> {
-        self.report.started_ns.map(seconds)
+        self.report().started_ns.map(seconds)
     }
 
     /// The target's (host, port) as given; None for the sum of sessions with different targets.
     #[getter]
     fn target(&self) -> Option<Address> {
-        self.report.target.clone()
+        self.report().target.clone()
     }
 
     /// The (address, port) that was used, the last one if the target's name has changed its
     /// address; None for the sum of sessions with different addresses, and if the name has none.
     #[getter]
     fn address(&self) -> Option<Address> {
-        self.report.address.map(address)
+        self.report().address.map(address)
     }
 
     /// The resolver's reason if the last lookup of the target's name failed; None otherwise.
     #[getter]
     fn unresolved(&self) -> Option<&str> {
-        self.report.unresolved.as_deref()
+        self.report().unresolved.as_deref()
     }
 
     /// The number of ICMP errors for each (type, code, address of the router that sent it); types
@@ -547,7 +556,7 @@ impl PingReport {
     #[getter]
     fn reasons(&self) -> BTreeMap<(u8, u8, Option<String>), u64> {
         let text = |router: Option<IpAddr>| router.map(|ip| ip.to_string());
-        let reasons = self.report.path.troubles.reasons.iter();
+        let reasons = self.report().path.troubles.reasons.iter();
         reasons.map(|(&(kind, code, router), count)| ((kind, code, text(router)), *count)).collect()
     }
 
@@ -555,14 +564,14 @@ impl PingReport {
     /// unreachable".
     #[getter]
     fn send_errors(&self) -> BTreeMap<String, u64> {
-        send_errors(&self.report)
+        send_errors(self.report())
     }
 
     /// The number of foreign datagrams from each (address, port), for the first 16 of them. On
     /// other systems than Linux, a session sees only those of its server.
     #[getter]
     fn foreign_sources(&self) -> BTreeMap<Address, u64> {
-        let sources = self.report.path.troubles.foreign_sources.iter();
+        let sources = self.report().path.troubles.foreign_sources.iter();
         sources.map(|(from, count)| (address(*from), *count)).collect()
     }
 
@@ -571,47 +580,47 @@ impl PingReport {
     /// `dont_fragment`). Linux only.
     #[getter]
     fn path_mtu(&self) -> Option<u32> {
-        self.report.path.troubles.mtu
+        self.report().path.troubles.mtu
     }
 
     /// The TTL (hop limit) of the replies, a HeaderField; None if the platform does not report it.
     /// A change hints at a change of path. Linux only.
     #[getter]
     fn reply_ttl(&self) -> Option<HeaderField> {
-        self.report.path.reply_ttl.map(HeaderField::from)
+        self.report().path.reply_ttl.map(HeaderField::from)
     }
 
     /// The ToS octet (traffic class) of the replies, a HeaderField: the DSCP (RFC 2474) times 4
     /// plus the ECN bits (RFC 3168). None if the platform does not report it. Linux only.
     #[getter]
     fn reply_tos(&self) -> Option<HeaderField> {
-        self.report.path.reply_tos.map(HeaderField::from)
+        self.report().path.reply_tos.map(HeaderField::from)
     }
 
     /// The last 100 changes of address, a tuple of AddressChange: of the target's name, and of this
     /// host (Linux only) as replies and failed sends show them.
     #[getter]
     fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.report.path.troubles.changes.last.iter().map(AddressChange::from))
+        PyTuple::new(py, self.report().path.troubles.changes.last.iter().map(AddressChange::from))
     }
 
     /// The number of all changes of address.
     #[getter]
     fn change_count(&self) -> u64 {
-        self.report.path.troubles.changes.count
+        self.report().path.troubles.changes.count
     }
 
     /// The Direction to a StampSender's reflector.
     #[getter]
     fn forward(&self) -> Direction {
-        let all = self.report.directions.as_deref();
+        let all = self.report().directions.as_deref();
         all.map_or_else(Direction::nothing, |all| Direction::of(all, &all.forward))
     }
 
     /// The Direction back from a StampSender's reflector.
     #[getter]
     fn reverse(&self) -> Direction {
-        let all = self.report.directions.as_deref();
+        let all = self.report().directions.as_deref();
         all.map_or_else(Direction::nothing, |all| Direction::of(all, &all.reverse))
     }
 
@@ -621,14 +630,14 @@ impl PingReport {
     /// and these are all packets that left this host and had no reply.
     #[getter]
     fn unattributed(&self) -> Option<u64> {
-        self.report.directions.as_ref().map(|all| all.unattributed)
+        self.report().directions.as_ref().map(|all| all.unattributed)
     }
 
     /// The time that a StampSender's packets spent in the reflector, T3 - T2, in seconds; empty for
     /// an echo server. Round-trip times include it.
     #[getter]
     fn residence(&self) -> Distribution {
-        let residence = self.report.directions.as_ref().map(|all| all.residence.clone());
+        let residence = self.report().directions.as_ref().map(|all| all.residence.clone());
         Distribution(residence.unwrap_or_default())
     }
 
@@ -636,20 +645,20 @@ impl PingReport {
     #[getter]
     fn reflector(&self) -> ReflectorTraits {
         let nothing = Directions::default();
-        ReflectorTraits::from(self.report.directions.as_deref().unwrap_or(&nothing))
+        ReflectorTraits::from(self.report().directions.as_deref().unwrap_or(&nothing))
     }
 
     /// The clock of a StampSender's reflector.
     #[getter]
     fn clock(&self) -> ReflectorClock {
         let nothing = Directions::default();
-        ReflectorClock::from(self.report.directions.as_deref().unwrap_or(&nothing))
+        ReflectorClock::from(self.report().directions.as_deref().unwrap_or(&nothing))
     }
 
     /// The number of probes without a row in `columns()` (see `keep`).
     #[getter]
     fn rows_dropped(&self) -> u64 {
-        self.report.rows_dropped()
+        self.report().rows_dropped()
     }
 
     /// Returns the kept probes as a dict of read-only NumPy arrays of shape (n,): one row per
@@ -697,8 +706,8 @@ impl PingReport {
     /// another address or never returns the token; None otherwise.
     #[getter]
     fn hint(&self) -> Option<String> {
-        let Counters { received, foreign, .. } = self.report.counters;
-        let path = &self.report.path;
+        let Counters { received, foreign, .. } = self.report().counters;
+        let path = &self.report().path;
         if !path.troubles.elsewhere.is_empty() {
             let sources: Vec<_> =
                 path.troubles.elsewhere.keys().take(3).map(ToString::to_string).collect();
@@ -709,10 +718,10 @@ impl PingReport {
             ));
         }
         let from_target = self
-            .report
+            .report()
             .address
             .is_none_or(|target| path.troubles.foreign_sources.contains_key(&target));
-        if self.report.token && received > 0 && foreign == received && from_target {
+        if self.report().token && received > 0 && foreign == received && from_target {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
                  answers in its own words never returns it: use a size of 0"
@@ -720,20 +729,20 @@ impl PingReport {
             );
         }
         let all_corrupt =
-            path.troubles.mtu.is_none() && counters_all_corrupt(&self.report.counters);
-        if all_corrupt && self.report.signed {
+            path.troubles.mtu.is_none() && counters_all_corrupt(&self.report().counters);
+        if all_corrupt && self.report().signed {
             return Some(
                 "no reply has the right tag: the server has no keys, or other ones".to_owned(),
             );
         }
-        if all_corrupt && self.report.directions.is_some() {
+        if all_corrupt && self.report().directions.is_some() {
             return Some(
                 "no reply repeats its packet's number, time and padding: the reflector speaks \
                  another protocol"
                     .to_owned(),
             );
         }
-        let headers = if self.report.address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
+        let headers = if self.report().address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
         let mtu = path.troubles.mtu?;
         let payload = mtu.saturating_sub(headers);
         Some(format!("the path takes packets of {mtu} bytes: use a size of at most {payload}"))
@@ -745,8 +754,8 @@ impl PingReport {
     }
 
     fn __add__(&self, other: &Self) -> Self {
-        let mut report = self.report.clone();
-        report += &other.report;
+        let mut report = self.report().clone();
+        report += other.report();
         Self::new(report)
     }
 
@@ -759,7 +768,7 @@ impl PingReport {
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        let Counters { sent, answered, late, lost, received, .. } = self.report.counters;
+        let Counters { sent, answered, late, lost, received, .. } = self.report().counters;
         PyTuple::new(py, [sent, answered, late, lost, received])?.hash()
     }
 
@@ -787,10 +796,8 @@ impl PingReport {
     #[pyo3(name = "_state")]
     fn state<'py>(&self, py: Python<'py>, rows: bool) -> Bound<'py, PyBytes> {
         // The whole follows from the flows.
-        let mut flows = self.flows.clone();
-        if flows.is_empty() {
-            flows.push(self.report.clone());
-        }
+        let flows = Some(self.flow_reports()).filter(|flows| !flows.is_empty());
+        let mut flows = flows.unwrap_or(&self.reports).to_vec();
         if !rows {
             flows.iter_mut().for_each(Report::drop_rows);
         }
@@ -817,7 +824,7 @@ impl PingReport {
     }
 
     fn __str__(&self) -> String {
-        summary(&self.report, self.hint().as_deref())
+        summary(self.report(), self.hint().as_deref())
     }
 
     #[classattr]
@@ -838,7 +845,7 @@ impl PingReport {
     }
 
     fn __repr__(&self) -> String {
-        let counters = self.report.counters;
+        let counters = self.report().counters;
         let loss = counters.loss().map_or("None".to_owned(), |loss| format!("{loss:?}"));
         format!(
             "PingReport(sent={}, answered={}, late={}, lost={}, refused={}, unreachable={}, \
