@@ -18,7 +18,8 @@ const COPY_OF_ENDED_NS: i64 = 10 * NS_PER_SECOND;
 const LONGEST_QUEUE_NS: i64 = 300 * NS_PER_SECOND;
 
 impl Server {
-    /// Handles a beat, on a fast path, if it only says that its sender goes on as declared; otherwise changes nothing. Returns whether it did.
+    /// Handles a beat, on a fast path, if it only says that its sender goes on as declared; otherwise
+    /// changes nothing. Returns whether it did.
     pub(super) fn keep_pace(&mut self, received: &ReceivedBeat<'_>) -> bool {
         let ReceivedBeat { at, from, hint, beat, difference_ns, .. } = received;
         let config = &self.config;
@@ -26,10 +27,9 @@ impl Server {
             return false;
         };
         let (suspect_ns, _) = config.detector.timeouts_ns(&Estimate::default(), interval_ns);
-        // Other timeouts depend on the beats before, or are claims to be silent for long.
+        // Other timeouts depend on more than the interval.
         let is_simple = !config.detector.remembers()
             && suspect_ns > interval_ns
-            && suspect_ns <= GRACE_NS
             && config.keys.is_none()
             && !config.reply
             && !config.every_beat
@@ -40,6 +40,11 @@ impl Server {
         let Some((record, details)) = self.table.quiet_mut(*hint, *from, beat) else {
             return false;
         };
+        let claimed = details.as_ref().and_then(|details| details.claims_since_ns);
+        if suspect_ns > GRACE_NS && claimed.is_none() {
+            // The first claim that it may be silent for long is recorded.
+            return false;
+        }
         if record.keep_pace(&beat.reading, at.mono_ns, difference_ns, interval_ns).is_none() {
             return false;
         }
