@@ -118,8 +118,8 @@ fn address(client: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + client)
 }
 
-/// Returns the beat of one of so many clients. Each beats a little less often than it declares, as
-/// all take more than a microsecond per beat.
+/// Returns a client's beat. Each of `clients` beats a little less often than it declares, as all take
+/// more than a microsecond per beat.
 fn beat(clients: u32, seq: u32, wall_ns: i64) -> String {
     let (seconds, micros) = (wall_ns / NS_PER_SECOND, wall_ns % NS_PER_SECOND / 1000);
     format!("Heartbeat;i={} {seq} {seconds}.{micros:06}", clients / 1000)
