@@ -946,7 +946,10 @@ def test_the_example_runs_as_a_service(tmp_path: Path, monkeypatch: pytest.Monke
         manager.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        # Under nohup a child would ignore it.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with programs.Program("udpulse", "serve", str(file)) as service:
+            signal.signal(signal.SIGHUP, before)
             assert heard(manager) == b"READY=1"
             service.notes.until(r'.*"kind": "ping", "name": "echo", "state": "up".*')
             file.write_text(text + "[nothing]\n")
