@@ -235,6 +235,7 @@ def echo_servers(clients: int, window: int) -> dict[str, Measure]:
         "udpulse": "udpulse echo",
         "udpulse, `keep=10_000`": "udpulse echo, log",
         "C": "C echo",
+        "C, batches": "C batches",
         "stdlib": "stdlib echo",
         "asyncio": "asyncio echo",
         "sockperf": "sockperf",
@@ -249,8 +250,9 @@ ECHO_SERVERS = Work(
     "Echo servers",
     """CPU time of the server per datagram of 64 bytes that it answers. Each client keeps a window
 of datagrams in flight. udpulse's server does not keep fates (`keep=0`) but in the second column,
-which has the default. The server in C takes one datagram per call, there and back. socat runs a
-process per client.""",
+which has the default. One server in C takes one datagram per call, there and back; the other takes
+batches and does nothing else, so that it shows what the system calls cost. socat runs a process per
+client.""",
     "ns",
     {
         "1 client, window 64": echo_servers(1, 64),
@@ -383,9 +385,22 @@ def fping_many(count: int) -> float:
     return (cpu_of(resource.RUSAGE_CHILDREN) - before) / count / rounds_of(count) * 1e6
 
 
+def least_many(count: int) -> float:
+    """Return the same for a program that makes the system calls of a sweep and no more."""
+    program, numbers = built("sweep"), map(str, (count, rounds_of(count), RATE))
+    with served("udpulse echo, all addresses") as server:
+        before = cpu_of(resource.RUSAGE_CHILDREN)
+        output_of([program, str(server.port), *numbers], needs=r"^(9\d|100)%")
+        used = cpu_of(resource.RUSAGE_CHILDREN) - before
+    return 1e6 * used / count / rounds_of(count)
+
+
 def many_targets(count: int) -> dict[str, Measure]:
     """Return a row."""
-    row: dict[str, Measure] = {"udpulse": partial(udpulse_many, count)}
+    row: dict[str, Measure] = {
+        "udpulse": partial(udpulse_many, count),
+        "C, batches": partial(least_many, count),
+    }
     if count <= MOST_OF_FPING:
         row["fping"] = partial(fping_many, count)
     return row
@@ -396,7 +411,7 @@ MANY_TARGETS = Work(
     f"""CPU time of the client per probe, with its start and its reports. `ping_many` sends {RATE:,}
 probes per second to an echo server on the other core; fping sends as fast as it can, the kernel
 answers it (ICMP), and fping pays for the answers, too. It can follow no more than 65,536 probes in
-ten seconds.""",
+ten seconds. The program in C sends and receives like `ping_many` and does nothing else.""",
     "us",
     {f"{count:,} targets": many_targets(count) for count in (100, 1000, 10_000, 30_000, 100_000)},
 )

@@ -54,9 +54,10 @@ fn peers() -> Result<Vec<Peer>, Box<dyn Error>> {
     let log = Config { keep: 10_000, ..lab.clone() };
     Ok(vec![
         naive()?,
-        ours("udpulse", Config::default())?,
-        ours("with the lab's loss", lab)?,
-        ours("with loss and log", log)?,
+        ours("udpulse", Config::default(), false)?,
+        ours("with the lab's loss", lab.clone(), false)?,
+        ours("with loss and stamps", lab, true)?,
+        ours("with loss and log", log, true)?,
     ])
 }
 
@@ -118,14 +119,9 @@ fn naive() -> io::Result<Peer> {
     }))
 }
 
-fn ours(name: &'static str, config: Config) -> udpulse::Result<Peer> {
+fn ours(name: &'static str, config: Config, kernel_stamps: bool) -> udpulse::Result<Peer> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = Options {
-        offload: true,
-        kernel_stamps: config.keep > 0,
-        answers: true,
-        ..Options::default()
-    };
+    let options = Options { offload: true, kernel_stamps, answers: true, ..Options::default() };
     let mut socket = BatchSocket::bind(any, options)?;
     let (mut batch, mut outbox) = (Batch::default(), Outbox::default());
     let (mut echo, mut servers) = (Echo::new(config), Servers::default());
