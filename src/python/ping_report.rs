@@ -706,44 +706,42 @@ impl PingReport {
     /// another address or never returns the token; None otherwise.
     #[getter]
     fn hint(&self) -> Option<String> {
-        let Counters { received, foreign, .. } = self.report().counters;
-        let path = &self.report().path;
-        if !path.troubles.elsewhere.is_empty() {
+        let report = self.report();
+        let Counters { received, foreign, .. } = report.counters;
+        let troubles = &report.path.troubles;
+        if !troubles.elsewhere.is_empty() {
             let sources: Vec<_> =
-                path.troubles.elsewhere.keys().take(3).map(ToString::to_string).collect();
+                troubles.elsewhere.keys().take(3).map(ToString::to_string).collect();
             return Some(format!(
                 "replies came from another address than was pinged ({}): ping that one, or have \
                  the server answer from the address that was asked",
                 sources.join(", ")
             ));
         }
-        let from_target = self
-            .report()
-            .address
-            .is_none_or(|target| path.troubles.foreign_sources.contains_key(&target));
-        if self.report().token && received > 0 && foreign == received && from_target {
+        let from_target =
+            report.address.is_none_or(|target| troubles.foreign_sources.contains_key(&target));
+        if report.token && received > 0 && foreign == received && from_target {
             return Some(
                 "no reply has the token that each probe carries from 64 bytes on; a server that \
                  answers in its own words never returns it: use a size of 0"
                     .to_owned(),
             );
         }
-        let all_corrupt =
-            path.troubles.mtu.is_none() && counters_all_corrupt(&self.report().counters);
-        if all_corrupt && self.report().signed {
+        let all_corrupt = troubles.mtu.is_none() && counters_all_corrupt(&report.counters);
+        if all_corrupt && report.signed {
             return Some(
                 "no reply has the right tag: the server has no keys, or other ones".to_owned(),
             );
         }
-        if all_corrupt && self.report().directions.is_some() {
+        if all_corrupt && report.directions.is_some() {
             return Some(
                 "no reply repeats its packet's number, time and padding: the reflector speaks \
                  another protocol"
                     .to_owned(),
             );
         }
-        let headers = if self.report().address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
-        let mtu = path.troubles.mtu?;
+        let headers = if report.address?.ip().to_canonical().is_ipv4() { 28 } else { 48 };
+        let mtu = troubles.mtu?;
         let payload = mtu.saturating_sub(headers);
         Some(format!("the path takes packets of {mtu} bytes: use a size of at most {payload}"))
     }
@@ -988,12 +986,8 @@ fn summary(report: &Report, hint: Option<&str>) -> String {
         lines.push(format!("of {} datagrams received: {others}", counters.received));
     }
     let counted = |count: &u64, text: String| format!("{count} x {text}");
-    let errors = report
-        .path
-        .troubles
-        .reasons
-        .iter()
-        .map(|(reason, count)| counted(count, describe(*reason)));
+    let reasons = &report.path.troubles.reasons;
+    let errors = reasons.iter().map(|(reason, count)| counted(count, describe(*reason)));
     let unsent = send_errors(report);
     let unsent = unsent.iter().map(|(text, count)| counted(count, text.clone()));
     for (what, reasons) in [

@@ -95,8 +95,9 @@ fn add_events(report: &Report, start_ns: i64, line: &mut Object<'_>) {
 }
 
 fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
-    let (path, unsent) = (&report.path, send_errors(report));
-    let reasons = path.troubles.reasons.iter().map(|(&(kind, code, router), count)| {
+    let (path, troubles) = (&report.path, &report.path.troubles);
+    let unsent = send_errors(report);
+    let reasons = troubles.reasons.iter().map(|(&(kind, code, router), count)| {
         Members(move |object: &mut Object<'_>| {
             let router = router.map(|ip| ip.to_string());
             object.add("type", kind).add("code", code).add("router", router).add("count", *count);
@@ -107,12 +108,12 @@ fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
             object.add("reason", reason).add("count", *count);
         })
     });
-    let sources = path.troubles.foreign_sources.iter().map(|(from, count)| {
+    let sources = troubles.foreign_sources.iter().map(|(from, count)| {
         Members(move |object: &mut Object<'_>| {
             object.add("address", *from).add("count", *count);
         })
     });
-    let changes = path.troubles.changes.last.iter().map(|change| {
+    let changes = troubles.changes.last.iter().map(|change| {
         let Change { at_ns, of, before, after } = *change;
         Members(move |object: &mut Object<'_>| {
             object
@@ -125,11 +126,11 @@ fn add_path(report: &Report, start_ns: i64, line: &mut Object<'_>) {
     line.add("reasons", Items(reasons))
         .add("send_errors", Items(unsent))
         .add("foreign_sources", Items(sources))
-        .add("path_mtu", path.troubles.mtu)
+        .add("path_mtu", troubles.mtu)
         .add("reply_ttl", path.reply_ttl)
         .add("reply_tos", path.reply_tos)
         .add("changes", Items(changes))
-        .add("change_count", path.troubles.changes.count);
+        .add("change_count", troubles.changes.count);
 }
 
 /// Adds the members of an outage. Its times are on the wall clock as it was at the start.
