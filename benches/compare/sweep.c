@@ -76,6 +76,7 @@ int main(int argc, char **argv)
         long due = (now_ns() - start) * rate / SECOND + 1;
         int ready = 0;
         for (; ready < BATCH && sent + ready < due && sent + ready < total; ready++) {
+            /* The addresses of `targets` in works.py. */
             long n = (sent + ready) % count;
             long address = 127L << 24 | (1 + n / 62500) << 16 | n / 250 % 250 << 8 | (n % 250 + 1);
             targets[ready].sin_addr.s_addr = htonl(address);
